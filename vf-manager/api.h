@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The API between viaduct (cli/) and viaductd (vf-manager/): HTTP/1.1 with JSON bodies on a Unix
+ * socket. This header holds the words both sides share; docs/openapi.yaml describes every path and member.
+ *
+ * Replies: 200 with the object below, or 4xx/5xx with {"error":{"code","errno","text","hint"}}.
+ * 400 bad input, 403 not allowed, 404 no such thing, 409 in use or wrong state, 500 failed, 503 not ready.
+ *
+ *   GET  /v1/version               {"version","api":1,"pid","uptime_s"}
+ *   GET  /v1/host/check            {"checks":[{"id","title","status":"pass|warn|fail","detail","remedy"}],
+ *                                   "pass":N,"warn":N,"fail":N,"cpu_family":"..","not_exercised":[..]}
+ *   GET  /v1/pfs                   {"pfs":[PF]}
+ *   GET  /v1/pfs/{pf}              PF with "vfs":[VF]
+ *   POST /v1/pfs/{pf}/apply        {"vfs":N} -> PF           409 while a VF is leased or in use
+ *   GET  /v1/vfs                   {"vfs":[VF]}
+ *   GET  /v1/vfs/{vf}              VF with "capabilities" and "isolation"
+ *   POST /v1/vfs/alloc             {"name", one of "pf" or "network" (optional), "numa" (optional)} -> VF
+ *   POST /v1/vfs/{vf}/set          any of {"mac","vlan","qos","proto","spoofchk","trust","link_state",
+ *                                   "min_tx_rate","max_tx_rate"} -> VF (as read back)
+ *   POST /v1/vfs/{vf}/release      -> VF
+ *   POST /v1/vms/check             {"yaml","file","base_dir"} -> {"spec":{..},"warnings":[".."],"plan":[".."]}
+ *   POST /v1/vms                   {"yaml","file","base_dir"} -> VM      creates and starts; returns when the vCPUs run
+ *   GET  /v1/vms                   {"vms":[VM]}
+ *   GET  /v1/vms/{name}            VM
+ *   POST /v1/vms/{name}/stop       {"timeout_s":N} (default 30) -> VM    power button, then kill at the deadline
+ *   POST /v1/vms/{name}/kill|pause|resume        -> VM
+ *   GET  /v1/vms/{name}/console    {"socket":"/run/viaduct/vm/NAME/console.sock"}  SOCK_STREAM, raw bytes
+ *
+ * {pf}: PCI address or network device name. {vf}: PCI address, PF#index or lease name.
+ * A value that takes root to read and could not be read is the string API_NEEDS_ROOT, never blank.
+ *
+ * PF = {"address","name" (netdev or nvme controller, null),"kind":"network|nvme|other","vendor":"8086",
+ *       "device":"10c9","driver","numa_node":N (-1 none),"iommu_group":N|null,
+ *       "link":{"admin_up":bool,"carrier":bool,"speed_mbps":N|null,"mac"}|null,
+ *       "sriov":{"total_vfs","initial_vfs","num_vfs","first_vf_offset","vf_stride","vf_device_id",
+ *                "supported_page_sizes","system_page_size","vf_enable","vf_mse","vf_migration_capable",
+ *                "ari_capable_hierarchy","vf_bars":[{"index","kind":"mem32|mem64","prefetchable","size"}]},
+ *       "capabilities":{"ari":{..}|null,"acs":{..}|null,"ats":..,"pri":..,"pasid":..,"flr":bool},
+ *       "vfs_free":N}
+ * VF = {"address","pf" (address),"pf_name","index","id":"enp1s0#0","vendor","device","driver"|null,
+ *       "iommu_group","numa_node","netdev"|null,
+ *       "state":"free|leased|bound|assigned|scrubbing|quarantined|foreign","lease"|null,
+ *       "owner":"fw1/wan"|null,"generation":N,
+ *       "attributes":{"mac","vlan","qos","proto":"802.1Q|802.1ad","spoofchk","trust","link_state",
+ *                     "min_tx_rate","max_tx_rate"}|null     members the driver does not report are null}
+ * VM = {"name","state":"starting|running|paused|stopping|stopped|failed|unknown","pid"|null,"vcpus",
+ *       "memory","ports":[{"name","engine":"vf","vf","vf_id","pf","iommu_group","mac"|null,"vlan"|null,
+ *                          "bus_mastering":bool,"vectors":N,"interrupts":N (host's count)}],
+ *       "dma_remapping":bool,"interrupt_remapping":bool,"started_at":epoch|null,"uptime_s":N|null,
+ *       "start_seconds":N|null (request to first vCPU),"start_steps":[{"step","ns"}],
+ *       "console":path,"log":path,"exit":{"reason","text","wall_time"}|null}
+ */
+#ifndef VIADUCT_VF_MANAGER_API_H
+#define VIADUCT_VF_MANAGER_API_H
+
+#define API_VERSION    1
+#define API_NEEDS_ROOT "needs root"
+
+/* Overridable: --run-dir / VIADUCT_RUN_DIR, --state-dir / VIADUCT_STATE_DIR, --config / VIADUCT_CONFIG. */
+#define API_DEFAULT_RUN_DIR   "/run/viaduct"
+#define API_DEFAULT_STATE_DIR "/var/lib/viaduct"
+#define API_DEFAULT_CONFIG    "/etc/viaduct/viaductd.yaml"
+#define API_SOCKET_NAME	      "viaduct.sock" /* below the run dir */
+
+#define API_MAX_BODY (1U << 20)
+
+/* viaductd --oneshot --fd N: serve the API on this connected stream socket, then exit. */
+#define API_ONESHOT_FD 3
+
+#endif

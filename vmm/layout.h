@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The guest's physical address map at direct boot (q35 layout). RAM below 4 GiB ends at or under
+ * LAYOUT_LOW_RAM_MAX; what does not fit there starts at 4 GiB. The 64-bit MMIO window is computed
+ * from the guest's physical address width (layout_mmio64).
+ */
+#ifndef VIADUCT_VMM_LAYOUT_H
+#define VIADUCT_VMM_LAYOUT_H
+
+#include "base/util.h"
+
+#define LAYOUT_LOW_RAM_MAX 0xB0000000ULL /* all RAM is low up to this size ... */
+#define LAYOUT_LOW_RAM_SPLIT \
+	0x80000000ULL /* ... and RAM above it leaves this much low (as q35 does) */
+#define LAYOUT_HIGH_RAM	   0x100000000ULL
+#define LAYOUT_MMIO32	   0xC0000000ULL
+#define LAYOUT_MMIO32_SIZE 0x20000000ULL
+#define LAYOUT_ECAM	   0xE0000000ULL
+#define LAYOUT_ECAM_SIZE   0x10000000ULL
+#define LAYOUT_IOAPIC	   0xFEC00000ULL
+#define LAYOUT_LAPIC \
+	0xFEE00000ULL /* 1 MiB behind it is the MSI window: never RAM, never a DMA target */
+#define LAYOUT_KVM_IDENTITY 0xFEFFC000ULL
+#define LAYOUT_KVM_TSS	    0xFEFFD000ULL
+
+/* Loaded by the VMM at direct boot, all below 640 KiB or in the BIOS hole. */
+#define LAYOUT_GDT	   0x1000ULL
+#define LAYOUT_PVH_INFO	   0x6000ULL
+#define LAYOUT_BOOT_PARAMS 0x7000ULL
+#define LAYOUT_PAGE_TABLES 0x9000ULL /* 6 pages: identity map of 4 GiB */
+#define LAYOUT_CMDLINE	   0x20000ULL
+#define LAYOUT_ACPI	   0xE0000ULL /* RSDP first; up to LAYOUT_ACPI_END */
+#define LAYOUT_ACPI_END	   0x100000ULL
+#define LAYOUT_KERNEL	   0x1000000ULL
+
+/* I/O ports */
+#define LAYOUT_PORT_PM	 0x600
+#define LAYOUT_PORT_COM1 0x3F8
+#define LAYOUT_IRQ_COM1	 4
+#define LAYOUT_IRQ_RTC	 8
+#define LAYOUT_IRQ_SCI	 9
+
+#endif

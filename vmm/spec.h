@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The VM as the daemon describes it in "launch" (vmm_msg.h), checked and turned into plain values.
+ * The daemon is trusted to be right, not trusted to be well-formed: every limit is checked again.
+ */
+#ifndef VIADUCT_VMM_SPEC_H
+#define VIADUCT_VMM_SPEC_H
+
+#include "base/err.h"
+#include "base/parse.h"
+#include "base/seqmsg.h"
+#include "vmm/vmm_msg.h"
+
+struct vmm_device_spec {
+	char port[64];
+	struct pci_addr address;
+	uint32_t group;
+	int group_fd; /* borrowed from the spec's group table */
+};
+
+struct vmm_spec {
+	char name[64];
+	uint64_t memory_size;
+	uint64_t hugepage;
+	uint64_t low_limit;
+	unsigned int cpu_count;
+	int cpu_pin[VMM_MAX_CPUS]; /* -1: not pinned */
+	char cmdline[VMM_MAX_CMDLINE + 1];
+	struct vmm_device_spec devices[VMM_MAX_DEVICES];
+	unsigned int device_count;
+
+	/* Owned fds; -1 when absent. */
+	int kvm_fd, listener_fd, console_fd, exit_record_fd, console_log_fd, kernel_fd, initrd_fd;
+	int container_fd;
+	struct {
+		uint32_t nr;
+		int fd;
+	} groups[VMM_MAX_DEVICES];
+	unsigned int group_count;
+};
+
+void vmm_spec_init(struct vmm_spec *spec);
+void vmm_spec_fini(struct vmm_spec *spec);
+
+/* Takes the fds it uses out of m. -EINVAL/-ERANGE/-ENOENT with the member's name. */
+int vmm_spec_parse(struct vmm_spec *spec, struct seqmsg *m, struct err *e);
+
+#endif

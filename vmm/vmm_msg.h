@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What viaductd and viaduct-vmm say to each other: JSON over SOCK_SEQPACKET (base/seqmsg.h). Only
+ * structures and words, no functions: the two processes share this header and nothing else.
+ *
+ * Start. The daemon runs `viaduct-vmm --fd 3`; fd 3 is one end of a socket pair. Everything the VM
+ * needs comes with the first message, "launch"; the VMM opens nothing itself. Later control
+ * connections come in through the listener fd given there (SO_PEERCRED: root or the daemon's uid).
+ *
+ *   {"v":1, "op":"launch",
+ *    "fds":["kvm","listener","console","exit_record","console_log","kernel","initrd",
+ *           "container","group:26","group:27"],      names of the fds of the message, in order
+ *    "spec":{
+ *      "name":"fw1",
+ *      "memory":{"size":536870912,                   bytes, a multiple of 2 MiB
+ *                "hugepage":0,                       0, 2097152 or 1073741824
+ *                "low_limit":0},                     test option: RAM below 4 GiB ends here; 0: as the platform has it
+ *      "cpus":{"count":2, "pin":[2,3]},              pin: host CPU of each vCPU, or empty
+ *      "boot":{"cmdline":"console=ttyS0"},
+ *      "devices":[{"port":"wan", "address":"0000:01:10.0", "group":26}]}}     VFIO functions
+ *   -> {"v":1, "ok":true, "result":{STATUS}}         sent when the first vCPU is about to run
+ *   -> {"v":1, "ok":false, "error":{"code","errno","text","hint"}}   and the process exits
+ *
+ * Required fds: kvm (/dev/kvm), listener (SOCK_SEQPACKET, listening), console (SOCK_STREAM,
+ * listening), exit_record (regular file, write), kernel. Optional: console_log (append), initrd.
+ * With devices: container (/dev/vfio/vfio, opened, nothing set) and one group:N per IOMMU group.
+ *
+ * Requests on any control connection, one reply each, in order:
+ *   {"v":1,"op":"status"}      -> STATUS
+ *   {"v":1,"op":"pause"} {"v":1,"op":"resume"}      -> STATUS (a paused VM's VFs still do DMA)
+ *   {"v":1,"op":"shutdown"}    -> {} ; presses the power button; the daemon owns the deadline
+ *   {"v":1,"op":"kill"}        -> {} ; stops at once, then the process exits
+ *
+ * STATUS = {"name","state":"running|paused","pid","uptime_ns","vcpus":N,"memory":bytes,
+ *           "start":[{"step":"ram|prefault|pin|devices|kernel|entry","ns":N}...],  in order
+ *           "guest_resets":N, "console_bytes":N,
+ *           "devices":[{"port","address","group","driver_active":bool (bus mastering on),
+ *                       "vectors_enabled":N, "flr_count":N, "req_pending":bool}],
+ *           "exits":{"io":N,"mmio":N,"hlt":N,"other":N}}
+ *
+ * Exit record: one JSON object written into exit_record when the VM ends, whatever the cause:
+ *   {"v":1,"name","reason":"poweroff|killed|device-requested|internal-error|launch-failed|signal",
+ *    "text":"for the operator","wall_time":seconds since the epoch,"uptime_ns"}
+ * A VMM that died without writing one (SIGKILL) is "unknown" to the daemon until it reaps its status.
+ */
+#ifndef VIADUCT_VMM_VMM_MSG_H
+#define VIADUCT_VMM_VMM_MSG_H
+
+#define VMM_MSG_VERSION 1
+#define VMM_LAUNCH_FD	3
+
+#define VMM_MAX_CPUS	64
+#define VMM_MAX_DEVICES 16
+#define VMM_MIN_MEMORY	(64ULL << 20)
+#define VMM_MAX_MEMORY	(1ULL << 40)
+#define VMM_MAX_CMDLINE 2047
+
+#endif
