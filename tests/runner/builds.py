@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The kinds of build that the suites run on, each in a folder of its own under build/."""
+
+import fcntl
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+
+# A newer compiler's new warnings must not stop an operator's build: they are errors where we look.
+WERROR = ["--werror"] if os.environ.get("CI") else []
+
+# kind: environment, meson options
+KINDS = {
+    "release": ({}, ["--buildtype=debugoptimized", *WERROR]),
+    "asan": (
+        {},
+        ["--buildtype=debug", "--werror", "-Db_sanitize=address,undefined", "-Db_lundef=false"],
+    ),
+    "fuzz": (
+        {"CC": "clang"},
+        [
+            "--buildtype=debugoptimized",
+            *WERROR,
+            "-Db_sanitize=address,undefined",
+            "-Db_lundef=false",
+            "-Dc_args=-fsanitize=fuzzer-no-link -fno-sanitize-recover=undefined",
+        ],
+    ),
+}
+
+
+class BuildError(Exception):
+    """Carries the compiler's output."""
+
+
+def root():
+    return pathlib.Path(os.environ.get("VIADUCT_BUILD_ROOT") or TOP / "build")
+
+
+def path(kind):
+    return root() / kind
+
+
+def _run(argv, env):
+    done = subprocess.run(
+        argv,
+        cwd=TOP,
+        env={**os.environ, **env},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    return done.returncode, done.stdout
+
+
+def _options_stamp(kind):
+    return json.dumps(KINDS[kind])
+
+
+def _configure(kind):
+    env, options = KINDS[kind]
+    build, stamp = path(kind), path(kind) / "viaduct-options"
+    if (build / "build.ninja").exists() and stamp.exists():
+        if stamp.read_text() == _options_stamp(kind):
+            return
+    if build.exists():
+        shutil.rmtree(build)
+    status, output = _run(["meson", "setup", str(build), str(TOP), *options], env)
+    if status:
+        raise BuildError(output)
+    stamp.write_text(_options_stamp(kind))
+
+
+def ensure(kind, targets=()):
+    """Configures the build of that kind where needed and builds it (or only TARGETS)."""
+    try:
+        root().mkdir(parents=True, exist_ok=True)
+        lock = open(root() / f".{kind}.lock", "w")
+    except OSError as e:
+        raise BuildError(
+            f"{e}\n{root()} is not yours to write. Remove it, or set VIADUCT_BUILD_ROOT to a"
+            " folder of your own."
+        ) from e
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _configure(kind)
+        status, output = _run(["ninja", "-C", str(path(kind)), *targets], KINDS[kind][0])
+    if status:
+        raise BuildError(_only_errors(output))
+    return path(kind)
+
+
+def _only_errors(output):
+    """Drops ninja's progress lines; keeps what the compiler said."""
+    keep = [line for line in output.splitlines() if not line.startswith("[")]
+    return "\n".join(keep[-200:])
+
+
+def introspect(kind, what):
+    status, output = _run(["meson", "introspect", str(path(kind)), f"--{what}"], {})
+    if status:
+        raise BuildError(output)
+    return json.loads(output)

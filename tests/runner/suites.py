@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How each suite's cases are found, run and counted. Every runner adds to the tally; none prints."""
+
+import concurrent.futures
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import tempfile
+import xml.etree.ElementTree
+
+from . import builds
+from .results import Result, Tally
+
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+PYTHON = "/usr/bin/python3"  # Debian's, which has pytest; another python3 may come first in PATH
+FUZZ_SECONDS = 120
+UNIT_SECONDS = 120
+
+SANITIZERS = {
+    "ASAN_OPTIONS": "abort_on_error=0:detect_stack_use_after_return=1:strict_string_checks=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+}
+
+
+@dataclasses.dataclass
+class Context:
+    tally: Tally
+    pattern: str = ""
+    list_only: bool = False
+
+    def wants(self, name):
+        return self.pattern.lower() in name.lower()
+
+
+def quiet_env(**more):
+    env = {**os.environ, **SANITIZERS, "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
+    env["PYTHONPATH"] = str(TESTS / "runner")
+    env.update(more)
+    return env
+
+
+def run_program(argv, seconds, env, cwd=None):
+    """Runs argv in a process group of its own; returns (status, output), status None on time-out."""
+    proc = subprocess.Popen(
+        argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
+    )
+    try:
+        output, _ = proc.communicate(timeout=seconds)
+        return proc.returncode, output
+    except subprocess.TimeoutExpired:
+        os.killpg(proc.pid, signal.SIGKILL)
+        output, _ = proc.communicate()
+        return None, output + f"\n[killed after {seconds} s]"
+
+
+def how_it_ended(status):
+    if status is None:
+        return "timed out"
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    return f"exit {status}"
+
+
+# --- unit: cmocka programs ------------------------------------------------------------------
+
+def unit_programs():
+    """(name, argv, env, seconds) of every test that meson knows in the ASan build."""
+    for test in builds.introspect("asan", "tests"):
+        name = "/".join([s.split(":")[-1] for s in test["suite"]] + [test["name"]])
+        yield name, test["cmd"], test["env"], max(test["timeout"], UNIT_SECONDS)
+
+
+def _could_match(ctx, name, argv):
+    """cmocka keeps each case's name as a string, so a program without the pattern has no such case."""
+    if ctx.wants(name):
+        return True
+    try:
+        return ctx.pattern.lower().encode() in pathlib.Path(argv[0]).read_bytes().lower()
+    except OSError:
+        return True
+
+
+def parse_cmocka(suite, program, folder):
+    """Results from the XML files that one cmocka program left in folder."""
+    results = []
+    for file in sorted(pathlib.Path(folder).glob("*.xml")):
+        for case in xml.etree.ElementTree.parse(file).iter("testcase"):
+            failure = case.find("failure")
+            if failure is None:
+                failure = case.find("error")
+            outcome, detail = "passed", ""
+            if failure is not None:
+                outcome, detail = "failed", failure.text or "failed"
+            elif case.find("skipped") is not None:
+                outcome, detail = "skipped", "the case skipped itself"
+            results.append(
+                Result(suite, f"{program}::{case.get('name')}", outcome,
+                       float(case.get("time") or 0), detail)
+            )
+    return results
+
+
+def run_cmocka(program, argv, env, seconds):
+    """All results of one program; a crash or a leak after the last case is a failed case too."""
+    with tempfile.TemporaryDirectory() as folder:
+        status, output = run_program(
+            argv, seconds,
+            quiet_env(CMOCKA_MESSAGE_OUTPUT="xml", CMOCKA_XML_FILE=f"{folder}/%g.xml", **env),
+        )
+        try:
+            results = parse_cmocka("unit", program, folder)
+        except xml.etree.ElementTree.ParseError as e:
+            results, output = [], f"{output}\ncmocka's XML cannot be read: {e}"
+            status = status or 1
+    failed = any(r.outcome == "failed" for r in results)
+    if failed and output.strip():
+        next(r for r in results if r.outcome == "failed").detail += "\n" + output
+    if (status != 0 and not failed) or not results:
+        why = how_it_ended(status) if status != 0 else "ran no case"
+        results.append(Result("unit", f"{program} ({why})", "failed", 0, output))
+    return results
+
+
+def run_unit(ctx):
+    programs = [p for p in unit_programs() if _could_match(ctx, p[0], p[1])]
+    if ctx.list_only:
+        for name, *_ in programs:
+            ctx.tally.say(f"unit: {name}")
+        return
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        jobs = [pool.submit(run_cmocka, n, argv, env, secs) for n, argv, env, secs in programs]
+        for job in jobs:
+            for result in job.result():
+                if ctx.wants(result.name) or result.outcome == "failed":
+                    ctx.tally.add(result)
+
+
+# --- fuzz: replay of the corpora --------------------------------------------------------------
+
+def fuzz_targets():
+    """name -> executable of the clang build."""
+    found = {}
+    for target in builds.introspect("fuzz", "targets"):
+        if target["type"] == "executable" and target["name"].startswith("fuzz_"):
+            found[target["name"].removeprefix("fuzz_")] = target["filename"][0]
+    return found
+
+
+def replay(name, executable, files):
+    """Replays files one by one in one process; when one brings it down, goes on with the next."""
+    left = list(files)
+    while left:
+        status, output = run_program([executable, *map(str, left)], FUZZ_SECONDS, quiet_env())
+        done = {pathlib.Path(m) for m in re.findall(r"^Executed (\S+) in", output, re.M)}
+        for file in [f for f in left if f in done]:
+            yield Result("fuzz", f"{name}/{file.name}", "passed")
+        left = [f for f in left if f not in done]
+        if left:
+            yield Result("fuzz", f"{name}/{left[0].name}", "failed", 0,
+                         f"{how_it_ended(status)}\n{output}")
+            left = left[1:]
+        elif status != 0:
+            yield Result("fuzz", f"{name} ({how_it_ended(status)} at the end)", "failed", 0, output)
+
+
+def run_fuzz(ctx):
+    for name, executable in sorted(fuzz_targets().items()):
+        files = sorted(f for f in (TESTS / "fuzz/corpus" / name).glob("*") if f.is_file())
+        if not files:
+            ctx.tally.add(Result("fuzz", name, "failed", 0, f"no corpus in fuzz/corpus/{name}/"))
+        files = [f for f in files if ctx.wants(f"{name}/{f.name}")]
+        if ctx.list_only:
+            for file in files:
+                ctx.tally.say(f"fuzz: {name}/{file.name}")
+            continue
+        for result in replay(name, executable, files):
+            ctx.tally.add(result)
+
+
+# --- pytest: style, component, long, and the lab's outside cases ------------------------------
+
+def pytest_argv(folder, results, *more):
+    return [PYTHON, "-m", "pytest", "-c", str(TESTS / "pytest.ini"), "--rootdir", str(TESTS),
+            "-q", "--no-header", "--tb=short", "-p", "viaduct_report",
+            "--viaduct-results", str(results), *more, str(folder)]
+
+
+def read_rows(file):
+    """The plugin's lines; a last line cut short by a dying host is dropped."""
+    rows = []
+    try:
+        lines = pathlib.Path(file).read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return rows
+    for line in lines:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows
+
+
+def results_of(suite, rows, status, output):
+    """Every collected case has a result, or is failed for want of one."""
+    results = [
+        Result(suite, r["name"], r["outcome"], r.get("seconds", 0), r.get("detail", ""))
+        for r in rows if r["kind"] == "result"
+    ]
+    seen = {r.name for r in results} | {r.name.removesuffix(" (teardown)") for r in results}
+    for row in rows:
+        if row["kind"] == "collected" and row["name"] not in seen:
+            results.append(Result(suite, row["name"], "failed", 0,
+                                  f"no result: pytest's {how_it_ended(status)}\n{output[-3000:]}"))
+    if status not in (0, 5) and not any(r.outcome == "failed" for r in results):
+        results.append(Result(suite, f"pytest ({how_it_ended(status)})", "failed", 0, output))
+    return results
+
+
+def collect(folder, *more):
+    """(rows of collected cases, error results' rows, status, output) without running anything."""
+    with tempfile.TemporaryDirectory() as tmp:
+        file = pathlib.Path(tmp) / "rows"
+        status, output = run_program(
+            pytest_argv(folder, file, "--collect-only", *more), 120, quiet_env(), TESTS)
+        return read_rows(file), status, output
+
+
+def run_pytest(suite, folder, ctx, seconds, *more, **env):
+    if ctx.pattern:
+        more += ("-k", ctx.pattern)
+    if ctx.list_only:
+        for row in collect(folder, *more)[0]:
+            if row["kind"] == "collected":
+                ctx.tally.say(f"{suite}: {row['name']}")
+        return
+    with tempfile.TemporaryDirectory() as tmp:
+        file = pathlib.Path(tmp) / "rows"
+        status, output = run_program(
+            pytest_argv(folder, file, *more), seconds, quiet_env(**env), TESTS)
+        for result in results_of(suite, read_rows(file), status, output):
+            ctx.tally.add(result)
+
+
+def run_style(ctx):
+    run_pytest("style", TESTS / "style", ctx, 600)
+
+
+def run_component(ctx):
+    run_pytest("component", TESTS / "component", ctx, 900, VIADUCT_BUILD=str(builds.path("asan")))
+
+
+def run_long(ctx):
+    run_pytest("long", TESTS / "long", ctx, 4 * 3600, VIADUCT_BUILD=str(builds.path("release")))
