@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The cache folder: an unpacked Debian kernel and the images made from it.
+
+Nothing of it is installed on the machine. Layout, below VIADUCT_CACHE_DIR (/var/cache/viaduct)/lab:
+  kernel/            the versioned linux-image package, unpacked, with modules.dep
+  vmlinux            its ELF kernel
+  host.cpio          initramfs of the virtual host (lab/run appends the job to a copy)
+  guest.cpio         base initramfs of guests (lab/guest-image appends a script to a copy)
+  bzImage            link to the kernel of the package, for guests
+  stamp              what the above were made from
+"""
+
+import fcntl
+import glob
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+
+from vlab import LabError, images
+from vlab.kernel import Kernel
+
+LAB_DIR = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+KERNEL_PACKAGE = re.compile(r"linux-image-6\.12\.[0-9.]+\+deb[0-9.]+-amd64$")
+SOURCES = ["vlab/cpio.py", "vlab/kernel.py", "vlab/images.py", "vlab/cache.py", "host/init",
+           "host/agent", "guest/init"]
+
+
+class Cache:
+    def __init__(self):
+        base = os.environ.get("VIADUCT_CACHE_DIR", "/var/cache/viaduct")
+        self.dir = os.path.join(os.path.realpath(base), "lab")
+        self.kernel_root = self.path("kernel")
+        self.vmlinux = self.path("vmlinux")
+        self.bzimage = self.path("bzImage")
+        self.host_cpio = self.path("host.cpio")
+        self.guest_cpio = self.path("guest.cpio")
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def kernel(self):
+        return Kernel(self.kernel_root)
+
+    def is_current(self):
+        try:
+            with open(self.path("stamp"), encoding="utf-8") as f:
+                return f.read() == self._wanted_stamp()
+        except OSError:
+            return False
+
+    def ensure(self, refresh=False, say=lambda text: None):
+        """Build what is missing or stale. Safe to call from several processes at once."""
+        if not refresh and self.is_current():
+            return
+        try:
+            os.makedirs(self.dir, exist_ok=True)
+            lock = os.open(self.path("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as e:
+            raise LabError(f"lab cache {self.dir}: {e.strerror}; run as root: lab/setup-cache, "
+                           "or set VIADUCT_CACHE_DIR to a folder of your own") from e
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if refresh or not self.is_current():
+                self._build(refresh, say)
+        finally:
+            os.close(lock)
+
+    def _build(self, refresh, say):
+        if refresh or not os.path.exists(self.path("kernel/complete")):
+            self._fetch_kernel(say)
+        kernel = self.kernel()
+        say(f"building images for kernel {kernel.release}")
+        kernel.extract_vmlinux(self.vmlinux + ".new")
+        os.replace(self.vmlinux + ".new", self.vmlinux)
+        _write(self.host_cpio, images.host_initramfs(kernel, LAB_DIR))
+        _write(self.guest_cpio, images.guest_initramfs(kernel, LAB_DIR))
+        link = self.bzimage + ".new"
+        if os.path.lexists(link):
+            os.unlink(link)
+        os.symlink(os.path.relpath(kernel.bzimage, self.dir), link)
+        os.replace(link, self.bzimage)
+        _write(self.path("stamp"), self._wanted_stamp().encode())
+
+    def _fetch_kernel(self, say):
+        package = os.environ.get("VIADUCT_LAB_KERNEL") or _newest_kernel_package()
+        say(f"fetching {package}")
+        work = self.path("kernel.new")
+        shutil.rmtree(work, ignore_errors=True)
+        os.makedirs(work)
+        _command(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", package], work)
+        debs = glob.glob(os.path.join(work, "*.deb"))
+        if len(debs) != 1:
+            raise LabError(f"apt-get download {package} left {len(debs)} packages, expected 1")
+        _command(["dpkg-deb", "-x", debs[0], work])
+        os.unlink(debs[0])
+        kernel = Kernel(work)
+        if not os.path.isdir(os.path.join(work, "lib")):
+            os.symlink("usr/lib", os.path.join(work, "lib"))
+        _command(["/sbin/depmod", "-b", work, kernel.release])
+        _write(os.path.join(work, "complete"), package.encode())
+        shutil.rmtree(self.kernel_root, ignore_errors=True)
+        os.rename(work, self.kernel_root)
+
+    def _wanted_stamp(self):
+        digest = hashlib.sha256()
+        files = [os.path.join(LAB_DIR, name) for name in SOURCES]
+        for path in files + [self.path("kernel/complete")]:
+            with open(path, "rb") as f:
+                digest.update(f.read() + b"\0")
+        info = os.stat(images.BUSYBOX)
+        return f"{digest.hexdigest()} {info.st_size} {info.st_mtime_ns}\n"
+
+
+def _newest_kernel_package():
+    names = subprocess.run(["apt-cache", "pkgnames", "linux-image-6.12."], stdout=subprocess.PIPE,
+                           check=True, text=True).stdout.split()
+    names = [n for n in names if KERNEL_PACKAGE.match(n) and _has_candidate(n)]
+    if not names:
+        raise LabError("apt knows no linux-image-6.12.*-amd64 package; add the release's backports "
+                       "to the apt sources (scripts/setup does) and run: apt-get update")
+    return max(names, key=lambda n: [int(x) for x in re.findall(r"\d+", n)])
+
+
+def _has_candidate(package):
+    shown = subprocess.run(["apt-cache", "show", "--no-all-versions", package],
+                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    return b"\nFilename: " in shown.stdout
+
+
+def _command(argv, cwd=None):
+    done = subprocess.run(argv, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                          check=False, text=True)
+    if done.returncode != 0:
+        raise LabError(f"{' '.join(argv)}: {done.stderr.strip() or done.returncode}")
+
+
+def _write(path, data):
+    with open(path + ".new", "wb") as f:
+        f.write(data)
+    os.replace(path + ".new", path)

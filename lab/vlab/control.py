@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The three verbs of lab/ctl, served to the machine (Unix socket) and to the host (virtio port).
+
+A request is one line, VERB ARGUMENT..., the answer one line: "ok" or "error: TEXT". Nothing else
+of QMP can be reached, whoever asks.
+"""
+
+import os
+import socket
+import threading
+
+from vlab import LabError
+from vlab.machine import DEVICES
+
+PORTS = ("pf0", "pf1", "nic0")
+CABLE = ("pf0", "pf1")
+# One error per severity that QEMU's functions report with the default severity mask.
+AER_ERRORS = {"correctable": "-c {dev} RCVR", "nonfatal": "{dev} COMP_ABORT", "fatal": "{dev} DLP"}
+
+USAGE = ("usage: link pf0|pf1|nic0|cable up|down, unplug pf0|pf1|nvme0|nic0, "
+         "aer pf0|pf1|nvme0|nic0 [correctable|nonfatal|fatal]")
+
+
+def perform(qmp, line):
+    """Carry out one request; returns the answer."""
+    words = line.split()
+    try:
+        if len(words) == 3 and words[0] == "link" and words[2] in ("up", "down"):
+            _link(qmp, words[1], words[2] == "up")
+        elif len(words) == 2 and words[0] == "unplug" and words[1] in DEVICES:
+            qmp.execute("device_del", id=words[1])
+        elif len(words) in (2, 3) and words[0] == "aer" and words[1] in DEVICES:
+            _aer(qmp, words[1], (words + ["nonfatal"])[2])
+        else:
+            raise LabError(USAGE)
+    except LabError as e:
+        return f"error: {e}"
+    return "ok"
+
+
+def _link(qmp, port, up):
+    names = CABLE if port == "cable" else (port,)
+    for name in names:
+        if name not in PORTS:
+            raise LabError(f"no port {name}; ports: {' '.join(PORTS)} cable")
+        qmp.execute("set_link", name=name, up=up)
+
+
+def _aer(qmp, dev, kind):
+    if kind not in AER_ERRORS:
+        raise LabError(f"no error {kind}; errors: {' '.join(AER_ERRORS)}")
+    text = qmp.execute("human-monitor-command",
+                       **{"command-line": "pcie_aer_inject_error " + AER_ERRORS[kind].format(dev=dev)})
+    # HMP has no status: success is "OK id: ...".
+    if not text.startswith("OK"):
+        raise LabError(text.strip().replace("\n", " "))
+
+
+def serve_port(sock, qmp):
+    """Serve the virtio port of the host."""
+    def run():
+        with sock.makefile("rw", encoding="utf-8", errors="replace") as port:
+            try:
+                for line in port:
+                    port.write(perform(qmp, line) + "\n")
+                    port.flush()
+            except OSError:
+                pass
+    threading.Thread(target=run, daemon=True).start()
+
+
+def serve_socket(path, qmp):
+    """Serve lab/ctl of this machine; one request per connection."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    os.chmod(path, 0o600)
+    listener.listen()
+
+    def run():
+        while True:
+            try:
+                conn = listener.accept()[0]
+            except OSError:
+                return
+            with conn, conn.makefile("rw", encoding="utf-8", errors="replace") as f:
+                try:
+                    f.write(perform(qmp, f.readline()) + "\n")
+                    f.flush()
+                except OSError:
+                    pass
+    threading.Thread(target=run, daemon=True).start()

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Options of lab/run and lab/shell."""
+
+import argparse
+import os
+
+
+def parse(argv, program, interactive):
+    parser = argparse.ArgumentParser(
+        prog=program, usage=f"{program} [OPTION]... " + ("[-- SHELL...]" if interactive
+                                                         else "-- COMMAND..."),
+        description="Boot the virtual SR-IOV host and run COMMAND in it as root, in this folder, "
+                    "with its output here.",
+        epilog="Exit status: that of COMMAND; 124 when --timeout ends it; 125 when the host did not "
+               "come up or died.")
+    parser.add_argument("--mem", default="2816M", metavar="SIZE", help="memory (2816M)")
+    parser.add_argument("--cpus", type=int, default=2, metavar="N", help="processors (2)")
+    parser.add_argument("--numa", type=int, default=1, metavar="N",
+                        help="NUMA nodes (1); with 2 or more, pf1 is on node 1")
+    parser.add_argument("--icount", action="store_true",
+                        help="deterministic time: one processor, time = instructions executed")
+    remapping = parser.add_mutually_exclusive_group()
+    remapping.add_argument("--no-iommu", action="store_true", help="leave the VT-d unit out")
+    remapping.add_argument("--no-intremap", action="store_true",
+                           help="VT-d without interrupt remapping")
+    parser.add_argument("--boot-arg", action="append", default=[], metavar="X",
+                        help="add X to the host's kernel command line")
+    parser.add_argument("--timeout", type=float, default=0, metavar="S",
+                        help="kill the host S seconds after the command started")
+    parser.add_argument("--boot-timeout", type=float, metavar="S",
+                        help="give up when the host is not up after S seconds (180)")
+    parser.add_argument("--scratch", metavar="DIR",
+                        help="writable folder that survives the run, VIADUCT_LAB_SCRATCH inside "
+                             "(build/lab/scratch-PID)")
+    parser.add_argument("--verbose", action="store_true", help="say when the command starts")
+    parser.add_argument("command", nargs="*", metavar="COMMAND", help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if not options.command:
+        if not interactive:
+            parser.error("no command; usage: lab/run [OPTION]... -- COMMAND...")
+        options.command = [os.environ.get("SHELL", "/bin/bash"), "-i"]
+    if options.cpus < 1 or options.numa < 1 or options.timeout < 0:
+        parser.error("--cpus, --numa and --timeout must be positive")
+    if options.boot_timeout is None:
+        options.boot_timeout = 600 if options.icount else 180
+    options.terminal = interactive
+    options.on_started = None
+    return options
