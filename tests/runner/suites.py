@@ -31,6 +31,7 @@ class Context:
     tally: Tally
     pattern: str = ""
     list_only: bool = False
+    verbose: bool = False
 
     def wants(self, name):
         return self.pattern.lower() in name.lower()
@@ -43,6 +44,17 @@ def quiet_env(**more):
     return env
 
 
+def end_group(proc):
+    """Ends what start_new_session began; SIGTERM first, for those who clean up behind themselves."""
+    for sig, patience in ((signal.SIGTERM, 10), (signal.SIGKILL, 10)):
+        try:
+            os.killpg(proc.pid, sig)
+            proc.wait(patience)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            pass
+    return proc.communicate()[0]
+
+
 def run_program(argv, seconds, env, cwd=None):
     """Runs argv in a process group of its own; returns (status, output), status None on time-out."""
     proc = subprocess.Popen(
@@ -53,9 +65,10 @@ def run_program(argv, seconds, env, cwd=None):
         output, _ = proc.communicate(timeout=seconds)
         return proc.returncode, output
     except subprocess.TimeoutExpired:
-        os.killpg(proc.pid, signal.SIGKILL)
-        output, _ = proc.communicate()
-        return None, output + f"\n[killed after {seconds} s]"
+        return None, (end_group(proc) or "") + f"\n[killed after {seconds} s]"
+    except BaseException:
+        end_group(proc)
+        raise
 
 
 def how_it_ended(status):

@@ -42,8 +42,14 @@ def _text(report):
 
 def pytest_collection_finish(session):
     for item in session.items:
-        marks = {m.name: list(m.args) for m in item.iter_markers()}
-        _write(kind="collected", name=item.nodeid, marks=sorted(marks), host=marks.get("host"))
+        host, timeout = item.get_closest_marker("host"), item.get_closest_marker("timeout")
+        _write(
+            kind="collected",
+            name=item.nodeid,
+            outside=item.get_closest_marker("outside") is not None,
+            hosts=list(host.args) if host else None,
+            timeout=timeout.args[0] if timeout and timeout.args else None,
+        )
 
 
 def pytest_collectreport(report):

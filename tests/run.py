@@ -1,0 +1,123 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Builds viaduct and runs its suites. scripts/test calls this after set-up; see HACKING.md."""
+
+import argparse
+import dataclasses
+import pathlib
+import sys
+import time
+import typing
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from runner import builds, labsuite, suites  # noqa: E402
+from runner.results import Result, Tally  # noqa: E402
+
+
+@dataclasses.dataclass
+class Suite:
+    about: str
+    builds: tuple
+    run: typing.Callable
+    default: bool = True
+
+
+SUITES = {
+    "style": Suite("layers, headers alone, format, sizes, SPDX, shellcheck", (), suites.run_style),
+    "unit": Suite("cmocka under ASan and UBSan", ("asan",), suites.run_unit),
+    "fuzz": Suite("replay of the fuzz corpora", ("fuzz",), suites.run_fuzz),
+    "component": Suite("the real processes, no lab", ("asan",), suites.run_component),
+    "lab": Suite("end to end in the virtual host", ("release",), labsuite.run_lab),
+    "long": Suite("what takes too long for every day", ("release",), suites.run_long, False),
+}
+GROUPS = {"quick": ["style", "unit", "fuzz", "component"]}
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(prog="scripts/test", description=__doc__)
+    parser.add_argument("--suite", action="append", metavar="NAME",
+                        choices=[*SUITES, *GROUPS], help="only this suite; may be repeated")
+    parser.add_argument("-k", dest="pattern", default="", metavar="PATTERN",
+                        help="only cases whose name contains PATTERN (case does not matter)")
+    parser.add_argument("--list", action="store_true",
+                        help="list the suites; with --suite or -k, the cases")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show the lab's output live")
+    parser.add_argument("--build-only", choices=list(builds.KINDS), metavar="KIND",
+                        help="build that kind and stop: " + ", ".join(builds.KINDS))
+    return parser.parse_args()
+
+
+def chosen(names):
+    if not names:
+        return [name for name, suite in SUITES.items() if suite.default]
+    wanted = {n for name in names for n in GROUPS.get(name, [name])}
+    return [name for name in SUITES if name in wanted]
+
+
+def build_all(names, tally):
+    """Builds what the suites need; returns the kinds that failed."""
+    failed = set()
+    for kind in dict.fromkeys(kind for name in names for kind in SUITES[name].builds):
+        begin = time.monotonic()
+        try:
+            builds.ensure(kind)
+            tally.say(f"build {kind}: {time.monotonic() - begin:.0f} s")
+        except builds.BuildError as e:
+            tally.add(Result("build", kind, "failed", 0, str(e)))
+            failed.add(kind)
+    return failed
+
+
+def run_suite(name, ctx, broken):
+    tally, suite = ctx.tally, SUITES[name]
+    missing = [kind for kind in suite.builds if kind in broken]
+    if missing:
+        tally.add(Result(name, "(all)", "failed", 0, f"not run: build {missing[0]} failed"))
+        return
+    begin, before = time.monotonic(), len(tally.results)
+    try:
+        suite.run(ctx)
+    except (OSError, builds.BuildError) as e:
+        tally.add(Result(name, "(runner)", "failed", 0, str(e)))
+    if ctx.list_only:
+        return
+    # An empty suite must not look like a good one; a pattern may well leave it empty.
+    if len(tally.results) == before and not ctx.pattern:
+        tally.add(Result(name, "(all)", "failed", 0, "the suite has no case"))
+    tally.say(f"{name}: {tally.summary(name)}  ({time.monotonic() - begin:.0f} s)")
+
+
+def main():
+    args = parse_args()
+    tally = Tally()
+    if args.build_only:
+        try:
+            builds.ensure(args.build_only)
+        except builds.BuildError as e:
+            sys.exit(f"{e}\nbuild {args.build_only} failed")
+        return 0
+    if args.list and not args.suite and not args.pattern:
+        for name, suite in SUITES.items():
+            print(f"{name:10} {suite.about}{'' if suite.default else ' (only with --suite)'}")
+        for name, members in GROUPS.items():
+            print(f"{name:10} {', '.join(members)}")
+        return 0
+    names = chosen(args.suite)
+    broken = build_all(names, tally)
+    ctx = suites.Context(tally, args.pattern, args.list, args.verbose)
+    for name in names:
+        run_suite(name, ctx, broken)
+    if args.list:
+        return 1 if broken else 0
+    if not tally.results:
+        tally.say("nothing ran" + (f": no case matches {args.pattern!r}" if args.pattern else ""))
+    tally.say(tally.summary())
+    return tally.exit_status()
+
+
+try:
+    sys.exit(main())
+except KeyboardInterrupt:
+    sys.exit(130)

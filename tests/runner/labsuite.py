@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The lab suite: cases grouped by the virtual host they need, one boot per host.
+
+A host that did not come up or died (exit 125 of lab/run: the emulator's fault, not a result) is
+booted again for the cases that have no outcome yet, and that is said. What a case already said
+stands. Anything else that keeps a case from having an outcome is a failure of that case.
+"""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+import time
+
+from . import builds
+from .results import Result
+from .suites import (
+    TESTS, collect, end_group, how_it_ended, pytest_argv, quiet_env, read_rows, results_of,
+    run_pytest,
+)
+
+HOST_DIED = 125
+BOOTS = 3
+CASE_SECONDS = 120  # as in pytest.ini
+HOST_SECONDS = 1800
+LAB = TESTS / "lab"
+
+
+def hosts_table():
+    spec = importlib.util.spec_from_file_location("hosts", LAB / "hosts.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def group(rows, table):
+    """host -> collected rows, in the order of the table."""
+    hosts = {name: [] for name in table.HOSTS}
+    for row in rows:
+        if row["kind"] == "collected" and not row["outside"]:
+            for name in row["hosts"] or [table.DEFAULT]:
+                hosts[name].append(row)
+    return {name: cases for name, cases in hosts.items() if cases}
+
+
+def boot(host, options, names, seconds, ctx, scratch):
+    """One boot; returns (exit status of lab/run, what it printed)."""
+    argv = [
+        str(builds.TOP / "lab/run"), *options, "--timeout", str(seconds),
+        "--scratch", str(scratch), "--",
+        *pytest_argv("", scratch / "rows", "-v", "--viaduct-host", host)[:-1],
+        *(str(TESTS / name) for name in names),
+    ]
+    log = scratch.with_suffix(".log")
+    env = quiet_env(VIADUCT_BUILD=str(builds.path("release")))
+    with open(log, "w", encoding="utf-8") as out:
+        proc = subprocess.Popen(
+            argv, cwd=builds.TOP, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
+        try:
+            for line in proc.stdout:
+                out.write(line)
+                out.flush()
+                if ctx.verbose:
+                    sys.stdout.write(f"  | {line}")
+                    sys.stdout.flush()
+            status = proc.wait()
+        except BaseException:
+            end_group(proc)
+            raise
+    return status, log.read_text(encoding="utf-8", errors="replace")
+
+
+def run_host(host, options, cases, ctx):
+    """All cases of one host; one boot unless the host dies."""
+    names = [case["name"] for case in cases]
+    seconds = min(60 + sum(case["timeout"] or CASE_SECONDS for case in cases), HOST_SECONDS)
+    results = []
+    for attempt in range(1, BOOTS + 1):
+        scratch = builds.root() / "lab-tests" / f"{host}-{attempt}"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        begin = time.monotonic()
+        status, output = boot(host, options, names, seconds, ctx, scratch)
+        rows = [row for row in read_rows(scratch / "rows") if row["kind"] == "result"]
+        done = {row["name"].removesuffix(" (teardown)") for row in rows}
+        left = [name for name in names if name not in done]
+        ctx.tally.say(f"lab: host {host}: {len(names) - len(left)} of {len(names)} cases,"
+                      f" {time.monotonic() - begin:.0f} s, {how_it_ended(status)}")
+        retry = status == HOST_DIED and left and attempt < BOOTS
+        if not retry:
+            rows += [{"kind": "collected", "name": name} for name in left]
+            return results + results_of("lab", rows, status, output)
+        results += results_of("lab", rows, 0, output)
+        tail = "\n".join(output.splitlines()[-25:])
+        ctx.tally.say(f"lab: host {host} did not come up or died; booting it again for"
+                      f" {len(left)} cases (attempt {attempt + 1} of {BOOTS}). It said:\n{tail}")
+        names = left
+    return results
+
+
+def run_lab(ctx):
+    more = ("-k", ctx.pattern) if ctx.pattern else ()
+    rows, status, output = collect(LAB, "--viaduct-host", "all", *more)
+    if ctx.list_only:
+        for row in rows:
+            if row["kind"] == "collected":
+                ctx.tally.say(f"lab: {row['name']}")
+        return
+    for result in results_of("lab", [r for r in rows if r["kind"] == "result"], status, output):
+        ctx.tally.add(result)
+    table = hosts_table()
+    for host, cases in group(rows, table).items():
+        for result in run_host(host, table.HOSTS[host], cases, ctx):
+            if host != table.DEFAULT:
+                result = Result(result.suite, f"{result.name} [{host}]", result.outcome,
+                                result.seconds, result.detail)
+            ctx.tally.add(result)
+    if any(row["kind"] == "collected" and row["outside"] for row in rows):
+        run_pytest("lab", LAB, ctx, HOST_SECONDS, "--viaduct-host", "outside",
+                   VIADUCT_BUILD=str(builds.path("release")))
