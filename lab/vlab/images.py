@@ -13,8 +13,8 @@ BUSYBOX = "/bin/busybox"
 HOST_ROOT_MODULES = ["9pnet_virtio", "9p", "overlay"]
 HOST_MODULES = ["igb", "igbvf", "e1000e", "nvme", "vfio_pci", "vfio_iommu_type1", "kvm_amd",
                 "kvm_intel", "virtio_net", "vhost_net", "tun"]
-GUEST_MODULES = ["button", "evdev", "igbvf", "virtio_net", "virtio_blk", "virtio_console", "nvme",
-                 "e1000e"]
+# guest/init knows which device wants which.
+GUEST_MODULES = ["button", "evdev", "igbvf", "virtio_net", "virtio_blk", "nvme", "e1000e"]
 
 
 def _add_busybox(archive):
@@ -67,6 +67,10 @@ def host_initramfs(kernel, lab_dir):
 def guest_initramfs(kernel, lab_dir):
     archive = Archive()
     _add_base(archive)
-    _add_modules(archive, kernel, GUEST_MODULES, "modules")
+    for module in GUEST_MODULES:
+        order = kernel.modules([module])
+        for name, data in order:
+            archive.add_file(f"modules/{name}.ko", data)
+        archive.add_file(f"modules/{module}.order", "".join(n + "\n" for n, _ in order).encode())
     _add_text(archive, "init", os.path.join(lab_dir, "guest", "init"), 0o755)
     return archive.to_bytes()
