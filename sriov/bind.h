@@ -16,11 +16,11 @@
 int fn_driver(const struct sysfs *sys, const struct pci_addr *fn, char buf[DRIVER_NAME]);
 
 /*
- * Gives fn to the named driver and to no other until fn_unbind() or fn_bind_default(). Does nothing if
- * it is there already. Blocks while the present driver's users hold on (vfio-pci: until the last fd of
- * the device is closed). On failure the former override and driver are restored as far as possible.
- * -ENODEV code "driver-not-loaded": hint says modprobe. -EBUSY code "bind-refused": the driver was
- * asked and did not take it.
+ * Gives fn to the named driver and to no other until fn_unbind() or fn_bind_default(). Does nothing
+ * if it is there already. Blocks while the present driver's users hold on (vfio-pci: until the last
+ * fd of the device is closed). On failure the former override and driver are restored as far as
+ * possible. -ENODEV code "driver-not-loaded": hint says modprobe. -EBUSY code "bind-refused": the
+ * driver was asked and did not take it.
  */
 int fn_bind(const struct sysfs *sys, const struct pci_addr *fn, const char *driver, struct err *e);
 
@@ -32,8 +32,8 @@ static inline int fn_bind_vfio(const struct sysfs *sys, const struct pci_addr *f
 /* Takes the driver away and clears the override: the function is nobody's. */
 int fn_unbind(const struct sysfs *sys, const struct pci_addr *fn, struct err *e);
 
-/* fn_unbind(), then lets the kernel choose as it does at boot. A VF whose PF has automatic probing off
- * stays without a driver, which is success. */
+/* fn_unbind(), then lets the kernel choose as it does at boot. A VF whose PF has automatic probing
+ * off stays without a driver, which is success. */
 int fn_bind_default(const struct sysfs *sys, const struct pci_addr *fn, struct err *e);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Configuration space of one function, read on demand and only where a capability says that there is
- * something: some devices do not survive a read of everything. Every access is checked against the
- * size, every walk has a step bound; what the device says is not trusted. PCIe Base 6.0, chapter 7.
+ * Configuration space of one function, read on demand and only where a capability says that there
+ * is something: some devices do not survive a read of everything. Every access is checked against
+ * the size, every walk has a step bound; what the device says is not trusted. PCIe Base 6.0,
+ * chapter 7.
  */
 #ifndef VIADUCT_SRIOV_CFGSPACE_H
 #define VIADUCT_SRIOV_CFGSPACE_H
@@ -34,8 +35,8 @@ void cfg_close(struct cfg_space *cfg);
 int cfg_read16(struct cfg_space *cfg, unsigned off, uint16_t *out);
 int cfg_read32(struct cfg_space *cfg, unsigned off, uint32_t *out);
 
-/* Offset of the first capability with this id; -ENOENT if there is none (or the list is broken before
- * it), -EACCES if it cannot be known without privilege. Extended ones start at 0x100. */
+/* Offset of the first capability with this id; -ENOENT if there is none (or the list is broken
+ * before it), -EACCES if it cannot be known without privilege. Extended ones start at 0x100. */
 int cfg_find_cap(struct cfg_space *cfg, uint8_t id);
 int cfg_find_ext_cap(struct cfg_space *cfg, uint16_t id);
 

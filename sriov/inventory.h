@@ -25,8 +25,8 @@ struct net_facts {
 struct pci_fn {
 	struct pci_addr addr;
 	char name[PCI_ADDR_TEXT];
-	uint16_t vendor, device, subvendor,
-		subdevice; /* the kernel's: a VF's own space reads ffff */
+	uint16_t vendor, device, subvendor, subdevice; /* the kernel's: a VF's own space reads ffff
+							*/
 	uint32_t class_code; /* 24 bits */
 	uint8_t revision;
 	enum fn_kind kind;
@@ -34,7 +34,8 @@ struct pci_fn {
 	char driver_override[64]; /* "": none */
 	int numa_node; /* -1: none */
 	int iommu_group; /* -1: none */
-	char dev_name[32]; /* network device or NVMe controller; "": none (or in another namespace) */
+	char dev_name[32]; /* network device or NVMe controller; "": none (or in another namespace)
+			    */
 	unsigned ifindex; /* 0: no network device */
 	struct net_facts net; /* valid if ifindex != 0 */
 	struct pci_caps caps;

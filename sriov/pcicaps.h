@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The capabilities that matter for giving a function away, decoded from its configuration space. Pure:
- * bytes in, facts out. PCIe Base 6.0: SR-IOV 9.3.3, ARI 7.8.7, ACS 7.7.11, ATS 10.5.1, PRI 10.5.2,
- * PASID 7.8.9, Device Capabilities 7.5.3.3.
+ * The capabilities that matter for giving a function away, decoded from its configuration space.
+ * Pure: bytes in, facts out. PCIe Base 6.0: SR-IOV 9.3.3, ARI 7.8.7, ACS 7.7.11, ATS 10.5.1,
+ * PRI 10.5.2, PASID 7.8.9, Device Capabilities 7.5.3.3.
  */
 #ifndef VIADUCT_SRIOV_PCICAPS_H
 #define VIADUCT_SRIOV_PCICAPS_H
@@ -116,9 +116,9 @@ struct pci_caps {
 /* Never fails: what cannot be read is absent, or needs_root is set. */
 void pci_caps_decode(struct cfg_space *cfg, struct pci_caps *out);
 
-/* Fills the sizes of sriov->bars from the text of the PF's sysfs attribute `resource`, whose lines 7
- * to 12 hold the space of all TotalVFs together. If the capability could not be read (!present) the
- * BARs come from the resource flags alone, for total_vfs VFs. */
+/* Fills the sizes of sriov->bars from the text of the PF's sysfs attribute `resource`, whose lines
+ * 7 to 12 hold the space of all TotalVFs together. If the capability could not be read (!present)
+ * the BARs come from the resource flags alone, for total_vfs VFs. */
 void sriov_cap_add_sizes(struct sriov_cap *sriov, const char *resource, uint16_t total_vfs);
 
 /* "8.0 GT/s" and so on; "unknown" for a code that has no name here. */

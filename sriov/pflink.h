@@ -9,11 +9,12 @@
 #include "sriov/rtnl.h"
 
 /* Administratively up, verified; does nothing for a PF that has no network device by nature (NVMe).
- * -ENODEV code "no-netdev": a network PF without a device here (no driver, or another namespace). */
+ * -ENODEV code "no-netdev": a network PF without a device here (no driver, or another namespace).
+ */
 int pf_link_up(struct rtnl *nl, const struct pci_fn *pf, struct err *e);
 
-/* Waits for carrier. -ETIMEDOUT: no cable or no partner; the VFs of this PF cannot reach the wire, but
- * may reach each other. Carrier takes 2 to 4 s after up. */
+/* Waits for carrier. -ETIMEDOUT: no cable or no partner; the VFs of this PF cannot reach the wire,
+ * but may reach each other. Carrier takes 2 to 4 s after up. */
 int pf_link_wait(const struct sysfs *sys, const struct pci_fn *pf, uint64_t deadline_ns,
 		 struct err *e);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Stopping a function and wiping what it holds, for a release. Order: bus mastering off (no new DMA),
- * function-level reset, check that it answers again.
+ * Stopping a function and wiping what it holds, for a release. Order: bus mastering off (no new
+ * DMA), function-level reset, check that it answers again.
  */
 #ifndef VIADUCT_SRIOV_RESET_H
 #define VIADUCT_SRIOV_RESET_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * One rtnetlink socket and its request/reply discipline. Thin: no policy. Replies are received into a
- * buffer sized by the kernel's own word (MSG_PEEK | MSG_TRUNC), because one reply with all VFs of a PF
- * exceeds any fixed size.
+ * One rtnetlink socket and its request/reply discipline. Thin: no policy. Replies are received into
+ * a buffer sized by the kernel's own word (MSG_PEEK | MSG_TRUNC), because one reply with all VFs of
+ * a PF exceeds any fixed size.
  */
 #ifndef VIADUCT_SRIOV_RTNL_H
 #define VIADUCT_SRIOV_RTNL_H

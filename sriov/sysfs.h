@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The root of all that sriov/ reads and writes: /sys, or another folder with the same shape (tests).
- * Passed to every function, so that none of them knows an absolute path.
+ * The root of all that sriov/ reads and writes: /sys, or another folder with the same shape
+ * (tests). Passed to every function, so that none of them knows an absolute path.
  */
 #ifndef VIADUCT_SRIOV_SYSFS_H
 #define VIADUCT_SRIOV_SYSFS_H
+
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "base/parse.h"
@@ -13,7 +15,8 @@
 
 struct sysfs {
 	int root_fd; /* owned; -1 when closed */
-	bool is_host; /* the kernel's own /sys: devices are listed by libpciaccess, /dev is next to it */
+	bool is_host; /* the kernel's own /sys: devices are listed by libpciaccess, /dev is next to
+			 it */
 };
 
 /* `root` NULL means /sys. -ENOENT or -EACCES with the path in the error. */

@@ -50,8 +50,8 @@ int vf_link_state_parse(const char *text, enum vf_link_state *out);
 const char *vf_vlan_proto_text(uint16_t proto); /* "802.1Q", "802.1ad" */
 int vf_vlan_proto_parse(const char *text, uint16_t *out); /* also in lower case */
 
-/* -EINVAL with the reason if a member in the mask has a value that no driver can take (multicast MAC,
- * vlan or qos out of range, qos or 802.1ad without a vlan, min above max). */
+/* -EINVAL with the reason if a member in the mask has a value that no driver can take (multicast
+ * MAC, vlan or qos out of range, qos or 802.1ad without a vlan, min above max). */
 int vf_attrs_check(const struct vf_attrs *want, struct err *e);
 
 /* All VFs of a PF: out[i] for i < count, which is the PF's number of VFs. One message. -ENODEV code
@@ -64,9 +64,9 @@ int vf_attrs_get(struct rtnl *nl, const struct pci_fn *vf, struct vf_attrs *out,
 
 /*
  * Sets those in attrs->mask, then reads all back into *attrs (with the mask of what the driver
- * reports). If one is refused or reads back different, those set before it are put back and the error
- * names attribute and driver. -EOPNOTSUPP code "attr-unsupported": the driver cannot do it at all.
- * -EPROTO code "attr-not-kept": accepted, but reads back different.
+ * reports). If one is refused or reads back different, those set before it are put back and the
+ * error names attribute and driver. -EOPNOTSUPP code "attr-unsupported": the driver cannot do it at
+ * all. -EPROTO code "attr-not-kept": accepted, but reads back different.
  */
 int vf_attrs_set(struct rtnl *nl, const struct pci_fn *vf, struct vf_attrs *attrs, struct err *e);
 
@@ -74,9 +74,9 @@ int vf_attrs_set(struct rtnl *nl, const struct pci_fn *vf, struct vf_attrs *attr
  * passed over; *out (may be NULL) is what was read back. Any other failure: the VF is not clean. */
 int vf_attrs_reset(struct rtnl *nl, const struct pci_fn *vf, struct vf_attrs *out, struct err *e);
 
-/* The parser alone, for tests and fuzzing: `msg` is a whole RTM_NEWLINK message of len bytes. Writes
- * out[i] for the VFs it describes, *described how many different ones below count there were, and
- * *num_vfs what IFLA_NUM_VF says (0 if absent). -EBADMSG if it is no such message. */
+/* The parser alone, for tests and fuzzing: `msg` is a whole RTM_NEWLINK message of len bytes.
+ * Writes out[i] for the VFs it describes, *described how many different ones below count there
+ * were, and *num_vfs what IFLA_NUM_VF says (0 if absent). -EBADMSG if it is no such message. */
 int vf_attrs_parse(const void *msg, size_t len, struct vf_attrs *out, size_t count,
 		   size_t *described, uint32_t *num_vfs);
 
