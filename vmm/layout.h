@@ -40,4 +40,13 @@
 #define LAYOUT_IRQ_RTC	 8
 #define LAYOUT_IRQ_SCI	 9
 
+/* AMD hosts: HyperTransport's hole, where the IOMMU maps nothing: no RAM, no BARs. */
+#define LAYOUT_HT_HOLE	   0xFD00000000ULL
+#define LAYOUT_HT_HOLE_END 0x10000000000ULL
+
+/* The 64-bit MMIO window: the top eighth of the guest's physical address space, moved down where it
+ * would meet the HyperTransport hole. ram_end is the end of RAM above 4 GiB (0: none). -ERANGE if RAM
+ * reaches into it. */
+int layout_mmio64(unsigned int phys_bits, uint64_t ram_end, uint64_t *base, uint64_t *size);
+
 #endif

@@ -21,8 +21,8 @@
 #include "vmm/slots.h"
 #include "vmm/spec.h"
 
-struct vcpu;
 struct chipset;
+struct vcpu_set;
 
 /* Why the machine ends; names in machine_end_names (vmm_msg.h "reason"). */
 enum machine_end {
@@ -31,6 +31,7 @@ enum machine_end {
 	MACHINE_KILLED,
 	MACHINE_DEVICE_REQUESTED,
 	MACHINE_INTERNAL_ERROR,
+	MACHINE_SIGNAL,
 };
 
 struct machine {
@@ -47,7 +48,9 @@ struct machine {
 	struct irq_router *irq;
 	struct pci_host *pci;
 	struct chipset *chipset;
-	struct vcpu *vcpus; /* spec->cpu_count of them */
+	struct vcpu_set *vcpus;
+	uint64_t mmio64_base; /* 64-bit window of the root complex */
+	uint64_t mmio64_size;
 
 	/* Set from any thread by machine_end_request/machine_reset_request; the main thread acts. */
 	int event_fd;

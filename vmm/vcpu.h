@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The virtual CPUs: one thread each, which runs KVM_RUN and hands trapped accesses to the buses.
+ * vcpu_set_park() brings every thread to a point where its vCPU's state is whole and stays still;
+ * only then may registers be read or written (pause, reset, end). Threads start parked.
+ *
+ * Life: vcpu_set_create -> vcpu_set_boot -> vcpu_set_start -> (resume, park, reset)* ->
+ * vcpu_set_destroy. All of it from the main thread; counters may be read at any time.
+ */
+#ifndef VIADUCT_VMM_VCPU_H
+#define VIADUCT_VMM_VCPU_H
+
+#include "base/err.h"
+#include "vmm/boot.h"
+
+struct cpu_model;
+struct machine;
+struct vcpu_set;
+
+/* What a return of KVM_RUN was about; the names are vcpu_exit_names[]. */
+enum vcpu_exit { VCPU_EXIT_IO, VCPU_EXIT_MMIO, VCPU_EXIT_HLT, VCPU_EXIT_OTHER, VCPU_EXITS };
+
+/* Creates spec->cpu_count vCPUs of m->vm_fd with the CPU model's CPUID and remembers their
+ * power-on state, which vcpu_set_reset() restores. */
+int vcpu_set_create(struct machine *m, const struct cpu_model *model, struct vcpu_set **out,
+		    struct err *e);
+void vcpu_set_destroy(struct vcpu_set *set); /* stops and joins the threads; NULL-safe */
+
+/* Starts the threads, parked, each on its host CPU if the spec pins it. */
+int vcpu_set_start(struct vcpu_set *set, struct err *e);
+
+/* Returns when no vCPU runs any more and every pending access has been completed. The caller must
+ * not hold the machine's lock (a handler may want it). */
+void vcpu_set_park(struct vcpu_set *set);
+void vcpu_set_resume(struct vcpu_set *set);
+
+/* Power-on state, parked vCPUs only. */
+int vcpu_set_reset(struct vcpu_set *set, struct err *e);
+
+/* Gives vCPU 0 the registers of a direct boot; the others wait for INIT and SIPI. */
+int vcpu_set_boot(struct vcpu_set *set, const struct boot_entry *entry, struct err *e);
+
+/* Returns of KVM_RUN so far, summed over the vCPUs. */
+uint64_t vcpu_set_exits(const struct vcpu_set *set, enum vcpu_exit kind);
+
+#endif
