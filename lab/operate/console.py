@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A guest's serial console as a place to run commands and read their output and status.
+
+The guest runs GUEST_SCRIPT: it reads a line, runs it with sh, and frames the output with a token that
+the caller chose, so that kernel messages and stale output are never taken for an answer."""
+
+import itertools
+import os
+import re
+import socket
+import subprocess
+import time
+
+from operate import OperateError
+from operate.viaduct import TOP
+
+READY = "VIADUCT-GUEST ready"
+
+GUEST_SCRIPT = """\
+stty -echo -icrnl 2>/dev/null || true
+while IFS= read -r token && IFS= read -r line; do
+	[ -n "$token" ] || continue
+	echo "<$token"
+	status=0
+	sh -c "$line" </dev/null || status=$?
+	echo "$token>$status"
+done
+"""
+
+
+def guest_initrd(out):
+    """Write an initrd whose init serves GUEST_SCRIPT; returns its path."""
+    script = out.with_suffix(".sh")
+    script.write_text(GUEST_SCRIPT)
+    subprocess.run([str(TOP / "lab/guest-image"), "--script", str(script), "-o", str(out)], check=True,
+                   stdout=subprocess.DEVNULL)
+    return out
+
+
+class Console:
+    def __init__(self, path):
+        self.path = str(path)
+        self.text = ""
+        self.sock = None
+        self.tokens = itertools.count(1)
+        self.connect()
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)
+
+    def close(self):
+        if self.sock:
+            self.sock.close()
+            self.sock = None
+
+    def _more(self, deadline, waiting_for):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise OperateError(f"console: no {waiting_for!r} in time; it ends with:\n{self.text[-1500:]}")
+        self.sock.settimeout(left)
+        try:
+            data = self.sock.recv(65536)
+        except socket.timeout:
+            return
+        if not data:
+            raise OperateError(f"console closed before {waiting_for!r}; it ends with:\n{self.text[-1500:]}")
+        self.text += data.decode("utf-8", "replace").replace("\r", "")
+
+    def wait_for(self, pattern, timeout):
+        """Wait until the regular expression appears; returns the match and drops all before its end."""
+        deadline = time.monotonic() + timeout
+        while True:
+            match = re.search(pattern, self.text)
+            if match:
+                self.text = self.text[match.end():]
+                return match
+            self._more(deadline, pattern)
+
+    def wait_ready(self, timeout=120):
+        return self.wait_for(re.escape(READY) + r"[^\n]*\n", timeout).group(0)
+
+    def run(self, command, timeout=60):
+        """Run a shell line in the guest; returns (status, output)."""
+        assert "\n" not in command
+        token = f"T{os.getpid()}x{next(self.tokens)}"
+        self.sock.settimeout(10)
+        self.sock.sendall(f"{token}\n{command}\n".encode())
+        self.wait_for(f"<{token}\n", timeout)
+        match = self.wait_for(rf"(?s)\A(.*?){token}>(\d+)\n", timeout)
+        return int(match.group(2)), match.group(1)
+
+    def check(self, command, timeout=60):
+        status, out = self.run(command, timeout)
+        if status != 0:
+            raise OperateError(f"guest: {command}: exit {status}: {out.strip()}")
+        return out
