@@ -16,7 +16,7 @@ QEMU = "qemu-system-x86_64"
 # decoded, which happens as soon as RAM reaches above the PCI hole.
 MIN_QEMU = (8, 0, 0)
 SAFE_QEMU = (10, 0, 13)
-VF_MEM_LIMIT_MIB = 2816
+VF_MEM_LIMIT_MIB = 2815
 
 # lab/ctl's names, in the order of their root ports: their PCI buses are 01 to 04.
 DEVICES = ("pf0", "pf1", "nvme0", "nic0")
@@ -53,7 +53,7 @@ def qemu_version():
 def mem_mib(text):
     match = re.fullmatch(r"(\d+)([MGmg]?)", text)
     if not match:
-        raise LabError(f"--mem {text}: expected a number with M or G, as in 2816M")
+        raise LabError(f"--mem {text}: expected a number with M or G, as in 2800M")
     return int(match.group(1)) * (1024 if match.group(2) in ("g", "G") else 1)
 
 

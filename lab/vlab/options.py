@@ -13,7 +13,7 @@ def parse(argv, program, interactive):
                     "with its output here.",
         epilog="Exit status: that of COMMAND; 124 when --timeout ends it; 125 when the host did not "
                "come up or died.")
-    parser.add_argument("--mem", default="2816M", metavar="SIZE", help="memory (2816M)")
+    parser.add_argument("--mem", default="2800M", metavar="SIZE", help="memory (2800M)")
     parser.add_argument("--cpus", type=int, default=2, metavar="N", help="processors (2)")
     parser.add_argument("--numa", type=int, default=1, metavar="N",
                         help="NUMA nodes (1); with 2 or more, pf1 is on node 1")
