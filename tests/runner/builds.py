@@ -59,22 +59,29 @@ def _run(argv, env):
     return done.returncode, done.stdout
 
 
-def _options_stamp(kind):
-    return json.dumps(KINDS[kind])
+def _stamp(kind):
+    """What a configured folder depends on. The top meson.build takes the folders that exist, which
+    ninja cannot see, so their names are part of it."""
+    found = sorted(str(p.parent.relative_to(TOP)) for p in TOP.glob("*/**/meson.build"))
+    return json.dumps({"options": KINDS[kind], "folders": found})
 
 
 def _configure(kind):
     env, options = KINDS[kind]
-    build, stamp = path(kind), path(kind) / "viaduct-options"
-    if (build / "build.ninja").exists() and stamp.exists():
-        if stamp.read_text() == _options_stamp(kind):
-            return
-    if build.exists():
+    build, stamp = path(kind), path(kind) / "viaduct-stamp"
+    old = stamp.read_text() if stamp.exists() else ""
+    if (build / "build.ninja").exists() and old == _stamp(kind):
+        return
+    # Other options: from nothing. Other folders: meson looks again.
+    again = old and json.loads(old)["options"] == json.loads(_stamp(kind))["options"]
+    if build.exists() and not again:
         shutil.rmtree(build)
-    status, output = _run(["meson", "setup", str(build), str(TOP), *options], env)
+    argv = ["meson", "setup", *(["--reconfigure"] if build.exists() else []), str(build), str(TOP)]
+    status, output = _run([*argv, *options], env)
     if status:
+        shutil.rmtree(build, ignore_errors=True)
         raise BuildError(output)
-    stamp.write_text(_options_stamp(kind))
+    stamp.write_text(_stamp(kind))
 
 
 def ensure(kind, targets=()):

@@ -84,7 +84,7 @@ def how_it_ended(status):
 def unit_programs():
     """(name, argv, env, seconds) of every test that meson knows in the ASan build."""
     for test in builds.introspect("asan", "tests"):
-        name = "/".join([s.split(":")[-1] for s in test["suite"]] + [test["name"]])
+        name = test["name"]
         yield name, test["cmd"], test["env"], max(test["timeout"], UNIT_SECONDS)
 
 
