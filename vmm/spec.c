@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vmm/spec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "vmm/kvm.h"
+
+#define KVM_API 12 /* the only version there has been since Linux 2.6.22 */
+
+void vmm_spec_init(struct vmm_spec *spec)
+{
+	memset(spec, 0, sizeof(*spec));
+	spec->kvm_fd = spec->listener_fd = spec->console_fd = -1;
+	spec->exit_record_fd = spec->console_log_fd = -1;
+	spec->kernel_fd = spec->initrd_fd = spec->container_fd = -1;
+	for (unsigned int i = 0; i < VMM_MAX_CPUS; i++)
+		spec->cpu_pin[i] = -1;
+}
+
+void vmm_spec_fini(struct vmm_spec *spec)
+{
+	fd_close(&spec->kvm_fd);
+	fd_close(&spec->listener_fd);
+	fd_close(&spec->console_fd);
+	fd_close(&spec->exit_record_fd);
+	fd_close(&spec->console_log_fd);
+	fd_close(&spec->kernel_fd);
+	fd_close(&spec->initrd_fd);
+	fd_close(&spec->container_fd);
+	for (unsigned int i = 0; i < spec->group_count; i++)
+		fd_close(&spec->groups[i].fd);
+	spec->group_count = 0;
+}
+
+static int file_type_check(int fd, const char *name, mode_t type, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_set(e, errno, "fd \"%s\": %s", name, strerror(errno));
+	if ((st.st_mode & S_IFMT) != type)
+		return err_set(e, EINVAL, "fd \"%s\" is no %s", name,
+			       type == S_IFREG	? "regular file" :
+			       type == S_IFCHR	? "character device" :
+						  "socket");
+	return 0;
+}
+
+static int kvm_check(int fd, const char *name, struct err *e)
+{
+	int r = file_type_check(fd, name, S_IFCHR, e);
+
+	if (r < 0)
+		return r;
+	r = kvm_api_version(fd);
+	if (r != KVM_API)
+		return err_set(e, EINVAL, "fd \"%s\" is not /dev/kvm (API version %d, not %d)",
+			       name, r, KVM_API);
+	return 0;
+}
+
+static int listening_check(int fd, const char *name, int type, struct err *e)
+{
+	static const struct {
+		int option;
+		const char *what;
+	} options[] = {
+		{ SO_DOMAIN, "Unix socket" },
+		{ SO_TYPE, "socket of the right type" },
+		{ SO_ACCEPTCONN, "listening socket" },
+	};
+	const int want[ARRAY_SIZE(options)] = { AF_UNIX, type, 1 };
+	int r = file_type_check(fd, name, S_IFSOCK, e);
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(options); i++) {
+		int value = -1;
+		socklen_t len = sizeof(value);
+
+		if (getsockopt(fd, SOL_SOCKET, options[i].option, &value, &len) < 0 ||
+		    value != want[i])
+			r = err_set(e, EINVAL, "fd \"%s\" is no %s", name, options[i].what);
+	}
+	return r;
+}
+
+static int control_listener_check(int fd, const char *name, struct err *e)
+{
+	return listening_check(fd, name, SOCK_SEQPACKET, e);
+}
+
+static int console_listener_check(int fd, const char *name, struct err *e)
+{
+	return listening_check(fd, name, SOCK_STREAM, e);
+}
+
+static int access_check(int fd, const char *name, int denied, struct err *e)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || (flags & O_ACCMODE) == denied || (flags & O_PATH) != 0)
+		return err_set(e, EBADF, "fd \"%s\" is not open for %s", name,
+			       denied == O_RDONLY ? "writing" : "reading");
+	return file_type_check(fd, name, S_IFREG, e);
+}
+
+static int writable_check(int fd, const char *name, struct err *e)
+{
+	return access_check(fd, name, O_RDONLY, e);
+}
+
+static int readable_check(int fd, const char *name, struct err *e)
+{
+	return access_check(fd, name, O_WRONLY, e);
+}
+
+static int device_check(int fd, const char *name, struct err *e)
+{
+	return file_type_check(fd, name, S_IFCHR, e);
+}
+
+/* Every fd of the launch message: name, where it goes, whether a VM needs it, what it must be. */
+static const struct fd_row {
+	const char *name;
+	size_t offset;
+	bool required;
+	int (*check)(int fd, const char *name, struct err *e);
+} fd_rows[] = {
+	{ "kvm", offsetof(struct vmm_spec, kvm_fd), true, kvm_check },
+	{ "listener", offsetof(struct vmm_spec, listener_fd), true, control_listener_check },
+	{ "console", offsetof(struct vmm_spec, console_fd), true, console_listener_check },
+	{ "exit_record", offsetof(struct vmm_spec, exit_record_fd), true, writable_check },
+	{ "kernel", offsetof(struct vmm_spec, kernel_fd), true, readable_check },
+	{ "initrd", offsetof(struct vmm_spec, initrd_fd), false, readable_check },
+	{ "console_log", offsetof(struct vmm_spec, console_log_fd), false, writable_check },
+	{ "container", offsetof(struct vmm_spec, container_fd), false, device_check },
+};
+
+static int *fd_member(struct vmm_spec *spec, const struct fd_row *row)
+{
+	return (int *)((char *)spec + row->offset);
+}
+
+static int group_take(struct vmm_spec *spec, const char *name, int *fd, struct err *e)
+{
+	uint64_t nr;
+	int r;
+
+	if (parse_u64(name + strlen("group:"), UINT32_MAX, &nr) < 0)
+		return err_set(e, EINVAL, "fd \"%s\": no group number", name);
+	for (unsigned int i = 0; i < spec->group_count; i++)
+		if (spec->groups[i].nr == nr)
+			return err_set(e, EINVAL, "fd \"%s\" is there twice", name);
+	if (spec->group_count == ARRAY_SIZE(spec->groups))
+		return err_set(e, ERANGE, "more than %d groups", VMM_MAX_DEVICES);
+	r = device_check(*fd, name, e);
+	if (r < 0)
+		return r;
+	spec->groups[spec->group_count].nr = (uint32_t)nr;
+	spec->groups[spec->group_count++].fd = fd_take(fd);
+	return 0;
+}
+
+static int fd_place(struct vmm_spec *spec, const char *name, int *fd, struct err *e)
+{
+	if (strncmp(name, "group:", strlen("group:")) == 0)
+		return group_take(spec, name, fd, e);
+	for (size_t i = 0; i < ARRAY_SIZE(fd_rows); i++) {
+		int r;
+
+		if (strcmp(fd_rows[i].name, name) != 0)
+			continue;
+		if (*fd_member(spec, &fd_rows[i]) >= 0)
+			return err_set(e, EINVAL, "fd \"%s\" is there twice", name);
+		r = fd_rows[i].check(*fd, name, e);
+		if (r == 0)
+			*fd_member(spec, &fd_rows[i]) = fd_take(fd);
+		return r;
+	}
+	return err_set(e, EINVAL, "fd \"%s\" is unknown to this version", name);
+}
+
+static int fds_parse(struct vmm_spec *spec, struct seqmsg *m, struct err *e)
+{
+	json_t *names;
+	int r = json_get_array(m->body, "fds", SEQMSG_FDS, &names, e);
+
+	if (r < 0)
+		return r;
+	if (json_array_size(names) != m->fd_count)
+		return err_set(e, EINVAL, "%zu fds came and %zu are named", m->fd_count,
+			       json_array_size(names));
+	for (size_t i = 0; i < m->fd_count; i++) {
+		const char *name = json_string_value(json_array_get(names, i));
+
+		if (name == NULL)
+			return err_set(e, EINVAL, "fds: item %zu is no string", i);
+		r = fd_place(spec, name, &m->fds[i], e);
+		if (r < 0)
+			return r;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(fd_rows); i++)
+		if (fd_rows[i].required && *fd_member(spec, &fd_rows[i]) < 0)
+			return err_set(e, ENOENT, "fd \"%s\" is missing", fd_rows[i].name);
+	return 0;
+}
+
+static int memory_parse(struct vmm_spec *spec, const json_t *obj, struct err *e)
+{
+	static const char *const keys[] = { "size", "hugepage", "low_limit", NULL };
+	json_t *mem;
+	int r = json_get_obj(obj, "memory", &mem, e);
+
+	/* gmem_create() knows which sizes are possible. */
+	if (r == 0)
+		r = json_check_keys(mem, keys, e);
+	if (r == 0)
+		r = json_get_u64(mem, "size", UINT64_MAX, &spec->memory_size, e);
+	if (r == 0)
+		r = json_get_u64_opt(mem, "hugepage", UINT64_MAX, &spec->hugepage, e);
+	if (r == 0)
+		r = json_get_u64_opt(mem, "low_limit", UINT64_MAX, &spec->low_limit, e);
+	return r;
+}
+
+static int pins_parse(struct vmm_spec *spec, const json_t *cpus, struct err *e)
+{
+	json_t *pins;
+	size_t count;
+	int r;
+
+	if (json_object_get(cpus, "pin") == NULL)
+		return 0;
+	r = json_get_array(cpus, "pin", VMM_MAX_CPUS, &pins, e);
+	if (r < 0)
+		return r;
+	count = json_array_size(pins);
+	if (count != 0 && count != spec->cpu_count)
+		return err_set(e, EINVAL, "pin: %zu host CPUs for %u vCPUs", count,
+			       spec->cpu_count);
+	for (size_t i = 0; i < count; i++) {
+		const json_t *pin = json_array_get(pins, i);
+		json_int_t cpu = json_integer_value(pin);
+
+		if (!json_is_integer(pin) || cpu < 0 || cpu >= CPU_SETSIZE)
+			return err_set(e, ERANGE, "pin: item %zu is no host CPU (0 to %d)", i,
+				       CPU_SETSIZE - 1);
+		spec->cpu_pin[i] = (int)cpu;
+	}
+	return 0;
+}
+
+static int cpus_parse(struct vmm_spec *spec, const json_t *obj, struct err *e)
+{
+	static const char *const keys[] = { "count", "pin", NULL };
+	uint64_t count = 0;
+	json_t *cpus;
+	int r = json_get_obj(obj, "cpus", &cpus, e);
+
+	if (r == 0)
+		r = json_check_keys(cpus, keys, e);
+	if (r == 0)
+		r = json_get_u64(cpus, "count", UINT32_MAX, &count, e);
+	if (r < 0)
+		return r;
+	if (count < 1 || count > VMM_MAX_CPUS)
+		return err_set(e, ERANGE, "count of %llu vCPUs: must be 1 to %d",
+			       (unsigned long long)count, VMM_MAX_CPUS);
+	spec->cpu_count = (unsigned int)count;
+	return pins_parse(spec, cpus, e);
+}
+
+static int device_parse(struct vmm_spec *spec, const json_t *obj, struct err *e)
+{
+	static const char *const keys[] = { "port", "address", "group", NULL };
+	struct vmm_device_spec *dev = &spec->devices[spec->device_count];
+	char address[PCI_ADDR_TEXT];
+	uint64_t group = 0;
+	int r = json_check_keys(obj, keys, e);
+
+	if (r == 0)
+		r = json_get_str(obj, "port", dev->port, sizeof(dev->port), e);
+	if (r == 0)
+		r = json_get_str(obj, "address", address, sizeof(address), e);
+	if (r == 0)
+		r = json_get_u64(obj, "group", UINT32_MAX, &group, e);
+	if (r < 0)
+		return r;
+	if (parse_name(dev->port) < 0)
+		return err_set(e, EINVAL, "port \"%s\" is no name", dev->port);
+	if (parse_pci_addr(address, &dev->address) < 0)
+		return err_set(e, EINVAL, "address \"%s\" is no PCI address", address);
+	for (unsigned int i = 0; i < spec->device_count; i++)
+		if (strcmp(spec->devices[i].port, dev->port) == 0 ||
+		    pci_addr_cmp(&spec->devices[i].address, &dev->address) == 0)
+			return err_set(e, EINVAL, "port %s or address %s is there twice", dev->port,
+				       address);
+	dev->group = (uint32_t)group;
+	dev->group_fd = -1;
+	for (unsigned int i = 0; i < spec->group_count; i++)
+		if (spec->groups[i].nr == dev->group)
+			dev->group_fd = spec->groups[i].fd;
+	if (dev->group_fd < 0)
+		return err_set(e, ENOENT, "fd \"group:%u\" is missing", dev->group);
+	if (spec->container_fd < 0)
+		return err_set(e, ENOENT, "fd \"container\" is missing");
+	spec->device_count++;
+	return 0;
+}
+
+static int devices_parse(struct vmm_spec *spec, const json_t *obj, struct err *e)
+{
+	json_t *list, *item;
+	size_t i;
+	int r;
+
+	if (json_object_get(obj, "devices") == NULL)
+		return 0;
+	r = json_get_array(obj, "devices", VMM_MAX_DEVICES, &list, e);
+	if (r < 0)
+		return r;
+	json_array_foreach(list, i, item) {
+		r = device_parse(spec, item, e);
+		if (r < 0)
+			return err_wrap(e, "devices: item %zu", i);
+	}
+	return 0;
+}
+
+static int boot_parse(struct vmm_spec *spec, const json_t *obj, struct err *e)
+{
+	static const char *const keys[] = { "cmdline", NULL };
+	json_t *boot;
+	int r = json_get_obj(obj, "boot", &boot, e);
+
+	if (r == 0)
+		r = json_check_keys(boot, keys, e);
+	if (r == 0)
+		r = json_get_str_opt(boot, "cmdline", spec->cmdline, sizeof(spec->cmdline), e);
+	return r;
+}
+
+int vmm_spec_parse(struct vmm_spec *spec, struct seqmsg *m, struct err *e)
+{
+	static const char *const keys[] = { "name", "memory", "cpus", "boot", "devices", NULL };
+	json_t *obj;
+	int r = fds_parse(spec, m, e);
+
+	if (r == 0)
+		r = json_get_obj(m->body, "spec", &obj, e);
+	if (r == 0)
+		r = json_check_keys(obj, keys, e);
+	if (r == 0)
+		r = json_get_str(obj, "name", spec->name, sizeof(spec->name), e);
+	if (r < 0)
+		return r;
+	if (parse_name(spec->name) < 0)
+		return err_set(e, EINVAL, "name \"%s\" is no name for a VM", spec->name);
+	r = memory_parse(spec, obj, e);
+	if (r < 0)
+		return err_wrap(e, "memory");
+	r = cpus_parse(spec, obj, e);
+	if (r < 0)
+		return err_wrap(e, "cpus");
+	r = boot_parse(spec, obj, e);
+	if (r < 0)
+		return err_wrap(e, "boot");
+	return devices_parse(spec, obj, e);
+}
