@@ -12,6 +12,7 @@ import threading
 from vlab import LabError
 from vlab.machine import DEVICES
 
+MAX_REQUEST = 4096
 PORTS = ("pf0", "pf1", "nic0")
 CABLE = ("pf0", "pf1")
 # Injected at the root port above the card: the cards' own models (QEMU 10) cannot enable error
@@ -60,19 +61,11 @@ def _aer(qmp, dev, kind):
 
 def serve_port(sock, qmp):
     """Serve the virtio port of the host."""
-    def run():
-        with sock.makefile("rw", encoding="utf-8", errors="replace") as port:
-            try:
-                for line in port:
-                    port.write(perform(qmp, line) + "\n")
-                    port.flush()
-            except OSError:
-                pass
-    threading.Thread(target=run, daemon=True).start()
+    threading.Thread(target=_serve, args=(sock, qmp), daemon=True).start()
 
 
 def serve_socket(path, qmp):
-    """Serve lab/ctl of this machine; one request per connection."""
+    """Serve lab/ctl of this machine."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     os.chmod(path, 0o600)
@@ -80,14 +73,23 @@ def serve_socket(path, qmp):
 
     def run():
         while True:
-            try:
-                conn = listener.accept()[0]
-            except OSError:
-                return
-            with conn, conn.makefile("rw", encoding="utf-8", errors="replace") as f:
-                try:
-                    f.write(perform(qmp, f.readline()) + "\n")
-                    f.flush()
-                except OSError:
-                    pass
+            conn = listener.accept()[0]
+            threading.Thread(target=_serve, args=(conn, qmp), daemon=True).start()
     threading.Thread(target=run, daemon=True).start()
+
+
+def _serve(sock, qmp):
+    """Answer each line until the other side closes; a line that is too long ends the talk."""
+    pending = b""
+    with sock:
+        try:
+            while len(pending) < MAX_REQUEST:
+                data = sock.recv(MAX_REQUEST)
+                if not data:
+                    return
+                *lines, pending = (pending + data).split(b"\n")
+                for line in lines:
+                    answer = perform(qmp, line.decode("utf-8", "replace"))
+                    sock.sendall(answer.encode() + b"\n")
+        except OSError:
+            pass  # It has gone without waiting for the answer.

@@ -8,6 +8,7 @@ emulator dies with this process, whatever kills it.
 import ctypes
 import os
 import queue
+import re
 import secrets
 import shutil
 import signal
@@ -27,7 +28,9 @@ from vlab.streams import OutputRelay, read_lines
 EXIT_TIMEOUT = 124
 EXIT_HOST_FAILED = 125
 DISK_BYTES = 64 << 20
-CONSOLE_TAIL_LINES = 40
+TAIL_LINES = 40
+# The processor model has features that pure emulation lacks: known, and said for each of them.
+NOISE = re.compile(r"TCG doesn't support requested feature|hub 1 is not connected")
 PR_SET_PDEATHSIG = 1
 
 
@@ -74,8 +77,10 @@ class Host:
         os.makedirs(base, mode=0o700, exist_ok=True)
         if os.stat(base, follow_symlinks=False).st_uid != os.getuid():
             raise LabError(f"{base} belongs to another user; remove it or set TMPDIR")
+        for name in os.listdir(base):
+            if not os.path.exists(f"/proc/{name}") or name == str(os.getpid()):
+                shutil.rmtree(os.path.join(base, name), ignore_errors=True)  # left by a killed run
         self.dir = os.path.join(base, str(os.getpid()))
-        shutil.rmtree(self.dir, ignore_errors=True)
         os.mkdir(self.dir, 0o700)
         scratch = self.options.scratch
         if not scratch:
@@ -156,7 +161,9 @@ class Host:
             if kind == "signal":
                 return 128 + value
             if kind == "emulator":
-                return self._host_failed(f"the virtual host ended {_ending(value)}")
+                return self._host_failed(f"the virtual host ended {_ending(value)} " +
+                                         ("while the command ran" if self.started else
+                                          "before the command started"))
             if value == "started":
                 self.started = time.monotonic()
                 limit = self.options.timeout
@@ -178,12 +185,11 @@ class Host:
     def _host_failed(self, why):
         for relay in self.relays:
             relay.wait(1)
-        say(why + (" before the command started" if self.started is None
-                   else " while the command ran"))
-        for name, title in (("emulator", "emulator"), ("console", "console")):
+        say(why)
+        for name in ("emulator", "console"):
             tail = _tail(self._path(name))
             if tail:
-                say(f"end of the {title}'s output:\n{tail}")
+                say(f"end of the {name}'s output:\n{tail}")
         return EXIT_HOST_FAILED
 
     def _clean_up(self):
@@ -210,6 +216,7 @@ def _ending(status):
 def _tail(path):
     try:
         with open(path, encoding="utf-8", errors="replace") as f:
-            return "\n".join(f.read().replace("\r", "").splitlines()[-CONSOLE_TAIL_LINES:])
+            lines = f.read().replace("\r", "").splitlines()
     except OSError:
         return ""
+    return "\n".join([line for line in lines if not NOISE.search(line)][-TAIL_LINES:])

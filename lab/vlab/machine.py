@@ -21,8 +21,8 @@ VF_MEM_LIMIT_MIB = 2815
 # lab/ctl's names, in the order of their root ports: their PCI buses are 01 to 04.
 DEVICES = ("pf0", "pf1", "nvme0", "nic0")
 MAC = {"pf0": "52:54:00:10:00:00", "pf1": "52:54:00:10:01:00", "nic0": "52:54:00:10:02:00"}
-# Bus of the second NUMA node's own root complex; pf1 sits there when there are two nodes.
-FAR_BUS = 0x80
+# With NUMA nodes each PF sits in a root complex of its node: name -> (node, first bus).
+NODE_OF = {"pf0": (0, 0x40), "pf1": (1, 0x80)}
 
 
 def cpu_has_virtualization():
@@ -59,10 +59,15 @@ def mem_mib(text):
 
 def port_addresses(options):
     """NAME=PCI-ADDRESS of the network ports, as the host's kernel will number them."""
-    far = options.numa > 1
-    return (["pf0=0000:01:00.0"]
-            + [f"pf1=0000:{FAR_BUS + 1:02x}:00.0" if far else "pf1=0000:02:00.0"]
-            + [f"nic0=0000:{3 if far else 4:02x}:00.0"])
+    addresses = {}
+    bus = 1
+    for name in DEVICES:
+        if options.numa > 1 and name in NODE_OF:
+            addresses[name] = f"0000:{NODE_OF[name][1] + 1:02x}:00.0"
+        else:
+            addresses[name] = f"0000:{bus:02x}:00.0"
+            bus += 1
+    return [f"{name}={addresses[name]}" for name in DEVICES if name in MAC]
 
 
 def kernel_cmdline(options):
@@ -91,25 +96,24 @@ def _platform(options):
         cpus = options.cpus
     host_cpu = kvm_usable() and not options.icount
     args += ["-cpu", "host" if host_cpu else "EPYC-v4", "-m", f"{mem_mib(options.mem)}M",
-             "-smp", str(cpus)]
+             "-smp", f"{cpus},sockets={options.numa},cores={cpus // options.numa}"]
     if not options.no_iommu:
         intremap = "off" if options.no_intremap else "on"
         args += ["-device", f"intel-iommu,intremap={intremap},aw-bits=48"]
     if options.numa > 1:
-        args += _numa(options, cpus)
+        args += _numa(options)
     return args
 
 
-def _numa(options, cpus):
+def _numa(options):
     nodes = options.numa
     share = mem_mib(options.mem) // nodes
     args = []
     for node in range(nodes):
         size = share if node else mem_mib(options.mem) - share * (nodes - 1)
         args += ["-object", f"memory-backend-ram,id=ram{node},size={size}M",
-                 "-numa", f"node,nodeid={node},memdev=ram{node}"]
-    for cpu in range(cpus):
-        args += ["-numa", f"cpu,node-id={cpu * nodes // cpus},socket-id={cpu}"]
+                 "-numa", f"node,nodeid={node},memdev=ram{node}",
+                 "-numa", f"cpu,node-id={node},socket-id={node}"]
     return args
 
 
@@ -143,11 +147,12 @@ def _ports(files):
 
 def _cards(options, files):
     args = []
-    far = options.numa > 1
-    if far:
-        args += ["-device", f"pxb-pcie,id=far,bus_nr={FAR_BUS},bus=pcie.0,numa_node=1,addr=0x7"]
     for slot, name in enumerate(DEVICES, 1):
-        where = "bus=far" if far and name == "pf1" else f"bus=pcie.0,addr={slot + 1:#x}"
+        where = f"bus=pcie.0,addr={slot + 1:#x}"
+        if options.numa > 1 and name in NODE_OF:
+            node, bus = NODE_OF[name]
+            args += ["-device", f"pxb-pcie,id=node{node},bus_nr={bus},numa_node={node},{where}"]
+            where = f"bus=node{node}"
         args += ["-device", f"pcie-root-port,id=rp-{name},chassis={slot},slot={slot},{where}"]
     for name in ("pf0", "pf1"):
         args += ["-netdev", f"hubport,id=cable-{name},hubid=1",
@@ -169,8 +174,11 @@ def check(options):
     if version < MIN_QEMU:
         raise LabError(f"{QEMU} {'.'.join(map(str, version))} has no SR-IOV card (igb); "
                        "run: scripts/setup, which installs it from the release's backports")
-    if options.numa > 1 and not options.icount and options.cpus < options.numa:
-        raise LabError(f"--numa {options.numa} needs at least --cpus {options.numa}")
+    if options.icount and options.numa > 1:
+        raise LabError("--icount has one processor: leave out --numa")
+    if options.cpus % options.numa:
+        raise LabError(f"--numa {options.numa} needs as many --cpus on each node: "
+                       f"{options.numa}, {2 * options.numa}, ...")
     if mem_mib(options.mem) > VF_MEM_LIMIT_MIB and version < SAFE_QEMU:
         return [f"with QEMU {'.'.join(map(str, version))} and more than {VF_MEM_LIMIT_MIB}M of "
                 "memory the network VFs do not answer"]
