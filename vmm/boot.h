@@ -17,6 +17,12 @@ enum boot_mode {
 	BOOT_PVH32, /* protected mode, paging off, EBX = params */
 };
 
+/* Selectors in the descriptor table that boot_load() leaves at LAYOUT_GDT (__BOOT_CS, __BOOT_DS). */
+#define BOOT_SELECTOR_CODE 0x10
+#define BOOT_SELECTOR_DATA 0x18
+#define BOOT_SELECTOR_TSS  0x20
+#define BOOT_GDT_ENTRIES   5
+
 /* Register state of vCPU 0 at the kernel's first instruction. */
 struct boot_entry {
 	enum boot_mode mode;
