@@ -12,7 +12,6 @@
 
 struct pci_dev;
 struct pci_bus;
-struct acpi_builder;
 struct pci_host;
 
 struct pci_dev_ops {
@@ -62,11 +61,28 @@ int pci_host_plug_behind_port(struct pci_host *host, struct pci_dev *dev, struct
 /* Makes `count` empty hot-pluggable root ports. */
 int pci_host_add_ports(struct pci_host *host, unsigned int count, struct err *e);
 
+/* Plugs dev into an empty port while the guest runs (attention button and presence change): the
+ * guest powers the slot on. The host owns dev. -ENOSPC if no port is empty. */
+int pci_host_hot_plug(struct pci_host *host, struct pci_dev *dev, struct err *e);
+
 /* Asks the guest to let go of dev (attention button); removal completes when the guest powers the
  * slot off, then ops->destroy runs. -ENODEV if it sits behind no port. */
 int pci_host_unplug_request(struct pci_host *host, struct pci_dev *dev);
 
-/* Direct boot: gives bus numbers, bridge windows and BARs, so that the guest keeps them. */
+/* Direct boot: places ECAM and gives bus numbers, bridge windows and BARs, so that the guest keeps
+ * them. Again after each pci_host_reset(). */
 int pci_host_assign(struct pci_host *host, struct err *e);
+
+/* Where the root complex decodes memory, as the guest has it now; sizes are 0 where there is none. */
+struct pci_windows {
+	uint64_t ecam_base, ecam_size;
+	uint64_t mmio32_base, mmio32_size;
+	uint64_t mmio64_base, mmio64_size;
+};
+
+void pci_host_windows(const struct pci_host *host, struct pci_windows *w);
+
+/* Port 0xCF9 lies inside the CF8/CFC block: one-byte accesses to it go to ops (offset 0). */
+void pci_host_set_cf9(struct pci_host *host, const struct io_ops *ops, void *owner);
 
 #endif
