@@ -104,9 +104,10 @@ def ensure(kind, targets=()):
 
 
 def _only_errors(output):
-    """Drops ninja's progress lines; keeps what the compiler said."""
-    keep = [line for line in output.splitlines() if not line.startswith("[")]
-    return "\n".join(keep[-200:])
+    """From the first failed job on; without ninja's progress and what meson found."""
+    lines = output.splitlines()
+    first = next((i for i, line in enumerate(lines) if line.startswith("FAILED:")), 0)
+    return "\n".join([line for line in lines[first:] if not line.startswith("[")][-200:])
 
 
 def introspect(kind, what):
