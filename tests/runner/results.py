@@ -2,6 +2,7 @@
 """What a case's outcome is, and the tally that decides the last line and the exit status."""
 
 import dataclasses
+import re
 import sys
 
 OUTCOMES = ("passed", "failed", "skipped")
@@ -14,6 +15,15 @@ class Result:
     outcome: str
     seconds: float = 0.0
     detail: str = ""  # failure text, or the reason of a skip
+
+
+def shortened(text, head=120, tail=40):
+    """A failure's text without a sanitizer's memory map, and without its middle when it is long."""
+    text = re.sub(r"Shadow bytes around.*?(?=^==\d+==|\Z)", "", text, flags=re.S | re.M)
+    lines = text.rstrip().splitlines()
+    if len(lines) > head + tail:
+        lines[head:-tail] = [f"[{len(lines) - head - tail} lines left out]"]
+    return "\n".join(lines)
 
 
 class Tally:
@@ -33,7 +43,7 @@ class Tally:
         if result.outcome == "failed":
             self.say(f"--- FAILED {result.suite}: {result.name}")
             if result.detail.strip():
-                self.say(result.detail.rstrip())
+                self.say(shortened(result.detail))
             self.say("---")
         elif result.outcome == "skipped":
             self.say(f"skipped {result.suite}: {result.name}: {result.detail or 'no reason given'}")

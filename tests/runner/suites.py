@@ -21,7 +21,7 @@ FUZZ_SECONDS = 120
 UNIT_SECONDS = 120
 
 SANITIZERS = {
-    "ASAN_OPTIONS": "abort_on_error=0:detect_stack_use_after_return=1:strict_string_checks=1",
+    "ASAN_OPTIONS": "abort_on_error=0:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
 }
 
