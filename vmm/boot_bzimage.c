@@ -78,7 +78,7 @@ static int address_choose(const struct boot_image *im, const struct setup_header
 static int bzimage_load(struct boot_image *im, struct err *e)
 {
 	struct setup_header h;
-	uint64_t setup_bytes, payload, load;
+	uint64_t setup_bytes, payload, load = 0;
 	int r;
 
 	header_read(im, &h);

@@ -36,7 +36,7 @@ int gmem_prefault(struct gmem *gm, unsigned int threads, struct err *e);
 
 /* Copies between guest RAM and the VMM; -EFAULT unless all of it is RAM of one slot. */
 int gmem_read(const struct gmem *gm, uint64_t gpa, void *buf, uint64_t len);
-int gmem_write(struct gmem *gm, uint64_t gpa, const void *buf, uint64_t len);
+int gmem_write(const struct gmem *gm, uint64_t gpa, const void *buf, uint64_t len);
 
 /* Host address of [gpa, gpa+len) for loaders that fill RAM before the guest runs; NULL if it is not
  * RAM. Never keep it while the guest runs: the guest can change what it points to. */
