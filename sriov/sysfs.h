@@ -6,17 +6,18 @@
 #ifndef VIADUCT_SRIOV_SYSFS_H
 #define VIADUCT_SRIOV_SYSFS_H
 
-#include <sys/types.h>
-
 #include "base/err.h"
 #include "base/parse.h"
+
+#include <sys/types.h>
 
 #define SYSFS_PATH 192 /* the longest relative path that is built here, with its NUL */
 
 struct sysfs {
 	int root_fd; /* owned; -1 when closed */
-	bool is_host; /* the kernel's own /sys: devices are listed by libpciaccess, /dev is next to
-			 it */
+	/* The kernel's own /sys: devices are listed by libpciaccess and device nodes are in /dev.
+	 * Else devices are the folder's entries and device nodes are in its "dev". */
+	bool is_host;
 };
 
 /* `root` NULL means /sys. -ENOENT or -EACCES with the path in the error. */

@@ -74,10 +74,16 @@ int vf_attrs_set(struct rtnl *nl, const struct pci_fn *vf, struct vf_attrs *attr
  * passed over; *out (may be NULL) is what was read back. Any other failure: the VF is not clean. */
 int vf_attrs_reset(struct rtnl *nl, const struct pci_fn *vf, struct vf_attrs *out, struct err *e);
 
-/* The parser alone, for tests and fuzzing: `msg` is a whole RTM_NEWLINK message of len bytes.
- * Writes out[i] for the VFs it describes, *described how many different ones below count there
- * were, and *num_vfs what IFLA_NUM_VF says (0 if absent). -EBADMSG if it is no such message. */
-int vf_attrs_parse(const void *msg, size_t len, struct vf_attrs *out, size_t count,
-		   size_t *described, uint32_t *num_vfs);
+/* What a message says about a PF's VFs. */
+struct vf_attrs_list {
+	struct vf_attrs *vfs; /* the caller's array; mask 0: not described */
+	size_t count; /* of the array */
+	size_t described; /* how many of the array's VFs the message describes whole */
+	uint32_t num_vfs; /* what IFLA_NUM_VF says; 0 if absent */
+};
+
+/* The parser alone, for tests and fuzzing: `msg` is a whole RTM_NEWLINK message of len bytes,
+ * aligned to 4. -EBADMSG if it is no such message. */
+int vf_attrs_parse(const void *msg, size_t len, struct vf_attrs_list *list);
 
 #endif

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "sriov/fnread.h"
+
+#include "base/fd.h"
+
+#include <net/if.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#define CLASS_NVME    0x010802
+#define CLASS_NETWORK 0x02 /* base class */
+
+int fn_probe_config(const struct sysfs *sys, const struct pci_addr *fn)
+{
+	char path[SYSFS_PATH];
+	struct cfg_space cfg;
+	struct pci_caps caps;
+	int fd = openat(sys->root_fd, sysfs_fn_path(fn, "config", path), O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || cfg_open_fd(&cfg, fd) < 0)
+		return -ENODEV;
+	pci_caps_decode(&cfg, &caps);
+	cfg_close(&cfg);
+	return caps.is_dead ? -ENODEV : 0;
+}
+
+static uint32_t read_number(const struct sysfs *sys, const struct pci_addr *addr, const char *attr,
+			    uint32_t max)
+{
+	uint64_t v = 0;
+
+	return sysfs_fn_read_u64(sys, addr, attr, max, &v) == 0 ? (uint32_t)v : 0;
+}
+
+/* The entry of folder `sub` whose `order` attribute is the lowest number ("": the first by name):
+ * with several network devices (representors, ports) the uplink came first. */
+static int lowest_entry(const struct sysfs *sys, const struct pci_fn *fn, const char *sub,
+			char *name, size_t cap, unsigned *index)
+{
+	char path[SYSFS_PATH], attr[128];
+	int fd = openat(sys->root_fd, sysfs_fn_path(&fn->addr, sub, path),
+			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool found = false;
+	struct dirent *entry;
+	DIR *dir;
+
+	if (fd < 0)
+		return -errno;
+	dir = fdopendir(fd);
+	if (dir == NULL) {
+		fd_close(&fd);
+		return -ENOMEM;
+	}
+	while ((entry = readdir(dir)) != NULL) {
+		uint32_t at = 0;
+
+		if (entry->d_name[0] == '.' || strlen(entry->d_name) >= u64_min(cap, 64))
+			continue;
+		if (index != NULL) {
+			snprintf(attr, sizeof(attr), "%s/%s/ifindex", sub, entry->d_name);
+			at = read_number(sys, &fn->addr, attr, INT32_MAX);
+			if (at == 0)
+				continue;
+		}
+		if (found && (index == NULL || at >= *index))
+			continue;
+		found = true;
+		memcpy(name, entry->d_name, strlen(entry->d_name) + 1);
+		if (index != NULL)
+			*index = at;
+	}
+	closedir(dir);
+	return found ? 0 : -ENOENT;
+}
+
+static ssize_t net_attr(const struct sysfs *sys, const struct pci_fn *fn, const char *attr,
+			char *buf, size_t cap)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "net/%s/%s", fn->dev_name, attr);
+	return sysfs_fn_read(sys, &fn->addr, path, buf, cap);
+}
+
+static int net_number(const struct sysfs *sys, const struct pci_fn *fn, const char *attr,
+		      uint64_t max, uint64_t *out)
+{
+	char text[32];
+	ssize_t n = net_attr(sys, fn, attr, text, sizeof(text));
+
+	return n < 0 ? (int)n : parse_u64(text, max, out);
+}
+
+static void read_net(const struct sysfs *sys, struct pci_fn *fn)
+{
+	struct net_facts *net = &fn->net;
+	char text[64];
+	uint64_t v;
+
+	if (lowest_entry(sys, fn, "net", fn->dev_name, sizeof(fn->dev_name), &fn->ifindex) < 0)
+		return;
+	if (net_number(sys, fn, "flags", UINT32_MAX, &v) == 0)
+		net->admin_up = (v & IFF_UP) != 0;
+	/* The kernel answers EINVAL while the device is down. */
+	if (net_number(sys, fn, "carrier", 1, &v) == 0) {
+		net->has_carrier = true;
+		net->carrier = v != 0;
+	}
+	/* -1, as text or as 32 bits, means unknown. */
+	if (net_number(sys, fn, "speed", INT32_MAX, &v) == 0) {
+		net->has_speed = true;
+		net->speed_mbps = (uint32_t)v;
+	}
+	if (net_number(sys, fn, "mtu", UINT32_MAX, &v) == 0)
+		net->mtu = (uint32_t)v;
+	if (net_attr(sys, fn, "address", text, sizeof(text)) > 0)
+		(void)parse_mac(text, net->mac);
+}
+
+static void read_config(const struct sysfs *sys, struct pci_fn *fn)
+{
+	char path[SYSFS_PATH];
+	struct cfg_space cfg;
+	int fd = openat(sys->root_fd, sysfs_fn_path(&fn->addr, "config", path),
+			O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || cfg_open_fd(&cfg, fd) < 0) {
+		fn->caps.needs_root = true;
+		return;
+	}
+	pci_caps_decode(&cfg, &fn->caps);
+	cfg_close(&cfg);
+}
+
+static void read_pf(const struct sysfs *sys, struct pci_fn *fn)
+{
+	char resource[1024]; /* 13 to 17 lines of 57 characters */
+	struct sriov_cap *cap = &fn->caps.sriov;
+	bool has_attr = sysfs_fn_has(sys, &fn->addr, "sriov_totalvfs");
+
+	if (!has_attr && !cap->present)
+		return;
+	fn->is_pf = true;
+	fn->total_vfs =
+		has_attr ? (uint16_t)read_number(sys, &fn->addr, "sriov_totalvfs", UINT16_MAX)
+			 : cap->total_vfs;
+	fn->num_vfs = (uint16_t)read_number(sys, &fn->addr, "sriov_numvfs", UINT16_MAX);
+	fn->autoprobe = read_number(sys, &fn->addr, "sriov_drivers_autoprobe", 1) != 0;
+	/* The space is for what the device can do; sriov_totalvfs may be less (a driver's limit).
+	 */
+	if (sysfs_fn_read(sys, &fn->addr, "resource", resource, sizeof(resource)) > 0)
+		sriov_cap_add_sizes(cap, resource, cap->present ? cap->total_vfs : fn->total_vfs);
+}
+
+static int read_iommu_group(const struct sysfs *sys, const struct pci_addr *addr)
+{
+	char text[32];
+	uint64_t v;
+
+	if (sysfs_fn_link(sys, addr, "iommu_group", text, sizeof(text)) < 0 ||
+	    parse_u64(text, INT32_MAX, &v) < 0)
+		return -1;
+	return (int)v;
+}
+
+static void read_driver(const struct sysfs *sys, struct pci_fn *fn)
+{
+	if (sysfs_fn_link(sys, &fn->addr, "driver", fn->driver, sizeof(fn->driver)) < 0)
+		fn->driver[0] = '\0';
+	if (sysfs_fn_read(sys, &fn->addr, "driver_override", fn->driver_override,
+			  sizeof(fn->driver_override)) < 0 ||
+	    strcmp(fn->driver_override, "(null)") == 0)
+		fn->driver_override[0] = '\0';
+}
+
+int fn_read(const struct sysfs *sys, const struct pci_addr *addr, struct pci_fn *out,
+	    struct pci_addr *pf_addr)
+{
+	char text[32];
+	uint64_t v;
+
+	memset(out, 0, sizeof(*out));
+	out->addr = *addr;
+	pci_addr_text(addr, out->name);
+	if (sysfs_fn_read_u64(sys, addr, "vendor", UINT16_MAX, &v) < 0)
+		return -ENOENT;
+	out->vendor = (uint16_t)v;
+	out->device = (uint16_t)read_number(sys, addr, "device", UINT16_MAX);
+	out->subvendor = (uint16_t)read_number(sys, addr, "subsystem_vendor", UINT16_MAX);
+	out->subdevice = (uint16_t)read_number(sys, addr, "subsystem_device", UINT16_MAX);
+	out->class_code = read_number(sys, addr, "class", 0xffffff);
+	out->revision = (uint8_t)read_number(sys, addr, "revision", UINT8_MAX);
+	/* "-1" is not a number here, as it should be: none. */
+	out->numa_node = sysfs_fn_read_u64(sys, addr, "numa_node", INT32_MAX, &v) == 0 ? (int)v
+										       : -1;
+	out->iommu_group = read_iommu_group(sys, addr);
+	read_driver(sys, out);
+	read_config(sys, out);
+	if (out->class_code >> 16 == CLASS_NETWORK) {
+		out->kind = FN_NETWORK;
+		read_net(sys, out);
+	} else if (out->class_code == CLASS_NVME) {
+		out->kind = FN_NVME;
+		if (lowest_entry(sys, out, "nvme", out->dev_name, sizeof(out->dev_name), NULL) < 0)
+			out->dev_name[0] = '\0';
+	}
+	if (sysfs_fn_link(sys, addr, "physfn", text, sizeof(text)) == 0 &&
+	    parse_pci_addr(text, pf_addr) == 0)
+		out->is_vf = true;
+	else
+		read_pf(sys, out);
+	return 0;
+}
