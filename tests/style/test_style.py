@@ -156,6 +156,7 @@ GOOD = {
     "vmm/a.h": H + "#ifndef VIADUCT_VMM_A_H\n#define VIADUCT_VMM_A_H\nint f(void);\n#endif\n",
     "vmm/a.c": C + '#include "vmm/a.h"\n\n#include "vmm/vmm_msg.h"\n\n#include "base/err.h"\n\n'
                    "#include <jansson.h>\n\n#include <errno.h>\n#include <linux/kvm.h>\n\n"
+                   "/* Says f(a, b, c), which\n * has (with, five, commas, in, it, all): none. */\n"
                    "int f(void)\n{\n\treturn 0;\n}\n",
     "vf-manager/b.c": C + '#include "vmm/vmm_msg.h"\n\nconst char *hint = '
                           '"echo 0 > sriov_numvfs first";\n',

@@ -69,19 +69,22 @@ class Tree:
         ]
 
 
+# What may stand right above a function without being of it.
+NOT_A_HEAD = re.compile(r"^(}|#|/[*/]| \*)|(\*/|;)$")
+
+
 def functions(text):
-    """(name, first line, last line, parameters' text, body lines) of each function in kernel style:
+    """(name, first line, last line, parameters' text, body lines, head) of each function in kernel style:
     its brace opens and closes in the first column."""
     lines = text.splitlines()
     for at, line in enumerate(lines):
         if line != "{":
             continue
         start = at
-        while start > 0 and lines[start - 1].strip() and not lines[start - 1].startswith(
-                ("}", "#", "/*", " */", "//")) and not lines[start - 1].endswith(";"):
+        while start > 0 and lines[start - 1].strip() and not NOT_A_HEAD.search(lines[start - 1]):
             start -= 1
         head = " ".join(part.strip() for part in lines[start:at])
-        match = re.search(r"(\w+)\s*\((.*)\)[^()]*$", head)
+        match = re.search(r"(\w+)\s*\((.*)\)", head)
         end = next((i for i in range(at, len(lines)) if lines[i] == "}"), None)
         if match and end is not None:
             yield match.group(1), start + 1, end + 1, match.group(2), lines[at:end + 1], head
