@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * One virtual machine: what it is made of and the order in which it comes up and goes down.
- * machine_create() builds everything from a checked spec and the received fds; machine_run() starts
- * the vCPU threads; the main thread then runs the event loop (control sockets, console, eventfds).
+ * machine_create() builds everything from a checked spec and the received fds; machine_run() lets
+ * the vCPU threads go; the main thread then runs the event loop (control sockets, console, eventfds)
+ * until the machine ends, and machine_destroy() takes it down.
  *
  * Locks: `lock` is held by every trapped-access handler and by every event that touches device
  * state. vCPU threads never wait for another vCPU while holding it.
@@ -17,6 +18,7 @@
 #include "vmm/bus.h"
 #include "vmm/gmem.h"
 #include "vmm/irq.h"
+#include "vmm/kvm_vm.h"
 #include "vmm/pci.h"
 #include "vmm/slots.h"
 #include "vmm/spec.h"
@@ -24,7 +26,7 @@
 struct chipset;
 struct vcpu_set;
 
-/* Why the machine ends; names in machine_end_names (vmm_msg.h "reason"). */
+/* Why the machine ends; the words of "reason" in vmm_msg.h are machine_end_name(). */
 enum machine_end {
 	MACHINE_RUNS,
 	MACHINE_POWEROFF,
@@ -32,6 +34,18 @@ enum machine_end {
 	MACHINE_DEVICE_REQUESTED,
 	MACHINE_INTERNAL_ERROR,
 	MACHINE_SIGNAL,
+	MACHINE_LAUNCH_FAILED,
+};
+
+/* STATUS.start: the steps of machine_create() in order, and how long each took. */
+enum machine_step {
+	MACHINE_STEP_RAM,
+	MACHINE_STEP_PREFAULT,
+	MACHINE_STEP_PIN,
+	MACHINE_STEP_DEVICES,
+	MACHINE_STEP_KERNEL,
+	MACHINE_STEP_ENTRY,
+	MACHINE_STEPS,
 };
 
 struct machine {
@@ -51,10 +65,35 @@ struct machine {
 	struct vcpu_set *vcpus;
 	uint64_t mmio64_base; /* 64-bit window of the root complex */
 	uint64_t mmio64_size;
+	struct cpu_model cpu;
+	struct kvm_vm_irqchip irqchip; /* at power-on */
+
+	/* Main thread only. */
+	uint64_t started_ns; /* CLOCK_MONOTONIC at machine_create() */
+	uint64_t step_ns[MACHINE_STEPS];
+	uint64_t step_begin_ns;
+	uint64_t guest_resets;
+	bool paused;
 
 	/* Set from any thread by machine_end_request/machine_reset_request; the main thread acts. */
 	int event_fd;
+	pthread_mutex_t request_lock; /* innermost; guards what follows */
+	enum machine_end end;
+	char end_text[256];
+	bool reset_wanted;
 };
+
+/* From the main thread. The spec and the loop are borrowed. On failure nothing is left. */
+int machine_create(struct machine *m, const struct vmm_spec *spec, struct loop *loop,
+		   struct err *e);
+void machine_destroy(struct machine *m); /* stops the vCPUs first; half-built-safe */
+
+/* The vCPUs start to run. */
+void machine_run(struct machine *m);
+
+/* -EALREADY if it is so already. VFs go on doing DMA while the vCPUs are paused. */
+int machine_pause(struct machine *m, struct err *e);
+int machine_resume(struct machine *m, struct err *e);
 
 /* Any thread, any number of times: the first reason wins; text is for the operator. Safe in handlers. */
 void machine_end_request(struct machine *m, enum machine_end why, const char *fmt, ...)
@@ -62,5 +101,8 @@ void machine_end_request(struct machine *m, enum machine_end why, const char *fm
 
 /* The guest asked for a reset (0xCF9, port 0x64, triple fault): done by the main thread. */
 void machine_reset_request(struct machine *m);
+
+const char *machine_end_name(enum machine_end why);
+const char *machine_step_name(enum machine_step step);
 
 #endif

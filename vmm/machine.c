@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vmm/machine.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "vmm/acpi.h"
+#include "vmm/boot.h"
+#include "vmm/chipset.h"
+#include "vmm/layout.h"
+#include "vmm/machine_devices.h"
+#include "vmm/vcpu.h"
+
+static const char *const end_names[] = {
+	[MACHINE_RUNS] = "runs",
+	[MACHINE_POWEROFF] = "poweroff",
+	[MACHINE_KILLED] = "killed",
+	[MACHINE_DEVICE_REQUESTED] = "device-requested",
+	[MACHINE_INTERNAL_ERROR] = "internal-error",
+	[MACHINE_SIGNAL] = "signal",
+	[MACHINE_LAUNCH_FAILED] = "launch-failed",
+};
+
+static const char *const step_names[MACHINE_STEPS] = {
+	[MACHINE_STEP_RAM] = "ram",	    [MACHINE_STEP_PREFAULT] = "prefault",
+	[MACHINE_STEP_PIN] = "pin",	    [MACHINE_STEP_DEVICES] = "devices",
+	[MACHINE_STEP_KERNEL] = "kernel",   [MACHINE_STEP_ENTRY] = "entry",
+};
+
+const char *machine_end_name(enum machine_end why)
+{
+	return end_names[why];
+}
+
+const char *machine_step_name(enum machine_step step)
+{
+	return step_names[step];
+}
+
+/* Closes a step: what has passed since the previous one belongs to it. */
+static void step_done(struct machine *m, enum machine_step step)
+{
+	uint64_t now = now_ns();
+
+	m->step_ns[step] = now - m->step_begin_ns;
+	m->step_begin_ns = now;
+}
+
+static void event_raise(struct machine *m)
+{
+	uint64_t one = 1;
+
+	/* EAGAIN would mean that it is raised already. */
+	(void)!write(m->event_fd, &one, sizeof(one));
+}
+
+void machine_end_request(struct machine *m, enum machine_end why, const char *fmt, ...)
+{
+	va_list ap;
+
+	pthread_mutex_lock(&m->request_lock);
+	if (m->end == MACHINE_RUNS) {
+		m->end = why;
+		va_start(ap, fmt);
+		vsnprintf(m->end_text, sizeof(m->end_text), fmt, ap);
+		va_end(ap);
+	}
+	pthread_mutex_unlock(&m->request_lock);
+	event_raise(m);
+}
+
+void machine_reset_request(struct machine *m)
+{
+	pthread_mutex_lock(&m->request_lock);
+	m->reset_wanted = true;
+	pthread_mutex_unlock(&m->request_lock);
+	event_raise(m);
+}
+
+static int ram_create(struct machine *m, struct err *e)
+{
+	const struct vmm_spec *spec = m->spec;
+	int r = gmem_create(&m->gmem, spec->memory_size, spec->hugepage, spec->low_limit, e);
+
+	if (r < 0)
+		return r;
+	r = kvm_vm_setup(m->kvm_fd, &m->vm_fd, &m->irqchip, e);
+	if (r == 0)
+		r = slots_init(&m->slots, m->vm_fd, e);
+	for (unsigned int i = 0; r == 0 && i < m->gmem.slot_count; i++) {
+		const struct gmem_slot *s = &m->gmem.slots[i];
+		uint32_t slot;
+
+		r = slots_add(&m->slots, s->gpa, s->size, s->host, &slot);
+		if (r < 0)
+			r = err_set(e, r, "memory slot of %llu MiB at 0x%llx: %s",
+				    (unsigned long long)s->size >> 20, (unsigned long long)s->gpa,
+				    strerror(-r));
+	}
+	return r;
+}
+
+static unsigned int host_cpus(void)
+{
+	cpu_set_t cpus;
+
+	return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (unsigned int)CPU_COUNT(&cpus) : 1;
+}
+
+static int cpus_create(struct machine *m, struct err *e)
+{
+	const struct gmem_slot *top = &m->gmem.slots[m->gmem.slot_count - 1];
+	uint64_t ram_end = top->gpa + top->size;
+	int r = kvm_vm_cpu_model(m->kvm_fd, m->spec->cpu_count, &m->cpu, e);
+
+	if (r < 0)
+		return err_wrap(e, "CPU model");
+	if (ram_end > LAYOUT_HT_HOLE)
+		return err_set(e, ERANGE, "RAM ends at 0x%llx: above 0x%llx lies a hole of AMD's hosts",
+			       (unsigned long long)ram_end, LAYOUT_HT_HOLE);
+	r = layout_mmio64(m->cpu.phys_bits, ram_end, &m->mmio64_base, &m->mmio64_size);
+	if (r < 0)
+		return err_set(e, r, "RAM ends at 0x%llx: too much for this CPU's %u address bits",
+			       (unsigned long long)ram_end, m->cpu.phys_bits);
+	return vcpu_set_create(m, &m->cpu, &m->vcpus, e);
+}
+
+static int board_create(struct machine *m, struct err *e)
+{
+	struct pci_host_env env = { .pio = &m->pio, .mmio = &m->mmio };
+	int r = irq_router_create(m->vm_fd, &m->irq, e);
+
+	if (r < 0)
+		return r;
+	env.irq = m->irq;
+	env.mmio64_base = m->mmio64_base;
+	env.mmio64_size = m->mmio64_size;
+	r = pci_host_create(&env, &m->pci, e);
+	if (r < 0)
+		return err_wrap(e, "PCI root complex");
+	r = chipset_create(m, &m->chipset, e);
+	return r < 0 ? err_wrap(e, "chipset") : 0;
+}
+
+/* What firmware would do, and the kernel: at start and after each reset. */
+static int boot_prepare(struct machine *m, struct err *e)
+{
+	struct boot_request rq = { .kernel_fd = m->spec->kernel_fd,
+				   .initrd_fd = m->spec->initrd_fd,
+				   .cmdline = m->spec->cmdline,
+				   .rsdp = LAYOUT_ACPI };
+	struct boot_entry entry = { 0 };
+	struct acpi_config acpi;
+	int r = pci_host_assign(m->pci, e);
+
+	if (r < 0)
+		return err_wrap(e, "PCI addresses");
+	r = chipset_boot_direct(m->chipset, e);
+	if (r < 0)
+		return err_wrap(e, "chipset");
+	acpi_config_init(&acpi, m->pci, m->spec->cpu_count);
+	r = acpi_load(&m->gmem, &acpi, LAYOUT_ACPI, LAYOUT_ACPI_END, e);
+	if (r < 0)
+		return err_wrap(e, "ACPI tables");
+	r = boot_load(&m->gmem, &rq, &entry, e);
+	return r < 0 ? r : vcpu_set_boot(m->vcpus, &entry, e);
+}
+
+/* vCPUs parked, devices back to power-on, kernel loaded again, vCPUs go. */
+static int reset_do(struct machine *m, struct err *e)
+{
+	int r;
+
+	vcpu_set_park(m->vcpus);
+	pthread_mutex_lock(&m->lock);
+	pci_host_reset(m->pci);
+	chipset_reset(m->chipset);
+	r = kvm_vm_irqchip_reset(m->vm_fd, &m->irqchip, e);
+	if (r == 0)
+		r = vcpu_set_reset(m->vcpus, e);
+	if (r == 0)
+		r = boot_prepare(m, e);
+	pthread_mutex_unlock(&m->lock);
+	if (r < 0)
+		return err_wrap(e, "guest reset");
+	m->guest_resets++;
+	if (!m->paused)
+		vcpu_set_resume(m->vcpus);
+	return 0;
+}
+
+/* The main thread's answer to machine_end_request() and machine_reset_request(). */
+static void requests_handle(void *arg, int fd, uint32_t events)
+{
+	struct machine *m = arg;
+	struct err e = { 0 };
+	uint64_t count;
+	bool end, reset;
+
+	(void)!read(fd, &count, sizeof(count));
+	pthread_mutex_lock(&m->request_lock);
+	end = m->end != MACHINE_RUNS;
+	reset = m->reset_wanted;
+	m->reset_wanted = false;
+	pthread_mutex_unlock(&m->request_lock);
+	if (end) {
+		loop_stop(m->loop, 0);
+	} else if (reset && reset_do(m, &e) < 0) {
+		log_err(&e, m->spec->name);
+		machine_end_request(m, MACHINE_INTERNAL_ERROR, "%s", e.text);
+	}
+}
+
+static int machine_init(struct machine *m, const struct vmm_spec *spec, struct loop *loop,
+			struct err *e)
+{
+	memset(m, 0, sizeof(*m));
+	m->spec = spec;
+	m->loop = loop;
+	m->kvm_fd = spec->kvm_fd;
+	m->vm_fd = m->event_fd = m->gmem.memfd = -1;
+	m->started_ns = m->step_begin_ns = now_ns();
+	pthread_mutex_init(&m->lock, NULL);
+	pthread_mutex_init(&m->request_lock, NULL);
+	m->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (m->event_fd < 0)
+		return err_set(e, errno, "eventfd: %s", strerror(errno));
+	if (bus_init(&m->pio, &m->lock) < 0 || bus_init(&m->mmio, &m->lock) < 0 ||
+	    loop_add(loop, m->event_fd, EPOLLIN, requests_handle, m) < 0)
+		return err_set(e, ENOMEM, "machine: out of memory");
+	return 0;
+}
+
+static int machine_build(struct machine *m, struct err *e)
+{
+	int r = ram_create(m, e);
+
+	if (r < 0)
+		return r;
+	step_done(m, MACHINE_STEP_RAM);
+	r = gmem_prefault(&m->gmem, host_cpus(), e);
+	if (r < 0)
+		return r;
+	step_done(m, MACHINE_STEP_PREFAULT);
+	r = machine_devices_pin(m, e);
+	if (r < 0)
+		return r;
+	step_done(m, MACHINE_STEP_PIN);
+	r = cpus_create(m, e);
+	if (r == 0)
+		r = board_create(m, e);
+	if (r == 0)
+		r = machine_devices_create(m, e);
+	if (r < 0)
+		return r;
+	step_done(m, MACHINE_STEP_DEVICES);
+	r = boot_prepare(m, e);
+	if (r < 0)
+		return r;
+	step_done(m, MACHINE_STEP_KERNEL);
+	return vcpu_set_start(m->vcpus, e);
+}
+
+int machine_create(struct machine *m, const struct vmm_spec *spec, struct loop *loop,
+		   struct err *e)
+{
+	int r = machine_init(m, spec, loop, e);
+
+	if (r == 0)
+		r = machine_build(m, e);
+	if (r < 0)
+		machine_destroy(m);
+	return r;
+}
+
+void machine_run(struct machine *m)
+{
+	step_done(m, MACHINE_STEP_ENTRY);
+	vcpu_set_resume(m->vcpus);
+}
+
+int machine_pause(struct machine *m, struct err *e)
+{
+	if (m->paused)
+		return err_set(e, EALREADY, "VM %s is paused", m->spec->name);
+	vcpu_set_park(m->vcpus);
+	m->paused = true;
+	return 0;
+}
+
+int machine_resume(struct machine *m, struct err *e)
+{
+	if (!m->paused)
+		return err_set(e, EALREADY, "VM %s is not paused", m->spec->name);
+	m->paused = false;
+	vcpu_set_resume(m->vcpus);
+	return 0;
+}
+
+/* The order that faults nothing: no vCPU runs; devices stop their DMA and let go of slots and IOVAs;
+ * then the memory that they pointed to. */
+void machine_destroy(struct machine *m)
+{
+	vcpu_set_destroy(m->vcpus);
+	m->vcpus = NULL;
+	chipset_destroy(m->chipset);
+	m->chipset = NULL;
+	if (m->pci != NULL)
+		pci_host_destroy(m->pci);
+	m->pci = NULL;
+	machine_devices_destroy(m);
+	if (m->irq != NULL)
+		irq_router_destroy(m->irq);
+	m->irq = NULL;
+	bus_fini(&m->mmio);
+	bus_fini(&m->pio);
+	fd_close(&m->vm_fd);
+	gmem_destroy(&m->gmem);
+	if (m->event_fd >= 0)
+		loop_del(m->loop, m->event_fd);
+	fd_close(&m->event_fd);
+	pthread_mutex_destroy(&m->request_lock);
+	pthread_mutex_destroy(&m->lock);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The spec's VFIO functions as parts of the machine: guest RAM mapped for DMA, one PCI device each
+ * behind its own root port, and their part of STATUS.
+ */
+#ifndef VIADUCT_VMM_MACHINE_DEVICES_H
+#define VIADUCT_VMM_MACHINE_DEVICES_H
+
+#include <jansson.h>
+
+#include "base/err.h"
+
+struct machine;
+
+/* Maps every RAM slot for the devices' DMA, before any of them is bus master. */
+int machine_devices_pin(struct machine *m, struct err *e);
+
+/* Opens the devices and plugs them in; the root complex owns them from then on. */
+int machine_devices_create(struct machine *m, struct err *e);
+
+/* After the root complex has destroyed the devices and before guest RAM goes. */
+void machine_devices_destroy(struct machine *m);
+
+/* The "devices" of STATUS: a new reference, NULL when out of memory. */
+json_t *machine_devices_status(struct machine *m);
+
+#endif
