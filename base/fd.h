@@ -6,10 +6,10 @@
 #ifndef VIADUCT_BASE_FD_H
 #define VIADUCT_BASE_FD_H
 
+#include "base/err.h"
+
 #include <stdlib.h>
 #include <sys/types.h>
-
-#include "base/err.h"
 
 /* Closes *fd if it is >= 0 and sets it to -1; errno is kept. */
 void fd_close(int *fd);

@@ -7,9 +7,9 @@
 #ifndef VIADUCT_BASE_JSON_H
 #define VIADUCT_BASE_JSON_H
 
-#include <jansson.h>
-
 #include "base/err.h"
+
+#include <jansson.h>
 
 static inline void json_put(json_t **j)
 {

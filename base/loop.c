@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "base/loop.h"
 
+#include "base/fd.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#include "base/fd.h"
 
 struct watch {
 	int fd;

@@ -7,9 +7,9 @@
 #ifndef VIADUCT_BASE_LOOP_H
 #define VIADUCT_BASE_LOOP_H
 
-#include <sys/epoll.h>
-
 #include "base/err.h"
+
+#include <sys/epoll.h>
 
 struct loop;
 

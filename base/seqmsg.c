@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "base/seqmsg.h"
 
+#include "base/fd.h"
+#include "base/json.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -8,9 +11,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#include "base/fd.h"
-#include "base/json.h"
 
 void seqmsg_fini(struct seqmsg *m)
 {

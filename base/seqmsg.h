@@ -7,9 +7,9 @@
 #ifndef VIADUCT_BASE_SEQMSG_H
 #define VIADUCT_BASE_SEQMSG_H
 
-#include <jansson.h>
-
 #include "base/err.h"
+
+#include <jansson.h>
 
 #define SEQMSG_BYTES 65536
 #define SEQMSG_FDS   64
