@@ -279,10 +279,19 @@ int machine_create(struct machine *m, const struct vmm_spec *spec, struct loop *
 	return r;
 }
 
-void machine_run(struct machine *m)
+void machine_entry_mark(struct machine *m)
 {
 	step_done(m, MACHINE_STEP_ENTRY);
+}
+
+void machine_run(struct machine *m)
+{
 	vcpu_set_resume(m->vcpus);
+}
+
+void machine_stop(struct machine *m)
+{
+	vcpu_set_park(m->vcpus);
 }
 
 int machine_pause(struct machine *m, struct err *e)

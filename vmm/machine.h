@@ -88,8 +88,14 @@ int machine_create(struct machine *m, const struct vmm_spec *spec, struct loop *
 		   struct err *e);
 void machine_destroy(struct machine *m); /* stops the vCPUs first; half-built-safe */
 
+/* Closes the step "entry": all that is left to do is to let the vCPUs go. */
+void machine_entry_mark(struct machine *m);
+
 /* The vCPUs start to run. */
 void machine_run(struct machine *m);
+
+/* The vCPUs stop for good; nothing is released yet. */
+void machine_stop(struct machine *m);
 
 /* -EALREADY if it is so already. VFs go on doing DMA while the vCPUs are paused. */
 int machine_pause(struct machine *m, struct err *e);

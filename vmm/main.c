@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * viaduct-vmm: one process, one VM. Gives up its rights, takes the launch message from the daemon,
+ * builds the machine, runs it, writes down why it ended.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "vmm/control.h"
+#include "vmm/exit_record.h"
+#include "vmm/machine.h"
+#include "vmm/sandbox.h"
+#include "vmm/status.h"
+
+#define EXIT_USAGE	  2
+#define LAUNCH_TIMEOUT_MS 30000
+
+struct vmm {
+	int sock; /* launch socket; the control takes it over */
+	int signal_fd;
+	struct vmm_spec spec;
+	struct loop *loop;
+	struct machine machine;
+	struct control *control;
+	struct exit_record record;
+};
+
+/* For the handler of fatal signals alone. */
+static const struct exit_record *crash_record;
+
+static void crash_handle(int sig)
+{
+	exit_record_crash(crash_record, sig);
+	raise(sig); /* SA_RESETHAND: now with the default action */
+}
+
+static void signal_ready(void *arg, int fd, uint32_t events)
+{
+	struct vmm *vmm = arg;
+	struct signalfd_siginfo info;
+
+	if (read(fd, &info, sizeof(info)) == sizeof(info))
+		machine_end_request(&vmm->machine, MACHINE_SIGNAL, "ended by signal %u",
+				    info.ssi_signo);
+}
+
+static int signals_init(struct vmm *vmm, struct err *e)
+{
+	static const int fatal[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
+	struct sigaction sa = { .sa_handler = crash_handle, .sa_flags = SA_RESETHAND };
+	sigset_t set;
+
+	crash_record = &vmm->record;
+	for (size_t i = 0; i < ARRAY_SIZE(fatal); i++)
+		sigaction(fatal[i], &sa, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	vmm->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return vmm->signal_fd < 0 ? err_set(e, errno, "signalfd: %s", strerror(errno)) : 0;
+}
+
+static int launch_receive(struct vmm *vmm, struct err *e)
+{
+	auto_seqmsg struct seqmsg m = { 0 };
+	char op[32];
+	int r = seqmsg_recv_timeout(vmm->sock, &m, LAUNCH_TIMEOUT_MS);
+
+	if (r < 0)
+		return err_set(e, r, "launch message: %s", strerror(-r));
+	r = control_head_parse(m.body, op, e);
+	if (r == 0 && strcmp(op, "launch") != 0)
+		r = err_set(e, EINVAL, "the first message must be \"launch\", not \"%s\"", op);
+	if (r == 0)
+		r = vmm_spec_parse(&vmm->spec, &m, e);
+	if (r < 0)
+		r = err_wrap(e, "launch message");
+	exit_record_init(&vmm->record, vmm->spec.exit_record_fd, vmm->spec.name);
+	return r;
+}
+
+/* From the launch message to a machine whose vCPUs only wait for the word. */
+static int launch(struct vmm *vmm, struct err *e)
+{
+	int r = launch_receive(vmm, e);
+
+	if (r == 0)
+		r = loop_create(&vmm->loop, e);
+	if (r < 0)
+		return r;
+	r = machine_create(&vmm->machine, &vmm->spec, vmm->loop, e);
+	if (r < 0)
+		return r;
+	if (loop_add(vmm->loop, vmm->signal_fd, EPOLLIN, signal_ready, vmm) < 0)
+		r = err_set(e, ENOMEM, "signals: out of memory");
+	if (r == 0)
+		r = sandbox_filter(SANDBOX_RUN, e);
+	if (r < 0)
+		machine_destroy(&vmm->machine);
+	return r;
+}
+
+static int launch_fail(struct vmm *vmm, const struct err *e)
+{
+	auto_json json_t *reply = control_reply_err(e);
+
+	if (reply != NULL)
+		(void)seqmsg_send(vmm->sock, reply, NULL, 0);
+	(void)exit_record_write(&vmm->record, machine_end_name(MACHINE_LAUNCH_FAILED), e->text);
+	log_err(e, vmm->spec.name[0] != '\0' ? vmm->spec.name : "launch");
+	return EXIT_FAILURE;
+}
+
+static int run(struct vmm *vmm, struct err *e)
+{
+	struct machine *m = &vmm->machine;
+	int sock = vmm->sock, r;
+	auto_json json_t *reply = NULL;
+
+	machine_entry_mark(m);
+	reply = control_reply_ok(machine_status(m));
+	r = reply == NULL ? -ENOMEM : seqmsg_send(sock, reply, NULL, 0);
+	if (r < 0)
+		return err_set(e, r, "reply to the launch: %s", strerror(-r));
+	r = control_create(m, &vmm->sock, &vmm->control, e);
+	if (r < 0)
+		return r;
+	log_info("%s: %u vCPUs, %llu MiB, %u devices", m->spec->name, m->spec->cpu_count,
+		 (unsigned long long)m->spec->memory_size >> 20, m->spec->device_count);
+	machine_run(m);
+	r = loop_run(vmm->loop);
+	return r < 0 ? err_set(e, r, "event loop: %s", strerror(-r)) : 0;
+}
+
+static int vmm_main(struct vmm *vmm)
+{
+	struct err e = { 0 };
+	enum machine_end end;
+	int r = launch(vmm, &e);
+
+	if (r < 0)
+		return launch_fail(vmm, &e);
+	r = run(vmm, &e);
+	if (r < 0) {
+		log_err(&e, vmm->spec.name);
+		machine_end_request(&vmm->machine, MACHINE_INTERNAL_ERROR, "%s", e.text);
+	}
+	control_destroy(vmm->control);
+	machine_stop(&vmm->machine);
+	end = vmm->machine.end;
+	log_info("%s: %s: %s", vmm->spec.name, machine_end_name(end), vmm->machine.end_text);
+	r = exit_record_write(&vmm->record, machine_end_name(end), vmm->machine.end_text);
+	if (r < 0)
+		log_warn("%s: exit record: %s", vmm->spec.name, strerror(-r));
+	machine_destroy(&vmm->machine);
+	return end == MACHINE_INTERNAL_ERROR ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int usage(const char *what)
+{
+	fprintf(stderr,
+		"viaduct-vmm: %s\n"
+		"viaductd starts this program and gives it all it needs over a socket (--fd N).\n"
+		"To run a VM:  viaduct vm run FILE\n",
+		what);
+	return EXIT_USAGE;
+}
+
+static int arguments_parse(int argc, char **argv, int *fd)
+{
+	static const struct option options[] = {
+		{ "fd", required_argument, NULL, 'f' },
+		{ "version", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	uint64_t value;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'f':
+			if (parse_u64(optarg, 1 << 16, &value) < 0 || value < VMM_LAUNCH_FD)
+				return usage("--fd takes a number from 3 on");
+			*fd = (int)value;
+			break;
+		case 'v':
+			printf("viaduct-vmm " VIADUCT_VERSION "\n");
+			exit(EXIT_SUCCESS);
+		default:
+			return usage(c == 'h' ? "one virtual machine" : "unknown option");
+		}
+	}
+	return optind < argc ? usage("takes no arguments") : 0;
+}
+
+/* Why this process cannot work as a VMM, or NULL. */
+static const char *caller_check(int fd)
+{
+	struct stat st;
+
+	if (fd < 0)
+		return "not meant to be started by hand";
+	if (fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))
+		return "the fd given with --fd is no socket";
+	if (getuid() == 0 || geteuid() == 0)
+		return "refuses to run as root: the daemon gives each VM a uid of its own";
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	struct vmm *vmm = calloc(1, sizeof(*vmm));
+	struct err e = { 0 };
+	const char *why;
+	int fd = -1, r = arguments_parse(argc, argv, &fd);
+
+	if (r != 0)
+		return r;
+	why = caller_check(fd);
+	if (why != NULL)
+		return usage(why);
+	if (vmm == NULL)
+		return EXIT_FAILURE;
+	log_init("viaduct-vmm", LOG_LEVEL_INFO);
+	vmm->sock = fd;
+	vmm_spec_init(&vmm->spec);
+	exit_record_init(&vmm->record, -1, "");
+	json_object_seed(0); /* reads /dev/urandom: before the sandbox */
+	r = sandbox_process(fd, &e);
+	if (r == 0)
+		r = signals_init(vmm, &e);
+	if (r == 0)
+		r = sandbox_filter(SANDBOX_SETUP, &e);
+	r = r < 0 ? launch_fail(vmm, &e) : vmm_main(vmm);
+	fd_close(&vmm->sock);
+	loop_destroy(vmm->loop);
+	vmm_spec_fini(&vmm->spec);
+	fd_close(&vmm->signal_fd);
+	free(vmm);
+	return r;
+}

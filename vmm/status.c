@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vmm/status.h"
+
+#include <unistd.h>
+
+#include "vmm/chipset.h"
+#include "vmm/machine.h"
+#include "vmm/machine_devices.h"
+#include "vmm/vcpu.h"
+
+static json_t *start_status(const struct machine *m)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < MACHINE_STEPS; i++)
+		json_array_append_new(list, json_pack("{s:s, s:I}", "step", machine_step_name(i),
+						      "ns", (json_int_t)m->step_ns[i]));
+	return list;
+}
+
+static json_t *exits_status(const struct machine *m)
+{
+	const struct vcpu_set *set = m->vcpus;
+
+	return json_pack("{s:I, s:I, s:I, s:I}", "io",
+			 (json_int_t)vcpu_set_exits(set, VCPU_EXIT_IO), "mmio",
+			 (json_int_t)vcpu_set_exits(set, VCPU_EXIT_MMIO), "hlt",
+			 (json_int_t)vcpu_set_exits(set, VCPU_EXIT_HLT), "other",
+			 (json_int_t)vcpu_set_exits(set, VCPU_EXIT_OTHER));
+}
+
+json_t *machine_status(struct machine *m)
+{
+	uint64_t console_bytes;
+	json_t *devices;
+
+	pthread_mutex_lock(&m->lock);
+	console_bytes = chipset_console_bytes(m->chipset);
+	devices = machine_devices_status(m);
+	pthread_mutex_unlock(&m->lock);
+	/* json_pack gives NULL if any of its parts is NULL, and drops the others ("o" steals). */
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:o, s:o}", "name",
+			 m->spec->name, "state", m->paused ? "paused" : "running", "pid",
+			 (json_int_t)getpid(), "uptime_ns", (json_int_t)(now_ns() - m->started_ns),
+			 "vcpus", (json_int_t)m->spec->cpu_count, "memory",
+			 (json_int_t)m->gmem.size, "start", start_status(m), "guest_resets",
+			 (json_int_t)m->guest_resets, "console_bytes", (json_int_t)console_bytes,
+			 "devices", devices, "exits", exits_status(m));
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * STATUS of vmm_msg.h. Main thread; takes the machine's lock.
+ */
+#ifndef VIADUCT_VMM_STATUS_H
+#define VIADUCT_VMM_STATUS_H
+
+#include <jansson.h>
+
+struct machine;
+
+/* A new reference; NULL when out of memory. */
+json_t *machine_status(struct machine *m);
+
+#endif
