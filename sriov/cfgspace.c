@@ -88,7 +88,14 @@ int cfg_read32(struct cfg_space *cfg, unsigned off, uint32_t *out)
 {
 	int r;
 
-	if (!is_aligned(off, 4) || !range_fits(off, 4, cfg->size_bytes))
+	if (!is_aligned(off, 4) || off >= CFG_SIZE_MAX)
+		return -ERANGE;
+	/* No function has so little: this is what an unprivileged reader got. */
+	if (cfg->size_bytes == CFG_SIZE_PUBLIC && off >= CFG_SIZE_PUBLIC) {
+		cfg->is_cut = true;
+		return -EACCES;
+	}
+	if (!range_fits(off, 4, cfg->size_bytes))
 		return -ERANGE;
 	if (!is_loaded(cfg, off)) {
 		r = load(cfg, off, 4);

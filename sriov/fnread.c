@@ -40,7 +40,7 @@ static uint32_t read_number(const struct sysfs *sys, const struct pci_addr *addr
 static int lowest_entry(const struct sysfs *sys, const struct pci_fn *fn, const char *sub,
 			char *name, size_t cap, unsigned *index)
 {
-	char path[SYSFS_PATH], attr[128];
+	char path[SYSFS_PATH], attr[SYSFS_PATH];
 	int fd = openat(sys->root_fd, sysfs_fn_path(&fn->addr, sub, path),
 			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	bool found = false;
@@ -60,7 +60,7 @@ static int lowest_entry(const struct sysfs *sys, const struct pci_fn *fn, const 
 		if (entry->d_name[0] == '.' || strlen(entry->d_name) >= u64_min(cap, 64))
 			continue;
 		if (index != NULL) {
-			snprintf(attr, sizeof(attr), "%s/%s/ifindex", sub, entry->d_name);
+			snprintf(attr, sizeof(attr), "%s/%.64s/ifindex", sub, entry->d_name);
 			at = read_number(sys, &fn->addr, attr, INT32_MAX);
 			if (at == 0)
 				continue;
@@ -149,10 +149,8 @@ static void read_pf(const struct sysfs *sys, struct pci_fn *fn)
 			 : cap->total_vfs;
 	fn->num_vfs = (uint16_t)read_number(sys, &fn->addr, "sriov_numvfs", UINT16_MAX);
 	fn->autoprobe = read_number(sys, &fn->addr, "sriov_drivers_autoprobe", 1) != 0;
-	/* The space is for what the device can do; sriov_totalvfs may be less (a driver's limit).
-	 */
 	if (sysfs_fn_read(sys, &fn->addr, "resource", resource, sizeof(resource)) > 0)
-		sriov_cap_add_sizes(cap, resource, cap->present ? cap->total_vfs : fn->total_vfs);
+		sriov_cap_add_sizes(cap, resource);
 }
 
 static int read_iommu_group(const struct sysfs *sys, const struct pci_addr *addr)

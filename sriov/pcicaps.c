@@ -245,8 +245,9 @@ static struct vf_bar *bar_at(struct sriov_cap *s, uint8_t index)
 	return &s->bars[at];
 }
 
-void sriov_cap_add_sizes(struct sriov_cap *sriov, const char *resource, uint16_t total_vfs)
+void sriov_cap_add_sizes(struct sriov_cap *sriov, const char *resource)
 {
+	const uint16_t vfs = sriov->total_vfs; /* 0 if the capability could not be read */
 	const char *line = resource;
 
 	for (int nr = 0; line != NULL && nr < RESOURCE_FIRST_VF_LINE + VF_BARS; nr++) {
@@ -264,8 +265,8 @@ void sriov_cap_add_sizes(struct sriov_cap *sriov, const char *resource, uint16_t
 				return;
 			bar->is_64bit = (flags & RES_MEM_64) != 0;
 			bar->is_prefetchable = (flags & RES_PREFETCH) != 0;
-			if (total_vfs != 0 && last > start && (last - start + 1) % total_vfs == 0)
-				bar->size_bytes = (last - start + 1) / total_vfs;
+			if (vfs != 0 && last > start && (last - start + 1) % vfs == 0)
+				bar->size_bytes = (last - start + 1) / vfs;
 		}
 		line = end != NULL ? end + 1 : NULL;
 	}

@@ -118,8 +118,9 @@ void pci_caps_decode(struct cfg_space *cfg, struct pci_caps *out);
 
 /* Fills the sizes of sriov->bars from the text of the PF's sysfs attribute `resource`, whose lines
  * 7 to 12 hold the space of all TotalVFs together. If the capability could not be read (!present)
- * the BARs come from the resource flags alone, for total_vfs VFs. */
-void sriov_cap_add_sizes(struct sriov_cap *sriov, const char *resource, uint16_t total_vfs);
+ * the BARs come from the resource's flags, without sizes: sriov_totalvfs may be a driver's lower
+ * limit. */
+void sriov_cap_add_sizes(struct sriov_cap *sriov, const char *resource);
 
 /* "8.0 GT/s" and so on; "unknown" for a code that has no name here. */
 const char *pcie_speed_text(uint8_t code);

@@ -5,7 +5,7 @@
 
 #include <libmnl/libmnl.h>
 
-#include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
