@@ -79,15 +79,13 @@ def serve_socket(path, qmp):
 
 
 def _serve(sock, qmp):
-    """Answer each line until the other side closes; a line that is too long ends the talk."""
+    """Answer each line until the other side closes. Of a line that is too long only the end is seen."""
     pending = b""
     with sock:
         try:
-            while len(pending) < MAX_REQUEST:
-                data = sock.recv(MAX_REQUEST)
-                if not data:
-                    return
+            while data := sock.recv(MAX_REQUEST):
                 *lines, pending = (pending + data).split(b"\n")
+                pending = pending[-MAX_REQUEST:]
                 for line in lines:
                     answer = perform(qmp, line.decode("utf-8", "replace"))
                     sock.sendall(answer.encode() + b"\n")

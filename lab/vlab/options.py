@@ -28,7 +28,7 @@ def parse(argv, program, interactive):
     parser.add_argument("--timeout", type=float, default=0, metavar="S",
                         help="kill the host S seconds after the command started")
     parser.add_argument("--boot-timeout", type=float, metavar="S",
-                        help="give up when the host is not up after S seconds (180)")
+                        help="give up when the host is not up after S seconds (90; 600 with --icount)")
     parser.add_argument("--scratch", metavar="DIR",
                         help="writable folder that survives the run, VIADUCT_LAB_SCRATCH inside "
                              "(build/lab/scratch-PID)")
@@ -42,7 +42,7 @@ def parse(argv, program, interactive):
     if options.cpus < 1 or options.numa < 1 or options.timeout < 0:
         parser.error("--cpus, --numa and --timeout must be positive")
     if options.boot_timeout is None:
-        options.boot_timeout = 600 if options.icount else 180
+        options.boot_timeout = 600 if options.icount else 90
     options.terminal = interactive
     options.on_started = None
     return options
