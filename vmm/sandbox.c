@@ -126,6 +126,9 @@ int sandbox_filter(enum sandbox_phase phase, struct err *e)
 	/* Threads that exist already get the filter too. */
 	if (r == 0)
 		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
+	/* sandbox_process() has set no_new_privs, and the first filter does not let it be set again. */
+	if (r == 0)
+		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_NNP, 0);
 	/* A balanced tree instead of a list of comparisons for every call. */
 	if (r == 0)
 		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);

@@ -1,0 +1,257 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Plays the daemon for one viaduct-vmm: sockets, fds, launch message, console, control requests.
+
+By hand, in a host with KVM, as root:
+  vmmdrive.py --vmm BUILD/vmm/viaduct-vmm --kernel K --initrd I [--mem MIB] [--do status,pause,resume]
+prints the launch's STATUS, the guest's console, the exit record; exit status 0 if the record says
+"poweroff" or what --end names.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+SEQMSG_BYTES = 65536
+NOBODY = 65534
+
+
+class Refused(Exception):
+    """An {"ok": false} reply."""
+
+    def __init__(self, error):
+        super().__init__(error.get("text"))
+        self.error = error
+
+
+class Console:
+    """A client of the console socket; keeps all it has seen."""
+
+    def __init__(self, path, echo=False):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(path)
+        self.seen = ""
+        self.echo = echo
+
+    def read_some(self, timeout):
+        if not select.select([self.sock], [], [], max(timeout, 0))[0]:
+            return True
+        with contextlib.suppress(ConnectionResetError):
+            data = self.sock.recv(65536)
+            if data:
+                text = data.decode(errors="replace")
+                self.seen += text
+                if self.echo:
+                    print(text, end="", flush=True)
+                return True
+        return False
+
+    def wait(self, text, timeout, start=0):
+        """Reads until text is there; the position behind it, or None at the end of time or guest."""
+        end = time.monotonic() + timeout
+        while text not in self.seen[start:]:
+            if time.monotonic() > end or not self.read_some(end - time.monotonic()):
+                return None
+        return self.seen.index(text, start) + len(text)
+
+    def write(self, text):
+        self.sock.sendall(text.encode())
+
+
+class Vmm:
+    """One viaduct-vmm process. Use as a context manager: it is killed at the end."""
+
+    def __init__(self, binary, uid=NOBODY):
+        self.folder = tempfile.TemporaryDirectory(prefix="vmmdrive-")
+        self.record_path = os.path.join(self.folder.name, "exit.json")
+        self.log_path = os.path.join(self.folder.name, "console.log")
+        self.listener = self._listen("control", socket.SOCK_SEQPACKET)
+        self.console_listener = self._listen("console", socket.SOCK_STREAM)
+        self.launch_sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self.process = subprocess.Popen(
+                [binary, "--fd", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                preexec_fn=lambda: self._become(uid),
+            )
+
+    @staticmethod
+    def _become(uid):
+        with contextlib.suppress(ValueError):  # containers refuse; only devices need it
+            resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
+        if uid:
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
+
+    def path(self, name):
+        return os.path.join(self.folder.name, name)
+
+    def _listen(self, name, kind):
+        sock = socket.socket(socket.AF_UNIX, kind)
+        sock.bind(self.path(name))
+        sock.listen(8)
+        sock.setblocking(False)
+        return sock
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for sock in (self.launch_sock, self.listener, self.console_listener):
+            sock.close()
+        self.folder.cleanup()
+
+    def spec_fds(self, kernel, initrd=None, devices=()):
+        """The fds of a launch message as (name, fd); close with close_fds."""
+        fds = [
+            ("kvm", os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)),
+            ("listener", os.dup(self.listener.fileno())),
+            ("console", os.dup(self.console_listener.fileno())),
+            ("exit_record", os.open(self.record_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)),
+            ("console_log", os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)),
+            ("kernel", os.open(kernel, os.O_RDONLY | os.O_CLOEXEC)),
+        ]
+        if initrd:
+            fds.append(("initrd", os.open(initrd, os.O_RDONLY | os.O_CLOEXEC)))
+        if devices:
+            fds.append(("container", os.open("/dev/vfio/vfio", os.O_RDWR | os.O_CLOEXEC)))
+        for group in sorted({device["group"] for device in devices}):
+            fds.append((f"group:{group}", os.open(f"/dev/vfio/{group}", os.O_RDWR | os.O_CLOEXEC)))
+        return fds
+
+    @staticmethod
+    def spec(mem_mib=256, cpus=1, cmdline="console=ttyS0 quiet", name="t1", **more):
+        memory = {"size": mem_mib << 20}
+        memory.update({k: more.pop(k) for k in ("hugepage", "low_limit") if k in more})
+        return {
+            "name": name,
+            "memory": memory,
+            "cpus": {"count": cpus, "pin": more.pop("pin", [])},
+            "boot": {"cmdline": cmdline},
+            "devices": [],
+            **more,
+        }
+
+    def send_launch(self, spec, fds, **body):
+        message = {"v": 1, "op": "launch", "fds": [name for name, _ in fds], "spec": spec, **body}
+        socket.send_fds(self.launch_sock, [json.dumps(message).encode()], [fd for _, fd in fds])
+
+    def launch(self, spec, kernel, initrd=None, timeout=60):
+        """Sends the launch message; STATUS, or Refused."""
+        fds = self.spec_fds(kernel, initrd, spec["devices"])
+        try:
+            self.send_launch(spec, fds)
+        finally:
+            for _, fd in fds:
+                os.close(fd)
+        return self.reply(self.launch_sock, timeout)
+
+    @staticmethod
+    def reply(sock, timeout=10):
+        sock.settimeout(timeout)
+        data = sock.recv(SEQMSG_BYTES)
+        if not data:
+            raise ConnectionResetError("the VMM closed its socket")
+        message = json.loads(data)
+        if not message.get("ok"):
+            raise Refused(message["error"])
+        return message["result"]
+
+    def request(self, op, sock=None, timeout=10, **body):
+        sock = sock or self.launch_sock
+        sock.sendall(json.dumps({"v": 1, "op": op, **body}).encode())
+        return self.reply(sock, timeout)
+
+    def connect(self):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sock.connect(self.path("control"))
+        return sock
+
+    def console(self, echo=False):
+        return Console(self.path("console"), echo)
+
+    def wait(self, timeout):
+        return self.process.wait(timeout)
+
+    def record(self):
+        """The exit record, or None if nothing was written."""
+        with open(self.record_path, encoding="utf-8") as f:
+            text = f.read()
+        return json.loads(text) if text else None
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--vmm", required=True)
+    parser.add_argument("--kernel", required=True)
+    parser.add_argument("--initrd")
+    parser.add_argument("--mem", type=int, default=256, help="MiB")
+    parser.add_argument("--low-limit", type=int, default=0, help="MiB")
+    parser.add_argument("--hugepage", type=int, default=0, help="bytes")
+    parser.add_argument("--cpus", type=int, default=1)
+    parser.add_argument("--pin", default="")
+    parser.add_argument("--cmdline", default="console=ttyS0 quiet")
+    parser.add_argument("--device", action="append", default=[], help="PORT,ADDRESS,GROUP")
+    parser.add_argument("--wait-for", default="VIADUCT-GUEST ready", help="console text before --do")
+    parser.add_argument("--do", default="", help="requests, or sleep, one after the other")
+    parser.add_argument("--end", default="poweroff", help="expected reason")
+    parser.add_argument("--timeout", type=float, default=90)
+    return parser.parse_args()
+
+
+def drive(args, vmm):
+    devices = [dict(zip(("port", "address", "group"), d.split(","))) for d in args.device]
+    spec = vmm.spec(args.mem, args.cpus, args.cmdline, hugepage=args.hugepage,
+                    low_limit=args.low_limit << 20,
+                    pin=[int(p) for p in args.pin.split(",") if p],
+                    devices=[{**d, "group": int(d["group"])} for d in devices])
+    begin = time.monotonic()
+    console = vmm.console(echo=True)
+    print(json.dumps(vmm.launch(spec, args.kernel, args.initrd)))
+    if console.wait(args.wait_for, args.timeout) is None:
+        print(f"\nvmmdrive: no {args.wait_for!r} on the console")
+        with contextlib.suppress(OSError, Refused):
+            print(json.dumps(vmm.request("status")))
+        return 1
+    print(f"\nvmmdrive: {args.wait_for!r} after {time.monotonic() - begin:.2f} s")
+    for op in filter(None, args.do.split(",")):
+        if op == "sleep":
+            time.sleep(1)
+        else:
+            print(f"vmmdrive: {op}: {json.dumps(vmm.request(op))}")
+    end = time.monotonic() + args.timeout
+    while vmm.process.poll() is None and time.monotonic() < end:
+        if not console.read_some(0.2):
+            break
+    status = vmm.wait(10)
+    record = vmm.record()
+    print(f"vmmdrive: exit status {status}, {json.dumps(record)}")
+    return 0 if record and record["reason"] == args.end else 1
+
+
+def main():
+    args = parse()
+    with Vmm(args.vmm) as vmm:
+        try:
+            sys.exit(drive(args, vmm))
+        except Refused as e:
+            sys.exit(f"vmmdrive: refused: {json.dumps(e.error)}")
+        except ConnectionResetError as e:
+            sys.exit(f"vmmdrive: {e}; exit status {vmm.wait(10)}")
+
+
+if __name__ == "__main__":
+    main()
