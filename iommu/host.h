@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the host's IOMMU is and whether functions can be assigned with isolation: remapping of DMA
+ * and of interrupts. Reads /sys and /proc only; never changes a setting. Interrupt remapping is
+ * taken from the interrupt controllers' own names in /proc/interrupts: the kernel prefixes those
+ * that sit behind remapping with "IR-" on Intel and AMD alike (arch/x86 irq_remapping users).
+ */
+#ifndef VIADUCT_IOMMU_HOST_H
+#define VIADUCT_IOMMU_HOST_H
+
+#include "base/err.h"
+
+enum iommu_tristate { IOMMU_UNKNOWN, IOMMU_OFF, IOMMU_ON };
+
+struct iommu_host {
+	char kind[16]; /* "VT-d", "AMD-Vi", "other" or "none" */
+	unsigned int units; /* remapping units the kernel drives */
+	unsigned int groups; /* IOMMU groups */
+	enum iommu_tristate dma_remapping;
+	enum iommu_tristate interrupt_remapping;
+	char evidence[96]; /* where interrupt_remapping was read from */
+	bool unsafe_interrupts_allowed; /* an administrator set allow_unsafe_interrupts */
+	bool vfio_driver_loaded; /* the vfio-pci driver is there to bind to */
+};
+
+/* root_fd: an open directory that stands for "/" (a fake tree in tests), or -1 for the real one. */
+int iommu_host_read(int root_fd, struct iommu_host *out, struct err *e);
+
+/* 0 if functions can be assigned with full isolation; else the reason and the remedy. The override
+ * allow_unsafe_interrupts changes nothing: the error then says that viaduct does not honour it. */
+int iommu_host_check(const struct iommu_host *host, struct err *e);
+
+/* -ENOMEM unless `limit` (RLIMIT_MEMLOCK in bytes, UINT64_MAX: none) lets `need` bytes be pinned. */
+int iommu_memlock_check(uint64_t need, uint64_t limit, struct err *e);
+
+/* One member of an IOMMU group. */
+struct iommu_group_member {
+	char address[24]; /* PCI address, or the bus's own name for other devices */
+	char driver[64]; /* "" when it has none */
+};
+
+#define IOMMU_GROUP_MEMBERS 64
+
+/* The members of group nr, at most `cap`; *count says how many there are. -ENOENT: no such group. */
+int iommu_group_members(int root_fd, uint32_t nr, struct iommu_group_member *out, size_t cap,
+			size_t *count, struct err *e);
+
+/* True if firmware reserves memory that a member of group nr must always reach (RMRR, IVMD: the
+ * reserved_regions of type "direct"); such a group cannot be assigned. */
+bool iommu_group_has_direct_region(int root_fd, uint32_t nr);
+
+#endif
