@@ -26,7 +26,7 @@ struct vfio_area {
 	uint64_t size;
 };
 
-struct vfio_region_info {
+struct vfio_region_desc {
 	uint64_t size; /* 0: the device has no such region */
 	uint64_t file_offset; /* where it starts in the device's fd */
 	bool can_read;
@@ -38,7 +38,7 @@ struct vfio_region_info {
 	bool msix_mappable; /* areas may include the pages of the MSI-X table */
 };
 
-struct vfio_irq_info {
+struct vfio_irq_desc {
 	uint32_t count; /* 0: not offered */
 	bool eventfd;
 	bool noresize; /* the number of vectors is fixed once enabled */
@@ -48,8 +48,8 @@ struct vfio_device {
 	int fd; /* owned */
 	struct pci_addr address;
 	bool can_reset;
-	struct vfio_region_info regions[VFIO_REGIONS];
-	struct vfio_irq_info irqs[VFIO_IRQS];
+	struct vfio_region_desc regions[VFIO_REGIONS];
+	struct vfio_irq_desc irqs[VFIO_IRQS];
 };
 
 /* group_fd: attached to a container with an IOMMU (dma_space_attach). Fills *dev. */
