@@ -131,6 +131,7 @@ class Host:
                   "LAB_MARK": self.mark, "LAB_SCRATCH": self.scratch,
                   "LAB_MODULES": cache.kernel().modules_dir,
                   "LAB_PORTS": " ".join(machine.port_addresses(self.options)),
+                  "LAB_CHANNELS": " ".join(n for n in self.sockets if n not in ("qmp", "terminal")),
                   "LAB_ROWS": size.lines, "LAB_COLS": size.columns}
         script = job.job_script(self.options.command, os.getcwd(), job.environment(extra))
         with open(self._path("initrd"), "wb") as out, open(cache.host_cpio, "rb") as base:

@@ -80,7 +80,7 @@ def test_cable_is_pulled_from_inside():
 
 
 def test_control_has_its_verbs_only():
-    for words in (["quit"], ["link", "pf1"], ["link", "pf9", "up"], ["unplug", "ports"],
+    for words in (["quit"], ["link", "pf1"], ["link", "pf9", "up"], ["unplug", "ports"], ["unplug", "nvme0"],
                   ["aer", "pf0", "cosmic"], ["system_reset"], ["x" * 5000]):
         done = ctl(*words)
         assert done.returncode in (1, 2) and "lab/ctl:" in done.stderr, (words, done)
