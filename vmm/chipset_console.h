@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The console behind the 16550: a listening socket whose clients all see what the guest writes and
+ * may all type. A new client first gets the last 16 KiB. Output sits in one ring that every reader
+ * (clients and the optional log) follows at its own pace: who is too slow loses the oldest part and
+ * is told so; the guest never waits. vCPU threads call console_put() and console_refill() with the
+ * machine's lock held; everything else runs in the main thread.
+ */
+#ifndef VIADUCT_VMM_CHIPSET_CONSOLE_H
+#define VIADUCT_VMM_CHIPSET_CONSOLE_H
+
+#include <pthread.h>
+
+#include "base/err.h"
+#include "base/loop.h"
+
+#define CONSOLE_RING	   65536U
+#define CONSOLE_SCROLLBACK 16384U
+#define CONSOLE_CLIENTS	   8
+#define CONSOLE_INPUT	   4096U
+#define CONSOLE_LOG_MAX	   (16U << 20)
+
+struct uart;
+struct console;
+
+/* Borrowed for the console's life; fds may be -1. */
+struct console_env {
+	struct loop *loop;
+	pthread_mutex_t *lock; /* the machine's */
+	struct uart *uart;
+	int listener_fd; /* SOCK_STREAM, listening */
+	int log_fd; /* appended to, at most CONSOLE_LOG_MAX bytes per file */
+};
+
+int console_create(const struct console_env *env, struct console **out, struct err *e);
+void console_destroy(struct console *c); /* NULL-safe; sends what readers take without waiting */
+
+/* The guest wrote a byte. Lock held. */
+void console_put(struct console *c, uint8_t byte);
+
+/* The UART can take input again. Lock held. */
+void console_refill(struct console *c);
+
+uint64_t console_bytes(const struct console *c); /* lock held */
+
+#endif
