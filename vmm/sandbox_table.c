@@ -80,6 +80,7 @@ const struct sandbox_call sandbox_calls[] = {
 	{ SYS_rt_sigaction, BOTH, ANY },
 	{ SYS_rt_sigprocmask, BOTH, ANY },
 	{ SYS_rt_sigreturn, BOTH, ANY },
+	{ SYS_sigaltstack, BOTH, ANY }, /* threads of a sanitizer build */
 	{ SYS_restart_syscall, BOTH, ANY },
 	{ SYS_seccomp, S, ANY }, /* the next phase's filter */
 	{ SYS_prctl, S, ARG_IS(0, PR_SET_SECCOMP) },

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vmm/spec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/json.h"
+
+#include <cmocka.h>
+
+/* Without "kvm", which must be the real device: every message here ends in an error or stops there. */
+#define SPEC                                                                                  \
+	"{\"name\":\"fw1\",\"memory\":{\"size\":268435456},\"cpus\":{\"count\":2,\"pin\":[0,1]}," \
+	"\"boot\":{\"cmdline\":\"console=ttyS0\"},\"devices\":[]}"
+
+enum kind { FILE_RW, FILE_R, LISTEN_SEQ, LISTEN_STREAM, NULL_DEV };
+
+static int fd_make(enum kind kind)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd;
+
+	switch (kind) {
+	case FILE_RW:
+		return memfd_create("f", MFD_CLOEXEC);
+	case FILE_R:
+		return open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	case LISTEN_SEQ:
+	case LISTEN_STREAM:
+		fd = socket(AF_UNIX, kind == LISTEN_SEQ ? SOCK_SEQPACKET : SOCK_STREAM, 0);
+		/* Autobind: an abstract address of the kernel's choice. */
+		assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa.sun_family)), 0);
+		assert_int_equal(listen(fd, 1), 0);
+		return fd;
+	case NULL_DEV:
+		return open("/dev/null", O_RDWR | O_CLOEXEC);
+	}
+	return -1;
+}
+
+/* Parses a message with these fds; checks the error. */
+static void expect(const char *names, const enum kind *kinds, size_t count, const char *spec_text,
+		   const char *text)
+{
+	char body[4096];
+	struct seqmsg m = { 0 };
+	struct vmm_spec spec;
+	struct err e = { 0 };
+	int r;
+
+	snprintf(body, sizeof(body), "{\"v\":1,\"op\":\"launch\",\"fds\":%s,\"spec\":%s}", names,
+		 spec_text);
+	m.body = json_loads(body, 0, NULL);
+	assert_non_null(m.body);
+	for (size_t i = 0; i < count; i++)
+		m.fds[m.fd_count++] = fd_make(kinds[i]);
+	vmm_spec_init(&spec);
+	r = vmm_spec_parse(&spec, &m, &e);
+	assert_true(r < 0);
+	if (strstr(e.text, text) == NULL)
+		fail_msg("\"%s\" is not in \"%s\"", text, e.text);
+	vmm_spec_fini(&spec);
+	seqmsg_fini(&m);
+}
+
+static void fds_are_checked_by_type(void **state)
+{
+	expect("[\"kvm\"]", (enum kind[]){ FILE_RW }, 1, SPEC, "no character device");
+	expect("[\"kvm\"]", (enum kind[]){ NULL_DEV }, 1, SPEC, "is not /dev/kvm");
+	expect("[\"listener\"]", (enum kind[]){ LISTEN_STREAM }, 1, SPEC, "socket of the right type");
+	expect("[\"console\"]", (enum kind[]){ LISTEN_SEQ }, 1, SPEC, "socket of the right type");
+	expect("[\"listener\"]", (enum kind[]){ FILE_RW }, 1, SPEC, "no socket");
+	expect("[\"exit_record\"]", (enum kind[]){ FILE_R }, 1, SPEC, "not open for writing");
+	expect("[\"exit_record\"]", (enum kind[]){ NULL_DEV }, 1, SPEC, "no regular file");
+	expect("[\"kernel\"]", (enum kind[]){ NULL_DEV }, 1, SPEC, "no regular file");
+	expect("[\"container\"]", (enum kind[]){ FILE_R }, 1, SPEC, "no character device");
+	expect("[\"group:7\"]", (enum kind[]){ FILE_R }, 1, SPEC, "no character device");
+}
+
+static void fds_are_matched_with_their_names(void **state)
+{
+	expect("[]", NULL, 0, SPEC, "fd \"kvm\" is missing");
+	expect("[\"kernel\"]", NULL, 0, SPEC, "0 fds came and 1 are named");
+	expect("[]", (enum kind[]){ FILE_R }, 1, SPEC, "1 fds came and 0 are named");
+	expect("[\"kernel\",\"kernel\"]", (enum kind[]){ FILE_R, FILE_R }, 2, SPEC, "there twice");
+	expect("[\"disk\"]", (enum kind[]){ FILE_R }, 1, SPEC, "\"disk\" is unknown");
+	expect("[7]", (enum kind[]){ FILE_R }, 1, SPEC, "item 0 is no string");
+	expect("[\"group:x\"]", (enum kind[]){ NULL_DEV }, 1, SPEC, "no group number");
+	expect("[\"group:1\",\"group:1\"]", (enum kind[]){ NULL_DEV, NULL_DEV }, 2, SPEC,
+	       "there twice");
+	expect("{}", NULL, 0, SPEC, "fds");
+}
+
+static void listening_socket_must_listen(void **state)
+{
+	int pair[2];
+	struct seqmsg m = { .fd_count = 1 };
+	struct vmm_spec spec;
+	struct err e = { 0 };
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	m.fds[0] = pair[0];
+	m.body = json_loads("{\"fds\":[\"listener\"]}", 0, NULL);
+	vmm_spec_init(&spec);
+	assert_true(vmm_spec_parse(&spec, &m, &e) < 0);
+	assert_non_null(strstr(e.text, "no listening socket"));
+	vmm_spec_fini(&spec);
+	seqmsg_fini(&m);
+	close(pair[1]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(fds_are_checked_by_type),
+		cmocka_unit_test(fds_are_matched_with_their_names),
+		cmocka_unit_test(listening_socket_must_listen),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
