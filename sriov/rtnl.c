@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "sriov/rtnl.h"
 
+#include "sriov/nlmsg.h"
+
 #include "base/fd.h"
 
 #include <libmnl/libmnl.h>
@@ -127,8 +129,9 @@ static ssize_t datagram_recv(struct rtnl *nl)
 static void take_kernel_text(struct rtnl *nl, const struct nlmsghdr *nlh)
 {
 	const struct nlmsgerr *error = mnl_nlmsg_get_payload(nlh);
-	uint64_t skip = sizeof(*error);
+	uint64_t skip = sizeof(*error), attrs_len;
 	const struct nlattr *attr;
+	const void *attrs;
 
 	if ((nlh->nlmsg_flags & NLM_F_ACK_TLVS) == 0)
 		return;
@@ -137,7 +140,10 @@ static void take_kernel_text(struct rtnl *nl, const struct nlmsghdr *nlh)
 		skip += (uint64_t)error->msg.nlmsg_len - MNL_NLMSG_HDRLEN;
 	if (error->msg.nlmsg_len < MNL_NLMSG_HDRLEN || skip > mnl_nlmsg_get_payload_len(nlh))
 		return;
-	mnl_attr_for_each(attr, nlh, (unsigned)skip) {
+	/* Not mnl_attr_for_each(): it rounds the message's end up. */
+	attrs = (const uint8_t *)error + skip;
+	attrs_len = mnl_nlmsg_get_payload_len(nlh) - skip;
+	mnl_attr_for_each_payload(attrs, attrs_len) {
 		const char *text = mnl_attr_get_payload(attr);
 		size_t out = 0;
 
@@ -188,16 +194,17 @@ int rtnl_talk(struct rtnl *nl, struct nlmsghdr *req, const struct nlmsghdr **rep
 	/* Each datagram is someone's answer: late ones are at most as many as requests before. */
 	for (uint32_t i = 0; i <= nl->seq; i++) {
 		const struct nlmsghdr *nlh, *found = NULL;
-		int left, r;
+		int r;
 
 		n = datagram_recv(nl);
 		if (n < 0)
 			return (int)n;
-		nlh = (const struct nlmsghdr *)nl->buf;
-		left = (int)n;
-		if (!mnl_nlmsg_ok(nlh, left))
+		if (!nlmsg_fits((const struct nlmsghdr *)nl->buf, (size_t)n))
 			return -EBADMSG;
-		for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
+		for (size_t at = 0; at < (size_t)n; at += MNL_ALIGN(nlh->nlmsg_len)) {
+			nlh = (const struct nlmsghdr *)(nl->buf + at);
+			if (!nlmsg_fits(nlh, (size_t)n - at))
+				break;
 			r = message_take(nl, nlh, &found);
 			if (r < 0)
 				return r;

@@ -129,7 +129,8 @@ static const char *vf_lack(const struct sysfs *sys, const struct pci_addr *pf, u
 static int wait_all(const struct sysfs *sys, const struct pci_addr *pf, unsigned n,
 		    uint64_t deadline_ns, struct err *e)
 {
-	const bool need_group = sysfs_fn_has(sys, pf, "iommu_group");
+	char group[32];
+	const bool need_group = sysfs_fn_link(sys, pf, "iommu_group", group, sizeof(group)) == 0;
 	const struct timespec pause = { .tv_nsec = POLL_NS };
 	unsigned index = 0, there = 0;
 	const char *lack = NULL;

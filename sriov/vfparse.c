@@ -6,6 +6,8 @@
  */
 #include "sriov/vfattr.h"
 
+#include "sriov/nlmsg.h"
+
 #include <libmnl/libmnl.h>
 
 #include <arpa/inet.h>
@@ -189,14 +191,19 @@ int vf_attrs_parse(const void *msg, size_t len, struct vf_attrs_list *list)
 {
 	const struct nlmsghdr *nlh = msg;
 	const struct nlattr *attr;
+	const void *attrs;
+	size_t attrs_len;
 
-	if (len > INT32_MAX || !mnl_nlmsg_ok(nlh, (int)len) || nlh->nlmsg_type != RTM_NEWLINK ||
+	if (!nlmsg_fits(nlh, len) || nlh->nlmsg_type != RTM_NEWLINK ||
 	    mnl_nlmsg_get_payload_len(nlh) < sizeof(struct ifinfomsg))
 		return -EBADMSG;
 	memset(list->vfs, 0, list->count * sizeof(list->vfs[0]));
 	list->described = 0;
 	list->num_vfs = 0;
-	mnl_attr_for_each(attr, nlh, sizeof(struct ifinfomsg)) {
+	/* Not mnl_attr_for_each(): it rounds the message's end up. */
+	attrs = (const uint8_t *)mnl_nlmsg_get_payload(nlh) + MNL_ALIGN(sizeof(struct ifinfomsg));
+	attrs_len = mnl_nlmsg_get_payload_len(nlh) - MNL_ALIGN(sizeof(struct ifinfomsg));
+	mnl_attr_for_each_payload(attrs, attrs_len) {
 		uint16_t type = mnl_attr_get_type(attr);
 
 		if (type == IFLA_NUM_VF && mnl_attr_get_payload_len(attr) >= sizeof(uint32_t))

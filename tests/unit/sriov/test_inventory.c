@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "sriov/inventory.h"
+
+#include "tests/fake/sysfs_tree.h"
+#include "tests/unit/sriov/cases.h"
+
+#include <errno.h>
+
+#define PF   "0000:01:00.0"
+#define NVME "0000:03:00.0"
+
+static struct err err;
+
+static int setup(void **state)
+{
+	struct inventory *inv;
+
+	tree_make();
+	tree_fn("0000:00:1f.0", 0x80862918, 0x060100, 1);
+	tree_fn(PF, 0x808610c9, 0x020000, 9);
+	tree_pf(PF, 7);
+	tree_netdev(PF, "pf0rep0", 12);
+	tree_netdev(PF, "pf0", 2);
+	tree_driver("igb", PF);
+	tree_fn(NVME, 0x1b360010, 0x010802, 11);
+	tree_pf(NVME, 4);
+	tree_file("bus/pci/devices/" NVME "/nvme/nvme0/state", "live\n");
+	tree_vf(PF, 0);
+	tree_vf(PF, 2);
+	tree_file("bus/pci/devices/" PF "/sriov_numvfs", "3\n");
+	tree_file("bus/pci/devices/garbage/vendor", "0x8086\n");
+	assert_int_equal(inventory_create(&inv, tree.root, &err), 0);
+	*state = inv;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	inventory_destroy(*state);
+	tree_remove();
+	return 0;
+}
+
+static void facts_of_a_pf(void **state)
+{
+	const struct pci_fn *pf;
+
+	assert_int_equal(inventory_count(*state), 5);
+	assert_null(inventory_at(*state, 5));
+	assert_int_equal(inventory_find_pf(*state, "pf0", &pf, &err), 0);
+	assert_string_equal(pf->name, PF);
+	assert_int_equal(pf->vendor, 0x8086);
+	assert_int_equal(pf->device, 0x10c9);
+	assert_int_equal(pf->class_code, 0x020000);
+	assert_string_equal(fn_kind_text(pf->kind), "network");
+	assert_string_equal(pf->driver, "igb");
+	assert_string_equal(pf->driver_override, "");
+	assert_int_equal(pf->numa_node, -1);
+	assert_int_equal(pf->iommu_group, 9);
+	assert_int_equal(pf->ifindex, 2); /* not the representor */
+	assert_true(pf->net.admin_up && pf->net.has_carrier && pf->net.carrier);
+	assert_int_equal(pf->net.speed_mbps, 1000);
+	assert_int_equal(pf->net.mac[0], 0x52);
+	assert_true(pf->is_pf && !pf->is_vf && pf->autoprobe);
+	assert_int_equal(pf->total_vfs, 7);
+	assert_int_equal(pf->caps.sriov.total_vfs, 8); /* the driver's limit is another matter */
+	assert_int_equal(pf->caps.sriov.bars[0].size_bytes, 16384);
+	assert_int_equal(pf->caps.sriov.bars[1].size_bytes, 4096);
+	assert_int_equal(pf->num_vfs, 3);
+	assert_non_null(pf->vfs[0]);
+	assert_null(pf->vfs[1]);
+	assert_ptr_equal(pf->vfs[2]->pf, pf);
+	assert_int_equal(pf->vfs[2]->vf_index, 2);
+}
+
+static void nvme_has_its_controller(void **state)
+{
+	const struct pci_fn *pf;
+
+	assert_int_equal(inventory_find_pf(*state, "nvme0", &pf, &err), 0);
+	assert_int_equal(pf->kind, FN_NVME);
+	assert_int_equal(pf->ifindex, 0);
+	assert_string_equal(pf->driver, "");
+}
+
+static void vf_by_index_and_address(void **state)
+{
+	const struct pci_fn *a, *b;
+	char id[VF_ID_TEXT];
+
+	assert_int_equal(inventory_find_vf(*state, "pf0#2", &a, &err), 0);
+	assert_int_equal(inventory_find_vf(*state, "01:10.2", &b, &err), 0);
+	assert_ptr_equal(a, b);
+	assert_int_equal(inventory_find_vf(*state, PF "#2", &b, &err), 0);
+	assert_ptr_equal(a, b);
+	assert_string_equal(vf_id_text(a, id), "pf0#2");
+}
+
+static void refusals_name_the_thing(void **state)
+{
+	static const struct {
+		const char *text, *code;
+		int r;
+	} vfs[] = {
+		{ "pf0#1", "vf-index", -ERANGE },     { "pf0#9", "vf-index", -ERANGE },
+		{ "pf0#", "bad-vf-name", -EINVAL },   { "pf0#-1", "bad-vf-name", -EINVAL },
+		{ "pf0", "not-a-vf", -EINVAL },	      { "nix#1", "no-such-pf", -ENOENT },
+		{ "00:1f.0#1", "no-sriov", -EINVAL }, { "", "no-such-vf", -ENOENT },
+		{ "02:00.0", "no-such-vf", -ENOENT },
+	};
+	const struct pci_fn *fn = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(vfs); i++) {
+		assert_int_equal(inventory_find_vf(*state, vfs[i].text, &fn, &err), vfs[i].r);
+		assert_string_equal(err.code, vfs[i].code);
+		assert_null(fn);
+	}
+	assert_int_equal(inventory_find_pf(*state, "01:10.0", &fn, &err), -EINVAL);
+	assert_contains(err.text, "a VF, not a PF");
+	assert_int_equal(inventory_find_pf(*state, "eth9", &fn, &err), -ENOENT);
+	assert_contains(err.text, "eth9");
+}
+
+static void unprivileged_reader_still_sees_pfs(void **state)
+{
+	const struct pci_fn *pf;
+	uint8_t space[4096];
+
+	tree_config(space, true);
+	tree_bytes("bus/pci/devices/" PF "/config", space, 64);
+	assert_int_equal(inventory_scan(*state, &err), 0);
+	assert_int_equal(inventory_find_pf(*state, "pf0", &pf, &err), 0);
+	assert_true(pf->caps.needs_root);
+	assert_int_equal(pf->total_vfs, 7);
+	assert_int_equal(pf->caps.sriov.bar_count, 2);
+	assert_int_equal(pf->caps.sriov.bars[0].size_bytes, 0);
+}
+
+static void vf_without_its_pf_is_not_an_ordinary_function(void **state)
+{
+	const struct pci_fn *fn = NULL;
+
+	tree_delete("bus/pci/devices/" PF "/virtfn2");
+	assert_int_equal(inventory_scan(*state, &err), 0);
+	assert_int_equal(inventory_count(*state), 4);
+	assert_int_equal(inventory_find_name(*state, "01:10.2", &fn, &err), -ENOENT);
+	tree_delete("bus/pci/devices/" PF);
+	assert_int_equal(inventory_scan(*state, &err), 0);
+	assert_int_equal(inventory_count(*state), 2);
+}
+
+static void link_to_a_stranger_is_not_believed(void **state)
+{
+	const struct pci_fn *pf;
+
+	tree_link("bus/pci/devices/" PF "/virtfn1", "../" NVME);
+	tree_link("bus/pci/devices/" NVME "/virtfn0", "../0000:01:10.0");
+	tree_file("bus/pci/devices/" NVME "/sriov_numvfs", "1\n");
+	assert_int_equal(inventory_scan(*state, &err), 0);
+	assert_int_equal(inventory_find_pf(*state, "pf0", &pf, &err), 0);
+	assert_null(pf->vfs[1]);
+	assert_ptr_equal(pf->vfs[0]->pf, pf);
+	assert_int_equal(inventory_find_pf(*state, "nvme0", &pf, &err), 0);
+	assert_null(pf->vfs[0]);
+}
+
+static void failed_scan_keeps_the_snapshot(void **state)
+{
+	const struct pci_fn *pf;
+
+	tree_delete("bus");
+	assert_int_equal(inventory_scan(*state, &err), -ENOENT);
+	assert_int_equal(inventory_find_pf(*state, "pf0", &pf, &err), 0);
+}
+
+static void no_sysfs(void **state)
+{
+	struct inventory *inv = NULL;
+
+	assert_int_equal(inventory_create(&inv, "/nonexistent", &err), -ENOENT);
+	assert_contains(err.text, "/nonexistent");
+	assert_null(inv);
+	inventory_destroy(NULL);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(facts_of_a_pf),
+		CASE(nvme_has_its_controller),
+		CASE(vf_by_index_and_address),
+		CASE(refusals_name_the_thing),
+		CASE(unprivileged_reader_still_sees_pfs),
+		CASE(vf_without_its_pf_is_not_an_ordinary_function),
+		CASE(link_to_a_stranger_is_not_believed),
+		CASE(failed_scan_keeps_the_snapshot),
+		cmocka_unit_test(no_sysfs),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
