@@ -75,8 +75,7 @@ static int file_open(struct boot_file *file, const char *what, int fd, struct er
 
 static void map_add(struct boot_image *im, uint64_t start, uint64_t size, uint32_t type)
 {
-	im->map[im->map_count++] =
-		(struct boot_mem){ .start = start, .size = size, .type = type };
+	im->map[im->map_count++] = (struct boot_mem){ .start = start, .size = size, .type = type };
 }
 
 static void map_fill(struct boot_image *im)
@@ -121,8 +120,9 @@ static int cmdline_load(const struct boot_image *im, const char *cmdline, struct
 	size_t len = strlen(cmdline);
 
 	if (len > im->cmdline_max)
-		return err_set(e, E2BIG, "kernel command line has %zu characters, this kernel takes"
-					 " %llu",
+		return err_set(e, E2BIG,
+			       "kernel command line has %zu characters, this kernel takes"
+			       " %llu",
 			       len, (unsigned long long)im->cmdline_max);
 	if (gmem_write(im->gm, LAYOUT_CMDLINE, cmdline, len + 1) < 0)
 		return err_set(e, EFAULT, "kernel command line: no RAM at 0x%llx", LAYOUT_CMDLINE);
@@ -133,8 +133,8 @@ static int cmdline_load(const struct boot_image *im, const char *cmdline, struct
 static int gdt_write(const struct gmem *gm, enum boot_mode mode)
 {
 	const uint64_t gdt[BOOT_GDT_ENTRIES] = {
-		[BOOT_SELECTOR_CODE / 8] = mode == BOOT_LONG64 ? 0x00AF9B000000FFFFULL :
-								 0x00CF9B000000FFFFULL,
+		[BOOT_SELECTOR_CODE / 8] = mode == BOOT_LONG64 ? 0x00AF9B000000FFFFULL
+							       : 0x00CF9B000000FFFFULL,
 		[BOOT_SELECTOR_DATA / 8] = 0x00CF93000000FFFFULL,
 		[BOOT_SELECTOR_TSS / 8] = 0x00008B0000000067ULL,
 	};
@@ -165,7 +165,8 @@ static int image_load(struct boot_image *im, const struct boot_request *rq, stru
 	if (format == NULL) {
 		err_set(e, ENOEXEC, "kernel is no kernel (neither bzImage nor ELF vmlinux)");
 		err_code(e, "kernel-no-kernel");
-		return err_hint(e, "boot.kernel names a Linux image, such as /boot/vmlinuz-VERSION");
+		return err_hint(e,
+				"boot.kernel names a Linux image, such as /boot/vmlinuz-VERSION");
 	}
 	r = format->load(im, e);
 	if (r == 0 && rq->initrd_fd >= 0)

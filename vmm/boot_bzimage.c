@@ -50,8 +50,8 @@ static void header_read(const struct boot_image *im, struct setup_header *h)
 
 /* Where the kernel goes: its preferred address, or if RAM does not reach so far and it can be
  * moved, the lowest aligned address. */
-static int address_choose(const struct boot_image *im, const struct setup_header *h,
-			  uint64_t need, uint64_t *out, struct err *e)
+static int address_choose(const struct boot_image *im, const struct setup_header *h, uint64_t need,
+			  uint64_t *out, struct err *e)
 {
 	uint64_t low_end = boot_low_end(im), at = h->pref_address;
 

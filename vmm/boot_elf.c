@@ -63,8 +63,9 @@ static int header_check(const struct boot_image *im, Elf64_Ehdr *eh, struct err 
 	    eh->e_machine != EM_X86_64)
 		return err_set(e, ENOEXEC, "kernel is an ELF file, but not for x86-64");
 	if (eh->e_phentsize != sizeof(Elf64_Phdr) || eh->e_phnum == 0 || eh->e_phnum > PHDRS_MAX)
-		return err_set(e, ENOEXEC, "kernel has %u program headers of %u bytes: not 1 to %d"
-					   " of %zu",
+		return err_set(e, ENOEXEC,
+			       "kernel has %u program headers of %u bytes: not 1 to %d"
+			       " of %zu",
 			       eh->e_phnum, eh->e_phentsize, PHDRS_MAX, sizeof(Elf64_Phdr));
 	return 0;
 }
@@ -78,7 +79,8 @@ static int segment_load(struct boot_image *im, const Elf64_Phdr *ph, struct err 
 	if (ph->p_memsz == 0)
 		return 0;
 	if (ph->p_filesz > ph->p_memsz)
-		return err_set(e, ENOEXEC, "kernel has a segment larger in the file than in memory");
+		return err_set(e, ENOEXEC,
+			       "kernel has a segment larger in the file than in memory");
 	if (ph->p_paddr < LOAD_MIN || !range_fits(ph->p_paddr, ph->p_memsz, low_end)) {
 		err_set(e, ENOMEM,
 			"kernel does not fit: a segment needs 0x%llx bytes at 0x%llx, RAM is"

@@ -31,10 +31,11 @@ static int sizes_check(uint64_t size, uint64_t hugepage, uint64_t low_limit, str
 			       hugepage == GIB(1) ? "the 1 GiB hugepages" : "2 MiB");
 	if (low_limit != 0 && (low_limit < VMM_MIN_MEMORY || low_limit > LAYOUT_LOW_RAM_MAX ||
 			       !is_aligned(low_limit, MIB(2))))
-		return err_set(e, ERANGE,
-			       "low_limit of %llu bytes: must be 0 or %llu to %llu MiB in steps of 2",
-			       (unsigned long long)low_limit, VMM_MIN_MEMORY >> 20,
-			       LAYOUT_LOW_RAM_MAX >> 20);
+		return err_set(
+			e, ERANGE,
+			"low_limit of %llu bytes: must be 0 or %llu to %llu MiB in steps of 2",
+			(unsigned long long)low_limit, VMM_MIN_MEMORY >> 20,
+			LAYOUT_LOW_RAM_MAX >> 20);
 	return 0;
 }
 
@@ -88,9 +89,11 @@ static int map_failed(const struct gmem *gm, int errnum, struct err *e)
 		(unsigned long long)need, (unsigned long long)gm->page_size >> 20,
 		(unsigned long long)have);
 	err_code(e, "hugepages-short");
-	return err_hint(e, "add %llu: echo MORE > /sys/kernel/mm/hugepages/hugepages-%llukB/nr_hugepages"
-			   ", or set memory.hugepages: off",
-			(unsigned long long)(need - have), (unsigned long long)gm->page_size >> 10);
+	return err_hint(
+		e,
+		"add %llu: echo MORE > /sys/kernel/mm/hugepages/hugepages-%llukB/nr_hugepages"
+		", or set memory.hugepages: off",
+		(unsigned long long)(need - have), (unsigned long long)gm->page_size >> 10);
 }
 
 /* Maps the memfd where huge pages of any size can back it: host and guest addresses congruent. */
@@ -98,8 +101,8 @@ static int ram_map(struct gmem *gm, struct err *e)
 {
 	uint64_t align = gm->size >= GIB(1) ? GIB(1) : MIB(2);
 	uint64_t room = gm->size + align;
-	uint8_t *area = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-			     0);
+	uint8_t *area =
+		mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	uint8_t *start, *end;
 	int r = 0;
 

@@ -17,7 +17,8 @@ int kvm_extension_check(int fd, int extension); /* /dev/kvm or a VM: 0 means abs
 int kvm_vm_create(int kvm_fd, int *vm_fd);
 int kvm_vcpu_mmap_size(int kvm_fd);
 int kvm_cpuid_supported(int kvm_fd, struct kvm_cpuid2 *cpuid);
-int kvm_msr_index_list(int kvm_fd, struct kvm_msr_list *list); /* -E2BIG: list->nmsrs says how many */
+int kvm_msr_index_list(int kvm_fd,
+		       struct kvm_msr_list *list); /* -E2BIG: list->nmsrs says how many */
 
 /* On a VM */
 int kvm_tss_addr_set(int vm_fd, uint64_t gpa);

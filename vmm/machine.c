@@ -28,9 +28,9 @@ static const char *const end_names[] = {
 };
 
 static const char *const step_names[MACHINE_STEPS] = {
-	[MACHINE_STEP_RAM] = "ram",	    [MACHINE_STEP_PREFAULT] = "prefault",
-	[MACHINE_STEP_PIN] = "pin",	    [MACHINE_STEP_DEVICES] = "devices",
-	[MACHINE_STEP_KERNEL] = "kernel",   [MACHINE_STEP_ENTRY] = "entry",
+	[MACHINE_STEP_RAM] = "ram",	  [MACHINE_STEP_PREFAULT] = "prefault",
+	[MACHINE_STEP_PIN] = "pin",	  [MACHINE_STEP_DEVICES] = "devices",
+	[MACHINE_STEP_KERNEL] = "kernel", [MACHINE_STEP_ENTRY] = "entry",
 };
 
 const char *machine_end_name(enum machine_end why)
@@ -122,7 +122,8 @@ static int cpus_create(struct machine *m, struct err *e)
 	if (r < 0)
 		return err_wrap(e, "CPU model");
 	if (ram_end > LAYOUT_HT_HOLE)
-		return err_set(e, ERANGE, "RAM ends at 0x%llx: above 0x%llx lies a hole of AMD's hosts",
+		return err_set(e, ERANGE,
+			       "RAM ends at 0x%llx: above 0x%llx lies a hole of AMD's hosts",
 			       (unsigned long long)ram_end, LAYOUT_HT_HOLE);
 	r = layout_mmio64(m->cpu.phys_bits, ram_end, &m->mmio64_base, &m->mmio64_size);
 	if (r < 0)
@@ -267,8 +268,7 @@ static int machine_build(struct machine *m, struct err *e)
 	return vcpu_set_start(m->vcpus, e);
 }
 
-int machine_create(struct machine *m, const struct vmm_spec *spec, struct loop *loop,
-		   struct err *e)
+int machine_create(struct machine *m, const struct vmm_spec *spec, struct loop *loop, struct err *e)
 {
 	int r = machine_init(m, spec, loop, e);
 

@@ -13,7 +13,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "iommu/vfio_device.h"
 #include "vmm/sandbox_table.h"
+
+/* VFIO's requests are iommu/'s to know: while the VM is set up all of their kind, later its list. */
+#define IOCTL_TYPE_MASK 0xFF00U
+#define IOCTL_TYPE_VFIO ((uint64_t)';' << 8)
 
 /* struct landlock_ruleset_attr, here so that older kernel headers do: the kernel takes as much of it
  * as its version knows. */
@@ -43,8 +48,7 @@ static int landlock_enter(struct err *e)
 	const struct landlock_row *row;
 	struct landlock_attr attr;
 	int fd, r = 0;
-	long version =
-		syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, LANDLOCK_VERSION_FLAG);
+	long version = syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, LANDLOCK_VERSION_FLAG);
 
 	if (version < 1)
 		return 0; /* no landlock: the system call filter lets nothing be opened anyway */
@@ -97,9 +101,25 @@ static int call_allow(scmp_filter_ctx ctx, const struct sandbox_call *c)
 {
 	if (c->mask == 0)
 		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, c->nr, 0);
-	return seccomp_rule_add(
-		ctx, SCMP_ACT_ALLOW, c->nr, 1,
-		SCMP_CMP(c->arg, SCMP_CMP_MASKED_EQ, c->mask, c->value));
+	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, c->nr, 1,
+				SCMP_CMP(c->arg, SCMP_CMP_MASKED_EQ, c->mask, c->value));
+}
+
+static int ioctl_allow(scmp_filter_ctx ctx, uint64_t mask, uint64_t value)
+{
+	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+				SCMP_CMP(1, SCMP_CMP_MASKED_EQ, mask, value));
+}
+
+static int vfio_allow(scmp_filter_ctx ctx, enum sandbox_phase phase)
+{
+	int r = 0;
+
+	if (phase == SANDBOX_SETUP)
+		return ioctl_allow(ctx, IOCTL_TYPE_MASK, IOCTL_TYPE_VFIO);
+	for (size_t i = 0; r == 0 && i < vfio_runtime_ioctl_count; i++)
+		r = ioctl_allow(ctx, UINT32_MAX, vfio_runtime_ioctls[i]);
+	return r;
 }
 
 static int rules_add(scmp_filter_ctx ctx, enum sandbox_phase phase)
@@ -112,10 +132,8 @@ static int rules_add(scmp_filter_ctx ctx, enum sandbox_phase phase)
 			r = call_allow(ctx, &sandbox_calls[i]);
 	for (size_t i = 0; r == 0 && i < sandbox_ioctl_count; i++)
 		if ((sandbox_ioctls[i].phases & phase) != 0)
-			r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-					     SCMP_CMP(1, SCMP_CMP_MASKED_EQ, UINT32_MAX,
-						      sandbox_ioctls[i].request));
-	return r;
+			r = ioctl_allow(ctx, UINT32_MAX, sandbox_ioctls[i].request);
+	return r < 0 ? r : vfio_allow(ctx, phase);
 }
 
 int sandbox_filter(enum sandbox_phase phase, struct err *e)

@@ -47,9 +47,9 @@ static int file_type_check(int fd, const char *name, mode_t type, struct err *e)
 		return err_set(e, errno, "fd \"%s\": %s", name, strerror(errno));
 	if ((st.st_mode & S_IFMT) != type)
 		return err_set(e, EINVAL, "fd \"%s\" is no %s", name,
-			       type == S_IFREG	? "regular file" :
-			       type == S_IFCHR	? "character device" :
-						  "socket");
+			       type == S_IFREG	 ? "regular file"
+			       : type == S_IFCHR ? "character device"
+						 : "socket");
 	return 0;
 }
 

@@ -58,9 +58,9 @@ static int kick_install(struct err *e)
 	struct sigaction sa = { .sa_handler = kick_ignore };
 
 	sigemptyset(&sa.sa_mask);
-	return sigaction(KICK_SIGNAL, &sa, NULL) < 0 ?
-		       err_set(e, errno, "sigaction: %s", strerror(errno)) :
-		       0;
+	return sigaction(KICK_SIGNAL, &sa, NULL) < 0
+		       ? err_set(e, errno, "sigaction: %s", strerror(errno))
+		       : 0;
 }
 
 static int vcpu_init(struct vcpu *v, const struct cpu_model *model,
@@ -100,8 +100,8 @@ static void vcpu_fini(struct vcpu *v, size_t run_size)
 static int vcpus_create(struct vcpu_set *set, const struct cpu_model *model, struct err *e)
 {
 	auto_free struct vcpu_msr_list *msrs = calloc(1, sizeof(*msrs));
-	int r = msrs == NULL ? err_set(e, ENOMEM, "vCPUs: out of memory") :
-			       vcpu_msr_list_get(set->machine->kvm_fd, msrs, e);
+	int r = msrs == NULL ? err_set(e, ENOMEM, "vCPUs: out of memory")
+			     : vcpu_msr_list_get(set->machine->kvm_fd, msrs, e);
 
 	for (unsigned int i = 0; r == 0 && i < set->count; i++)
 		r = vcpu_init(&set->vcpus[i], model, msrs, e);
@@ -163,8 +163,7 @@ static bool vcpu_park(struct vcpu *v, bool stalled)
 	epoch = set->epoch;
 	set->parked++;
 	pthread_cond_broadcast(&set->changed);
-	while (set->want == WANT_PARK ||
-	       (set->want == WANT_RUN && stalled && set->epoch == epoch))
+	while (set->want == WANT_PARK || (set->want == WANT_RUN && stalled && set->epoch == epoch))
 		pthread_cond_wait(&set->changed, &set->lock);
 	set->parked--;
 	go = set->want == WANT_RUN;
@@ -321,8 +320,9 @@ static int vcpu_start(struct vcpu *v, struct err *e)
 	r = pthread_create(&v->thread, &attr, vcpu_main, v);
 	pthread_attr_destroy(&attr);
 	if (r == EINVAL && v->pin >= 0)
-		return err_set(e, r, "vCPU %u cannot run on host CPU %d: it is not there, or not in"
-				     " this VM's cgroup",
+		return err_set(e, r,
+			       "vCPU %u cannot run on host CPU %d: it is not there, or not in"
+			       " this VM's cgroup",
 			       v->id, v->pin);
 	if (r != 0)
 		return err_set(e, r, "thread of vCPU %u: %s", v->id, strerror(r));

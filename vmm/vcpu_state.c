@@ -177,10 +177,9 @@ static void sregs_boot(struct kvm_sregs *s, enum boot_mode mode)
 	s->cs = segment(BOOT_SELECTOR_CODE, SEGMENT_CODE, long_mode);
 	s->ds = segment(BOOT_SELECTOR_DATA, SEGMENT_DATA, false);
 	s->es = s->fs = s->gs = s->ss = s->ds;
-	s->tr = (struct kvm_segment){ .limit = 0x67,
-				      .selector = BOOT_SELECTOR_TSS,
-				      .type = SEGMENT_TSS,
-				      .present = 1 };
+	s->tr = (struct kvm_segment){
+		.limit = 0x67, .selector = BOOT_SELECTOR_TSS, .type = SEGMENT_TSS, .present = 1
+	};
 	s->ldt = (struct kvm_segment){ .unusable = 1 };
 	s->gdt = (struct kvm_dtable){ .base = LAYOUT_GDT,
 				      .limit = BOOT_GDT_ENTRIES * sizeof(uint64_t) - 1 };

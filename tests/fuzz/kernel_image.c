@@ -38,8 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if ((data[0] & 2) != 0)
 		rq.initrd_fd = file_of(data, size);
 	if (boot_load(&gm, &rq, &entry, &e) == 0) {
-		if (gmem_host(&gm, entry.rip, 1) == NULL ||
-		    gmem_host(&gm, entry.params, 4) == NULL)
+		if (gmem_host(&gm, entry.rip, 1) == NULL || gmem_host(&gm, entry.params, 4) == NULL)
 			abort();
 	} else if (e.errnum == 0 || e.text[0] == '\0') {
 		abort();

@@ -29,8 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (control_head_parse(m.body, op, &e) < 0 && e.text[0] == '\0')
 		abort();
 	for (size_t n = json_array_size(json_object_get(m.body, "fds")); m.fd_count < n % 8;)
-		m.fds[m.fd_count++] = m.fd_count % 2 != 0 ? open("/dev/null", O_RDWR | O_CLOEXEC) :
-							   memfd_create("fuzz", MFD_CLOEXEC);
+		m.fds[m.fd_count++] = m.fd_count % 2 != 0 ? open("/dev/null", O_RDWR | O_CLOEXEC)
+							  : memfd_create("fuzz", MFD_CLOEXEC);
 	vmm_spec_init(&spec);
 	e = (struct err){ 0 };
 	if (vmm_spec_parse(&spec, &m, &e) == 0)

@@ -65,8 +65,9 @@ static const struct kvm_cpuid_entry2 *leaf(unsigned int cpu, uint32_t function, 
 
 static void what_guests_must_not_see_is_hidden(void **state)
 {
-	static const uint32_t hidden[] = { 0xA,	       0x14,	   0x21,      0x8000000A,
-					   0x8000001F, 0xC0000001, 0x23 };
+	static const uint32_t hidden[] = {
+		0xA, 0x14, 0x21, 0x8000000A, 0x8000001F, 0xC0000001, 0x23
+	};
 
 	assert_int_equal(model_make(2, true, NULL), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(hidden); i++)

@@ -44,8 +44,8 @@ static void sizes_out_of_bounds_are_refused(void **state)
 		struct err e = { 0 };
 		struct gmem gm;
 
-		assert_int_equal(gmem_create(&gm, rows[i].size, rows[i].hugepage,
-					     rows[i].low_limit, &e),
+		assert_int_equal(gmem_create(&gm, rows[i].size, rows[i].hugepage, rows[i].low_limit,
+					     &e),
 				 rows[i].r);
 		assert_non_null(strstr(e.text, rows[i].text));
 		gmem_destroy(&gm);

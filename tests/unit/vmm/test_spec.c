@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 /* Without "kvm", which must be the real device: every message here ends in an error or stops there. */
-#define SPEC                                                                                  \
+#define SPEC                                                                                      \
 	"{\"name\":\"fw1\",\"memory\":{\"size\":268435456},\"cpus\":{\"count\":2,\"pin\":[0,1]}," \
 	"\"boot\":{\"cmdline\":\"console=ttyS0\"},\"devices\":[]}"
 
@@ -74,7 +74,8 @@ static void fds_are_checked_by_type(void **state)
 {
 	expect("[\"kvm\"]", (enum kind[]){ FILE_RW }, 1, SPEC, "no character device");
 	expect("[\"kvm\"]", (enum kind[]){ NULL_DEV }, 1, SPEC, "is not /dev/kvm");
-	expect("[\"listener\"]", (enum kind[]){ LISTEN_STREAM }, 1, SPEC, "socket of the right type");
+	expect("[\"listener\"]", (enum kind[]){ LISTEN_STREAM }, 1, SPEC,
+	       "socket of the right type");
 	expect("[\"console\"]", (enum kind[]){ LISTEN_SEQ }, 1, SPEC, "socket of the right type");
 	expect("[\"listener\"]", (enum kind[]){ FILE_RW }, 1, SPEC, "no socket");
 	expect("[\"exit_record\"]", (enum kind[]){ FILE_R }, 1, SPEC, "not open for writing");
