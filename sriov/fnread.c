@@ -3,11 +3,10 @@
 
 #include "base/fd.h"
 
-#include <net/if.h>
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <stdio.h>
 
 #define CLASS_NVME    0x010802
@@ -35,15 +34,14 @@ static uint32_t read_number(const struct sysfs *sys, const struct pci_addr *addr
 	return sysfs_fn_read_u64(sys, addr, attr, max, &v) == 0 ? (uint32_t)v : 0;
 }
 
-/* The entry of folder `sub` whose `order` attribute is the lowest number ("": the first by name):
- * with several network devices (representors, ports) the uplink came first. */
-static int lowest_entry(const struct sysfs *sys, const struct pci_fn *fn, const char *sub,
-			char *name, size_t cap, unsigned *index)
+/* Names fn after an entry of its folder `sub`: with `index`, after the one with the lowest ifindex,
+ * which goes there (of several network devices, ports or representors, the uplink came first). */
+static int dev_name_read(const struct sysfs *sys, struct pci_fn *fn, const char *sub,
+			 unsigned *index)
 {
 	char path[SYSFS_PATH], attr[SYSFS_PATH];
 	int fd = openat(sys->root_fd, sysfs_fn_path(&fn->addr, sub, path),
 			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool found = false;
 	struct dirent *entry;
 	DIR *dir;
 
@@ -57,7 +55,7 @@ static int lowest_entry(const struct sysfs *sys, const struct pci_fn *fn, const 
 	while ((entry = readdir(dir)) != NULL) {
 		uint32_t at = 0;
 
-		if (entry->d_name[0] == '.' || strlen(entry->d_name) >= u64_min(cap, 64))
+		if (entry->d_name[0] == '.' || strlen(entry->d_name) >= sizeof(fn->dev_name))
 			continue;
 		if (index != NULL) {
 			snprintf(attr, sizeof(attr), "%s/%.64s/ifindex", sub, entry->d_name);
@@ -65,15 +63,14 @@ static int lowest_entry(const struct sysfs *sys, const struct pci_fn *fn, const 
 			if (at == 0)
 				continue;
 		}
-		if (found && (index == NULL || at >= *index))
+		if (fn->dev_name[0] != '\0' && (index == NULL || at >= *index))
 			continue;
-		found = true;
-		memcpy(name, entry->d_name, strlen(entry->d_name) + 1);
+		memcpy(fn->dev_name, entry->d_name, strlen(entry->d_name) + 1);
 		if (index != NULL)
 			*index = at;
 	}
 	closedir(dir);
-	return found ? 0 : -ENOENT;
+	return fn->dev_name[0] != '\0' ? 0 : -ENOENT;
 }
 
 static ssize_t net_attr(const struct sysfs *sys, const struct pci_fn *fn, const char *attr,
@@ -100,7 +97,7 @@ static void read_net(const struct sysfs *sys, struct pci_fn *fn)
 	char text[64];
 	uint64_t v;
 
-	if (lowest_entry(sys, fn, "net", fn->dev_name, sizeof(fn->dev_name), &fn->ifindex) < 0)
+	if (dev_name_read(sys, fn, "net", &fn->ifindex) < 0)
 		return;
 	if (net_number(sys, fn, "flags", UINT32_MAX, &v) == 0)
 		net->admin_up = (v & IFF_UP) != 0;
@@ -202,8 +199,7 @@ int fn_read(const struct sysfs *sys, const struct pci_addr *addr, struct pci_fn 
 		read_net(sys, out);
 	} else if (out->class_code == CLASS_NVME) {
 		out->kind = FN_NVME;
-		if (lowest_entry(sys, out, "nvme", out->dev_name, sizeof(out->dev_name), NULL) < 0)
-			out->dev_name[0] = '\0';
+		(void)dev_name_read(sys, out, "nvme", NULL);
 	}
 	if (sysfs_fn_link(sys, addr, "physfn", text, sizeof(text)) == 0 &&
 	    parse_pci_addr(text, pf_addr) == 0)

@@ -16,6 +16,14 @@ enum nvme_cns { CNS_PRIMARY_CAPS = 0x14, CNS_SECONDARY_LIST = 0x15 };
 enum virt_action { VIRT_OFFLINE = 7, VIRT_ASSIGN = 8, VIRT_ONLINE = 9 };
 enum virt_resource { RES_QUEUES, RES_INTERRUPTS };
 
+struct virt_amount {
+	enum virt_resource of;
+	uint16_t n;
+};
+
+static const struct virt_amount no_queues = { RES_QUEUES, 0 };
+static const struct virt_amount no_interrupts = { RES_INTERRUPTS, 0 };
+
 /* Primary controller capabilities; the block of interrupts has the shape of the block of queues. */
 enum primary_caps {
 	PRIMARY_QUEUES = 32,
@@ -112,8 +120,8 @@ static int identify(int fd, enum nvme_cns cns, uint8_t data[IDENTIFY_SIZE], stru
 	return command(fd, &cmd, "identify the NVMe controller", e);
 }
 
-static int virt_mgmt(int fd, uint16_t id, enum virt_action action, enum virt_resource resource,
-		     uint16_t n, struct err *e)
+static int virt_mgmt(int fd, uint16_t id, enum virt_action action, struct virt_amount amount,
+		     struct err *e)
 {
 	static const char *const words[] = {
 		[VIRT_OFFLINE] = "take the secondary controller offline",
@@ -121,9 +129,9 @@ static int virt_mgmt(int fd, uint16_t id, enum virt_action action, enum virt_res
 		[VIRT_ONLINE] = "bring the secondary controller online",
 	};
 	struct nvme_admin_cmd cmd = { .opcode = NVME_VIRT_MGMT,
-				      .cdw10 = action | (uint32_t)resource << 8 |
+				      .cdw10 = action | (uint32_t)amount.of << 8 |
 					       (uint32_t)id << 16,
-				      .cdw11 = n,
+				      .cdw11 = amount.n,
 				      .timeout_ms = NVME_TIMEOUT_MS };
 
 	return command(fd, &cmd, words[action], e);
@@ -171,12 +179,12 @@ static uint16_t fair_share(const uint8_t *block, uint16_t vfs, uint16_t least)
 
 static int offline(int fd, uint16_t id, struct err *e)
 {
-	int r = virt_mgmt(fd, id, VIRT_OFFLINE, RES_QUEUES, 0, e);
+	int r = virt_mgmt(fd, id, VIRT_OFFLINE, no_queues, e);
 
 	if (r == 0)
-		r = virt_mgmt(fd, id, VIRT_ASSIGN, RES_QUEUES, 0, e);
+		r = virt_mgmt(fd, id, VIRT_ASSIGN, no_queues, e);
 	if (r == 0)
-		r = virt_mgmt(fd, id, VIRT_ASSIGN, RES_INTERRUPTS, 0, e);
+		r = virt_mgmt(fd, id, VIRT_ASSIGN, no_interrupts, e);
 	return r;
 }
 
@@ -192,11 +200,12 @@ static int online(int fd, const struct pci_fn *vf, uint16_t queues, uint16_t int
 	id = state.controller_id;
 	r = offline(fd, id, e);
 	if (r == 0)
-		r = virt_mgmt(fd, id, VIRT_ASSIGN, RES_QUEUES, queues, e);
+		r = virt_mgmt(fd, id, VIRT_ASSIGN, (struct virt_amount){ RES_QUEUES, queues }, e);
 	if (r == 0)
-		r = virt_mgmt(fd, id, VIRT_ASSIGN, RES_INTERRUPTS, interrupts, e);
+		r = virt_mgmt(fd, id, VIRT_ASSIGN,
+			      (struct virt_amount){ RES_INTERRUPTS, interrupts }, e);
 	if (r == 0)
-		r = virt_mgmt(fd, id, VIRT_ONLINE, RES_QUEUES, 0, e);
+		r = virt_mgmt(fd, id, VIRT_ONLINE, no_queues, e);
 	if (r == 0)
 		r = state_read(fd, vf, &state, e);
 	if (r == 0 && (!state.online || state.queues != queues || state.interrupts != interrupts)) {

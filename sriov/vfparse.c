@@ -4,9 +4,8 @@
  * nothing: the kernel itself wraps its 16-bit length when a PF has too many VFs, so entries may be
  * cut anywhere; what is not whole is not described.
  */
-#include "sriov/vfattr.h"
-
 #include "sriov/nlmsg.h"
+#include "sriov/vfattr.h"
 
 #include <libmnl/libmnl.h>
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Replies on the rtnetlink socket: the parser of VF attributes, and the socket's own discipline. */
-#include "sriov/vfattr.h"
-
 #include "base/fd.h"
+#include "sriov/vfattr.h"
 
 #include <libmnl/libmnl.h>
 

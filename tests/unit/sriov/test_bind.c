@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "sriov/bind.h"
-
-#include "sriov/reset.h"
-
 #include "tests/fake/sysfs_tree.h"
 #include "tests/unit/sriov/cases.h"
+
+#include "sriov/bind.h"
+#include "sriov/reset.h"
 
 #include <errno.h>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "sriov/inventory.h"
-
 #include "tests/fake/sysfs_tree.h"
 #include "tests/unit/sriov/cases.h"
+
+#include "sriov/inventory.h"
 
 #include <errno.h>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "sriov/nvme_vf.h"
-
 #include "tests/fake/sysfs_tree.h"
 #include "tests/unit/sriov/cases.h"
+
+#include "sriov/nvme_vf.h"
 
 #include <errno.h>
 #include <linux/nvme_ioctl.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "sriov/pcicaps.h"
-
 #include "tests/fake/sysfs_tree.h"
 #include "tests/unit/sriov/cases.h"
+
+#include "sriov/pcicaps.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "sriov/rtnl.h"
-
-#include "base/fd.h"
-
 #include "tests/fake/rtnl_peer.h"
 #include "tests/unit/sriov/cases.h"
+
+#include "base/fd.h"
+#include "sriov/rtnl.h"
 
 #include <libmnl/libmnl.h>
 

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "sriov/vfattr.h"
-
-#include "sriov/pflink.h"
-
 #include "tests/fake/rtnl_peer.h"
 #include "tests/unit/sriov/cases.h"
+
+#include "sriov/pflink.h"
+#include "sriov/vfattr.h"
 
 #include <errno.h>
 

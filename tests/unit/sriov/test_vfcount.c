@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "sriov/vfcount.h"
-
 #include "tests/fake/sysfs_tree.h"
 #include "tests/unit/sriov/cases.h"
+
+#include "sriov/vfcount.h"
 
 #include <errno.h>
 #include <pthread.h>

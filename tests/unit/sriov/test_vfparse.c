@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "sriov/vfattr.h"
-
 #include "tests/fake/rtnl_peer.h"
 #include "tests/unit/sriov/cases.h"
+
+#include "sriov/vfattr.h"
 
 #include <errno.h>
 #include <linux/if_link.h>
