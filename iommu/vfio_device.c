@@ -17,10 +17,10 @@
 #define PAGE		4096ULL
 #define IRQ_VECTORS_MAX 2048 /* MSI-X: the table size field has 11 bits (PCI 3.0, 6.8.2) */
 
-static_assert(VFIO_REGION_CONFIG == VFIO_PCI_CONFIG_REGION_INDEX, "linux/vfio.h numbers");
-static_assert(VFIO_REGION_ROM == VFIO_PCI_ROM_REGION_INDEX, "linux/vfio.h numbers");
-static_assert(VFIO_IRQ_MSIX == VFIO_PCI_MSIX_IRQ_INDEX, "linux/vfio.h numbers");
-static_assert(VFIO_IRQ_REQ == VFIO_PCI_REQ_IRQ_INDEX, "linux/vfio.h numbers");
+static_assert((int)VFIO_REGION_CONFIG == (int)VFIO_PCI_CONFIG_REGION_INDEX, "linux/vfio.h numbers");
+static_assert((int)VFIO_REGION_ROM == (int)VFIO_PCI_ROM_REGION_INDEX, "linux/vfio.h numbers");
+static_assert((int)VFIO_IRQ_MSIX == (int)VFIO_PCI_MSIX_IRQ_INDEX, "linux/vfio.h numbers");
+static_assert((int)VFIO_IRQ_REQ == (int)VFIO_PCI_REQ_IRQ_INDEX, "linux/vfio.h numbers");
 
 const unsigned long vfio_runtime_ioctls[] = {
 	VFIO_DEVICE_SET_IRQS, VFIO_DEVICE_RESET,	  VFIO_IOMMU_MAP_DMA,

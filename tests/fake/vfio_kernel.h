@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * VFIO as the kernel would answer, for link-time wrapping of ioctl(2): one container, one device with
+ * the regions and capability chains that the test writes, and a counter that makes the n-th call fail.
+ */
+#ifndef VIADUCT_TESTS_FAKE_VFIO_KERNEL_H
+#define VIADUCT_TESTS_FAKE_VFIO_KERNEL_H
+
+#include "base/util.h"
+
+#include <linux/vfio.h>
+
+struct fake_vfio {
+	int fail_at; /* the n-th ioctl fails (from 1); 0: none */
+	int fail_errno;
+	int calls;
+	bool refuse_attach; /* as without interrupt remapping */
+	/* Replies: struct vfio_iommu_type1_info and its chain, regions and their chains, interrupts. */
+	uint8_t iommu_info[1024];
+	uint8_t region[9][512];
+	struct vfio_irq_info irq[5];
+	struct vfio_device_info device;
+	/* What was done. */
+	unsigned int attached, iommu_set, mapped, unmapped, resets, irq_sets;
+	uint64_t bytes_mapped;
+	uint64_t short_unmap; /* bytes that an unmap leaves out of its answer */
+	int device_fd; /* given out; the caller closes */
+};
+
+extern struct fake_vfio fake_vfio;
+
+#endif

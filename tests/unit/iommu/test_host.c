@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "iommu/host.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka.h needs the four above first. */
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char dir[64];
+static int root = -1;
+
+/* fmt takes the folder and arg; it is a literal of this file. */
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+static void sh(const char *fmt, const char *arg)
+{
+	char line[512];
+
+	snprintf(line, sizeof(line), fmt, dir, arg);
+	assert_int_equal(system(line), 0);
+}
+
+static int setup(void **state)
+{
+	strcpy(dir, "/tmp/viaduct-iommu-XXXXXX");
+	if (mkdtemp(dir) == NULL)
+		return -1;
+	root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	sh("mkdir -p %s/proc %s", "");
+	return root < 0;
+}
+
+static int teardown(void **state)
+{
+	close(root);
+	sh("rm -rf %s %s", "");
+	return 0;
+}
+
+static void with_vtd(void)
+{
+	sh("cd %s && mkdir -p sys/class/iommu/dmar0 sys/class/iommu/dmar1 sys/bus/pci/drivers/vfio-pci"
+	   " sys/kernel/iommu_groups/7/devices/0000:01:10.0 sys/kernel/iommu_groups/8 %s",
+	   "");
+}
+
+static void interrupts_are(const char *lines)
+{
+	sh("cd %s && printf '%s' > proc/interrupts", lines);
+}
+
+static void a_host_with_everything(void **state)
+{
+	struct iommu_host h;
+	struct err e;
+
+	with_vtd();
+	interrupts_are(" 1: 0 IR-IO-APIC 1-edge i8042\\n 24: 0 DMAR-MSI 0-edge dmar0\\n"
+		       " 25: 9 IR-PCI-MSIX-0000:01:00.0 0-edge eth0\\n");
+	assert_int_equal(iommu_host_read(root, &h, &e), 0);
+	assert_string_equal(h.kind, "VT-d");
+	assert_int_equal(h.units, 2);
+	assert_int_equal(h.groups, 2);
+	assert_int_equal(h.interrupt_remapping, IOMMU_ON);
+	assert_true(h.vfio_driver_loaded);
+	assert_int_equal(iommu_host_check(&h, &e), 0);
+}
+
+static void one_plain_interrupt_is_too_many(void **state)
+{
+	struct iommu_host h;
+	struct err e;
+
+	with_vtd();
+	interrupts_are(" 1: 0 IR-IO-APIC 1-edge x\\n 25: 9 PCI-MSIX-0000:01:00.0 0-edge eth0\\n");
+	assert_int_equal(iommu_host_read(root, &h, &e), 0);
+	assert_int_equal(h.interrupt_remapping, IOMMU_OFF);
+	assert_int_equal(iommu_host_check(&h, &e), -EPERM);
+	assert_string_equal(e.code, "no-interrupt-remapping");
+}
+
+static void the_override_does_not_help(void **state)
+{
+	struct iommu_host h;
+	struct err e;
+
+	with_vtd();
+	interrupts_are(" 1: 0 IO-APIC 1-edge i8042\\n");
+	sh("cd %s && mkdir -p sys/module/vfio_iommu_type1/parameters && "
+	   "echo Y > sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts %s",
+	   "");
+	assert_int_equal(iommu_host_read(root, &h, &e), 0);
+	assert_true(h.unsafe_interrupts_allowed);
+	assert_int_equal(iommu_host_check(&h, &e), -EPERM);
+	assert_non_null(strstr(e.text, "allow_unsafe_interrupts"));
+}
+
+static void nothing_known_is_not_on(void **state)
+{
+	struct iommu_host h;
+	struct err e;
+
+	with_vtd();
+	assert_int_equal(iommu_host_read(root, &h, &e), 0);
+	assert_int_equal(h.interrupt_remapping, IOMMU_UNKNOWN);
+	assert_int_equal(iommu_host_check(&h, &e), -EPERM);
+}
+
+static void no_iommu(void **state)
+{
+	struct iommu_host h;
+	struct err e;
+
+	assert_int_equal(iommu_host_read(root, &h, &e), 0);
+	assert_string_equal(h.kind, "none");
+	assert_int_equal(iommu_host_check(&h, &e), -ENODEV);
+	assert_non_null(strstr(e.hint, "intel_iommu=on"));
+}
+
+static void members_and_their_drivers(void **state)
+{
+	struct iommu_group_member m[1];
+	size_t count = 0;
+
+	with_vtd();
+	sh("cd %s/sys/kernel/iommu_groups/7/devices && mkdir -p 0000:01:10.2 && "
+	   "ln -s ../../../../../bus/pci/drivers/vfio-pci 0000:01:10.0/driver && "
+	   "ln -s ../../../../../bus/pci/drivers/vfio-pci 0000:01:10.2/driver %s",
+	   "");
+	assert_int_equal(iommu_group_members(root, 7, m, 1, &count, NULL), 0);
+	assert_int_equal(count, 2);
+	assert_string_equal(m[0].driver, "vfio-pci");
+	assert_int_equal(iommu_group_members(root, 99, m, 1, &count, NULL), -ENOENT);
+}
+
+static void direct_regions(void **state)
+{
+	with_vtd();
+	assert_true(iommu_group_has_direct_region(root, 7));
+	sh("cd %s/sys/kernel/iommu_groups/7 && "
+	   "printf '0x0 0xff direct-relaxable\\n0xfee00000 0xfeefffff msi\\n' > reserved_regions %s",
+	   "");
+	assert_false(iommu_group_has_direct_region(root, 7));
+	sh("cd %s/sys/kernel/iommu_groups/7 && printf '0x0 0xff direct\\n' >> reserved_regions %s",
+	   "");
+	assert_true(iommu_group_has_direct_region(root, 7));
+}
+
+static void memlock(void **state)
+{
+	struct err e;
+
+	assert_int_equal(iommu_memlock_check(GIB(1), UINT64_MAX, &e), 0);
+	assert_int_equal(iommu_memlock_check(GIB(1), GIB(1), &e), 0);
+	assert_int_equal(iommu_memlock_check(GIB(1), MIB(8), &e), -ENOMEM);
+	assert_non_null(strstr(e.text, "need 1024 MiB"));
+	assert_non_null(strstr(e.text, "allows 8 MiB"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_host_with_everything, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_plain_interrupt_is_too_many, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_override_does_not_help, setup, teardown),
+		cmocka_unit_test_setup_teardown(nothing_known_is_not_on, setup, teardown),
+		cmocka_unit_test_setup_teardown(no_iommu, setup, teardown),
+		cmocka_unit_test_setup_teardown(members_and_their_drivers, setup, teardown),
+		cmocka_unit_test_setup_teardown(direct_regions, setup, teardown),
+		cmocka_unit_test(memlock),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
