@@ -342,6 +342,8 @@ int vcpu_set_start(struct vcpu_set *set, struct err *e)
 	for (unsigned int i = 0; r == 0 && i < set->count; i++)
 		r = vcpu_start(&set->vcpus[i], e);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	/* A new thread still makes system calls of its own that the filter for running kills. */
+	vcpu_set_park(set);
 	return r;
 }
 

@@ -26,7 +26,7 @@ int vcpu_set_create(struct machine *m, const struct cpu_model *model, struct vcp
 		    struct err *e);
 void vcpu_set_destroy(struct vcpu_set *set); /* stops and joins the threads; NULL-safe */
 
-/* Starts the threads, parked, each on its host CPU if the spec pins it. */
+/* Starts the threads, each on its host CPU if the spec pins it; all are parked when it returns. */
 int vcpu_set_start(struct vcpu_set *set, struct err *e);
 
 /* Returns when no vCPU runs any more and every pending access has been completed. The caller must
