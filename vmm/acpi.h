@@ -62,7 +62,7 @@ void acpi_tables_place(struct acpi_tables *t, uint64_t gpa);
 
 /* Direct boot, after pci_host_assign(): builds, places and copies the tables to [gpa, end) of guest
  * RAM; the RSDP is at gpa. -ENOSPC if they do not fit. */
-int acpi_load(const struct gmem *gm, const struct acpi_config *cfg, uint64_t gpa, uint64_t end,
+int acpi_load(struct gmem *gm, const struct acpi_config *cfg, uint64_t gpa, uint64_t end,
 	      struct err *e);
 
 #endif
