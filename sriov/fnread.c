@@ -26,31 +26,47 @@ int fn_probe_config(const struct sysfs *sys, const struct pci_addr *fn)
 	return caps.is_dead ? -ENODEV : 0;
 }
 
-static uint32_t read_number(const struct sysfs *sys, const struct pci_addr *addr, const char *attr,
-			    uint32_t max)
+/* A function being read. What an attribute lacks is its own business, but being short of
+ * descriptors or memory is not: then the facts would be silently wrong, so it is remembered and
+ * ends the scan. */
+struct reader {
+	const struct sysfs *sys;
+	struct pci_fn *fn;
+	int r;
+};
+
+static int note(struct reader *rd, int r)
+{
+	if (r == -EMFILE || r == -ENFILE || r == -ENOMEM)
+		rd->r = r;
+	return r;
+}
+
+static uint32_t read_number(struct reader *rd, const char *attr, uint32_t max)
 {
 	uint64_t v = 0;
 
-	return sysfs_fn_read_u64(sys, addr, attr, max, &v) == 0 ? (uint32_t)v : 0;
+	return note(rd, sysfs_fn_read_u64(rd->sys, &rd->fn->addr, attr, max, &v)) == 0 ? (uint32_t)v
+										       : 0;
 }
 
 /* Names fn after an entry of its folder `sub`: with `index`, after the one with the lowest ifindex,
  * which goes there (of several network devices, ports or representors, the uplink came first). */
-static int dev_name_read(const struct sysfs *sys, struct pci_fn *fn, const char *sub,
-			 unsigned *index)
+static int dev_name_read(struct reader *rd, const char *sub, unsigned *index)
 {
+	struct pci_fn *fn = rd->fn;
 	char path[SYSFS_PATH], attr[SYSFS_PATH];
-	int fd = openat(sys->root_fd, sysfs_fn_path(&fn->addr, sub, path),
+	int fd = openat(rd->sys->root_fd, sysfs_fn_path(&fn->addr, sub, path),
 			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *entry;
 	DIR *dir;
 
 	if (fd < 0)
-		return -errno;
+		return note(rd, -errno);
 	dir = fdopendir(fd);
 	if (dir == NULL) {
 		fd_close(&fd);
-		return -ENOMEM;
+		return note(rd, -ENOMEM);
 	}
 	while ((entry = readdir(dir)) != NULL) {
 		uint32_t at = 0;
@@ -59,7 +75,7 @@ static int dev_name_read(const struct sysfs *sys, struct pci_fn *fn, const char 
 			continue;
 		if (index != NULL) {
 			snprintf(attr, sizeof(attr), "%s/%.64s/ifindex", sub, entry->d_name);
-			at = read_number(sys, &fn->addr, attr, INT32_MAX);
+			at = read_number(rd, attr, INT32_MAX);
 			if (at == 0)
 				continue;
 		}
@@ -73,80 +89,86 @@ static int dev_name_read(const struct sysfs *sys, struct pci_fn *fn, const char 
 	return fn->dev_name[0] != '\0' ? 0 : -ENOENT;
 }
 
-static ssize_t net_attr(const struct sysfs *sys, const struct pci_fn *fn, const char *attr,
-			char *buf, size_t cap)
+static ssize_t net_attr(struct reader *rd, const char *attr, char *buf, size_t cap)
 {
 	char path[128];
+	ssize_t n;
 
-	snprintf(path, sizeof(path), "net/%s/%s", fn->dev_name, attr);
-	return sysfs_fn_read(sys, &fn->addr, path, buf, cap);
+	snprintf(path, sizeof(path), "net/%s/%s", rd->fn->dev_name, attr);
+	n = sysfs_fn_read(rd->sys, &rd->fn->addr, path, buf, cap);
+	note(rd, (int)n);
+	return n;
 }
 
-static int net_number(const struct sysfs *sys, const struct pci_fn *fn, const char *attr,
-		      uint64_t max, uint64_t *out)
+static int net_number(struct reader *rd, const char *attr, uint64_t max, uint64_t *out)
 {
 	char text[32];
-	ssize_t n = net_attr(sys, fn, attr, text, sizeof(text));
+	ssize_t n = net_attr(rd, attr, text, sizeof(text));
 
 	return n < 0 ? (int)n : parse_u64(text, max, out);
 }
 
-static void read_net(const struct sysfs *sys, struct pci_fn *fn)
+static void read_net(struct reader *rd)
 {
+	struct pci_fn *fn = rd->fn;
 	struct net_facts *net = &fn->net;
 	char text[64];
 	uint64_t v;
 
-	if (dev_name_read(sys, fn, "net", &fn->ifindex) < 0)
+	if (dev_name_read(rd, "net", &fn->ifindex) < 0)
 		return;
-	if (net_number(sys, fn, "flags", UINT32_MAX, &v) == 0)
+	if (net_number(rd, "flags", UINT32_MAX, &v) == 0)
 		net->admin_up = (v & IFF_UP) != 0;
 	/* The kernel answers EINVAL while the device is down. */
-	if (net_number(sys, fn, "carrier", 1, &v) == 0) {
+	if (net_number(rd, "carrier", 1, &v) == 0) {
 		net->has_carrier = true;
 		net->carrier = v != 0;
 	}
 	/* -1, as text or as 32 bits, means unknown. */
-	if (net_number(sys, fn, "speed", INT32_MAX, &v) == 0) {
+	if (net_number(rd, "speed", INT32_MAX, &v) == 0) {
 		net->has_speed = true;
 		net->speed_mbps = (uint32_t)v;
 	}
-	if (net_number(sys, fn, "mtu", UINT32_MAX, &v) == 0)
+	if (net_number(rd, "mtu", UINT32_MAX, &v) == 0)
 		net->mtu = (uint32_t)v;
-	if (net_attr(sys, fn, "address", text, sizeof(text)) > 0)
+	if (net_attr(rd, "address", text, sizeof(text)) > 0)
 		(void)parse_mac(text, net->mac);
 }
 
-static void read_config(const struct sysfs *sys, struct pci_fn *fn)
+/* Anybody may open the file: what fails is not privilege, but that the function went (-ENOENT) or
+ * that we are short of something. */
+static int read_config(struct reader *rd)
 {
 	char path[SYSFS_PATH];
 	struct cfg_space cfg;
-	int fd = openat(sys->root_fd, sysfs_fn_path(&fn->addr, "config", path),
-			O_RDONLY | O_CLOEXEC);
+	int r, fd = openat(rd->sys->root_fd, sysfs_fn_path(&rd->fn->addr, "config", path),
+			   O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0 || cfg_open_fd(&cfg, fd) < 0) {
-		fn->caps.needs_root = true;
-		return;
-	}
-	pci_caps_decode(&cfg, &fn->caps);
+	if (fd < 0)
+		return -errno;
+	r = cfg_open_fd(&cfg, fd);
+	if (r == 0)
+		pci_caps_decode(&cfg, &rd->fn->caps);
 	cfg_close(&cfg);
+	return r;
 }
 
-static void read_pf(const struct sysfs *sys, struct pci_fn *fn)
+static void read_pf(struct reader *rd)
 {
+	struct pci_fn *fn = rd->fn;
 	char resource[1024]; /* 13 to 17 lines of 57 characters */
 	struct sriov_cap *cap = &fn->caps.sriov;
-	bool has_attr = sysfs_fn_has(sys, &fn->addr, "sriov_totalvfs");
+	bool has_attr = sysfs_fn_has(rd->sys, &fn->addr, "sriov_totalvfs");
 
 	if (!has_attr && !cap->present)
 		return;
 	fn->is_pf = true;
-	fn->total_vfs =
-		has_attr ? (uint16_t)read_number(sys, &fn->addr, "sriov_totalvfs", UINT16_MAX)
-			 : cap->total_vfs;
-	fn->num_vfs = (uint16_t)read_number(sys, &fn->addr, "sriov_numvfs", UINT16_MAX);
-	fn->autoprobe = read_number(sys, &fn->addr, "sriov_drivers_autoprobe", 1) != 0;
-	if (sysfs_fn_read(sys, &fn->addr, "resource", resource, sizeof(resource)) > 0)
+	fn->total_vfs = has_attr ? (uint16_t)read_number(rd, "sriov_totalvfs", UINT16_MAX)
+				 : cap->total_vfs;
+	fn->num_vfs = (uint16_t)read_number(rd, "sriov_numvfs", UINT16_MAX);
+	fn->autoprobe = read_number(rd, "sriov_drivers_autoprobe", 1) != 0;
+	if (note(rd, (int)sysfs_fn_read(rd->sys, &fn->addr, "resource", resource,
+					sizeof(resource))) > 0)
 		sriov_cap_add_sizes(cap, resource);
 }
 
@@ -161,12 +183,13 @@ static int read_iommu_group(const struct sysfs *sys, const struct pci_addr *addr
 	return (int)v;
 }
 
-static void read_driver(const struct sysfs *sys, struct pci_fn *fn)
+static void read_driver(struct reader *rd)
 {
-	if (sysfs_fn_link(sys, &fn->addr, "driver", fn->driver, sizeof(fn->driver)) < 0)
+	struct pci_fn *fn = rd->fn;
+	if (sysfs_fn_link(rd->sys, &fn->addr, "driver", fn->driver, sizeof(fn->driver)) < 0)
 		fn->driver[0] = '\0';
-	if (sysfs_fn_read(sys, &fn->addr, "driver_override", fn->driver_override,
-			  sizeof(fn->driver_override)) < 0 ||
+	if (note(rd, (int)sysfs_fn_read(rd->sys, &fn->addr, "driver_override", fn->driver_override,
+					sizeof(fn->driver_override))) < 0 ||
 	    strcmp(fn->driver_override, "(null)") == 0)
 		fn->driver_override[0] = '\0';
 }
@@ -174,37 +197,43 @@ static void read_driver(const struct sysfs *sys, struct pci_fn *fn)
 int fn_read(const struct sysfs *sys, const struct pci_addr *addr, struct pci_fn *out,
 	    struct pci_addr *pf_addr)
 {
+	struct reader rd = { .sys = sys, .fn = out };
 	char text[32];
 	uint64_t v;
+	int r;
 
 	memset(out, 0, sizeof(*out));
 	out->addr = *addr;
 	pci_addr_text(addr, out->name);
-	if (sysfs_fn_read_u64(sys, addr, "vendor", UINT16_MAX, &v) < 0)
-		return -ENOENT;
+	r = sysfs_fn_read_u64(sys, addr, "vendor", UINT16_MAX, &v);
+	if (r < 0)
+		return r;
 	out->vendor = (uint16_t)v;
-	out->device = (uint16_t)read_number(sys, addr, "device", UINT16_MAX);
-	out->subvendor = (uint16_t)read_number(sys, addr, "subsystem_vendor", UINT16_MAX);
-	out->subdevice = (uint16_t)read_number(sys, addr, "subsystem_device", UINT16_MAX);
-	out->class_code = read_number(sys, addr, "class", 0xffffff);
-	out->revision = (uint8_t)read_number(sys, addr, "revision", UINT8_MAX);
+	out->device = (uint16_t)read_number(&rd, "device", UINT16_MAX);
+	out->subvendor = (uint16_t)read_number(&rd, "subsystem_vendor", UINT16_MAX);
+	out->subdevice = (uint16_t)read_number(&rd, "subsystem_device", UINT16_MAX);
+	out->class_code = read_number(&rd, "class", 0xffffff);
+	out->revision = (uint8_t)read_number(&rd, "revision", UINT8_MAX);
 	/* "-1" is not a number here, as it should be: none. */
-	out->numa_node = sysfs_fn_read_u64(sys, addr, "numa_node", INT32_MAX, &v) == 0 ? (int)v
-										       : -1;
+	out->numa_node = note(&rd, sysfs_fn_read_u64(sys, addr, "numa_node", INT32_MAX, &v)) == 0
+				 ? (int)v
+				 : -1;
 	out->iommu_group = read_iommu_group(sys, addr);
-	read_driver(sys, out);
-	read_config(sys, out);
+	read_driver(&rd);
+	r = read_config(&rd);
+	if (r < 0)
+		return r;
 	if (out->class_code >> 16 == CLASS_NETWORK) {
 		out->kind = FN_NETWORK;
-		read_net(sys, out);
+		read_net(&rd);
 	} else if (out->class_code == CLASS_NVME) {
 		out->kind = FN_NVME;
-		(void)dev_name_read(sys, out, "nvme", NULL);
+		(void)dev_name_read(&rd, "nvme", NULL);
 	}
 	if (sysfs_fn_link(sys, addr, "physfn", text, sizeof(text)) == 0 &&
 	    parse_pci_addr(text, pf_addr) == 0)
 		out->is_vf = true;
 	else
-		read_pf(sys, out);
-	return 0;
+		read_pf(&rd);
+	return rd.r;
 }

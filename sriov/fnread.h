@@ -8,7 +8,8 @@
 #include "sriov/inventory.h"
 
 /* Fills *out but for vfs, pf and vf_index, which need the other functions; is_vf says that there is
- * a PF, whose address goes to *pf_addr. -ENOENT: no such function (any more). */
+ * a PF, whose address goes to *pf_addr. -ENOENT: no such function (any more); else its facts cannot
+ * be read, and why. */
 int fn_read(const struct sysfs *sys, const struct pci_addr *addr, struct pci_fn *out,
 	    struct pci_addr *pf_addr);
 

@@ -65,9 +65,14 @@ static int snapshot_read(struct snapshot *s, const struct sysfs *sys, struct err
 	if (s->fns == NULL || s->pf_addrs == NULL || s->is_claimed == NULL)
 		return err_set(e, ENOMEM, "no memory for %zu PCI functions", n);
 	for (size_t i = 0; i < n; i++) {
-		/* A function that went away since it was listed is simply not there. */
-		if (fn_read(sys, &addrs[i], &s->fns[s->count], &s->pf_addrs[s->count]) == 0)
+		char name[PCI_ADDR_TEXT];
+
+		r = fn_read(sys, &addrs[i], &s->fns[s->count], &s->pf_addrs[s->count]);
+		if (r == 0)
 			s->count++;
+		else if (r != -ENOENT) /* else it went away since it was listed */
+			return err_set(e, r, "read PCI function %s: %s",
+				       pci_addr_text(&addrs[i], name), strerror(-r));
 	}
 	return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What PCI functions the host has, which of them are PFs, and which VFs belong to which PF. One
- * inventory per process (libpciaccess keeps global state). It is a snapshot: a scan replaces it all
- * and every struct pci_fn pointer of the one before dies with it.
+ * inventory per process, used by one thread (libpciaccess keeps global state). It is a snapshot: a
+ * scan replaces it all and every struct pci_fn pointer of the one before dies with it.
  */
 #ifndef VIADUCT_SRIOV_INVENTORY_H
 #define VIADUCT_SRIOV_INVENTORY_H

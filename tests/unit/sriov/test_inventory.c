@@ -5,11 +5,44 @@
 #include "sriov/inventory.h"
 
 #include <errno.h>
+#include <stdlib.h>
+
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__real_reallocarray(void *p, size_t n, size_t size);
+void *__wrap_reallocarray(void *p, size_t n, size_t size);
+/* What openat() is with 64-bit file offsets, which meson.build asks for. */
+int __real_openat64(int dirfd, const char *path, int flags, int mode);
+int __wrap_openat64(int dirfd, const char *path, int flags, int mode);
 
 #define PF   "0000:01:00.0"
 #define NVME "0000:03:00.0"
 
 static struct err err;
+static unsigned calls, fail_call; /* of the wrapped functions; 0: none fails */
+
+static bool fails(void)
+{
+	return ++calls == fail_call;
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return fails() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_reallocarray(void *p, size_t n, size_t size)
+{
+	return fails() ? NULL : __real_reallocarray(p, n, size);
+}
+
+int __wrap_openat64(int dirfd, const char *path, int flags, int mode)
+{
+	if (!fails())
+		return __real_openat64(dirfd, path, flags, mode);
+	errno = EMFILE;
+	return -1;
+}
 
 static int setup(void **state)
 {
@@ -173,6 +206,36 @@ static void failed_scan_keeps_the_snapshot(void **state)
 	assert_int_equal(inventory_find_pf(*state, "pf0", &pf, &err), 0);
 }
 
+/* Whatever is short, for each call in turn: a whole inventory or none, and nothing leaks. */
+static void every_call_may_fail(void **state)
+{
+	const struct pci_fn *fn;
+	struct inventory *inv;
+	unsigned failed = 0, needed;
+
+	calls = fail_call = 0;
+	assert_int_equal(inventory_scan(*state, &err), 0);
+	needed = calls;
+	for (unsigned n = 1; n <= needed; n++) {
+		inv = NULL;
+		calls = 0;
+		fail_call = n;
+		if (inventory_create(&inv, tree.root, &err) < 0) {
+			failed++;
+			assert_null(inv);
+			assert_true(err.text[0] != '\0');
+		} else {
+			assert_int_equal(inventory_count(inv), 5);
+			fail_call = 0;
+			assert_int_equal(inventory_find_vf(inv, "01:10.2", &fn, &err), 0);
+			assert_false(fn->caps.needs_root || fn->caps.is_dead);
+			inventory_destroy(inv);
+		}
+	}
+	fail_call = 0;
+	assert_true(failed > 10);
+}
+
 static void no_sysfs(void **state)
 {
 	struct inventory *inv = NULL;
@@ -196,6 +259,7 @@ int main(void)
 		CASE(vf_without_its_pf_is_not_an_ordinary_function),
 		CASE(link_to_a_stranger_is_not_believed),
 		CASE(failed_scan_keeps_the_snapshot),
+		CASE(every_call_may_fail),
 		cmocka_unit_test(no_sysfs),
 	};
 
