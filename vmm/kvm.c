@@ -253,6 +253,11 @@ int kvm_debugregs_set(int vcpu_fd, const struct kvm_debugregs *regs)
 	return kvm_ioctl(vcpu_fd, KVM_SET_DEBUGREGS, regs);
 }
 
+int kvm_clock_pause(int vcpu_fd)
+{
+	return kvm_ioctl_value(vcpu_fd, KVM_KVMCLOCK_CTRL, 0);
+}
+
 int kvm_tsc_khz_get(int vcpu_fd)
 {
 	return kvm_ioctl_value(vcpu_fd, KVM_GET_TSC_KHZ, 0);

@@ -62,6 +62,7 @@ int kvm_xcrs_get(int vcpu_fd, struct kvm_xcrs *xcrs);
 int kvm_xcrs_set(int vcpu_fd, const struct kvm_xcrs *xcrs);
 int kvm_debugregs_get(int vcpu_fd, struct kvm_debugregs *regs);
 int kvm_debugregs_set(int vcpu_fd, const struct kvm_debugregs *regs);
+int kvm_clock_pause(int vcpu_fd); /* KVM_KVMCLOCK_CTRL; -EINVAL: the guest uses none */
 int kvm_tsc_khz_get(int vcpu_fd);
 int kvm_tsc_khz_set(int vcpu_fd, uint32_t khz);
 

@@ -299,6 +299,7 @@ int machine_pause(struct machine *m, struct err *e)
 	if (m->paused)
 		return err_set(e, EALREADY, "VM %s is paused", m->spec->name);
 	vcpu_set_park(m->vcpus);
+	vcpu_set_clock_pause(m->vcpus);
 	m->paused = true;
 	return 0;
 }

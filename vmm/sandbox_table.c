@@ -96,6 +96,7 @@ const size_t sandbox_call_count = ARRAY_SIZE(sandbox_calls);
 
 const struct sandbox_ioctl sandbox_ioctls[] = {
 	{ KVM_RUN, BOTH },
+	{ KVM_KVMCLOCK_CTRL, BOTH }, /* pause */
 	/* interrupts */
 	{ KVM_IRQ_LINE, BOTH },
 	{ KVM_IRQFD, BOTH },

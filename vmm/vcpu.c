@@ -384,6 +384,13 @@ void vcpu_set_resume(struct vcpu_set *set)
 	pthread_mutex_unlock(&set->lock);
 }
 
+void vcpu_set_clock_pause(struct vcpu_set *set)
+{
+	/* Guests without kvmclock have nothing to be told. */
+	for (unsigned int i = 0; i < set->count; i++)
+		(void)kvm_clock_pause(set->vcpus[i].fd);
+}
+
 int vcpu_set_reset(struct vcpu_set *set, struct err *e)
 {
 	for (unsigned int i = 0; i < set->count; i++) {

@@ -34,6 +34,9 @@ int vcpu_set_start(struct vcpu_set *set, struct err *e);
 void vcpu_set_park(struct vcpu_set *set);
 void vcpu_set_resume(struct vcpu_set *set);
 
+/* Tells each guest CPU that it was stopped, so that its watchdogs do not bark. Parked vCPUs only. */
+void vcpu_set_clock_pause(struct vcpu_set *set);
+
 /* Power-on state, parked vCPUs only. */
 int vcpu_set_reset(struct vcpu_set *set, struct err *e);
 
