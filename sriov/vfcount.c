@@ -80,7 +80,7 @@ static int cause_set(const struct sysfs *sys, const struct pci_addr *pf, unsigne
 		snprintf(text, sizeof(text), "the PF's driver %s cannot make VFs", driver);
 		cause = text;
 	}
-	r = err_set(e, errnum, "set the number of VFs to %u: %s: %s", n, strerror(errnum), cause);
+	r = err_set(e, errnum, "set the number of VFs to %u: %s (%s)", n, cause, strerror(errnum));
 	err_code(e, c->code);
 	err_hint(e, "%s", c->remedy);
 	return r;
