@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The VM's VFIO functions: struct vfio_set. It takes the container and the groups out of the launch
+ * spec, maps guest RAM for DMA (and nothing else: no peer-to-peer), then makes one PCI device per
+ * function, which the root complex owns. A function that is unplugged gives its group back.
+ *
+ * Order of life: vfio_set_create -> vfio_set_plug -> (the guest runs) -> pci_host_destroy, which
+ * silences every function -> vfio_set_destroy, which unmaps RAM and closes. The machine's lock guards
+ * the set; events arrive on the main thread.
+ */
+#ifndef VIADUCT_VMM_VFIO_H
+#define VIADUCT_VMM_VFIO_H
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "vmm/bus.h"
+#include "vmm/gmem.h"
+#include "vmm/irq.h"
+#include "vmm/pci.h"
+#include "vmm/slots.h"
+#include "vmm/spec.h"
+
+#include <jansson.h>
+
+struct vfio_set;
+
+/* What functions need of the machine; borrowed for the set's life. */
+struct vfio_env {
+	struct loop *loop;
+	pthread_mutex_t *lock; /* the machine's */
+	struct bus *mmio;
+	struct slots *slots;
+	struct irq_router *irq;
+	struct pci_host *pci;
+	/* Main thread, without the lock: the VM must end, because the host wants a function back that
+	 * the guest does not let go (`requested`), or because one failed for good. */
+	void (*end)(void *arg, bool requested, const char *text);
+	void *arg;
+};
+
+/* Attaches every group and maps every RAM slot. Takes the container's and the groups' fds out of
+ * spec. *out is NULL when the spec has no devices. */
+int vfio_set_create(struct vmm_spec *spec, int vm_fd, const struct gmem *gm, struct vfio_set **out,
+		    struct err *e);
+
+/* Opens the spec's functions and plugs each behind a root port of its own. */
+int vfio_set_plug(struct vfio_set *set, const struct vfio_env *env, struct err *e);
+
+/* The "devices" of STATUS (vmm_msg.h): a new reference, NULL when out of memory. With the lock. */
+json_t *vfio_set_status(const struct vfio_set *set);
+
+/* After the root complex is gone. NULL-safe. */
+void vfio_set_destroy(struct vfio_set *set);
+
+#endif
