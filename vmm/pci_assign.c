@@ -193,9 +193,9 @@ static int port_assign(struct pci_port *port, unsigned int bus_nr, struct spaces
 	if (r < 0) {
 		err_set(e, r, "%s: no room for the BARs of %s", port->name,
 			child != NULL ? child->name : "a hot-plugged device");
-		return err_hint(e,
-				"give the VM fewer devices; large BARs need a host CPU with more "
-				"physical address bits");
+		err_hint(e, "give the VM fewer devices; large BARs need a host CPU with more "
+			    "physical address bits");
+		return r;
 	}
 	bridge_set(&port->dev, bus_nr, &mem, &pref);
 	if (child == NULL)

@@ -285,8 +285,9 @@ static int port_add(struct pci_host *host, struct pci_port **out, struct err *e)
 	int r;
 
 	if (index == PCI_PORTS_MAX) {
-		err_set(e, ENOSPC, "all %d PCI Express root ports are in use", PCI_PORTS_MAX);
-		return err_hint(e, "give the VM fewer ports and devices");
+		r = err_set(e, ENOSPC, "all %d PCI Express root ports are in use", PCI_PORTS_MAX);
+		err_hint(e, "give the VM fewer ports and devices");
+		return r;
 	}
 	r = pci_port_create(index + 1, host->env.irq, &port);
 	if (r < 0)
@@ -332,7 +333,8 @@ int pci_host_hot_plug(struct pci_host *host, struct pci_dev *dev, struct err *e)
 	}
 	err_set(e, ENOSPC, "PCI device %s: none of the VM's %u root ports is empty", dev->name,
 		host->port_count);
-	return err_hint(e, "detach a port first, or start the VM with more spare ports");
+	err_hint(e, "detach a port first, or start the VM with more spare ports");
+	return -ENOSPC;
 }
 
 int pci_host_unplug_request(struct pci_host *host, struct pci_dev *dev)

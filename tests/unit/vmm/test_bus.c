@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include "vmm/bus.h"
+
+#include <cmocka.h>
+
+struct mem {
+	uint8_t bytes[16];
+	unsigned int accesses;
+	unsigned int last_len;
+	pthread_mutex_t *lock; /* must be held, or must be free */
+	bool expects_lock;
+};
+
+static void lock_check(struct mem *m)
+{
+	int r = pthread_mutex_trylock(m->lock);
+
+	assert_int_equal(r, m->expects_lock ? EBUSY : 0);
+	if (r == 0)
+		pthread_mutex_unlock(m->lock);
+}
+
+static uint64_t mem_read(void *owner, uint64_t off, unsigned int len)
+{
+	struct mem *m = owner;
+	uint64_t v = UINT64_MAX; /* the bytes above len are the handler's rubbish */
+
+	lock_check(m);
+	assert_true(range_fits(off, len, sizeof(m->bytes)));
+	memcpy(&v, m->bytes + off, len);
+	m->accesses++;
+	m->last_len = len;
+	return v;
+}
+
+static void mem_write(void *owner, uint64_t off, unsigned int len, uint64_t value)
+{
+	struct mem *m = owner;
+
+	lock_check(m);
+	assert_true(range_fits(off, len, sizeof(m->bytes)));
+	memcpy(m->bytes + off, &value, len);
+	m->accesses++;
+	m->last_len = len;
+}
+
+static const struct io_ops mem_ops = { mem_read, mem_write };
+
+struct fixture {
+	pthread_mutex_t lock;
+	struct bus bus;
+	struct mem mem;
+	struct io_region region;
+};
+
+static int setup(void **state)
+{
+	static struct fixture f;
+
+	memset(&f, 0, sizeof(f));
+	pthread_mutex_init(&f.lock, NULL);
+	assert_int_equal(bus_init(&f.bus, &f.lock), 0);
+	f.mem.lock = &f.lock;
+	f.mem.expects_lock = true;
+	f.region = (struct io_region){ "mem", 0x1000, 16, &mem_ops, &f.mem, false };
+	assert_int_equal(bus_add(&f.bus, &f.region), 0);
+	*state = &f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	bus_fini(&f->bus);
+	pthread_mutex_destroy(&f->lock);
+	return 0;
+}
+
+static void unassigned_reads_all_ones(void **state)
+{
+	struct fixture *f = *state;
+	static const unsigned int lens[] = { 1, 2, 3, 4, 5, 8 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
+		uint8_t buf[9] = { 0 };
+
+		bus_read(&f->bus, 0xCD8, buf, lens[i]);
+		for (unsigned int b = 0; b < lens[i]; b++)
+			assert_int_equal(buf[b], 0xFF);
+		assert_int_equal(buf[lens[i]], 0); /* not a byte more */
+	}
+	bus_write(&f->bus, 0xCD8, "abcd", 4);
+	assert_int_equal(f->mem.accesses, 0);
+}
+
+static void access_inside_is_one_call(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t v = 0xA1B2C3D4;
+	uint8_t back[8] = { 0 };
+
+	bus_write(&f->bus, 0x1003, &v, 4);
+	assert_int_equal(f->mem.accesses, 1);
+	bus_read(&f->bus, 0x1003, back, 4);
+	assert_memory_equal(back, &v, 4);
+	assert_int_equal(back[4], 0);
+	bus_read(&f->bus, 0x1008, back, 8);
+	assert_int_equal(f->mem.last_len, 8);
+}
+
+static void crossing_the_end_goes_byte_by_byte(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t back[4];
+
+	f->mem.bytes[14] = 0x11;
+	f->mem.bytes[15] = 0x22;
+	bus_read(&f->bus, 0x100E, back, 4);
+	assert_memory_equal(back, "\x11\x22\xFF\xFF", 4);
+	f->mem.bytes[0] = 0x33;
+	bus_read(&f->bus, 0x0FFE, back, 4);
+	assert_memory_equal(back, "\xFF\xFF\x33\x00", 4);
+	bus_read(&f->bus, UINT64_MAX - 1, back, 4); /* wraps: nothing there either */
+	assert_memory_equal(back, "\xFF\xFF\xFF\xFF", 4);
+	bus_write(&f->bus, 0x100F, "\x55\x66", 2);
+	assert_int_equal(f->mem.bytes[15], 0x55);
+	assert_int_equal(f->mem.last_len, 1);
+}
+
+static void odd_lengths_are_split(void **state)
+{
+	struct fixture *f = *state;
+
+	bus_write(&f->bus, 0x1000, "abc", 3);
+	assert_int_equal(f->mem.accesses, 3);
+	assert_memory_equal(f->mem.bytes, "abc", 3);
+}
+
+static void unlocked_region_runs_without_the_lock(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t v;
+
+	bus_del(&f->bus, &f->region);
+	f->region.unlocked = true;
+	f->mem.expects_lock = false;
+	assert_int_equal(bus_add(&f->bus, &f->region), 0);
+	bus_read(&f->bus, 0x1000, &v, 1);
+	assert_int_equal(f->mem.accesses, 1);
+}
+
+static void overlap_and_removal(void **state)
+{
+	struct fixture *f = *state;
+	struct io_region other = { "other", 0x100F, 2, &mem_ops, &f->mem, false };
+	struct io_region empty = { "empty", 0x2000, 0, &mem_ops, &f->mem, false };
+	struct io_region wraps = { "wraps", UINT64_MAX, 2, &mem_ops, &f->mem, false };
+	uint8_t v = 0;
+
+	assert_int_equal(bus_add(&f->bus, &other), -EEXIST);
+	assert_int_equal(bus_add(&f->bus, &empty), -EINVAL);
+	assert_int_equal(bus_add(&f->bus, &wraps), -EINVAL);
+	bus_del(&f->bus, &other); /* never added: the one in its place stays */
+	bus_read(&f->bus, 0x100F, &v, 1);
+	assert_int_equal(v, 0);
+	bus_del(&f->bus, &f->region);
+	bus_del(&f->bus, &f->region);
+	bus_read(&f->bus, 0x100F, &v, 1);
+	assert_int_equal(v, 0xFF);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(unassigned_reads_all_ones, setup, teardown),
+		cmocka_unit_test_setup_teardown(access_inside_is_one_call, setup, teardown),
+		cmocka_unit_test_setup_teardown(crossing_the_end_goes_byte_by_byte, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(odd_lengths_are_split, setup, teardown),
+		cmocka_unit_test_setup_teardown(unlocked_region_runs_without_the_lock, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(overlap_and_removal, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("vmm-bus", tests, NULL, NULL);
+}
