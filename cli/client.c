@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "cli/client.h"
+
+#include "cli/oneshot.h"
+#include "cli/text.h"
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/seqmsg.h"
+#include "vf-manager/api.h"
+
+#include <curl/curl.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Never looked up nor connected to: the socket is handed to libcurl. An address, so that there is
+ * one connection attempt and no name service. */
+#define URL_BASE "http://127.0.0.1"
+
+#define ITEM_MAX	  255
+#define PROGRESS_AFTER_NS 1000000000ULL
+
+struct client {
+	const struct settings *settings; /* borrowed */
+	CURL *curl;
+	struct oneshot oneshot;
+	int sock; /* connected, not yet taken by libcurl; else -1 */
+	long http_status;
+
+	/* Of the request under way. */
+	char *reply;
+	size_t reply_len;
+	bool reply_too_long;
+	const char *progress;
+	bool progress_shown;
+	uint64_t started_ns;
+};
+
+static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct client *c = arg;
+
+	return c->sock < 0 ? CURL_SOCKET_BAD : fd_take(&c->sock);
+}
+
+static int on_sockopt(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+	return CURL_SOCKOPT_ALREADY_CONNECTED;
+}
+
+static size_t on_reply(char *data, size_t size, size_t count, void *arg)
+{
+	struct client *c = arg;
+	size_t len = size * count;
+	char *grown;
+
+	if (len > CLIENT_MAX_REPLY - c->reply_len) {
+		c->reply_too_long = true;
+		return 0;
+	}
+	grown = realloc(c->reply, c->reply_len + len + 1);
+	if (grown == NULL)
+		return 0;
+	memcpy(grown + c->reply_len, data, len);
+	c->reply = grown;
+	c->reply_len += len;
+	return len;
+}
+
+/* libcurl calls this about once a second while it waits. */
+static int on_progress(void *arg, curl_off_t dt, curl_off_t dn, curl_off_t ut, curl_off_t un)
+{
+	struct client *c = arg;
+	uint64_t ns = now_ns() - c->started_ns;
+
+	if (c->progress != NULL && ns >= PROGRESS_AFTER_NS && isatty(STDERR_FILENO)) {
+		fprintf(stderr, "\r%s ... %llu s\033[K", c->progress,
+			(unsigned long long)(ns / 1000000000));
+		fflush(stderr);
+		c->progress_shown = true;
+	}
+	return 0;
+}
+
+static int client_prepare(struct client *c)
+{
+	const struct {
+		CURLoption option;
+		long value;
+	} numbers[] = {
+		{ CURLOPT_NOSIGNAL, 1 },
+		{ CURLOPT_NOPROGRESS, 0 },
+		{ CURLOPT_PATH_AS_IS, 1 },
+		{ CURLOPT_FOLLOWLOCATION, 0 },
+		{ CURLOPT_FORBID_REUSE, 1 }, /* one connection a request: client_connect() */
+		{ CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1 },
+	};
+	int bad = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+		bad |= curl_easy_setopt(c->curl, numbers[i].option, numbers[i].value) != CURLE_OK;
+	/* Neither http_proxy nor a name service has a say in where a local command goes. */
+	bad |= curl_easy_setopt(c->curl, CURLOPT_PROXY, "") != CURLE_OK;
+	bad |= curl_easy_setopt(c->curl, CURLOPT_OPENSOCKETFUNCTION, on_socket) != CURLE_OK;
+	bad |= curl_easy_setopt(c->curl, CURLOPT_OPENSOCKETDATA, c) != CURLE_OK;
+	bad |= curl_easy_setopt(c->curl, CURLOPT_SOCKOPTFUNCTION, on_sockopt) != CURLE_OK;
+	bad |= curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, on_reply) != CURLE_OK;
+	bad |= curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, c) != CURLE_OK;
+	bad |= curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, on_progress) != CURLE_OK;
+	bad |= curl_easy_setopt(c->curl, CURLOPT_XFERINFODATA, c) != CURLE_OK;
+	return bad ? -EIO : 0;
+}
+
+int client_create(struct client **out, const struct settings *settings, struct err *e)
+{
+	struct client *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return err_set(e, ENOMEM, "out of memory");
+	c->settings = settings;
+	c->sock = -1;
+	oneshot_init(&c->oneshot);
+	c->curl = curl_easy_init();
+	if (c->curl == NULL || client_prepare(c) < 0) {
+		client_destroy(c);
+		return err_set(e, EIO, "libcurl cannot be set up");
+	}
+	*out = c;
+	return 0;
+}
+
+void client_destroy(struct client *c)
+{
+	if (c == NULL)
+		return;
+	if (c->curl != NULL)
+		curl_easy_cleanup(c->curl);
+	fd_close(&c->sock);
+	oneshot_fini(&c->oneshot);
+	free(c->reply);
+	free(c);
+}
+
+long client_http_status(const struct client *c)
+{
+	return c->http_status;
+}
+
+static int no_daemon(const struct client *c, const char *path, int cause, struct err *e)
+{
+	if (cause == EACCES || cause == EPERM) {
+		err_set(e, EACCES, "not allowed to talk to viaductd at %s", path);
+		err_code(e, "daemon-not-allowed");
+		return err_hint(e, "the same command with sudo, or as a member of the group that "
+				   "owns the socket");
+	}
+	err_set(e, ENOTCONN, "viaductd is not running (%s: %s)", path, strerror(cause));
+	err_code(e, "daemon-not-running");
+	if (c->settings->socket[0] != '\0')
+		return err_hint(e, "without --socket, or start the daemon that serves this socket");
+	return err_hint(e, "systemctl start viaductd   (without systemd, as root: viaductd &)");
+}
+
+/* Connects to the daemon or, for a request that only reads, starts one for this request. */
+static int client_connect(struct client *c, const struct request *rq, struct err *e)
+{
+	const struct settings *s = c->settings;
+	char path[SETTINGS_PATH];
+	int r = settings_socket(s, path, sizeof(path), e);
+
+	if (r < 0)
+		return r;
+	r = unix_connect(path, SOCK_STREAM, &c->sock, e);
+	if (r == -ENAMETOOLONG || r == 0)
+		return r;
+	/* A socket that was asked for by name is that daemon or none. */
+	if ((r != -ENOENT && r != -ECONNREFUSED) || !rq->read_only || s->socket[0] != '\0')
+		return no_daemon(c, path, -r, e);
+	oneshot_fini(&c->oneshot);
+	r = oneshot_start(&c->oneshot, s->run_dir_given ? s->run_dir : NULL, &c->sock, e);
+	return r < 0 ? err_wrap(e, "no daemon runs, and none can be started to read the machine")
+		     : 0;
+}
+
+static int request_url(const struct request *rq, char *buf, size_t cap, struct err *e)
+{
+	char *item = NULL;
+	int n;
+
+	if (rq->item != NULL) {
+		size_t len = strlen(rq->item);
+
+		if (len == 0 || len > ITEM_MAX || strcmp(rq->item, ".") == 0 ||
+		    strcmp(rq->item, "..") == 0) {
+			err_set(e, EINVAL, "'%.64s' is no name", rq->item);
+			return err_code(e, "usage");
+		}
+		item = curl_easy_escape(NULL, rq->item, (int)len);
+		if (item == NULL)
+			return err_set(e, ENOMEM, "out of memory");
+	}
+	n = snprintf(buf, cap, "%s%s%s%s%s%s", URL_BASE, rq->collection, item ? "/" : "",
+		     item ? item : "", rq->action ? "/" : "", rq->action ? rq->action : "");
+	curl_free(item);
+	return n > 0 && (size_t)n < cap ? 0 : err_set(e, ENAMETOOLONG, "the name is too long");
+}
+
+static int call_failed(const struct client *c, const struct request *rq, CURLcode code,
+		       struct err *e)
+{
+	char words[256];
+
+	if (c->reply_too_long)
+		return err_set(e, EMSGSIZE, "viaductd's reply is longer than %u MiB",
+			       CLIENT_MAX_REPLY >> 20);
+	if (code == CURLE_OPERATION_TIMEDOUT) {
+		err_set(e, ETIMEDOUT, "no answer from viaductd within %u s",
+			rq->timeout_s ? rq->timeout_s : CLIENT_TIMEOUT_S);
+		return err_hint(e, rq->read_only ? "journalctl -u viaductd"
+						 : "viaduct vm list   (the operation may still be "
+						   "under way); journalctl -u viaductd");
+	}
+	if (c->oneshot.pid > 0) {
+		oneshot_words(&c->oneshot, words, sizeof(words));
+		return err_set(e, ECONNRESET, "viaductd --oneshot did not answer%s%s",
+			       words[0] ? ": " : "", words);
+	}
+	err_set(e, ECONNRESET, "viaductd did not answer: %s", curl_easy_strerror(code));
+	return err_hint(e, "journalctl -u viaductd");
+}
+
+/* The daemon's own words, made safe and short enough. Returns the errno it names. */
+static int reply_error(long status, const json_t *body, struct err *e)
+{
+	const json_t *error = json_object_get(body, "error");
+	const char *text = json_string_value(json_object_get(error, "text"));
+	const char *code = json_string_value(json_object_get(error, "code"));
+	const char *hint = json_string_value(json_object_get(error, "hint"));
+	char clean[sizeof(e->text)];
+	uint64_t errnum = EIO;
+
+	if (text == NULL)
+		return err_set(e, EBADMSG, "viaductd answered HTTP %ld and no reason", status);
+	json_get_u64_opt(error, "errno", 4095, &errnum, NULL);
+	text_clean(clean, sizeof(clean), text);
+	err_set(e, (int)errnum, "%s", clean);
+	text_clean(clean, sizeof(e->code), code != NULL ? code : "");
+	err_code(e, clean);
+	text_clean(clean, sizeof(e->hint), hint != NULL ? hint : "");
+	return err_hint(e, "%s", clean);
+}
+
+static int reply_parse(struct client *c, json_t **body, struct err *e)
+{
+	auto_json json_t *j = NULL;
+	json_error_t where;
+
+	j = json_loadb(c->reply != NULL ? c->reply : "", c->reply_len, JSON_REJECT_DUPLICATES,
+		       &where);
+	if (!json_is_object(j) && c->http_status >= 400)
+		return err_set(e, EBADMSG, "viaductd answered HTTP %ld and no reason",
+			       c->http_status);
+	if (!json_is_object(j))
+		return err_set(e, EBADMSG, "viaductd's reply is no JSON object (HTTP %ld)",
+			       c->http_status);
+	if (c->http_status >= 400 || c->http_status < 200) {
+		int r = reply_error(c->http_status, j, e);
+
+		if (json_is_object(json_object_get(j, "error")))
+			*body = json_incref(j);
+		return r;
+	}
+	*body = ptr_take(&j);
+	return 0;
+}
+
+static int client_perform(struct client *c, const struct request *rq, const char *url,
+			  const char *body, struct err *e)
+{
+	struct curl_slist *headers = NULL;
+	unsigned int timeout_s = rq->timeout_s ? rq->timeout_s : CLIENT_TIMEOUT_S;
+	CURLcode code;
+
+	/* No "Expect: 100-continue": the daemon is near, and bodies are small. */
+	headers = curl_slist_append(headers, "Content-Type: application/json");
+	if (headers == NULL || curl_slist_append(headers, "Expect:") == NULL) {
+		curl_slist_free_all(headers);
+		return err_set(e, ENOMEM, "out of memory");
+	}
+	curl_easy_setopt(c->curl, CURLOPT_URL, url);
+	curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
+	curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, (long)timeout_s);
+	if (strcmp(rq->method, "POST") == 0)
+		curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, body);
+	else
+		curl_easy_setopt(c->curl, CURLOPT_HTTPGET, 1L);
+	code = curl_easy_perform(c->curl);
+	if (c->progress_shown)
+		fputs("\r\033[K", stderr);
+	curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
+	curl_slist_free_all(headers);
+	if (code != CURLE_OK)
+		return call_failed(c, rq, code, e);
+	curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &c->http_status);
+	return 0;
+}
+
+int client_call(struct client *c, const struct request *rq, json_t **body, struct err *e)
+{
+	auto_free char *text = NULL;
+	char url[1024];
+	int r = request_url(rq, url, sizeof(url), e);
+
+	if (r < 0)
+		return r;
+	text = rq->body != NULL ? json_dumps(rq->body, JSON_COMPACT) : strdup("{}");
+	if (text == NULL)
+		return err_set(e, ENOMEM, "out of memory");
+	if (strlen(text) > API_MAX_BODY)
+		return err_set(e, EMSGSIZE, "the request is longer than %u KiB",
+			       API_MAX_BODY >> 10);
+	c->http_status = 0;
+	r = client_connect(c, rq, e);
+	if (r < 0)
+		return r;
+	free(ptr_take(&c->reply));
+	c->reply_len = 0;
+	c->reply_too_long = false;
+	c->progress = rq->progress;
+	c->progress_shown = false;
+	c->started_ns = now_ns();
+	r = client_perform(c, rq, url, text, e);
+	return r < 0 ? r : reply_parse(c, body, e);
+}

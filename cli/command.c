@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "cli/command.h"
+
+#include "cli/cli.h"
+#include "cli/nearest.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define ROW(noun, verb, synopsis, summary, options, min, max, run)                              \
+	{                                                                                       \
+		noun, verb, { "viaduct " noun " " verb, synopsis, summary, options, min, max }, \
+			run                                                                     \
+	}
+#define ALLOC_OPTIONS (BIT(OPT_NETWORK) | BIT(OPT_PF) | BIT(OPT_NUMA) | BIT(OPT_NAME))
+#define SET_WORDS     13 /* the VF and every attribute once */
+
+/* clang-format off */
+const struct command commands[] = {
+	ROW("host", "check", "", "every prerequisite: pass, warn or fail with its remedy",
+	    0, 0, 0, host_check),
+	ROW("pf", "list", "", "functions with SR-IOV",
+	    0, 0, 0, pf_list),
+	ROW("pf", "show", "PF", "one of them: SR-IOV capability, isolation, VFs",
+	    0, 1, 1, pf_show),
+	ROW("pf", "apply", "PF --vfs N", "make it N VFs",
+	    BIT(OPT_VFS), 1, 1, pf_apply),
+	ROW("vf", "list", "", "all VFs and who has them",
+	    0, 0, 0, vf_list),
+	ROW("vf", "show", "VF", "one VF: attributes, capabilities, isolation",
+	    0, 1, 1, vf_show),
+	ROW("vf", "alloc", "--name LEASE [--network N | --pf PF] [--numa N]", "lease a free VF",
+	    ALLOC_OPTIONS, 0, 0, vf_alloc),
+	ROW("vf", "set", "VF KEY=VALUE...",
+	    "set mac, vlan, qos, proto, spoofchk, trust, link, rate, min_rate; print what is read back",
+	    0, 2, SET_WORDS, vf_set),
+	ROW("vf", "release", "VF", "end the lease; reset and scrub the VF",
+	    0, 1, 1, vf_release),
+	ROW("vm", "check", "FILE", "is the VM file right, and what would `vm run` do",
+	    0, 1, 1, vm_check),
+	ROW("vm", "run", "FILE [--dry-run]", "create and start the VM of this file ('-': standard input)",
+	    BIT(OPT_DRY_RUN), 1, 1, vm_run),
+	ROW("vm", "list", "", "all VMs",
+	    0, 0, 0, vm_list),
+	ROW("vm", "show", "NAME", "one VM: state, ports, start time, how it ended",
+	    0, 1, 1, vm_show),
+	ROW("vm", "stop", "NAME [--timeout SECONDS]",
+	    "press the power button; kill after SECONDS (30)",
+	    BIT(OPT_TIMEOUT), 1, 1, vm_stop),
+	ROW("vm", "kill", "NAME", "end the VM at once",
+	    0, 1, 1, vm_kill),
+	ROW("vm", "pause", "NAME", "stop its vCPUs (its VFs still do DMA)",
+	    0, 1, 1, vm_pause),
+	ROW("vm", "resume", "NAME", "let its vCPUs run again",
+	    0, 1, 1, vm_resume),
+	ROW("vm", "console", "NAME [--timeout SECONDS]", "the serial console; Ctrl-] leaves it",
+	    BIT(OPT_TIMEOUT), 1, 1, vm_console),
+	{ "version", NULL, { "viaduct version", "", "versions of this program and of the daemon",
+			     0, 0, 0 }, version_show },
+	{ "help", NULL, { "viaduct help", "[NOUN [VERB]]", "this text, or that of one command",
+			  0, 0, 2 }, help_show },
+};
+/* clang-format on */
+const size_t command_count = ARRAY_SIZE(commands);
+
+static int unknown_noun(const char *word, struct err *e)
+{
+	const char *nouns[ARRAY_SIZE(commands)];
+	const char *near;
+
+	for (size_t i = 0; i < command_count; i++)
+		nouns[i] = commands[i].noun;
+	cli_usage(e, "there is no command '%.64s'", word);
+	near = nearest_word(word, nouns, command_count);
+	if (near != NULL)
+		return err_hint(e, "viaduct %s", near);
+	/* `viaduct console fw1`: the verb alone */
+	for (size_t i = 0; i < command_count; i++)
+		if (commands[i].verb != NULL && strcmp(commands[i].verb, word) == 0)
+			return err_hint(e, "viaduct %s %s %s", commands[i].noun, word,
+					commands[i].grammar.synopsis);
+	return err_hint(e, "viaduct help");
+}
+
+static int unknown_verb(const char *noun, const char *word, struct err *e)
+{
+	const char *verbs[ARRAY_SIZE(commands)];
+	const char *near;
+	char all[128] = "";
+	size_t n = 0, len = 0;
+
+	for (size_t i = 0; i < command_count; i++) {
+		if (strcmp(commands[i].noun, noun) != 0)
+			continue;
+		len += (size_t)snprintf(all + len, sizeof(all) - len, "%s%s", n > 0 ? " | " : "",
+					commands[i].verb);
+		if (len >= sizeof(all))
+			len = sizeof(all) - 1;
+		verbs[n++] = commands[i].verb;
+	}
+	near = word != NULL ? nearest_word(word, verbs, n) : NULL;
+	if (word == NULL)
+		cli_usage(e, "%s: do what?", noun);
+	else
+		cli_usage(e, "%s: there is no '%.64s'", noun, word);
+	return near != NULL ? err_hint(e, "viaduct %s %s", noun, near)
+			    : err_hint(e, "viaduct %s %s", noun, all);
+}
+
+int command_find(char **words, size_t count, const struct command **out, size_t *used,
+		 struct err *e)
+{
+	bool is_noun = false;
+
+	if (count == 0)
+		return cli_usage(e, "no command");
+	for (size_t i = 0; i < command_count; i++) {
+		const struct command *c = &commands[i];
+
+		if (strcmp(c->noun, words[0]) != 0)
+			continue;
+		is_noun = true;
+		if (c->verb != NULL && (count < 2 || strcmp(c->verb, words[1]) != 0))
+			continue;
+		*out = c;
+		*used = c->verb != NULL ? 2 : 1;
+		return 0;
+	}
+	return is_noun ? unknown_verb(words[0], count > 1 ? words[1] : NULL, e)
+		       : unknown_noun(words[0], e);
+}

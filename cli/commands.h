@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The functions of the table in command.c. Each returns 0, or a negative errno with the error
+ * filled; what it has to say goes to cli->out.
+ */
+#ifndef VIADUCT_CLI_COMMANDS_H
+#define VIADUCT_CLI_COMMANDS_H
+
+#include "base/err.h"
+
+struct cli;
+struct args;
+
+typedef int command_fn(struct cli *cli, const struct args *a, struct err *e);
+
+command_fn host_check;
+command_fn pf_list;
+command_fn pf_show;
+command_fn pf_apply;
+command_fn vf_list;
+command_fn vf_show;
+command_fn vf_alloc;
+command_fn vf_set;
+command_fn vf_release;
+command_fn vm_check;
+command_fn vm_run;
+command_fn vm_list;
+command_fn vm_show;
+command_fn vm_stop;
+command_fn vm_kill;
+command_fn vm_pause;
+command_fn vm_resume;
+command_fn vm_console;
+command_fn version_show;
+command_fn help_show;
+
+#endif

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "cli/oneshot.h"
+
+#include "base/fd.h"
+#include "vf-manager/api.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define REAP_STEP_NS 10000000L /* 10 ms */
+#define REAP_STEPS   200
+
+void oneshot_init(struct oneshot *o)
+{
+	o->pid = -1;
+	o->stderr_fd = -1;
+}
+
+static bool path_join(char *buf, size_t cap, const char *dir, int dir_len, const char *name)
+{
+	int n = snprintf(buf, cap, "%.*s/%s", dir_len, dir, name);
+
+	return n > 0 && (size_t)n < cap && access(buf, X_OK) == 0;
+}
+
+/* Beside our own binary: as installed, or as meson builds it (cli/viaduct, vf-manager/viaductd). */
+static bool daemon_find_beside(char *buf, size_t cap)
+{
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	if (n <= 0)
+		return false;
+	self[n] = '\0';
+	slash = strrchr(self, '/');
+	if (slash == NULL)
+		return false;
+	*slash = '\0';
+	if (path_join(buf, cap, self, (int)strlen(self), "viaductd"))
+		return true;
+	slash = strrchr(self, '/');
+	return slash != NULL && strcmp(slash, "/cli") == 0 &&
+	       path_join(buf, cap, self, (int)(slash - self), "vf-manager/viaductd");
+}
+
+static bool daemon_find_on_path(char *buf, size_t cap)
+{
+	const char *p = getenv("PATH");
+
+	while (p != NULL && *p != '\0') {
+		size_t len = strcspn(p, ":");
+
+		/* An empty or relative entry would mean the current folder: not for a binary we run. */
+		if (p[0] == '/' && len < PATH_MAX && path_join(buf, cap, p, (int)len, "viaductd"))
+			return true;
+		p += len;
+		p += *p == ':';
+	}
+	return false;
+}
+
+int daemon_find(char *buf, size_t cap, struct err *e)
+{
+	const char *named = getenv("VIADUCT_DAEMON");
+
+	if (named != NULL && named[0] != '\0') {
+		if (snprintf(buf, cap, "%s", named) < (int)cap && access(buf, X_OK) == 0)
+			return 0;
+		return err_set(e, ENOENT, "VIADUCT_DAEMON is %s, which cannot be run: %s", named,
+			       strerror(errno));
+	}
+	if (daemon_find_beside(buf, cap) || daemon_find_on_path(buf, cap))
+		return 0;
+	return err_set(e, ENOENT, "viaductd is neither beside this program nor on PATH");
+}
+
+/* In the child; does not return. */
+static void __attribute__((noreturn))
+oneshot_exec(const char *path, const char *run_dir, int sock, int log_fd)
+{
+	char nr[16];
+	const char *argv[] = { "viaductd", "--oneshot", "--fd", nr, NULL, NULL, NULL };
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	sigset_t none;
+
+	snprintf(nr, sizeof(nr), "%d", API_ONESHOT_FD);
+	if (run_dir != NULL) {
+		argv[4] = "--run-dir";
+		argv[5] = run_dir;
+	}
+	/* Away from the low numbers first: a caller may have started us with some of them closed. */
+	sock = fcntl(sock, F_DUPFD_CLOEXEC, API_ONESHOT_FD + 1);
+	log_fd = fcntl(log_fd, F_DUPFD_CLOEXEC, API_ONESHOT_FD + 1);
+	if (null < 0 || sock < 0 || log_fd < 0 || dup2(null, 0) < 0 || dup2(log_fd, 1) < 0 ||
+	    dup2(log_fd, 2) < 0 || dup2(sock, API_ONESHOT_FD) < 0)
+		_exit(127);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	execv(path, (char *const *)argv);
+	dprintf(2, "run %s: %s", path, strerror(errno));
+	_exit(127);
+}
+
+int oneshot_start(struct oneshot *o, const char *run_dir, int *sock, struct err *e)
+{
+	auto_fd int log_fd = memfd_create("viaductd-oneshot", MFD_CLOEXEC);
+	auto_fd int ours = -1, theirs = -1;
+	char path[PATH_MAX];
+	int pair[2];
+	int r = daemon_find(path, sizeof(path), e);
+
+	if (r < 0)
+		return r;
+	if (log_fd < 0)
+		return err_set(e, errno, "memfd_create: %s", strerror(errno));
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_set(e, errno, "socketpair: %s", strerror(errno));
+	ours = pair[0];
+	theirs = pair[1];
+	fflush(NULL);
+	o->pid = fork();
+	if (o->pid < 0)
+		return err_set(e, errno, "fork: %s", strerror(errno));
+	if (o->pid == 0)
+		oneshot_exec(path, run_dir, theirs, log_fd);
+	o->stderr_fd = fd_take(&log_fd);
+	*sock = fd_take(&ours);
+	return 0;
+}
+
+char *oneshot_words(const struct oneshot *o, char *buf, size_t cap)
+{
+	off_t end = o->stderr_fd < 0 ? 0 : lseek(o->stderr_fd, 0, SEEK_END);
+	ssize_t n = 0;
+
+	if (end > 0)
+		n = pread(o->stderr_fd, buf, cap - 1,
+			  end > (off_t)cap - 1 ? end - (off_t)cap + 1 : 0);
+	if (n < 0)
+		n = 0;
+	while (n > 0 && buf[n - 1] == '\n')
+		n--;
+	buf[n] = '\0';
+	for (char *p = buf; *p != '\0'; p++)
+		if (*p == '\n')
+			*p = ' ';
+	return buf;
+}
+
+void oneshot_fini(struct oneshot *o)
+{
+	const struct timespec step = { .tv_nsec = REAP_STEP_NS };
+	pid_t done = 0;
+
+	for (int i = 0; o->pid > 0 && i < REAP_STEPS && done == 0; i++) {
+		done = waitpid(o->pid, NULL, WNOHANG);
+		if (done == 0)
+			nanosleep(&step, NULL);
+	}
+	if (o->pid > 0 && done == 0) {
+		kill(o->pid, SIGKILL);
+		waitpid(o->pid, NULL, 0);
+	}
+	o->pid = -1;
+	fd_close(&o->stderr_fd);
+}

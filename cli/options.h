@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The command line, by argp: settings (valid for every command, before or after its words) and the
+ * options that the command's row in the table admits. Everything here is text: the commands check
+ * what they use with arg_number() and friends.
+ */
+#ifndef VIADUCT_CLI_OPTIONS_H
+#define VIADUCT_CLI_OPTIONS_H
+
+#include "base/err.h"
+
+#include <stdio.h>
+
+#define SETTINGS_PATH 512
+
+struct settings {
+	char run_dir[SETTINGS_PATH]; /* --run-dir, VIADUCT_RUN_DIR, /run/viaduct */
+	bool run_dir_given;
+	char socket[SETTINGS_PATH]; /* --socket; "" : viaduct.sock below run_dir */
+	bool json;
+	bool help;
+	bool version;
+};
+
+enum option_id {
+	OPT_VFS,
+	OPT_NETWORK,
+	OPT_PF,
+	OPT_NUMA,
+	OPT_NAME,
+	OPT_TIMEOUT,
+	OPT_DRY_RUN,
+	OPTION_COUNT,
+};
+
+#define ARGS_MAX 24
+
+struct args {
+	const char *words[ARGS_MAX]; /* what is neither option nor option value; borrowed from argv */
+	size_t count;
+	const char *value[OPTION_COUNT]; /* NULL: not given; "" for options without value */
+};
+
+/* What one command accepts. */
+struct grammar {
+	const char *name; /* "viaduct pf apply" */
+	const char *synopsis; /* "PF --vfs N" */
+	const char *summary;
+	uint32_t options; /* BIT(option_id) */
+	size_t min_words;
+	size_t max_words;
+};
+
+/* Defaults and the environment. */
+void settings_init(struct settings *s);
+
+/* Path of the API socket. -ENAMETOOLONG. */
+int settings_socket(const struct settings *s, char *buf, size_t cap, struct err *e);
+
+/* Settings in front of the command's first word; *next is the index of that word, argc if none.
+ * Every mistake is -EINVAL with code "usage". */
+int options_parse_global(int argc, char **argv, struct settings *s, int *next, struct err *e);
+
+/* argv[0] is ignored: words, options and settings of one command. */
+int options_parse(int argc, char **argv, const struct grammar *g, struct settings *s,
+		  struct args *args, struct err *e);
+
+void options_help(const struct grammar *g, FILE *out);
+
+/* Decimal value of an option that was given; -EINVAL with code "usage". */
+int arg_number(const struct args *a, enum option_id id, uint64_t max, uint64_t *out, struct err *e);
+
+#endif

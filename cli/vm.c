@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* vm list, show, stop, kill, pause, resume, and how a VM looks. vm check and run: vm_file.c. */
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/view.h"
+
+#include "base/json.h"
+
+#include <errno.h>
+
+#define STOP_DEFAULT_S 30
+#define STOP_MAX_S     86400
+#define STOP_MARGIN_S  60 /* the kill at the deadline, and the release of the VFs */
+
+static void text_ports(const json_t *ports, char *buf, size_t cap)
+{
+	char name[64], vf[64], clean[TEXT_CELL];
+	const json_t *port;
+	size_t i, n = 0;
+
+	clean[0] = '\0';
+	json_array_foreach((json_t *)ports, i, port) {
+		text_value(text_member(port, "name"), name, sizeof(name));
+		text_value(text_member(port, "vf"), vf, sizeof(vf));
+		n += (size_t)snprintf(clean + n, sizeof(clean) - n, "%s%s=%s", i > 0 ? " " : "",
+				      name, vf);
+		if (n >= sizeof(clean))
+			break;
+	}
+	text_clean(buf, cap, clean[0] != '\0' ? clean : "-");
+}
+
+/* "ram 0.12 s, pin 0.40 s". */
+static void text_steps(const json_t *steps, char *buf, size_t cap)
+{
+	char name[64], clean[TEXT_CELL];
+	const json_t *step;
+	size_t i, n = 0;
+
+	clean[0] = '\0';
+	json_array_foreach((json_t *)steps, i, step) {
+		const json_t *ns = text_member(step, "ns");
+
+		text_value(text_member(step, "step"), name, sizeof(name));
+		n += (size_t)snprintf(clean + n, sizeof(clean) - n, "%s%s %.1f ms",
+				      i > 0 ? ", " : "", name,
+				      (double)json_integer_value(ns) / 1e6);
+		if (n >= sizeof(clean))
+			break;
+	}
+	text_clean(buf, cap, clean[0] != '\0' ? clean : "-");
+}
+
+static const struct field vm_columns[] = {
+	{ "NAME", "name", text_value, true },	{ "STATE", "state", text_value },
+	{ "VCPUS", "vcpus", text_value },	{ "MEMORY", "memory", text_bytes },
+	{ "UPTIME", "uptime_s", text_seconds }, { "PORTS", "ports", text_ports, true },
+	{ "PID", "pid", text_value },
+};
+
+static const struct field vm_fields[] = {
+	{ "VM", "name", text_value },
+	{ "state", "state", text_value },
+	{ "pid", "pid", text_value },
+	{ "vCPUs", "vcpus", text_value },
+	{ "memory", "memory", text_bytes },
+	{ "DMA remapping", "dma_remapping", text_value },
+	{ "interrupt remapping", "interrupt_remapping", text_value },
+	{ "started at", "started_at", text_time },
+	{ "uptime", "uptime_s", text_seconds },
+	{ "start took", "start_seconds", text_seconds },
+	{ "start steps", "start_steps", text_steps },
+	{ "console", "console", text_value },
+	{ "log", "log", text_value },
+};
+
+static const struct field exit_fields[] = {
+	{ "ended", "reason", text_value },
+	{ "because", "text", text_value },
+	{ "at", "wall_time", text_time },
+};
+
+static const struct field port_columns[] = {
+	{ "PORT", "name", text_value, true },
+	{ "ENGINE", "engine", text_value },
+	{ "VF", "vf", text_value },
+	{ "ID", "vf_id", text_value, true },
+	{ "PF", "pf", text_value },
+	{ "GROUP", "iommu_group", text_value },
+	{ "MAC", "mac", text_value },
+	{ "VLAN", "vlan", text_value },
+	{ "DMA ON", "bus_mastering", text_value },
+	{ "VECTORS", "vectors", text_value },
+	{ "INTERRUPTS", "interrupts", text_value },
+};
+
+int render_vm_list(FILE *out, const json_t *reply, struct err *e)
+{
+	json_t *rows;
+	int r = render_rows(reply, "vms", &rows, e);
+
+	if (r < 0)
+		return r;
+	if (json_array_size(rows) == 0) {
+		fprintf(out, "No VMs. To start one: viaduct vm run FILE\n");
+		return 0;
+	}
+	return view_table(out, vm_columns, ARRAY_SIZE(vm_columns), rows, e);
+}
+
+int render_vm(FILE *out, const json_t *reply, struct err *e)
+{
+	const json_t *ports = json_object_get(reply, "ports");
+	const json_t *end = json_object_get(reply, "exit");
+
+	view_block(out, vm_fields, ARRAY_SIZE(vm_fields), reply);
+	if (json_is_object(end))
+		view_block(out, exit_fields, ARRAY_SIZE(exit_fields), end);
+	if (json_array_size(ports) == 0)
+		return 0;
+	fputc('\n', out);
+	return view_table(out, port_columns, ARRAY_SIZE(port_columns), ports, e);
+}
+
+int render_vm_state(FILE *out, const json_t *reply, struct err *e)
+{
+	char name[TEXT_CELL], state[TEXT_CELL], why[TEXT_CELL];
+	bool is_paused;
+
+	text_value(text_member(reply, "name"), name, sizeof(name));
+	text_value(text_member(reply, "state"), state, sizeof(state));
+	text_value(text_member(reply, "exit.text"), why, sizeof(why));
+	is_paused = strcmp(state, "paused") == 0;
+	fprintf(out, "VM %s is %s%s%s\n", name, state, strcmp(why, "-") != 0 ? ": " : "",
+		strcmp(why, "-") != 0 ? why : "");
+	if (is_paused && json_array_size(json_object_get(reply, "ports")) > 0)
+		fprintf(out, "Its vCPUs stand still; its VFs still do DMA into its memory.\n");
+	return 0;
+}
+
+int vm_list(struct cli *cli, const struct args *a, struct err *e)
+{
+	const struct request rq = { .method = "GET", .collection = "/v1/vms" };
+
+	return cli_call_show(cli, &rq, render_vm_list, e);
+}
+
+int vm_show(struct cli *cli, const struct args *a, struct err *e)
+{
+	const struct request rq = { .method = "GET", .collection = "/v1/vms", .item = a->words[0] };
+
+	return cli_call_show(cli, &rq, render_vm, e);
+}
+
+static int vm_act(struct cli *cli, const struct args *a, const char *action, struct err *e)
+{
+	char progress[128], name[64];
+	const struct request rq = { .method = "POST",
+				    .collection = "/v1/vms",
+				    .item = a->words[0],
+				    .action = action,
+				    .progress = progress };
+
+	text_clean(name, sizeof(name), a->words[0]);
+	snprintf(progress, sizeof(progress), "%s VM %s", action, name);
+	return cli_call_show(cli, &rq, render_vm_state, e);
+}
+
+int vm_kill(struct cli *cli, const struct args *a, struct err *e)
+{
+	return vm_act(cli, a, "kill", e);
+}
+
+int vm_pause(struct cli *cli, const struct args *a, struct err *e)
+{
+	return vm_act(cli, a, "pause", e);
+}
+
+int vm_resume(struct cli *cli, const struct args *a, struct err *e)
+{
+	return vm_act(cli, a, "resume", e);
+}
+
+int vm_stop(struct cli *cli, const struct args *a, struct err *e)
+{
+	uint64_t timeout_s = STOP_DEFAULT_S;
+	auto_json json_t *body = NULL;
+	char progress[128], name[64];
+	struct request rq = { .method = "POST",
+			      .collection = "/v1/vms",
+			      .item = a->words[0],
+			      .action = "stop",
+			      .progress = progress };
+
+	if (a->value[OPT_TIMEOUT] != NULL) {
+		int r = arg_number(a, OPT_TIMEOUT, STOP_MAX_S, &timeout_s, e);
+
+		if (r < 0)
+			return r;
+		body = json_pack("{s:I}", "timeout_s", (json_int_t)timeout_s);
+		rq.body = body;
+	}
+	text_clean(name, sizeof(name), a->words[0]);
+	snprintf(progress, sizeof(progress), "waiting for VM %s to power off, at most %llu s", name,
+		 (unsigned long long)timeout_s);
+	rq.timeout_s = (unsigned int)timeout_s + STOP_MARGIN_S;
+	return cli_call_show(cli, &rq, render_vm_state, e);
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * vm check and vm run: the VM file is read here, with the caller's rights, and goes to the daemon
+ * as text together with the folder that its relative paths start from.
+ */
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/text.h"
+#include "cli/view.h"
+
+#include "base/fd.h"
+#include "base/json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define FILE_MAX      (256U << 10) /* escaped in JSON it still fits API_MAX_BODY */
+#define RUN_TIMEOUT_S 900 /* a large guest's memory is zeroed and pinned */
+#define LINES_MAX     1000
+
+static int file_error(struct err *e, const char *path, int cause)
+{
+	err_set(e, cause, "%.200s: %s", path, strerror(cause));
+	return err_code(e, CLI_CODE_USAGE);
+}
+
+/* Whole file as a NUL-terminated text; "-" is standard input. */
+static int file_read(const char *path, char **out, struct err *e)
+{
+	auto_fd int fd = strcmp(path, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+						: open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	auto_free char *text = malloc(FILE_MAX + 1);
+	size_t len = 0;
+	ssize_t n = 1;
+
+	if (text == NULL)
+		return err_set(e, ENOMEM, "out of memory");
+	if (fd < 0)
+		return file_error(e, path, errno);
+	while (n > 0 && len <= FILE_MAX) {
+		n = read(fd, text + len, FILE_MAX + 1 - len);
+		if (n < 0 && errno == EINTR)
+			n = 1;
+		else if (n < 0)
+			return file_error(e, path, errno);
+		else
+			len += (size_t)n;
+	}
+	if (len > FILE_MAX)
+		return cli_usage(e, "%.200s is longer than %u KiB, so no VM file", path,
+				 FILE_MAX >> 10);
+	if (len == 0)
+		return cli_usage(e, "%.200s is empty", path);
+	if (memchr(text, '\0', len) != NULL)
+		return cli_usage(e, "%.200s is no text file", path);
+	text[len] = '\0';
+	*out = ptr_take(&text);
+	return 0;
+}
+
+/* The folder of the file, absolute and without links. */
+static int file_base_dir(const char *path, char out[PATH_MAX], struct err *e)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX] = ".";
+
+	if (slash != NULL) {
+		size_t len = slash == path ? 1 : (size_t)(slash - path);
+
+		if (len >= sizeof(dir))
+			return file_error(e, path, ENAMETOOLONG);
+		memcpy(dir, path, len);
+		dir[len] = '\0';
+	}
+	return realpath(dir, out) != NULL ? 0 : file_error(e, path, errno);
+}
+
+static int file_request(const char *path, json_t **body, struct err *e)
+{
+	auto_free char *text = NULL;
+	char base_dir[PATH_MAX];
+	int r = file_read(path, &text, e);
+
+	if (r == 0)
+		r = file_base_dir(path, base_dir, e);
+	if (r < 0)
+		return r;
+	*body = json_pack("{s:s, s:s, s:s}", "yaml", text, "file", path, "base_dir", base_dir);
+	return *body != NULL ? 0 : cli_usage(e, "%.200s is not UTF-8 text", path);
+}
+
+static void print_lines(FILE *out, const json_t *lines, const char *prefix)
+{
+	char cell[TEXT_CELL];
+	const json_t *line;
+	size_t i;
+
+	json_array_foreach((json_t *)lines, i, line) {
+		if (i == LINES_MAX)
+			break;
+		text_value(line, cell, sizeof(cell));
+		fprintf(out, "%s%s\n", prefix, cell);
+	}
+}
+
+int render_vm_checked(FILE *out, const json_t *reply, struct err *e)
+{
+	char name[TEXT_CELL];
+
+	text_value(text_member(reply, "spec.name"), name, sizeof(name));
+	fprintf(out, "VM %s: the file is right\n", name);
+	print_lines(out, json_object_get(reply, "warnings"), "warning: ");
+	if (json_array_size(json_object_get(reply, "plan")) > 0)
+		fprintf(out, "`vm run` would\n");
+	print_lines(out, json_object_get(reply, "plan"), "  ");
+	return 0;
+}
+
+static const struct field started_columns[] = {
+	{ "PORT", "name", text_value }, { "VF", "vf", text_value },
+	{ "ID", "vf_id", text_value },	{ "GROUP", "iommu_group", text_value },
+	{ "MAC", "mac", text_value },	{ "VLAN", "vlan", text_value },
+};
+
+int render_vm_started(FILE *out, const json_t *reply, struct err *e)
+{
+	char name[TEXT_CELL], state[TEXT_CELL], seconds[TEXT_CELL], vcpus[TEXT_CELL];
+	char memory[TEXT_CELL], console[TEXT_CELL];
+	const json_t *ports = json_object_get(reply, "ports");
+
+	text_value(text_member(reply, "name"), name, sizeof(name));
+	text_value(text_member(reply, "state"), state, sizeof(state));
+	text_value(text_member(reply, "vcpus"), vcpus, sizeof(vcpus));
+	text_bytes(text_member(reply, "memory"), memory, sizeof(memory));
+	text_seconds(text_member(reply, "start_seconds"), seconds, sizeof(seconds));
+	text_value(text_member(reply, "console"), console, sizeof(console));
+	fprintf(out, "VM %s is %s: %s vCPUs, %s; its first vCPU ran after %s\n", name, state, vcpus,
+		memory, seconds);
+	print_lines(out, json_object_get(reply, "warnings"), "warning: ");
+	if (json_array_size(ports) > 0) {
+		int r = view_table(out, started_columns, ARRAY_SIZE(started_columns), ports, e);
+
+		if (r < 0)
+			return r;
+	}
+	fprintf(out, "console: viaduct vm console %s   (%s)\n", name, console);
+	return 0;
+}
+
+int vm_check(struct cli *cli, const struct args *a, struct err *e)
+{
+	auto_json json_t *body = NULL;
+	struct request rq = { .method = "POST",
+			      .collection = "/v1/vms/check",
+			      .progress = "checking the VM file",
+			      .read_only = true };
+	int r = file_request(a->words[0], &body, e);
+
+	rq.body = body;
+	return r < 0 ? r : cli_call_show(cli, &rq, render_vm_checked, e);
+}
+
+int vm_run(struct cli *cli, const struct args *a, struct err *e)
+{
+	auto_json json_t *body = NULL;
+	struct request rq = { .method = "POST",
+			      .collection = "/v1/vms",
+			      .timeout_s = RUN_TIMEOUT_S,
+			      .progress = "starting the VM" };
+	int r;
+
+	if (a->value[OPT_DRY_RUN] != NULL)
+		return vm_check(cli, a, e);
+	r = file_request(a->words[0], &body, e);
+	rq.body = body;
+	return r < 0 ? r : cli_call_show(cli, &rq, render_vm_started, e);
+}
