@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/adopt.h"
+
+#include "vf-manager/pool.h"
+#include "vf-manager/privops.h"
+#include "vf-manager/vm.h"
+#include "vf-manager/vmm_client.h"
+#include "vf-manager/watch.h"
+
+#include "base/fd.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define KILL_WAIT_MS 5000
+
+static void vm_load(void *arg, struct vm_row *row)
+{
+	struct daemon *d = arg;
+	struct vm *vm = NULL;
+	enum vm_state state;
+
+	if (vm_state_parse(row->state, &state) < 0 || vm_create(row->name, &vm, NULL) < 0)
+		return;
+	vm->state = state;
+	vm->uid = row->uid;
+	vm->pid = row->pid;
+	vm->start_ticks = row->start_ticks;
+	snprintf(vm->boot_id, sizeof(vm->boot_id), "%s", row->boot_id);
+	vm->yaml = row->yaml;
+	row->yaml = NULL;
+	json_decref(vm->facts);
+	vm->facts = row->facts;
+	row->facts = NULL;
+	if (vm_add(d, vm, NULL) < 0)
+		vm_destroy(vm);
+}
+
+static bool process_has_uid(pid_t pid, uid_t uid)
+{
+	char path[32];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	/* Root's while the process is not dumpable. */
+	return stat(path, &st) == 0 && (st.st_uid == uid || st.st_uid == 0);
+}
+
+/* The process of the ledger, and no later one with its number. */
+static int process_open(const struct vm *vm, int *pidfd_out)
+{
+	auto_fd int pidfd = (int)syscall(SYS_pidfd_open, vm->pid, 0);
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	uint64_t ticks;
+
+	/* Opened first: what is then read is of this process, or it has ended. */
+	if (pidfd < 0 || process_start_ticks(vm->pid, &ticks) < 0 || ticks != vm->start_ticks ||
+	    !process_has_uid(vm->pid, vm->uid) || poll(&p, 1, 0) != 0)
+		return -ESRCH;
+	*pidfd_out = fd_take(&pidfd);
+	return 0;
+}
+
+static void process_end(int pidfd)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+	poll(&p, 1, KILL_WAIT_MS);
+}
+
+/* State not locked; the VM's process is there. */
+static void vm_adopt(struct daemon *d, struct vm *vm)
+{
+	const struct vmm_peer peer = { .name = vm->name, .uid = vm->uid, .pid = vm->pid };
+	json_t *status = NULL;
+	struct err e = { 0 };
+	const char *state;
+	int r = vmm_call(d, &peer, "status", &status, &e);
+
+	state = json_string_value(json_object_get(status, "state"));
+	state_lock(d);
+	if (r < 0) {
+		log_err(&e, "adoption");
+		vm_state_set(d, vm, VM_UNKNOWN);
+	} else if (vm->state == VM_STOPPING) {
+		/* Whoever asked for the stop is gone; the guest may still follow its power button. */
+		vm_state_set(d, vm, VM_RUNNING);
+	} else {
+		vm_state_set(d, vm,
+			     state != NULL && strcmp(state, "paused") == 0 ? VM_PAUSED
+									   : VM_RUNNING);
+	}
+	log_info("VM %s: adopted, pid %d", vm->name, (int)vm->pid);
+	state_unlock(d);
+	json_decref(status);
+}
+
+static void vm_lost_at_boot(struct daemon *d, struct vm *vm)
+{
+	state_lock(d);
+	vm->pid = 0;
+	json_object_set_new(vm->facts, "exit",
+			    json_pack("{s:s, s:s, s:I}", "reason", "unknown", "text",
+				      "the host was started again", "wall_time",
+				      (json_int_t)time(NULL)));
+	vm_state_set(d, vm, VM_UNKNOWN);
+	state_unlock(d);
+}
+
+static void vm_reconcile(struct daemon *d, struct vm *vm)
+{
+	if (!vm_state_is_live(vm->state) && vm->pid == 0)
+		return;
+	if (strcmp(vm->boot_id, d->boot_id) != 0) {
+		vm_lost_at_boot(d, vm);
+		return;
+	}
+	if (vm->pid == 0 || process_open(vm, &vm->pidfd) < 0) {
+		vm_ended(d, vm->name);
+	} else if (vm->state == VM_STARTING) {
+		/* Its starter is gone, and with it whoever would have had the answer. */
+		process_end(vm->pidfd);
+		vm_ended(d, vm->name);
+	} else {
+		vm_adopt(d, vm);
+	}
+}
+
+static bool owner_lives(struct daemon *d, const char *owner)
+{
+	char name[64];
+	const struct vm *vm;
+
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(owner, "/"), owner);
+	vm = vm_find(d, name);
+	return vm != NULL && vm->pid != 0;
+}
+
+/* A VF that is neither free nor in a VM: leased for its own sake, or left by a crash. */
+static void vf_reconcile(struct daemon *d, struct vf_row row)
+{
+	struct err e = { 0 };
+	bool is_left;
+	int r = 0;
+
+	if (row.state == VF_FREE || row.state == VF_FOREIGN)
+		return;
+	if (strcmp(row.boot_id, d->boot_id) != 0) {
+		/* VFs and all they had went with the boot. */
+		row.state = VF_FREE;
+		row.lease[0] = row.owner[0] = row.note[0] = '\0';
+		state_lock(d);
+		r = ledger_vf_force(d->ledger, &row, &e);
+		state_unlock(d);
+	} else {
+		state_lock(d);
+		is_left = row.state == VF_SCRUBBING ||
+			  (row.owner[0] != '\0' && !owner_lives(d, row.owner));
+		state_unlock(d);
+		if (is_left)
+			r = pool_release(d, &row.pf, row.index, row.lease[0] != '\0', &e);
+	}
+	if (r < 0)
+		log_err(&e, "recovery");
+}
+
+int daemon_reconcile(struct daemon *d, struct err *e)
+{
+	int r = ledger_vm_each(d->ledger, vm_load, d, e);
+
+	if (r < 0)
+		return r;
+	op_lock(d);
+	for (size_t i = 0; i < d->vm_count; i++)
+		vm_reconcile(d, d->vms[i]);
+	for (size_t i = 0; i < ledger_vf_count(d->ledger); i++)
+		vf_reconcile(d, *ledger_vf_at(d->ledger, i));
+	op_unlock(d);
+	watcher_kick(d->watcher);
+	return 0;
+}

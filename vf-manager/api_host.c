@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/api.h"
+#include "vf-manager/api_handlers.h"
+#include "vf-manager/hostcheck.h"
+
+#include <unistd.h>
+
+int api_version(struct request *req, struct err *e)
+{
+	req->reply = json_pack("{s:s, s:i, s:i, s:I}", "version", VIADUCT_VERSION, "api",
+			       API_VERSION, "pid", (int)getpid(), "uptime_s",
+			       (json_int_t)((now_ns() - req->d->started_ns) / 1000000000ULL));
+	return 0;
+}
+
+int api_host_check(struct request *req, struct err *e)
+{
+	req->reply = host_check(req->d);
+	return 0;
+}

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/api_handlers.h"
+#include "vf-manager/pool.h"
+#include "vf-manager/pool_pick.h"
+#include "vf-manager/privops.h"
+#include "vf-manager/view.h"
+
+#include "base/json.h"
+
+#include <errno.h>
+
+int api_vfs(struct request *req, struct err *e)
+{
+	json_t *list = json_array();
+	int r;
+
+	state_lock(req->d);
+	r = daemon_scan(req->d, e);
+	for (size_t i = 0; r == 0 && i < inventory_count(req->d->inv); i++) {
+		const struct pci_fn *fn = inventory_at(req->d->inv, i);
+		json_t *vfs;
+
+		if (!fn->is_pf)
+			continue;
+		vfs = view_vfs_of(req->d, fn);
+		json_array_extend(list, vfs);
+		json_decref(vfs);
+	}
+	state_unlock(req->d);
+	req->reply = json_pack("{s:o}", "vfs", list);
+	return r;
+}
+
+/* State locked. */
+static int vf_find(struct request *req, const struct pci_fn **out, struct err *e)
+{
+	int r = daemon_scan(req->d, e);
+
+	return r < 0 ? r : pool_vf_find(req->d, req->arg, out, e);
+}
+
+int api_vf(struct request *req, struct err *e)
+{
+	const struct pci_fn *vf;
+	int r;
+
+	state_lock(req->d);
+	r = vf_find(req, &vf, e);
+	if (r == 0)
+		req->reply = view_vf_full(req->d, vf);
+	state_unlock(req->d);
+	return r;
+}
+
+static int reply_addr(struct request *req, const struct pci_addr *addr, struct err *e)
+{
+	pci_addr_text(addr, req->arg);
+	return api_vf(req, e);
+}
+
+int api_vf_alloc(struct request *req, struct err *e)
+{
+	char name[LEASE_TEXT] = "", target[VM_TARGET_TEXT] = "", network[VM_TARGET_TEXT] = "";
+	struct vf_want want = { .numa_node = -1, .lease = name };
+	struct vf_hold hold;
+	uint64_t numa = UINT64_MAX;
+	int r = json_get_str(req->body, "name", name, sizeof(name), e);
+
+	if (r == 0)
+		r = json_get_str_opt(req->body, "pf", target, sizeof(target), e);
+	if (r == 0)
+		r = json_get_str_opt(req->body, "network", network, sizeof(network), e);
+	if (r == 0)
+		r = json_get_u64_opt(req->body, "numa", 1023, &numa, e);
+	if (r < 0)
+		return r;
+	if (parse_name(name) < 0)
+		return err_set(e, EINVAL, "name: '%s' is no name", name);
+	if (target[0] != '\0' && network[0] != '\0')
+		return err_set(e, EINVAL, "pf and network exclude each other");
+	want.source = network[0] != '\0' ? PORT_FROM_NETWORK : PORT_FROM_PF;
+	if (network[0] != '\0' || target[0] != '\0')
+		want.target = network[0] != '\0' ? network : target;
+	if (numa != UINT64_MAX)
+		want.numa_node = (int)numa;
+	op_lock(req->d);
+	r = pool_lease(req->d, &want, &hold, e);
+	op_unlock(req->d);
+	return r < 0 ? r : reply_addr(req, &hold.addr, e);
+}
+
+static int text_attrs_parse(const json_t *body, struct vf_attrs *out, struct err *e)
+{
+	char mac[MAC_TEXT] = "", proto[16] = "", link[8] = "";
+	int r = json_get_str_opt(body, "mac", mac, sizeof(mac), e);
+
+	if (r == 0)
+		r = json_get_str_opt(body, "proto", proto, sizeof(proto), e);
+	if (r == 0)
+		r = json_get_str_opt(body, "link_state", link, sizeof(link), e);
+	if (r < 0)
+		return r;
+	if (mac[0] != '\0' &&
+	    (parse_mac(mac, out->mac) < 0 || memcmp(out->mac, "\0\0\0\0\0", 6) == 0))
+		return err_set(e, EINVAL, "mac: '%s' is no MAC address of a VF", mac);
+	if (proto[0] != '\0' && vf_vlan_proto_parse(proto, &out->vlan_proto) < 0)
+		return err_set(e, EINVAL, "proto: '%s' is not 802.1Q or 802.1ad", proto);
+	if (link[0] != '\0' && vf_link_state_parse(link, &out->link_state) < 0)
+		return err_set(e, EINVAL, "link_state: '%s' is not auto, up or down", link);
+	return 0;
+}
+
+static const struct {
+	const char *key;
+	enum vf_attr attr;
+} attr_keys[] = {
+	{ "mac", VF_ATTR_MAC },
+	{ "vlan", VF_ATTR_VLAN },
+	{ "qos", VF_ATTR_VLAN },
+	{ "proto", VF_ATTR_VLAN },
+	{ "spoofchk", VF_ATTR_SPOOFCHK },
+	{ "trust", VF_ATTR_TRUST },
+	{ "link_state", VF_ATTR_LINK_STATE },
+	{ "min_tx_rate", VF_ATTR_RATE },
+	{ "max_tx_rate", VF_ATTR_RATE },
+};
+
+/* `out` starts with what the VF has, because vlan and rates are set together with their like. */
+static int attrs_parse(const json_t *body, struct vf_attrs *out, struct err *e)
+{
+	uint64_t vlan = out->vlan, qos = out->qos, min = out->min_mbps, max = out->max_mbps;
+	int r = text_attrs_parse(body, out, e);
+
+	if (r == 0)
+		r = json_get_u64_opt(body, "vlan", VLAN_ID_MAX, &vlan, e);
+	if (r == 0)
+		r = json_get_u64_opt(body, "qos", VLAN_QOS_MAX, &qos, e);
+	if (r == 0)
+		r = json_get_u64_opt(body, "min_tx_rate", UINT32_MAX, &min, e);
+	if (r == 0)
+		r = json_get_u64_opt(body, "max_tx_rate", UINT32_MAX, &max, e);
+	if (r == 0)
+		r = json_get_bool_opt(body, "spoofchk", &out->spoofchk, e);
+	if (r == 0)
+		r = json_get_bool_opt(body, "trust", &out->trust, e);
+	if (r < 0)
+		return r;
+	/* Without a VLAN there is nothing to have a priority or a protocol. */
+	if (vlan == 0 && json_object_get(body, "qos") == NULL)
+		qos = 0;
+	if (vlan == 0 && json_object_get(body, "proto") == NULL)
+		out->vlan_proto = VF_VLAN_8021Q;
+	out->vlan = (uint16_t)vlan;
+	out->qos = (uint8_t)qos;
+	out->min_mbps = (uint32_t)min;
+	out->max_mbps = (uint32_t)max;
+	out->mask = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(attr_keys); i++)
+		if (json_object_get(body, attr_keys[i].key) != NULL)
+			out->mask |= BIT(attr_keys[i].attr);
+	if (out->mask == 0)
+		return err_set(e, EINVAL, "nothing to set");
+	return vf_attrs_check(out, e);
+}
+
+/* State locked. Only what is somebody's may be set: a free VF's attributes are the defaults. */
+static int vf_find_leased(struct request *req, const struct pci_fn **out, struct err *e)
+{
+	char id[VF_ID_TEXT];
+	enum vf_state state;
+	int r = vf_find(req, out, e);
+
+	if (r < 0)
+		return r;
+	state = pool_vf_state(req->d, *out, NULL);
+	if (state == VF_LEASED || state == VF_BOUND || state == VF_ASSIGNED)
+		return 0;
+	if (state != VF_FREE)
+		return pool_vf_refuse(req->d, *out, e);
+	err_set(e, EBUSY, "VF %s is free, nobody's", vf_id_text(*out, id));
+	err_code(e, "vf-not-leased");
+	return err_hint(e, "viaduct vf alloc --pf %s --name LEASE", (*out)->pf->name);
+}
+
+int api_vf_set(struct request *req, struct err *e)
+{
+	struct vf_attrs attrs = vf_attrs_default;
+	const struct pci_fn *vf;
+	struct pci_addr addr;
+	int r;
+
+	op_lock(req->d);
+	state_lock(req->d);
+	r = vf_find_leased(req, &vf, e);
+	if (r == 0) {
+		addr = vf->addr;
+		r = vf_attrs_get(req->d->nl, vf, &attrs, e);
+	}
+	state_unlock(req->d);
+	if (r == 0)
+		r = attrs_parse(req->body, &attrs, e);
+	if (r == 0) {
+		req->is_valid = true;
+		r = priv_vf_attrs_set(req->d, &addr, &attrs, e);
+	}
+	op_unlock(req->d);
+	return r < 0 ? err_wrap(e, "VF %s", req->arg) : reply_addr(req, &addr, e);
+}
+
+/* State locked. */
+static int release_check(struct request *req, const struct pci_fn **out, struct err *e)
+{
+	const struct vf_row *row;
+	enum vf_state state;
+	char id[VF_ID_TEXT];
+	int r = vf_find(req, out, e);
+
+	if (r < 0)
+		return r;
+	state = pool_vf_state(req->d, *out, NULL);
+	row = ledger_vf_find(req->d->ledger, &(*out)->pf->addr, (*out)->vf_index);
+	if (state == VF_FREE) {
+		err_set(e, EBUSY, "VF %s is free already", vf_id_text(*out, id));
+		return err_code(e, "vf-not-leased");
+	}
+	if (state == VF_QUARANTINED || (state == VF_LEASED && row->owner[0] == '\0'))
+		return 0;
+	return pool_vf_refuse(req->d, *out, e);
+}
+
+int api_vf_release(struct request *req, struct err *e)
+{
+	struct pci_addr pf, addr;
+	const struct pci_fn *vf;
+	uint16_t index = 0;
+	int r;
+
+	op_lock(req->d);
+	state_lock(req->d);
+	r = release_check(req, &vf, e);
+	if (r == 0) {
+		pf = vf->pf->addr;
+		addr = vf->addr;
+		index = vf->vf_index;
+	}
+	state_unlock(req->d);
+	if (r == 0) {
+		req->is_valid = true;
+		r = pool_release(req->d, &pf, index, false, e);
+	}
+	op_unlock(req->d);
+	return r < 0 ? r : reply_addr(req, &addr, e);
+}

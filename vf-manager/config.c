@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/config.h"
+
+#include "vf-manager/yamlload.h"
+
+#include "base/fd.h"
+#include "base/parse.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#define OPT	  (CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
+#define UID_FIRST 2147000000U
+#define UID_COUNT 10000U
+#define UID_LEAST 1000U /* below are the system's own */
+
+struct raw_network {
+	char *name;
+	char **uplinks;
+	unsigned int uplinks_count;
+};
+
+struct raw_pf {
+	char *name;
+	unsigned int vfs;
+};
+
+struct raw_uids {
+	unsigned int first, count;
+};
+
+struct raw_config {
+	char *group, *mac_prefix, *apply_pfs_at_start;
+	struct raw_network *networks;
+	unsigned int networks_count;
+	struct raw_pf *pfs;
+	unsigned int pfs_count;
+	struct raw_uids *uids;
+	char **file_roots;
+	unsigned int file_roots_count;
+};
+
+static const cyaml_schema_value_t name_value = { CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1,
+								    CONFIG_NAME - 1) };
+static const cyaml_schema_value_t path_value = { CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1,
+								    255) };
+
+static const cyaml_schema_field_t network_fields[] = {
+	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct raw_network, name, 1,
+			       CONFIG_NAME - 1),
+	CYAML_FIELD_SEQUENCE("uplinks", CYAML_FLAG_POINTER, struct raw_network, uplinks,
+			     &name_value, 1, CONFIG_UPLINKS),
+	CYAML_FIELD_END
+};
+static const cyaml_schema_value_t network_value = { CYAML_VALUE_MAPPING(
+	CYAML_FLAG_DEFAULT, struct raw_network, network_fields) };
+
+static const cyaml_schema_field_t pf_fields[] = {
+	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct raw_pf, name, 1, CONFIG_NAME - 1),
+	CYAML_FIELD_UINT("vfs", CYAML_FLAG_DEFAULT, struct raw_pf, vfs), CYAML_FIELD_END
+};
+static const cyaml_schema_value_t pf_value = { CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT,
+								   struct raw_pf, pf_fields) };
+
+static const cyaml_schema_field_t uids_fields[] = {
+	CYAML_FIELD_UINT("first", CYAML_FLAG_DEFAULT, struct raw_uids, first),
+	CYAML_FIELD_UINT("count", CYAML_FLAG_DEFAULT, struct raw_uids, count), CYAML_FIELD_END
+};
+
+static const cyaml_schema_field_t config_fields[] = {
+	CYAML_FIELD_STRING_PTR("group", OPT, struct raw_config, group, 1, CONFIG_NAME - 1),
+	CYAML_FIELD_STRING_PTR("mac_prefix", OPT, struct raw_config, mac_prefix, 8, 8),
+	CYAML_FIELD_STRING_PTR("apply_pfs_at_start", OPT, struct raw_config, apply_pfs_at_start, 1,
+			       8),
+	CYAML_FIELD_SEQUENCE("networks", OPT, struct raw_config, networks, &network_value, 0,
+			     CONFIG_NETWORKS),
+	CYAML_FIELD_SEQUENCE("pfs", OPT, struct raw_config, pfs, &pf_value, 0, CONFIG_PFS),
+	CYAML_FIELD_MAPPING_PTR("uids", OPT, struct raw_config, uids, uids_fields),
+	CYAML_FIELD_SEQUENCE("file_roots", OPT, struct raw_config, file_roots, &path_value, 0,
+			     CONFIG_ROOTS),
+	CYAML_FIELD_END
+};
+static const cyaml_schema_value_t config_schema = { CYAML_VALUE_MAPPING(
+	CYAML_FLAG_POINTER, struct raw_config, config_fields) };
+
+static const struct yaml_later later[] = {
+	{ "hugepages", "hugepage pools are" },
+	{ "backends", "the polled engine is" },
+	{ "policies", "policies are" },
+	{ NULL, NULL },
+};
+
+static const struct yaml_kind config_kind = { &config_schema, later, "docs/viaductd.yaml" };
+
+void config_default(struct config *out)
+{
+	memset(out, 0, sizeof(*out));
+	snprintf(out->group, sizeof(out->group), "viaduct");
+	out->uid_first = UID_FIRST;
+	out->uid_count = UID_COUNT;
+	/* Locally administered, unicast. */
+	out->mac_prefix[0] = 0x02;
+	out->mac_prefix[1] = 0x76;
+	out->mac_prefix[2] = 0x64;
+}
+
+static int mac_prefix_parse(const char *text, uint8_t out[3], struct err *e)
+{
+	char whole[MAC_TEXT];
+	uint8_t mac[6];
+
+	snprintf(whole, sizeof(whole), "%s:00:00:00", text);
+	if (parse_mac(whole, mac) < 0 || (mac[0] & 3) != 2)
+		return err_set(e, EINVAL,
+			       "mac_prefix: '%s' is not the start of a locally administered MAC "
+			       "(such as 02:76:64)",
+			       text);
+	memcpy(out, mac, 3);
+	return 0;
+}
+
+static int networks_parse(const struct raw_config *raw, struct config *out, struct err *e)
+{
+	for (unsigned int i = 0; i < raw->networks_count; i++) {
+		const struct raw_network *in = &raw->networks[i];
+		struct config_network *n = &out->networks[out->network_count];
+
+		if (parse_name(in->name) < 0)
+			return err_set(e, EINVAL, "networks: '%s' is no name", in->name);
+		if (config_network_find(out, in->name) != NULL)
+			return err_set(e, EINVAL, "networks: %s is there twice", in->name);
+		snprintf(n->name, sizeof(n->name), "%s", in->name);
+		for (unsigned int k = 0; k < in->uplinks_count; k++)
+			snprintf(n->uplinks[k], CONFIG_NAME, "%s", in->uplinks[k]);
+		n->uplink_count = in->uplinks_count;
+		out->network_count++;
+	}
+	return 0;
+}
+
+static int pfs_parse(const struct raw_config *raw, struct config *out, struct err *e)
+{
+	for (unsigned int i = 0; i < raw->pfs_count; i++) {
+		if (raw->pfs[i].vfs > UINT16_MAX)
+			return err_set(e, EINVAL, "pfs: %s: vfs: %u is too many", raw->pfs[i].name,
+				       raw->pfs[i].vfs);
+		snprintf(out->pfs[i].name, CONFIG_NAME, "%s", raw->pfs[i].name);
+		out->pfs[i].vfs = (uint16_t)raw->pfs[i].vfs;
+	}
+	out->pf_count = raw->pfs_count;
+	return 0;
+}
+
+static int raw_parse(const struct raw_config *raw, struct config *out, struct err *e)
+{
+	int r = networks_parse(raw, out, e);
+
+	if (r == 0)
+		r = pfs_parse(raw, out, e);
+	if (r == 0)
+		r = yaml_bool(raw->apply_pfs_at_start, "apply_pfs_at_start",
+			      &out->apply_pfs_at_start, e);
+	if (r == 0 && raw->mac_prefix != NULL)
+		r = mac_prefix_parse(raw->mac_prefix, out->mac_prefix, e);
+	if (r < 0)
+		return r;
+	if (raw->group != NULL)
+		snprintf(out->group, sizeof(out->group), "%s", raw->group);
+	if (raw->uids != NULL) {
+		/* The last uid, (uid_t)-1, means "no change" to the kernel. */
+		if (raw->uids->first < UID_LEAST || raw->uids->count < 1 ||
+		    raw->uids->count > UINT32_MAX - 1 - raw->uids->first)
+			return err_set(e, EINVAL, "uids: not a range of numbers from %u up",
+				       UID_LEAST);
+		out->uid_first = raw->uids->first;
+		out->uid_count = raw->uids->count;
+	}
+	for (unsigned int i = 0; i < raw->file_roots_count; i++) {
+		if (raw->file_roots[i][0] != '/')
+			return err_set(e, EINVAL, "file_roots: '%s' is not an absolute path",
+				       raw->file_roots[i]);
+		snprintf(out->roots[i], sizeof(out->roots[i]), "%s", raw->file_roots[i]);
+	}
+	out->root_count = raw->file_roots_count;
+	return 0;
+}
+
+int config_parse(const char *text, size_t len, struct config *out, struct err *e)
+{
+	void *raw = NULL;
+	int r = yaml_load(&config_kind, text, len, &raw, e);
+
+	if (r < 0)
+		return r;
+	config_default(out);
+	r = raw_parse(raw, out, e);
+	yaml_free(&config_kind, raw);
+	return r;
+}
+
+int config_load(const char *path, bool must_exist, struct config *out, struct err *e)
+{
+	auto_free char *text = malloc(YAML_MAX_BYTES + 1);
+	ssize_t n;
+	int r;
+
+	if (text == NULL)
+		return err_set(e, ENOMEM, "no memory");
+	n = file_read_at(AT_FDCWD, path, text, YAML_MAX_BYTES + 1);
+	if ((n == -ENOENT && !must_exist) || n == 0) {
+		config_default(out);
+		return 0;
+	}
+	if (n < 0)
+		return err_set(e, (int)n, "read %s: %s", path, strerror((int)-n));
+	r = config_parse(text, (size_t)n, out, e);
+	return r < 0 ? err_wrap(e, "%s", path) : 0;
+}
+
+const struct config_network *config_network_find(const struct config *config, const char *name)
+{
+	for (unsigned int i = 0; i < config->network_count; i++)
+		if (strcmp(config->networks[i].name, name) == 0)
+			return &config->networks[i];
+	return NULL;
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/daemon.h"
+
+#include "vf-manager/vm.h"
+#include "vf-manager/watch.h"
+
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int dir_make(const char *path, mode_t mode, struct err *e)
+{
+	if (mkdir(path, mode) < 0 && errno != EEXIST)
+		return err_set(e, errno, "make the folder %s: %s", path, strerror(errno));
+	return 0;
+}
+
+static int dirs_make(const struct daemon *d, struct err *e)
+{
+	char vm_dir[PATH_MAX];
+	int r = dir_make(d->opt->run_dir, 0755, e);
+
+	snprintf(vm_dir, sizeof(vm_dir), "%s/vm", d->opt->run_dir);
+	if (r == 0)
+		r = dir_make(vm_dir, 0755, e);
+	if (r == 0)
+		r = dir_make(d->opt->state_dir, 0700, e);
+	return r;
+}
+
+static int group_find(struct daemon *d, struct err *e)
+{
+	struct group entry, *found = NULL;
+	char buf[16384];
+	int r = getgrnam_r(d->config.group, &entry, buf, sizeof(buf), &found);
+
+	d->gid = found != NULL ? found->gr_gid : (gid_t)-1;
+	/* A name that is not there is no error: then only root may change things. */
+	if (r != 0 && r != ENOENT && r != ESRCH)
+		return err_set(e, r, "look up the group %s: %s", d->config.group, strerror(r));
+	return 0;
+}
+
+static int locks_create(struct daemon *d)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&d->op, NULL);
+	pthread_mutex_init(&d->state, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&d->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	return 0;
+}
+
+int daemon_create(const struct options *opt, struct daemon **out, struct err *e)
+{
+	struct daemon *d = calloc(1, sizeof(*d));
+	int r;
+
+	if (d == NULL)
+		return err_set(e, ENOMEM, "no memory");
+	d->opt = opt;
+	d->is_root = geteuid() == 0;
+	d->is_oneshot = opt->is_oneshot;
+	d->started_ns = now_ns();
+	locks_create(d);
+	if (file_read_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", d->boot_id,
+			 sizeof(d->boot_id)) < 0)
+		d->boot_id[0] = '\0';
+	r = config_load(opt->config, opt->config_is_named && !d->is_oneshot, &d->config, e);
+	if (r == 0)
+		r = group_find(d, e);
+	if (r == 0)
+		r = inventory_create(&d->inv, opt->sysfs_root, e);
+	if (r == 0)
+		r = rtnl_create(&d->nl, e);
+	if (r == 0 && !d->is_oneshot)
+		r = dirs_make(d, e);
+	if (r == 0 && !d->is_oneshot)
+		r = ledger_open(&d->ledger, opt->state_dir, d->boot_id, e);
+	if (r == 0 && !d->is_oneshot)
+		r = watcher_create(d, &d->watcher, e);
+	if (r < 0) {
+		daemon_destroy(d);
+		return r;
+	}
+	*out = d;
+	return 0;
+}
+
+void daemon_destroy(struct daemon *d)
+{
+	if (d == NULL)
+		return;
+	watcher_destroy(d->watcher);
+	for (size_t i = 0; i < d->vm_count; i++)
+		vm_destroy(d->vms[i]);
+	ledger_close(d->ledger);
+	rtnl_destroy(d->nl);
+	inventory_destroy(d->inv);
+	pthread_cond_destroy(&d->changed);
+	pthread_mutex_destroy(&d->state);
+	pthread_mutex_destroy(&d->op);
+	free(d);
+}
+
+int daemon_scan(struct daemon *d, struct err *e)
+{
+	return inventory_scan(d->inv, e);
+}

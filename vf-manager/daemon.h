@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The daemon as one object, and its two locks.
+ *
+ * `op` serialises changes of the world (PFs, VFs, starts and ends of VMs) and may be held for
+ * seconds. `state` guards the members below it and is held for as long as a look takes; reading
+ * requests take it alone, so a long change never blocks `list`. Order: op before state.
+ */
+#ifndef VIADUCT_VF_MANAGER_DAEMON_H
+#define VIADUCT_VF_MANAGER_DAEMON_H
+
+#include "vf-manager/config.h"
+#include "vf-manager/ledger.h"
+#include "vf-manager/options.h"
+
+#include "sriov/inventory.h"
+#include "sriov/rtnl.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define DAEMON_VMS 1024
+
+struct vm;
+struct watcher;
+
+struct daemon {
+	const struct options *opt;
+	struct config config;
+	gid_t gid; /* whose members may change things; (gid_t)-1: there is no such group */
+	bool is_root; /* else a test or --oneshot: no uids, no cgroups, no namespaces for VMs */
+	bool is_oneshot;
+	uint64_t started_ns;
+	char boot_id[BOOT_ID_TEXT];
+	_Atomic bool kvm_is_usable; /* once seen, without lock */
+
+	pthread_mutex_t op;
+	pthread_mutex_t state;
+	pthread_cond_t changed; /* with state: a VM entered another state */
+	struct inventory *inv;
+	struct rtnl *nl;
+	struct ledger *ledger; /* NULL in --oneshot */
+	struct vm *vms[DAEMON_VMS];
+	size_t vm_count;
+	struct watcher *watcher; /* NULL in --oneshot */
+};
+
+/* Reads configuration and ledger and looks at the machine; changes nothing of it. */
+int daemon_create(const struct options *opt, struct daemon **out, struct err *e);
+void daemon_destroy(struct daemon *d); /* running VMs go on */
+
+static inline void op_lock(struct daemon *d)
+{
+	pthread_mutex_lock(&d->op);
+}
+
+static inline void op_unlock(struct daemon *d)
+{
+	pthread_mutex_unlock(&d->op);
+}
+
+static inline void state_lock(struct daemon *d)
+{
+	pthread_mutex_lock(&d->state);
+}
+
+static inline void state_unlock(struct daemon *d)
+{
+	pthread_mutex_unlock(&d->state);
+}
+
+/* Looks at PCI again; state locked. Pointers to functions from before are dead. */
+int daemon_scan(struct daemon *d, struct err *e);
+
+#endif

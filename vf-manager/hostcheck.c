@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/hostcheck.h"
+
+#include "vf-manager/hostkvm.h"
+#include "vf-manager/pool.h"
+
+#include "base/fd.h"
+#include "sriov/bind.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define NODES_MAX 64
+
+static void result(struct check_result *out, enum check_status status, const char *remedy)
+{
+	out->status = status;
+	snprintf(out->remedy, sizeof(out->remedy), "%s", status == CHECK_PASS ? "" : remedy);
+}
+
+static void check_kvm(const struct check_input *in, struct check_result *out)
+{
+	snprintf(out->detail, sizeof(out->detail), "%s", in->kvm_detail);
+	result(out,
+	       in->kvm_is_usable  ? CHECK_PASS
+	       : in->kvm_is_known ? CHECK_FAIL
+				  : CHECK_WARN,
+	       "switch virtualization (VT-x, SVM) on in the firmware set-up, then modprobe kvm_intel "
+	       "or kvm_amd; in a VM, switch nested virtualization on");
+}
+
+static void check_iommu(const struct check_input *in, struct check_result *out)
+{
+	bool is_on = in->has_iommu && in->iommu.dma_remapping == IOMMU_ON;
+
+	snprintf(out->detail, sizeof(out->detail), "%s, %u units, %u groups",
+		 in->has_iommu ? in->iommu.kind : "not known", in->iommu.units, in->iommu.groups);
+	result(out, is_on ? CHECK_PASS : CHECK_FAIL,
+	       "switch VT-d or AMD-Vi on in the firmware set-up, boot with intel_iommu=on (Intel; AMD "
+	       "needs none)");
+}
+
+static void check_intremap(const struct check_input *in, struct check_result *out)
+{
+	enum iommu_tristate on = in->has_iommu ? in->iommu.interrupt_remapping : IOMMU_UNKNOWN;
+
+	snprintf(out->detail, sizeof(out->detail), "%s (%s)",
+		 on == IOMMU_ON	   ? "on"
+		 : on == IOMMU_OFF ? "off: a guest could send any interrupt to the host"
+				   : "not known",
+		 in->iommu.evidence);
+	result(out, on == IOMMU_ON ? CHECK_PASS : CHECK_FAIL,
+	       "switch interrupt remapping (and x2APIC) on in the firmware set-up; boot without "
+	       "intremap=off and nointremap; a machine without it cannot isolate guests");
+}
+
+static void check_unsafe(const struct check_input *in, struct check_result *out)
+{
+	bool is_set = in->has_iommu && in->iommu.unsafe_interrupts_allowed;
+
+	snprintf(out->detail, sizeof(out->detail), "allow_unsafe_interrupts is %s",
+		 is_set ? "set; viaduct does not honour it" : "not set");
+	result(out, is_set ? CHECK_WARN : CHECK_PASS,
+	       "remove allow_unsafe_interrupts from /etc/modprobe.d and the kernel command line");
+}
+
+static void check_vfio(const struct check_input *in, struct check_result *out)
+{
+	bool is_there = in->has_iommu && in->iommu.vfio_driver_loaded;
+
+	snprintf(out->detail, sizeof(out->detail), "the driver vfio-pci is %s",
+		 is_there ? "loaded" : "not loaded");
+	result(out, is_there ? CHECK_PASS : CHECK_FAIL,
+	       "modprobe vfio-pci; echo vfio-pci > /etc/modules-load.d/viaduct.conf");
+}
+
+static void check_pfs(const struct check_input *in, struct check_result *out)
+{
+	unsigned int pfs = 0, vfs = 0, unused = 0;
+
+	for (size_t i = 0; i < inventory_count(in->d->inv); i++) {
+		const struct pci_fn *fn = inventory_at(in->d->inv, i);
+
+		if (!fn->is_pf)
+			continue;
+		pfs++;
+		vfs += fn->num_vfs;
+		unused += pool_pf_free(in->d, fn);
+	}
+	snprintf(out->detail, sizeof(out->detail), "%u PFs, %u VFs, %u of them free", pfs, vfs,
+		 unused);
+	if (pfs == 0)
+		result(out, CHECK_WARN,
+		       "switch SR-IOV on in the firmware set-up and in the card's own; the card's PF "
+		       "needs its kernel driver");
+	else
+		result(out, unused > 0 ? CHECK_PASS : CHECK_WARN,
+		       "viaduct pf apply PF --vfs N   creates VFs");
+}
+
+static void check_groups(const struct check_input *in, struct check_result *out)
+{
+	unsigned int vfs = 0, shared = 0, without = 0;
+
+	for (size_t i = 0; i < inventory_count(in->d->inv); i++) {
+		const struct pci_fn *vf = inventory_at(in->d->inv, i);
+		bool is_shared = false;
+
+		if (!vf->is_vf)
+			continue;
+		vfs++;
+		without += vf->iommu_group < 0;
+		for (size_t k = 0; vf->iommu_group >= 0 && k < inventory_count(in->d->inv); k++)
+			is_shared |= k != i &&
+				     inventory_at(in->d->inv, k)->iommu_group == vf->iommu_group;
+		shared += is_shared;
+	}
+	snprintf(out->detail, sizeof(out->detail), "%u VFs: %u share a group, %u have none", vfs,
+		 shared, without);
+	result(out, shared + without == 0 ? CHECK_PASS : CHECK_WARN,
+	       "a VF that shares its group cannot be given away alone: use a slot whose root port "
+	       "has ACS; without groups the IOMMU is off");
+}
+
+static uint64_t node_pages(unsigned int node, const char *size, const char *what)
+{
+	char path[128], text[32];
+	uint64_t n = 0;
+
+	snprintf(path, sizeof(path), "/sys/devices/system/node/node%u/hugepages/hugepages-%s/%s",
+		 node, size, what);
+	if (file_read_at(AT_FDCWD, path, text, sizeof(text)) >= 0)
+		parse_u64(text, UINT64_MAX, &n);
+	return n;
+}
+
+static void check_hugepages(const struct check_input *in, struct check_result *out)
+{
+	unsigned long long total = 0;
+	size_t len = 0;
+
+	for (unsigned int node = 0; node < NODES_MAX; node++) {
+		unsigned long long m2 = node_pages(node, "2048kB", "nr_hugepages");
+		unsigned long long g1 = node_pages(node, "1048576kB", "nr_hugepages");
+
+		if (m2 + g1 == 0 || len >= sizeof(out->detail))
+			continue;
+		total += m2 + g1;
+		len += (size_t)snprintf(
+			out->detail + len, sizeof(out->detail) - len,
+			"%snode %u: %llu of %llu x 2M and %llu of %llu x 1G free",
+			len > 0 ? "; " : "", node,
+			(unsigned long long)node_pages(node, "2048kB", "free_hugepages"), m2,
+			(unsigned long long)node_pages(node, "1048576kB", "free_hugepages"), g1);
+	}
+	if (total == 0)
+		snprintf(out->detail, sizeof(out->detail), "none");
+	result(out, total > 0 ? CHECK_PASS : CHECK_WARN,
+	       "VMs with `hugepages` need them: echo N > /sys/kernel/mm/hugepages/"
+	       "hugepages-2048kB/nr_hugepages, or boot with default_hugepagesz=1G hugepages=N");
+}
+
+static void check_memlock(const struct check_input *in, struct check_result *out)
+{
+	struct rlimit limit = { 0 };
+
+	getrlimit(RLIMIT_MEMLOCK, &limit);
+	if (in->d->is_root)
+		snprintf(out->detail, sizeof(out->detail),
+			 "the daemon raises each VM's limit to its own need");
+	else if (limit.rlim_max == RLIM_INFINITY)
+		snprintf(out->detail, sizeof(out->detail), "unlimited");
+	else
+		snprintf(out->detail, sizeof(out->detail),
+			 "%llu KiB for this user; viaductd as root raises each VM's limit",
+			 (unsigned long long)limit.rlim_max >> 10);
+	result(out, CHECK_PASS, "");
+}
+
+static void check_lockdown(const struct check_input *in, struct check_result *out)
+{
+	char text[96] = "";
+	bool is_none;
+
+	if (file_read_at(AT_FDCWD, "/sys/kernel/security/lockdown", text, sizeof(text)) < 0)
+		snprintf(text, sizeof(text), "none (or not readable)");
+	is_none = strstr(text, "[none]") != NULL || strncmp(text, "none (", 6) == 0;
+	snprintf(out->detail, sizeof(out->detail), "%s", text);
+	result(out, is_none ? CHECK_PASS : CHECK_WARN,
+	       "VMs and VFs work; reading the IOMMU's tables for an audit does not, until Secure Boot "
+	       "or lockdown= is off");
+}
+
+static void check_isolation(const struct check_input *in, struct check_result *out)
+{
+	char text[128] = "";
+
+	file_read_at(AT_FDCWD, "/sys/devices/system/cpu/isolated", text, sizeof(text));
+	snprintf(out->detail, sizeof(out->detail), "isolated CPUs: %s",
+		 text[0] != '\0' ? text : "none");
+	result(out, text[0] != '\0' ? CHECK_PASS : CHECK_WARN,
+	       "for steady latency keep the host off the VMs' CPUs: boot with isolcpus=LIST "
+	       "nohz_full=LIST rcu_nocbs=LIST and pin vCPUs to them");
+}
+
+const struct check_row host_checks[] = {
+	{ "kvm", "KVM runs a virtual CPU", check_kvm },
+	{ "iommu", "DMA remapping (IOMMU)", check_iommu },
+	{ "interrupt-remapping", "Interrupt remapping", check_intremap },
+	{ "unsafe-interrupts", "No override of interrupt isolation", check_unsafe },
+	{ "vfio", "VFIO driver", check_vfio },
+	{ "pfs", "PFs and free VFs", check_pfs },
+	{ "groups", "Each VF in an IOMMU group of its own", check_groups },
+	{ "hugepages", "Hugepages for each NUMA node", check_hugepages },
+	{ "memlock", "Memory that VMs may pin", check_memlock },
+	{ "lockdown", "Kernel lockdown", check_lockdown },
+	{ "cpu-isolation", "CPUs kept free for VMs", check_isolation },
+};
+const size_t host_check_count = ARRAY_SIZE(host_checks);
+
+static const char *const status_names[] = {
+	[CHECK_PASS] = "pass", [CHECK_WARN] = "warn", [CHECK_FAIL] = "fail"
+};
+
+int host_iommu_read(const struct daemon *d, struct iommu_host *out, struct err *e)
+{
+	char path[PATH_MAX];
+	auto_fd int root = -1;
+
+	if (d->opt->sysfs_root != NULL) {
+		snprintf(path, sizeof(path), "%s/..", d->opt->sysfs_root);
+		root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	}
+	return iommu_host_read(root, out, e);
+}
+
+json_t *host_check(struct daemon *d)
+{
+	struct check_input in = { .d = d };
+	unsigned int counts[ARRAY_SIZE(status_names)] = { 0 };
+	json_t *checks = json_array(), *reply;
+
+	in.has_iommu = host_iommu_read(d, &in.iommu, NULL) == 0;
+	in.kvm_is_known = host_kvm_check(d, &in.kvm_is_usable, in.kvm_detail);
+	state_lock(d);
+	daemon_scan(d, NULL);
+	for (size_t i = 0; i < host_check_count; i++) {
+		struct check_result r = { .status = CHECK_PASS };
+
+		host_checks[i].run(&in, &r);
+		counts[r.status]++;
+		json_array_append_new(checks,
+				      json_pack("{s:s, s:s, s:s, s:s, s:s}", "id",
+						host_checks[i].id, "title", host_checks[i].title,
+						"status", status_names[r.status], "detail",
+						r.detail, "remedy", r.remedy));
+	}
+	state_unlock(d);
+	reply = json_pack("{s:o, s:i, s:i, s:i}", "checks", checks, "pass", (int)counts[CHECK_PASS],
+			  "warn", (int)counts[CHECK_WARN], "fail", (int)counts[CHECK_FAIL]);
+	host_cpu_describe(in.has_iommu ? in.iommu.kind : "none", reply);
+	return reply;
+}

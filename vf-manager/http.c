@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/http.h"
+
+#include "vf-manager/api.h"
+#include "vf-manager/routes.h"
+
+#include "base/fd.h"
+#include "base/json.h"
+
+#include <microhttpd.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+struct http_server {
+	struct daemon *d;
+	struct MHD_Daemon *mhd;
+	bool is_closed; /* of http_serve_one */
+};
+
+/* One request while its body comes in. */
+struct upload {
+	char *bytes;
+	size_t len, cap;
+	bool is_too_large;
+};
+
+static enum MHD_Result reply_send(struct MHD_Connection *c, unsigned int status, json_t *body)
+{
+	char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+	struct MHD_Response *response;
+	enum MHD_Result r;
+
+	if (text == NULL)
+		return MHD_NO;
+	response = MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
+	if (response == NULL) {
+		free(text);
+		return MHD_NO;
+	}
+	MHD_add_response_header(response, "Content-Type", "application/json");
+	r = MHD_queue_response(c, status, response);
+	MHD_destroy_response(response);
+	return r;
+}
+
+static enum MHD_Result error_send(struct MHD_Connection *c, unsigned int status,
+				  const struct err *e)
+{
+	auto_json json_t *body = json_pack("{s:o}", "error", json_from_err(e));
+
+	return reply_send(c, status, body);
+}
+
+static int upload_add(struct upload *u, const char *data, size_t len)
+{
+	if (u->is_too_large || len > API_MAX_BODY - u->len) {
+		u->is_too_large = true;
+		return 0;
+	}
+	if (u->len + len > u->cap) {
+		size_t cap = u->len + len + 4096;
+		char *bytes = realloc(u->bytes, cap);
+
+		if (bytes == NULL)
+			return -ENOMEM;
+		u->bytes = bytes;
+		u->cap = cap;
+	}
+	memcpy(u->bytes + u->len, data, len);
+	u->len += len;
+	return 0;
+}
+
+static int identify(struct http_server *s, struct MHD_Connection *c, struct caller *out,
+		    struct err *e)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	if (s->d->is_oneshot)
+		return caller_self(out);
+	if (info == NULL)
+		return err_set(e, EIO, "the connection has no socket");
+	return caller_from_socket(info->connect_fd, out, e);
+}
+
+static enum MHD_Result answer(struct http_server *s, struct MHD_Connection *c,
+			      const struct route_call *call)
+{
+	struct request req = { .d = s->d };
+	struct err e = { 0 };
+	enum MHD_Result result;
+	int r = identify(s, c, &req.who, &e);
+
+	if (r == 0)
+		r = route_dispatch(&req, call, &e);
+	if (r == 0 && req.reply == NULL)
+		r = err_set(&e, ENOMEM, "no memory for the reply");
+	log_debug("uid %u: %s %s: %s", req.who.uid, call->method, call->path,
+		  r < 0 ? e.text : "ok");
+	result = r < 0 ? error_send(c, http_status(&req, &e), &e)
+		       : reply_send(c, MHD_HTTP_OK, req.reply);
+	json_decref(req.reply);
+	json_decref(req.body);
+	return result;
+}
+
+static enum MHD_Result request_ready(void *cls, struct MHD_Connection *c, const char *url,
+				     const char *method, const char *version, const char *data,
+				     size_t *data_len, void **state)
+{
+	struct upload *u = *state;
+	struct route_call call = { .method = method, .path = url };
+	struct err e = { 0 };
+
+	if (u == NULL) {
+		*state = calloc(1, sizeof(*u));
+		return *state != NULL ? MHD_YES : MHD_NO;
+	}
+	if (*data_len > 0) {
+		if (upload_add(u, data, *data_len) < 0)
+			return MHD_NO;
+		*data_len = 0;
+		return MHD_YES;
+	}
+	if (u->is_too_large) {
+		err_set(&e, EFBIG, "the request is larger than %u bytes", API_MAX_BODY);
+		err_code(&e, "too-large");
+		return error_send(c, MHD_HTTP_CONTENT_TOO_LARGE, &e);
+	}
+	call.body = u->bytes;
+	call.body_len = u->len;
+	return answer(cls, c, &call);
+}
+
+static void request_done(void *cls, struct MHD_Connection *c, void **state,
+			 enum MHD_RequestTerminationCode how)
+{
+	struct upload *u = *state;
+
+	if (u != NULL)
+		free(u->bytes);
+	free(u);
+	*state = NULL;
+}
+
+/* What a code says beats what its errno would. */
+static const struct status_row {
+	const char *code;
+	unsigned int status;
+} code_rows[] = {
+	{ "no-such-vm", MHD_HTTP_NOT_FOUND },	{ "no-such-vf", MHD_HTTP_NOT_FOUND },
+	{ "no-such-pf", MHD_HTTP_NOT_FOUND },	{ "no-such-network", MHD_HTTP_NOT_FOUND },
+	{ "no-such-path", MHD_HTTP_NOT_FOUND }, { "vf-index", MHD_HTTP_NOT_FOUND },
+	{ "no-sriov", MHD_HTTP_BAD_REQUEST },	{ "method", MHD_HTTP_METHOD_NOT_ALLOWED },
+	{ "not-allowed", MHD_HTTP_FORBIDDEN },
+};
+
+static const struct errno_row {
+	int errnum;
+	unsigned int status;
+	bool is_of_request; /* the row holds only while the request itself is in question */
+} errno_rows[] = {
+	{ EINVAL, MHD_HTTP_BAD_REQUEST, true },
+	{ ERANGE, MHD_HTTP_BAD_REQUEST, true },
+	{ EBADMSG, MHD_HTTP_BAD_REQUEST, true },
+	{ ENOENT, MHD_HTTP_BAD_REQUEST, true },
+	{ ELOOP, MHD_HTTP_BAD_REQUEST, true },
+	{ EACCES, MHD_HTTP_FORBIDDEN, true },
+	{ EPERM, MHD_HTTP_FORBIDDEN, true },
+	{ EBUSY, MHD_HTTP_CONFLICT, false },
+	{ EEXIST, MHD_HTTP_CONFLICT, false },
+	{ ESTALE, MHD_HTTP_CONFLICT, false },
+	{ EAGAIN, MHD_HTTP_SERVICE_UNAVAILABLE, false },
+};
+
+unsigned int http_status(const struct request *req, const struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(code_rows); i++)
+		if (strcmp(code_rows[i].code, e->code) == 0)
+			return code_rows[i].status;
+	for (size_t i = 0; i < ARRAY_SIZE(errno_rows); i++)
+		if (errno_rows[i].errnum == e->errnum &&
+		    !(errno_rows[i].is_of_request && req->is_valid))
+			return errno_rows[i].status;
+	return MHD_HTTP_INTERNAL_SERVER_ERROR;
+}
+
+int http_server_create(struct daemon *d, int listener, struct http_server **out, struct err *e)
+{
+	struct http_server *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return err_set(e, ENOMEM, "no memory");
+	s->d = d;
+	s->mhd = MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
+					  MHD_USE_POLL | MHD_USE_ITC,
+				  0, NULL, NULL, request_ready, s, MHD_OPTION_LISTEN_SOCKET,
+				  listener, MHD_OPTION_NOTIFY_COMPLETED, request_done, s,
+				  MHD_OPTION_CONNECTION_LIMIT, (unsigned int)HTTP_CONNECTIONS,
+				  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)HTTP_IDLE_S,
+				  MHD_OPTION_THREAD_STACK_SIZE, (size_t)HTTP_STACK_BYTES,
+				  MHD_OPTION_END);
+	if (s->mhd == NULL) {
+		free(s);
+		return err_set(e, EIO, "the HTTP server does not start");
+	}
+	*out = s;
+	return 0;
+}
+
+void http_server_destroy(struct http_server *s)
+{
+	if (s == NULL)
+		return;
+	MHD_stop_daemon(s->mhd);
+	free(s);
+}
+
+static void connection_notify(void *cls, struct MHD_Connection *c, void **state,
+			      enum MHD_ConnectionNotificationCode what)
+{
+	struct http_server *s = cls;
+
+	if (what == MHD_CONNECTION_NOTIFY_CLOSED)
+		s->is_closed = true;
+}
+
+int http_serve_one(struct daemon *d, int sock, struct err *e)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct http_server s = { .d = d };
+	int r = 0;
+
+	s.mhd = MHD_start_daemon(MHD_USE_NO_LISTEN_SOCKET | MHD_USE_POLL, 0, NULL, NULL,
+				 request_ready, &s, MHD_OPTION_NOTIFY_COMPLETED, request_done, &s,
+				 MHD_OPTION_NOTIFY_CONNECTION, connection_notify, &s,
+				 MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)HTTP_IDLE_S,
+				 MHD_OPTION_END);
+	if (s.mhd == NULL ||
+	    MHD_add_connection(s.mhd, sock, (struct sockaddr *)&addr, sizeof(addr)) != MHD_YES)
+		r = err_set(e, EIO, "fd %d cannot be served", sock);
+	while (r == 0 && !s.is_closed)
+		if (MHD_run_wait(s.mhd, -1) != MHD_YES)
+			r = err_set(e, EIO, "the connection broke");
+	if (s.mhd != NULL)
+		MHD_stop_daemon(s.mhd);
+	return r;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The HTTP server: libmicrohttpd on a Unix socket, one thread per connection, bounded in
+ * connections, body size and time. It knows requests and replies; routes.c knows paths.
+ */
+#ifndef VIADUCT_VF_MANAGER_HTTP_H
+#define VIADUCT_VF_MANAGER_HTTP_H
+
+#include "vf-manager/caller.h"
+#include "vf-manager/daemon.h"
+
+#include <jansson.h>
+
+#define HTTP_CONNECTIONS 1000
+#define HTTP_IDLE_S	 60
+#define HTTP_STACK_BYTES (512U << 10)
+
+struct request {
+	struct daemon *d;
+	struct caller who;
+	char arg[256]; /* what stood for {..} in the path; "" if there is none */
+	json_t *body; /* an object; {} for GET */
+	json_t *reply; /* the handler's; a new reference */
+	/* The request itself is in order: from here on -EINVAL and the like are the machine's. */
+	bool is_valid;
+};
+
+struct http_server;
+
+/* Takes over the listening socket. */
+int http_server_create(struct daemon *d, int listener, struct http_server **out, struct err *e);
+
+/* Waits for the requests under way. */
+void http_server_destroy(struct http_server *s);
+
+/* Serves one connected socket (taken over) until the peer closes it. */
+int http_serve_one(struct daemon *d, int sock, struct err *e);
+
+/* HTTP status for an error of a handler. */
+unsigned int http_status(const struct request *req, const struct err *e);
+
+#endif

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/ledger.h"
+
+#include "vf-manager/ledger_db.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Version 1. A later version adds its statements to the end; none is ever changed. */
+static const char *const migrations[] = {
+	"CREATE TABLE pfs(pf TEXT PRIMARY KEY, vfs INTEGER NOT NULL, boot_id TEXT NOT NULL);"
+	"CREATE TABLE vfs(pf TEXT NOT NULL, idx INTEGER NOT NULL, address TEXT NOT NULL,"
+	" state TEXT NOT NULL, lease TEXT NOT NULL, owner TEXT NOT NULL,"
+	" generation INTEGER NOT NULL, boot_id TEXT NOT NULL, note TEXT NOT NULL,"
+	" PRIMARY KEY(pf, idx));"
+	"CREATE UNIQUE INDEX vfs_lease ON vfs(lease) WHERE lease <> '';"
+	"CREATE TABLE vms(name TEXT PRIMARY KEY, state TEXT NOT NULL, uid INTEGER NOT NULL,"
+	" pid INTEGER NOT NULL, start_ticks INTEGER NOT NULL, boot_id TEXT NOT NULL,"
+	" yaml TEXT NOT NULL, facts TEXT NOT NULL);",
+};
+static_assert(ARRAY_SIZE(migrations) == LEDGER_SCHEMA, "one migration for each version");
+
+static int schema_upgrade(struct ledger *l, struct err *e)
+{
+	auto_stmt sqlite3_stmt *st = NULL;
+	int version = 0, r = db_prepare(l->db, "PRAGMA user_version", &st, e);
+
+	if (r < 0)
+		return r;
+	if (sqlite3_step(st) == SQLITE_ROW)
+		version = sqlite3_column_int(st, 0);
+	if (version > LEDGER_SCHEMA) {
+		err_set(e, EPROTO,
+			"the state was written by a newer viaduct (schema %d, this is %d)", version,
+			LEDGER_SCHEMA);
+		err_code(e, "schema-newer");
+		return err_hint(e, "install that version again, or move the state folder away");
+	}
+	for (; version < LEDGER_SCHEMA; version++) {
+		char sql[2048];
+
+		snprintf(sql, sizeof(sql), "BEGIN;%s PRAGMA user_version=%d;COMMIT;",
+			 migrations[version], version + 1);
+		r = db_exec(l->db, sql, e);
+		if (r < 0) {
+			db_exec(l->db, "ROLLBACK", NULL);
+			return r;
+		}
+	}
+	return 0;
+}
+
+static int vfs_load(struct ledger *l, struct err *e)
+{
+	auto_stmt sqlite3_stmt *st = NULL;
+	int rc, r = db_prepare(l->db,
+			       "SELECT pf, idx, address, state, lease, owner, generation, boot_id,"
+			       " note FROM vfs ORDER BY pf, idx",
+			       &st, e);
+
+	if (r < 0)
+		return r;
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		struct vf_row row = { .index = (uint16_t)sqlite3_column_int(st, 1) };
+
+		if (parse_pci_addr(db_text(st, 0), &row.pf) < 0 ||
+		    parse_pci_addr(db_text(st, 2), &row.addr) < 0 ||
+		    vf_state_parse(db_text(st, 3), &row.state) < 0)
+			return err_set(e, EBADMSG, "the state holds a VF row that is damaged");
+		snprintf(row.lease, sizeof(row.lease), "%s", db_text(st, 4));
+		snprintf(row.owner, sizeof(row.owner), "%s", db_text(st, 5));
+		row.generation = (uint64_t)sqlite3_column_int64(st, 6);
+		snprintf(row.boot_id, sizeof(row.boot_id), "%s", db_text(st, 7));
+		snprintf(row.note, sizeof(row.note), "%s", db_text(st, 8));
+		r = table_put(&l->vfs, &row, e);
+		if (r < 0)
+			return r;
+	}
+	return rc == SQLITE_DONE ? 0 : db_failed(l->db, e);
+}
+
+static int pfs_load(struct ledger *l, struct err *e)
+{
+	auto_stmt sqlite3_stmt *st = NULL;
+	int rc, r = db_prepare(l->db, "SELECT pf, vfs, boot_id FROM pfs", &st, e);
+
+	if (r < 0)
+		return r;
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		struct pf_row row = { .vfs = (uint16_t)sqlite3_column_int(st, 1) };
+
+		if (parse_pci_addr(db_text(st, 0), &row.pf) < 0)
+			return err_set(e, EBADMSG, "the state holds a PF row that is damaged");
+		snprintf(row.boot_id, sizeof(row.boot_id), "%s", db_text(st, 2));
+		r = table_put(&l->pfs, &row, e);
+		if (r < 0)
+			return r;
+	}
+	return rc == SQLITE_DONE ? 0 : db_failed(l->db, e);
+}
+
+static int vf_row_cmp(const void *a, const void *b)
+{
+	const struct vf_row *x = a, *y = b;
+	int c = pci_addr_cmp(&x->pf, &y->pf);
+
+	return c != 0 ? c : (int)x->index - (int)y->index;
+}
+
+static int pf_row_cmp(const void *a, const void *b)
+{
+	return pci_addr_cmp(&((const struct pf_row *)a)->pf, &((const struct pf_row *)b)->pf);
+}
+
+int ledger_open(struct ledger **out, const char *dir, const char *boot_id, struct err *e)
+{
+	struct ledger *l = calloc(1, sizeof(*l));
+	char path[4096];
+	int r;
+
+	if (l == NULL)
+		return err_set(e, ENOMEM, "no memory");
+	l->vfs = (struct table){ .item_bytes = sizeof(struct vf_row), .cmp = vf_row_cmp };
+	l->pfs = (struct table){ .item_bytes = sizeof(struct pf_row), .cmp = pf_row_cmp };
+	snprintf(l->boot_id, sizeof(l->boot_id), "%s", boot_id);
+	snprintf(path, sizeof(path), "%s%s",
+		 dir != NULL ? dir : ":memory:", dir != NULL ? "/state.db" : "");
+	if (sqlite3_open_v2(path, &l->db,
+			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX,
+			    NULL) != SQLITE_OK) {
+		r = err_set(e, EIO, "open %s: %s", path,
+			    l->db != NULL ? sqlite3_errmsg(l->db) : "no memory");
+		goto fail;
+	}
+	sqlite3_busy_timeout(l->db, 5000);
+	/* FULL: a commit is on the disk before the change it announces is made. */
+	r = db_exec(l->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;", e);
+	if (r == 0)
+		r = schema_upgrade(l, e);
+	if (r == 0)
+		r = vfs_load(l, e);
+	if (r == 0)
+		r = pfs_load(l, e);
+	if (r < 0) {
+		err_wrap(e, "%s", path);
+		goto fail;
+	}
+	*out = l;
+	return 0;
+fail:
+	ledger_close(l);
+	return r;
+}
+
+void ledger_close(struct ledger *l)
+{
+	if (l == NULL)
+		return;
+	sqlite3_close(l->db);
+	free(l->vfs.items);
+	free(l->pfs.items);
+	free(l);
+}
+
+const char *ledger_boot_id(const struct ledger *l)
+{
+	return l->boot_id;
+}
+
+const struct vf_row *ledger_vf_find(const struct ledger *l, const struct pci_addr *pf,
+				    uint16_t index)
+{
+	const struct vf_row key = { .pf = *pf, .index = index };
+
+	return table_find(&l->vfs, &key);
+}
+
+const struct vf_row *ledger_vf_by_lease(const struct ledger *l, const char *lease)
+{
+	for (size_t i = 0; lease[0] != '\0' && i < l->vfs.count; i++)
+		if (strcmp(ledger_vf_at(l, i)->lease, lease) == 0)
+			return ledger_vf_at(l, i);
+	return NULL;
+}
+
+size_t ledger_vf_count(const struct ledger *l)
+{
+	return l->vfs.count;
+}
+
+const struct vf_row *ledger_vf_at(const struct ledger *l, size_t i)
+{
+	return (const struct vf_row *)l->vfs.items + i;
+}
+
+const struct pf_row *ledger_pf_find(const struct ledger *l, const struct pci_addr *pf)
+{
+	const struct pf_row key = { .pf = *pf };
+
+	return table_find(&l->pfs, &key);
+}
+
+int ledger_vf_put(struct ledger *l, const struct vf_row *row, struct err *e)
+{
+	const struct vf_row *now = ledger_vf_find(l, &row->pf, row->index);
+	enum vf_state from = now != NULL ? now->state : VF_FREE;
+	int r = from == row->state ? 0 : vf_state_check(from, row->state, e);
+
+	return r < 0 ? r : ledger_vf_force(l, row, e);
+}
+
+int ledger_vf_force(struct ledger *l, const struct vf_row *row, struct err *e)
+{
+	auto_stmt sqlite3_stmt *st = NULL;
+	char pf[PCI_ADDR_TEXT], addr[PCI_ADDR_TEXT];
+	int r = table_reserve(&l->vfs, e);
+
+	if (r == 0)
+		r = db_prepare(l->db, "INSERT OR REPLACE INTO vfs VALUES(?,?,?,?,?,?,?,?,?)", &st,
+			       e);
+	if (r < 0)
+		return r;
+	db_bind_text(st, 1, pci_addr_text(&row->pf, pf));
+	sqlite3_bind_int(st, 2, row->index);
+	db_bind_text(st, 3, pci_addr_text(&row->addr, addr));
+	db_bind_text(st, 4, vf_state_text(row->state));
+	db_bind_text(st, 5, row->lease);
+	db_bind_text(st, 6, row->owner);
+	sqlite3_bind_int64(st, 7, (sqlite3_int64)row->generation);
+	db_bind_text(st, 8, row->boot_id);
+	db_bind_text(st, 9, row->note);
+	if (sqlite3_step(st) != SQLITE_DONE)
+		return db_failed(l->db, e);
+	return table_put(&l->vfs, row, e);
+}
+
+int ledger_pf_put(struct ledger *l, const struct pf_row *row, struct err *e)
+{
+	auto_stmt sqlite3_stmt *st = NULL;
+	char pf[PCI_ADDR_TEXT];
+	int r = table_reserve(&l->pfs, e);
+
+	if (r == 0)
+		r = db_prepare(l->db, "INSERT OR REPLACE INTO pfs VALUES(?,?,?)", &st, e);
+	if (r < 0)
+		return r;
+	db_bind_text(st, 1, pci_addr_text(&row->pf, pf));
+	sqlite3_bind_int(st, 2, row->vfs);
+	db_bind_text(st, 3, row->boot_id);
+	if (sqlite3_step(st) != SQLITE_DONE)
+		return db_failed(l->db, e);
+	return table_put(&l->pfs, row, e);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What viaduct must still know after a crash: which VFs are whose, which PFs' VFs it created, and
+ * which VMs run. SQLite in WAL mode in the state folder; a copy in memory answers all reads.
+ * Every change is in the database before its effect is in the world. Not thread-safe: the daemon's
+ * `state` lock guards it.
+ *
+ * Life of a VF's row: made at the first lease, kept for ever; its generation grows with every lease.
+ */
+#ifndef VIADUCT_VF_MANAGER_LEDGER_H
+#define VIADUCT_VF_MANAGER_LEDGER_H
+
+#include "vf-manager/vfstate.h"
+
+#include "base/parse.h"
+
+#include <jansson.h>
+
+#include <sys/types.h>
+
+#define LEDGER_SCHEMA	1
+#define LEASE_TEXT	64
+#define OWNER_TEXT	130 /* "VM/PORT" */
+#define BOOT_ID_TEXT	40
+#define LEDGER_NOTE	256
+#define LEDGER_JSON_MAX (1U << 20)
+
+struct vf_row {
+	struct pci_addr pf; /* key, with index */
+	uint16_t index;
+	struct pci_addr addr;
+	enum vf_state state;
+	char lease[LEASE_TEXT]; /* of `vf alloc`; "": none */
+	char owner[OWNER_TEXT]; /* "": none */
+	uint64_t generation;
+	char boot_id[BOOT_ID_TEXT];
+	char note[LEDGER_NOTE]; /* why it is quarantined */
+};
+
+struct pf_row {
+	struct pci_addr pf;
+	uint16_t vfs; /* as many were created by viaduct */
+	char boot_id[BOOT_ID_TEXT];
+};
+
+/* Of a VM only the daemon's own view is kept; `facts` is its JSON. */
+struct vm_row {
+	char name[64];
+	char state[16];
+	uid_t uid;
+	pid_t pid; /* 0: none */
+	uint64_t start_ticks; /* of the process, as /proc/PID/stat has it */
+	char boot_id[BOOT_ID_TEXT];
+	char *yaml; /* owned by whoever holds the row */
+	json_t *facts; /* likewise */
+};
+
+struct ledger;
+
+/* Opens or creates dir/state.db (":memory:" if dir is NULL). -EPROTO code "schema-newer": written
+ * by a newer viaduct. */
+int ledger_open(struct ledger **out, const char *dir, const char *boot_id, struct err *e);
+void ledger_close(struct ledger *l);
+const char *ledger_boot_id(const struct ledger *l);
+
+/* NULL if there is none. Valid until the next write. */
+const struct vf_row *ledger_vf_find(const struct ledger *l, const struct pci_addr *pf,
+				    uint16_t index);
+const struct vf_row *ledger_vf_by_lease(const struct ledger *l, const char *lease);
+size_t ledger_vf_count(const struct ledger *l);
+const struct vf_row *ledger_vf_at(const struct ledger *l, size_t i);
+
+/* Writes the row; the arc from the present state (a missing row is free) must be legal unless the
+ * state stays. -EBUSY, -EIO. */
+int ledger_vf_put(struct ledger *l, const struct vf_row *row, struct err *e);
+
+/* Without looking at the arc: for recovery only. */
+int ledger_vf_force(struct ledger *l, const struct vf_row *row, struct err *e);
+
+const struct pf_row *ledger_pf_find(const struct ledger *l, const struct pci_addr *pf);
+int ledger_pf_put(struct ledger *l, const struct pf_row *row, struct err *e);
+
+int ledger_vm_put(struct ledger *l, const struct vm_row *row, struct err *e);
+int ledger_vm_del(struct ledger *l, const char *name, struct err *e);
+
+/* Calls fn for every VM; fn may take row->yaml and row->facts by setting them to NULL. */
+typedef void ledger_vm_fn(void *arg, struct vm_row *row);
+int ledger_vm_each(struct ledger *l, ledger_vm_fn *fn, void *arg, struct err *e);
+
+#endif

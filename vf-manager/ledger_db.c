@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/ledger_db.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static size_t table_place(const struct table *t, const void *key, bool *is_there)
+{
+	size_t lo = 0, hi = t->count;
+
+	*is_there = false;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		int c = t->cmp((const char *)t->items + mid * t->item_bytes, key);
+
+		if (c == 0) {
+			*is_there = true;
+			return mid;
+		}
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+void *table_find(const struct table *t, const void *key)
+{
+	bool is_there;
+	size_t at = table_place(t, key, &is_there);
+
+	return is_there ? (char *)t->items + at * t->item_bytes : NULL;
+}
+
+int table_reserve(struct table *t, struct err *e)
+{
+	size_t cap = t->cap * 2 + 16;
+	void *items;
+
+	if (t->count < t->cap)
+		return 0;
+	items = realloc(t->items, cap * t->item_bytes);
+	if (items == NULL)
+		return err_set(e, ENOMEM, "no memory for the ledger");
+	t->items = items;
+	t->cap = cap;
+	return 0;
+}
+
+int table_put(struct table *t, const void *item, struct err *e)
+{
+	bool is_there;
+	size_t at = table_place(t, item, &is_there);
+	char *slot;
+	int r = 0;
+
+	if (!is_there)
+		r = table_reserve(t, e);
+	if (r < 0)
+		return r;
+	slot = (char *)t->items + at * t->item_bytes;
+	if (!is_there) {
+		memmove(slot + t->item_bytes, slot, (t->count - at) * t->item_bytes);
+		t->count++;
+	}
+	memmove(slot, item, t->item_bytes);
+	return 0;
+}
+
+int db_failed(sqlite3 *db, struct err *e)
+{
+	int code = sqlite3_errcode(db);
+
+	err_set(e, code == SQLITE_FULL ? ENOSPC : EIO, "the state database: %s",
+		sqlite3_errmsg(db));
+	return err_code(e, "state-write");
+}
+
+int db_exec(sqlite3 *db, const char *sql, struct err *e)
+{
+	return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : db_failed(db, e);
+}
+
+int db_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **st, struct err *e)
+{
+	return sqlite3_prepare_v2(db, sql, -1, st, NULL) == SQLITE_OK ? 0 : db_failed(db, e);
+}
+
+void db_bind_text(sqlite3_stmt *st, int at, const char *text)
+{
+	sqlite3_bind_text(st, at, text, -1, SQLITE_TRANSIENT);
+}
+
+const char *db_text(sqlite3_stmt *st, int column)
+{
+	const char *text = (const char *)sqlite3_column_text(st, column);
+
+	return text != NULL ? text : "";
+}

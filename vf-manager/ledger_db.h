@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Private to the ledger: SQLite with our errors, and a sorted table in memory.
+ */
+#ifndef VIADUCT_VF_MANAGER_LEDGER_DB_H
+#define VIADUCT_VF_MANAGER_LEDGER_DB_H
+
+#include "vf-manager/ledger.h"
+
+#include <sqlite3.h>
+
+struct table {
+	size_t item_bytes;
+	int (*cmp)(const void *a, const void *b);
+	void *items; /* sorted */
+	size_t count, cap;
+};
+
+struct ledger {
+	sqlite3 *db;
+	char boot_id[BOOT_ID_TEXT];
+	struct table vfs; /* struct vf_row */
+	struct table pfs; /* struct pf_row */
+};
+
+void *table_find(const struct table *t, const void *key);
+
+/* Room for one more, so that table_put() after a commit cannot fail. */
+int table_reserve(struct table *t, struct err *e);
+int table_put(struct table *t, const void *item, struct err *e);
+
+static inline void stmt_put(sqlite3_stmt **st)
+{
+	sqlite3_finalize(*st);
+}
+#define auto_stmt __attribute__((cleanup(stmt_put)))
+
+int db_failed(sqlite3 *db, struct err *e);
+int db_exec(sqlite3 *db, const char *sql, struct err *e);
+int db_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **st, struct err *e);
+void db_bind_text(sqlite3_stmt *st, int at, const char *text);
+const char *db_text(sqlite3_stmt *st, int column); /* never NULL */
+
+#endif

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * viaductd: the life of the process. It reads what it knew, finds what still runs, serves the API
+ * until a signal, and leaves the VMs running.
+ */
+#include "vf-manager/adopt.h"
+#include "vf-manager/daemon.h"
+#include "vf-manager/http.h"
+#include "vf-manager/listen.h"
+#include "vf-manager/options.h"
+#include "vf-manager/pfapply.h"
+
+#include "base/fd.h"
+
+#include <systemd/sd-daemon.h>
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+/* All threads inherit this: signals are taken by wait_for_end() alone. */
+static void signals_block(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static void wait_for_end(const sigset_t *set)
+{
+	int sig = 0;
+
+	while (sigwait(set, &sig) != 0 || sig == SIGHUP)
+		if (sig == SIGHUP)
+			log_info("SIGHUP: the configuration is read at start only");
+	log_info("signal %d: ending; VMs go on", sig);
+}
+
+/* --oneshot: one client, read-only, with the rights of whoever started us. */
+static int serve_one(const struct options *opt, struct err *e)
+{
+	struct daemon *d = NULL;
+	int r = daemon_create(opt, &d, e);
+
+	if (r == 0)
+		r = http_serve_one(d, opt->oneshot_fd, e);
+	daemon_destroy(d);
+	return r;
+}
+
+static int serve(const struct options *opt, const sigset_t *set, struct err *e)
+{
+	struct http_server *server = NULL;
+	struct daemon *d = NULL;
+	int listener = -1;
+	int r = daemon_create(opt, &d, e);
+
+	/* First of all, so that no second daemon works on the same state. */
+	if (r == 0)
+		r = api_listen(d, &listener, e);
+	if (r == 0)
+		r = daemon_reconcile(d, e);
+	if (r < 0)
+		goto out;
+	pf_apply_wanted(d);
+	r = http_server_create(d, fd_take(&listener), &server, e);
+	if (r < 0)
+		goto out;
+	log_info("viaductd " VIADUCT_VERSION ": %zu VMs, %s", d->vm_count,
+		 d->is_root ? "ready" : "ready, but not root: no VFs can be given away");
+	sd_notify(0, "READY=1");
+	wait_for_end(set);
+	sd_notify(0, "STOPPING=1");
+	http_server_destroy(server);
+	api_listen_end(d);
+out:
+	fd_close(&listener);
+	daemon_destroy(d);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	struct options opt;
+	struct err e = { 0 };
+	sigset_t set;
+	int r;
+
+	options_parse(argc, argv, &opt);
+	log_init("viaductd", opt.log_level);
+	umask(022);
+	signals_block(&set);
+	r = opt.is_oneshot ? serve_one(&opt, &e) : serve(&opt, &set, &e);
+	if (r < 0)
+		log_err(&e, "viaductd");
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

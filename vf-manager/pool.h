@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Who has which VF. A VF goes free -> leased -> bound -> assigned -> scrubbing -> free, each step
+ * written to the ledger before it is done. VFs that viaduct did not create, and those that a host
+ * driver uses, are foreign and never touched.
+ */
+#ifndef VIADUCT_VF_MANAGER_POOL_H
+#define VIADUCT_VF_MANAGER_POOL_H
+
+#include "vf-manager/daemon.h"
+#include "vf-manager/vmspec.h"
+
+/* A VF that somebody is getting or has: copies, so that it outlives a scan. */
+struct vf_hold {
+	struct pci_addr pf, addr;
+	uint16_t index;
+	uint64_t generation;
+	int group; /* -1: none */
+	int numa_node;
+	enum fn_kind kind;
+	char id[VF_ID_TEXT];
+	char pf_name[PCI_ADDR_TEXT]; /* address */
+	char pf_dev[32]; /* "": none */
+	unsigned int pf_mtu; /* 0: not known */
+	struct vf_attrs attrs; /* as read back */
+	bool is_bound;
+};
+
+struct vf_want {
+	enum port_source source;
+	const char *target; /* NULL: any PF's */
+	int numa_node; /* -1: any */
+	const char *lease; /* of `vf alloc`; NULL: none */
+	const char *owner; /* "VM/PORT"; NULL: none */
+};
+
+/* State locked. The row of the ledger, or what the machine shows; *why may be NULL. */
+enum vf_state pool_vf_state(const struct daemon *d, const struct pci_fn *vf, char why[128]);
+
+/* State locked. By address, PF#index or lease name. -ENOENT code "no-such-vf". */
+int pool_vf_find(const struct daemon *d, const char *text, const struct pci_fn **out,
+		 struct err *e);
+
+/* State locked. By address or device name. -ENOENT code "no-such-pf". */
+int pool_pf_find(const struct daemon *d, const char *text, const struct pci_fn **out,
+		 struct err *e);
+
+/* State locked. How many VFs of the PF are free. */
+unsigned int pool_pf_free(const struct daemon *d, const struct pci_fn *pf);
+
+/* State locked. The VF that a request would get; nothing changes. -EBUSY codes "vf-in-use",
+ * "vf-foreign", "no-free-vf". */
+int pool_pick(struct daemon *d, const struct vf_want *want, const struct pci_fn **out,
+	      struct err *e);
+
+/* Op locked, state not. Picks and leases. */
+int pool_lease(struct daemon *d, const struct vf_want *want, struct vf_hold *out, struct err *e);
+
+/* Op locked, state not. To vfio-pci, with these attributes; then given to a VM. */
+int pool_bind(struct daemon *d, struct vf_hold *hold, const struct vf_attrs *attrs, struct err *e);
+int pool_assign(struct daemon *d, const struct vf_hold *hold, struct err *e);
+
+/* Op locked, state not. Wipes the VF; it is free afterwards, or leased if it has a lease and
+ * `keep_lease`, or quarantined with the reason, which is then also the error. */
+int pool_release(struct daemon *d, const struct pci_addr *pf, uint16_t index, bool keep_lease,
+		 struct err *e);
+
+/* Op locked, state not. Every VF whose owner is a port of this VM; failures are logged. */
+void pool_release_vm(struct daemon *d, const char *vm);
+
+/* Op locked, state not. -EBUSY names who would be hurt by a change of this PF's VFs. */
+int pool_pf_is_idle(struct daemon *d, const struct pci_addr *pf, struct err *e);
+
+#endif

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/privops.h"
+
+#include "vf-manager/vm.h"
+
+#include "base/fd.h"
+#include "base/seqmsg.h"
+#include "iommu/vfio_group.h"
+#include "sriov/bind.h"
+#include "sriov/pflink.h"
+#include "sriov/reset.h"
+#include "sriov/vfcount.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define VFS_DEADLINE_NS	  30000000000ULL
+#define RESET_DEADLINE_NS 5000000000ULL
+#define GROUP_TRIES	  100
+#define GROUP_PAUSE_NS	  100000000L
+
+/* The VF as the machine has it now; state locked. */
+static int vf_now(struct daemon *d, const struct pci_addr *vf, const struct pci_fn **out,
+		  struct err *e)
+{
+	char text[PCI_ADDR_TEXT];
+	const struct pci_fn *fn;
+	int r = daemon_scan(d, e);
+
+	if (r < 0)
+		return r;
+	fn = inventory_find(d->inv, vf);
+	if (fn == NULL || !fn->is_vf)
+		return err_set(e, ENODEV, "there is no VF %s any more", pci_addr_text(vf, text));
+	*out = fn;
+	return 0;
+}
+
+int priv_pf_vfs_set(struct daemon *d, const struct pci_addr *pf, uint16_t vfs, struct err *e)
+{
+	const struct pci_fn *fn;
+	int r = sriov_vfs_set(inventory_sysfs(d->inv), pf, vfs, now_ns() + VFS_DEADLINE_NS, e);
+
+	state_lock(d);
+	if (daemon_scan(d, r < 0 ? NULL : e) < 0 && r == 0)
+		r = -EIO;
+	fn = inventory_find(d->inv, pf);
+	if (r == 0 && vfs > 0 && fn != NULL && fn->kind == FN_NETWORK && fn->ifindex != 0)
+		r = pf_link_up(d->nl, fn, e);
+	state_unlock(d);
+	return r;
+}
+
+int priv_pf_up(struct daemon *d, const struct pci_addr *vf, struct err *e)
+{
+	const struct pci_fn *fn;
+	int r;
+
+	state_lock(d);
+	r = vf_now(d, vf, &fn, e);
+	if (r == 0 && fn->pf->kind == FN_NETWORK && fn->pf->ifindex != 0)
+		r = pf_link_up(d->nl, fn->pf, e);
+	state_unlock(d);
+	return r;
+}
+
+int priv_vf_bind(struct daemon *d, const struct pci_addr *vf, struct err *e)
+{
+	char driver[DRIVER_NAME], text[PCI_ADDR_TEXT];
+	int r = fn_driver(inventory_sysfs(d->inv), vf, driver);
+
+	if (r < 0)
+		return err_set(e, r, "read the driver of %s: %s", pci_addr_text(vf, text),
+			       strerror(-r));
+	if (driver[0] != '\0' && strcmp(driver, DRIVER_VFIO) != 0)
+		return err_set(e, EBUSY, "%s is in use by the driver %s", pci_addr_text(vf, text),
+			       driver);
+	return fn_bind_vfio(inventory_sysfs(d->inv), vf, e);
+}
+
+/* State locked. A VF of the same card with the same MAC would take the other's packets. */
+static int mac_check(struct daemon *d, const struct pci_fn *vf, const uint8_t mac[6], struct err *e)
+{
+	static const uint8_t none[6];
+	const struct pci_fn *pf = vf->pf;
+	struct vf_attrs *all = NULL;
+	char text[MAC_TEXT];
+	int r;
+
+	if (memcmp(mac, none, 6) == 0)
+		return 0;
+	mac_text(mac, text);
+	if (memcmp(pf->net.mac, mac, 6) == 0) {
+		err_set(e, EEXIST, "mac: the PF %s itself has %s", pf->name, text);
+		return err_code(e, "mac-in-use");
+	}
+	all = calloc(pf->num_vfs, sizeof(*all));
+	if (all == NULL)
+		return err_set(e, ENOMEM, "no memory");
+	r = vf_attrs_get_all(d->nl, pf, all, pf->num_vfs, e);
+	for (unsigned int i = 0; r == 0 && i < pf->num_vfs; i++) {
+		if (i == vf->vf_index || (all[i].mask & BIT(VF_ATTR_MAC)) == 0 ||
+		    memcmp(all[i].mac, mac, 6) != 0)
+			continue;
+		err_set(e, EEXIST, "mac: VF %u of the same PF has %s", i, text);
+		err_code(e, "mac-in-use");
+		r = err_hint(e, "viaduct vf list   shows the MACs; choose another");
+	}
+	free(all);
+	return r;
+}
+
+int priv_vf_attrs_set(struct daemon *d, const struct pci_addr *vf, struct vf_attrs *attrs,
+		      struct err *e)
+{
+	const struct pci_fn *fn;
+	int r = vf_attrs_check(attrs, e);
+
+	if (r < 0)
+		return r;
+	state_lock(d);
+	r = vf_now(d, vf, &fn, e);
+	if (r == 0 && (attrs->mask & BIT(VF_ATTR_MAC)) != 0)
+		r = mac_check(d, fn, attrs->mac, e);
+	if (r == 0)
+		r = vf_attrs_set(d->nl, fn, attrs, e);
+	state_unlock(d);
+	return r;
+}
+
+int priv_vf_attrs_get(struct daemon *d, const struct pci_addr *vf, struct vf_attrs *attrs,
+		      struct err *e)
+{
+	const struct pci_fn *fn;
+	int r;
+
+	state_lock(d);
+	r = vf_now(d, vf, &fn, e);
+	if (r == 0)
+		r = vf_attrs_get(d->nl, fn, attrs, e);
+	state_unlock(d);
+	return r;
+}
+
+/* True if the VF is there and its PF's kernel driver keeps attributes for it. */
+static bool vf_has_attrs(const struct pci_fn *fn)
+{
+	return fn->kind == FN_NETWORK && fn->pf->ifindex != 0;
+}
+
+/* The last user's fds close with its process, which takes the kernel a moment. */
+static int group_wait(struct daemon *d, const struct pci_addr *vf, struct err *e)
+{
+	const struct timespec pause = { .tv_nsec = GROUP_PAUSE_NS };
+	int r = -EBUSY;
+
+	for (int i = 0; i < GROUP_TRIES && r == -EBUSY; i++) {
+		auto_fd int fd = -1;
+
+		if (i > 0)
+			nanosleep(&pause, NULL);
+		r = priv_group_open(d, vf, &fd, e);
+	}
+	return r;
+}
+
+int priv_vf_scrub(struct daemon *d, const struct pci_addr *vf, struct err *e)
+{
+	const struct sysfs *sys = inventory_sysfs(d->inv);
+	char driver[DRIVER_NAME];
+	const struct pci_fn *fn;
+	int r = fn_driver(sys, vf, driver);
+
+	if (r == -ENODEV)
+		return 0;
+	if (r == 0 && strcmp(driver, DRIVER_VFIO) == 0)
+		r = group_wait(d, vf, e);
+	else if (r == 0 && driver[0] != '\0')
+		r = err_set(e, EBUSY, "the driver %s has taken it", driver);
+	if (r == 0)
+		r = fn_dma_stop(sys, vf, e);
+	if (r == 0)
+		r = fn_reset(sys, vf, now_ns() + RESET_DEADLINE_NS, e);
+	if (r < 0)
+		return sysfs_fn_has(sys, vf, "config") ? err_wrap(e, "wipe the VF") : 0;
+	state_lock(d);
+	r = vf_now(d, vf, &fn, e);
+	if (r == 0 && vf_has_attrs(fn))
+		r = vf_attrs_reset(d->nl, fn, NULL, e);
+	state_unlock(d);
+	if (r == -ENODEV)
+		return 0;
+	if (r == 0)
+		r = fn_unbind(sys, vf, e);
+	return r < 0 ? err_wrap(e, "wipe the VF") : 0;
+}
+
+static int device_open(struct daemon *d, const char *name, int *fd_out, struct err *e)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", d->opt->dev_dir, name);
+	fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
+		return err_set(e, errno, "open %s: %s", path, strerror(errno));
+	*fd_out = fd;
+	return 0;
+}
+
+int priv_group_open(struct daemon *d, const struct pci_addr *vf, int *fd_out, struct err *e)
+{
+	char group[32];
+	uint64_t nr;
+	int r = sysfs_fn_link(inventory_sysfs(d->inv), vf, "iommu_group", group, sizeof(group));
+
+	if (r < 0 || parse_u64(group, UINT32_MAX, &nr) < 0)
+		return err_set(e, ENODEV, "the VF is in no IOMMU group");
+	return vfio_group_open((uint32_t)nr, fd_out, e);
+}
+
+int priv_container_open(struct daemon *d, int *fd_out, struct err *e)
+{
+	return vfio_container_open(fd_out, e);
+}
+
+int priv_kvm_open(struct daemon *d, int *fd_out, struct err *e)
+{
+	int r = device_open(d, "kvm", fd_out, e);
+
+	return r < 0 ? err_hint(e, "viaduct host check   says what KVM lacks") : 0;
+}
+
+void vm_run_files_close(struct vm_run_files *files)
+{
+	fd_close(&files->listener);
+	fd_close(&files->console);
+	fd_close(&files->exit_record);
+	fd_close(&files->console_log);
+	fd_close(&files->log);
+}
+
+static int file_make(struct daemon *d, const char *path, mode_t mode, int *fd_out, struct err *e)
+{
+	auto_fd int fd =
+		open(path, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, mode);
+
+	if (fd < 0 || (d->is_root && fchown(fd, 0, d->gid) < 0) || fchmod(fd, mode) < 0)
+		return err_set(e, errno, "make %s: %s", path, strerror(errno));
+	*fd_out = fd_take(&fd);
+	return 0;
+}
+
+int priv_vm_files_make(struct daemon *d, const char *name, struct vm_run_files *out, struct err *e)
+{
+	const struct {
+		const char *name;
+		mode_t mode;
+		int *fd;
+		int socket_type; /* 0: a file */
+	} rows[] = {
+		{ "control.sock", 0600, &out->listener, SOCK_SEQPACKET },
+		{ "console.sock", 0660, &out->console, SOCK_STREAM },
+		{ "exit.json", 0600, &out->exit_record, 0 },
+		{ "console.log", 0640, &out->console_log, 0 },
+		{ "vmm.log", 0640, &out->log, 0 },
+	};
+	char path[VM_PATH_TEXT];
+	int r = 0;
+
+	*out = (struct vm_run_files){ -1, -1, -1, -1, -1 };
+	if (parse_name(name) < 0)
+		return err_set(e, EINVAL, "'%.64s' is no name", name);
+	priv_vm_files_remove(d, name, false);
+	if (mkdir(vm_path(d, name, "", path), 0750) < 0 ||
+	    (d->is_root && chown(path, 0, d->gid) < 0))
+		return err_set(e, errno, "make %s: %s", path, strerror(errno));
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(rows); i++) {
+		vm_path(d, name, rows[i].name, path);
+		if (rows[i].socket_type == 0) {
+			r = file_make(d, path, rows[i].mode, rows[i].fd, e);
+			continue;
+		}
+		r = unix_listen(path, rows[i].socket_type, rows[i].mode, rows[i].fd, e);
+		if (r == 0 && d->is_root && chown(path, 0, d->gid) < 0)
+			r = err_set(e, errno, "chown %s: %s", path, strerror(errno));
+	}
+	if (r < 0) {
+		vm_run_files_close(out);
+		priv_vm_files_remove(d, name, false);
+	}
+	return r;
+}
+
+void priv_vm_files_remove(struct daemon *d, const char *name, bool is_ended)
+{
+	static const struct {
+		const char *name;
+		bool is_kept; /* after the VM's end, for whoever asks why it ended */
+	} rows[] = { { "control.sock", false },
+		     { "console.sock", false },
+		     { "exit.json", true },
+		     { "console.log", true },
+		     { "vmm.log", true } };
+	char path[VM_PATH_TEXT];
+
+	if (parse_name(name) < 0)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (!is_ended || !rows[i].is_kept)
+			unlink(vm_path(d, name, rows[i].name, path));
+	if (!is_ended)
+		rmdir(vm_path(d, name, "", path));
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Everything that takes root, in one place: sysfs and rtnetlink writes, VFIO and KVM devices, and
+ * the VMM processes (privops_spawn.c). Each operation checks its own arguments against the machine
+ * again, whatever the caller has checked. Policy and ledger are the callers'. The caller holds `op`.
+ */
+#ifndef VIADUCT_VF_MANAGER_PRIVOPS_H
+#define VIADUCT_VF_MANAGER_PRIVOPS_H
+
+#include "vf-manager/daemon.h"
+
+#include "sriov/vfattr.h"
+
+/* The number of VFs of a PF; the PF is brought up afterwards, because VFs are dead without it. */
+int priv_pf_vfs_set(struct daemon *d, const struct pci_addr *pf, uint16_t vfs, struct err *e);
+
+/* Brings the PF of this VF up if it is down. */
+int priv_pf_up(struct daemon *d, const struct pci_addr *vf, struct err *e);
+
+/* Takes the VF from nobody to vfio-pci; -EBUSY if another driver has it. */
+int priv_vf_bind(struct daemon *d, const struct pci_addr *vf, struct err *e);
+
+/* Sets attrs->mask and reads all back into *attrs. A MAC that another VF of the PF or the PF itself
+ * has: -EEXIST code "mac-in-use". */
+int priv_vf_attrs_set(struct daemon *d, const struct pci_addr *vf, struct vf_attrs *attrs,
+		      struct err *e);
+int priv_vf_attrs_get(struct daemon *d, const struct pci_addr *vf, struct vf_attrs *attrs,
+		      struct err *e);
+
+/*
+ * Wipes a VF that nobody uses any more: its group opens again, bus mastering off, function-level
+ * reset, attributes to their defaults and read back, no driver. 0 also if there is no such VF any
+ * more. Any failure means that it must not be handed out.
+ */
+int priv_vf_scrub(struct daemon *d, const struct pci_addr *vf, struct err *e);
+
+/* For a VM; the fds are the caller's. The group must be that of the VF. */
+int priv_group_open(struct daemon *d, const struct pci_addr *vf, int *fd_out, struct err *e);
+int priv_container_open(struct daemon *d, int *fd_out, struct err *e);
+int priv_kvm_open(struct daemon *d, int *fd_out, struct err *e);
+
+/* The run folder of a VM with its sockets and files, all or nothing. */
+struct vm_run_files {
+	int listener, console, exit_record, console_log, log; /* -1 when closed */
+};
+int priv_vm_files_make(struct daemon *d, const char *name, struct vm_run_files *out, struct err *e);
+void vm_run_files_close(struct vm_run_files *files);
+
+/* Sockets only (is_ended), or all of the folder. */
+void priv_vm_files_remove(struct daemon *d, const char *name, bool is_ended);
+
+struct spawn_wish {
+	const char *name;
+	uid_t uid; /* in the configured range */
+	int sock; /* becomes fd 3 */
+	int log; /* becomes stderr */
+	int listener; /* is listened on again as the VMM, so that SO_PEERCRED names it */
+	uint64_t memlock_bytes;
+};
+int priv_vm_spawn(struct daemon *d, const struct spawn_wish *wish, pid_t *pid_out, int *pidfd_out,
+		  struct err *e);
+
+/* The cgroup of a VM that has ended. */
+void priv_vm_cgroup_remove(struct daemon *d, const char *name);
+
+#endif

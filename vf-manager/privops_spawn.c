@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * A VMM process: its own uid, session, cgroup and namespaces, its limits, three fds, and then exec.
+ * The daemon has threads, so between fork and exec there are system calls only.
+ */
+#include "vf-manager/privops.h"
+
+#include "base/fd.h"
+#include "vmm/vmm_msg.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CGROUP_ROOT  "/sys/fs/cgroup"
+#define CGROUP_OURS  CGROUP_ROOT "/viaduct"
+#define VMM_NOFILE   1024
+#define LISTEN_QUEUE 16
+#define REPORT_FD    (VMM_LAUNCH_FD + 1)
+#define EXE_FD	     (VMM_LAUNCH_FD + 2)
+
+enum spawn_step { STEP_SESSION, STEP_LIMITS, STEP_NAMESPACES, STEP_UID, STEP_FDS, STEP_EXEC };
+
+static const char *const step_names[] = {
+	[STEP_SESSION] = "new session",	      [STEP_LIMITS] = "resource limits (RLIMIT_MEMLOCK)",
+	[STEP_NAMESPACES] = "new namespaces", [STEP_UID] = "change to the VM's uid",
+	[STEP_FDS] = "file descriptors",      [STEP_EXEC] = "run the program",
+};
+
+struct child_plan {
+	const char *path;
+	bool is_root;
+	uid_t uid;
+	int sock, log, listener, null, exe, cgroup; /* cgroup -1: none */
+	struct rlimit memlock;
+};
+
+static bool cgroup_is_v2(void)
+{
+	struct statfs fs;
+
+	return statfs(CGROUP_ROOT, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
+}
+
+/* A group of its own outside the daemon's, so that nothing that ends the daemon ends the VM. Where
+ * there is none (no cgroup2, not writable) the VM runs in the daemon's, which is said in the log. */
+static int cgroup_open(const struct daemon *d, const char *name)
+{
+	char path[256];
+	int fd;
+
+	if (!d->is_root || !cgroup_is_v2())
+		return -1;
+	mkdir(CGROUP_OURS, 0755);
+	snprintf(path, sizeof(path), CGROUP_OURS "/vm-%s", name);
+	mkdir(path, 0755);
+	snprintf(path, sizeof(path), CGROUP_OURS "/vm-%s/cgroup.procs", name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		log_warn("VM %s has no cgroup of its own: %s: %s", name, path, strerror(errno));
+	return fd;
+}
+
+void priv_vm_cgroup_remove(struct daemon *d, const char *name)
+{
+	char path[256];
+
+	if (!d->is_root || parse_name(name) < 0)
+		return;
+	snprintf(path, sizeof(path), CGROUP_OURS "/vm-%s", name);
+	rmdir(path);
+}
+
+static int child_limits(const struct child_plan *p)
+{
+	const struct rlimit no_core = { 0, 0 }, files = { VMM_NOFILE, VMM_NOFILE };
+
+	if (setrlimit(RLIMIT_CORE, &no_core) < 0 || setrlimit(RLIMIT_NOFILE, &files) < 0)
+		return -1;
+	return p->memlock.rlim_cur != 0 ? setrlimit(RLIMIT_MEMLOCK, &p->memlock) : 0;
+}
+
+static int child_uid(const struct child_plan *p)
+{
+	/* By the bare system calls: libc's wrappers would look for the parent's threads. */
+	if (syscall(SYS_setgroups, (size_t)0, NULL) < 0 ||
+	    syscall(SYS_setresgid, p->uid, p->uid, p->uid) < 0 ||
+	    syscall(SYS_setresuid, p->uid, p->uid, p->uid) < 0)
+		return -1;
+	return 0;
+}
+
+static int child_fds(const struct child_plan *p, int report)
+{
+	/* 3 is the launch socket; 4, the report, and 5, the program, close by exec. The present
+	 * numbers are all above 9. */
+	if (dup2(p->null, 0) < 0 || dup2(p->log, 1) < 0 || dup2(p->log, 2) < 0 ||
+	    dup2(p->sock, VMM_LAUNCH_FD) < 0 || dup3(report, REPORT_FD, O_CLOEXEC) < 0 ||
+	    dup3(p->exe, EXE_FD, O_CLOEXEC) < 0)
+		return -1;
+	return (int)syscall(SYS_close_range, EXE_FD + 1, ~0U, 0);
+}
+
+static enum spawn_step child_steps(const struct child_plan *p, int report)
+{
+	static char *const env[] = { NULL };
+	char *const argv[] = { "viaduct-vmm", "--fd", "3", NULL };
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
+	umask(077);
+	if (setsid() < 0 || chdir("/") < 0)
+		return STEP_SESSION;
+	if (p->cgroup >= 0 && write(p->cgroup, "0", 1) < 0) {
+		/* Not worth a start: the VM then shares the daemon's cgroup. */
+	}
+	if (child_limits(p) < 0)
+		return STEP_LIMITS;
+	if (p->is_root && unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
+		return STEP_NAMESPACES;
+	if (p->is_root && child_uid(p) < 0)
+		return STEP_UID;
+	/* The credentials that a peer of this socket sees are those of the last listen(). */
+	if (listen(p->listener, LISTEN_QUEUE) < 0 || child_fds(p, report) < 0)
+		return STEP_FDS;
+	execve(p->path, argv, env);
+	/* A folder on the path may be closed to the VM's uid (a build tree below /root). */
+	if (errno == EACCES)
+		syscall(SYS_execveat, EXE_FD, "", argv, env, AT_EMPTY_PATH);
+	return STEP_EXEC;
+}
+
+struct child_report {
+	enum spawn_step step;
+	int errnum;
+};
+
+static void child_run(const struct child_plan *p, int report)
+{
+	struct child_report said = { .step = child_steps(p, report) };
+	int fd;
+
+	said.errnum = errno;
+	fd = said.step == STEP_EXEC ? REPORT_FD : report;
+	if (write(fd, &said, sizeof(said)) < 0)
+		_exit(126);
+	_exit(127);
+}
+
+/* Nothing comes if exec worked: then the pipe is closed by it. */
+static int report_read(int fd, const char *path, struct err *e)
+{
+	struct child_report said;
+	ssize_t n;
+
+	do {
+		n = read(fd, &said, sizeof(said));
+	} while (n < 0 && errno == EINTR);
+	if (n == 0)
+		return 0;
+	if (n != sizeof(said) || (size_t)said.step >= ARRAY_SIZE(step_names))
+		return err_set(e, EIO, "start %s: the new process died at once", path);
+	return err_set(e, said.errnum, "start %s: %s: %s", path, step_names[said.step],
+		       strerror(said.errnum));
+}
+
+static int plan_check(const struct daemon *d, const struct spawn_wish *wish, struct err *e)
+{
+	if (parse_name(wish->name) < 0)
+		return err_set(e, EINVAL, "'%.64s' is no name", wish->name);
+	if (d->is_root && (wish->uid < d->config.uid_first ||
+			   wish->uid - d->config.uid_first >= d->config.uid_count))
+		return err_set(e, EPERM, "uid %u is not in the range of the VMs", wish->uid);
+	return 0;
+}
+
+/* Above the numbers that child_fds() gives out. */
+static int fd_move_up(int fd, int *out)
+{
+	*out = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+	return *out < 0 ? -errno : 0;
+}
+
+static int fork_child(const struct child_plan *plan, pid_t *pid_out, int *pidfd_out, struct err *e)
+{
+	auto_fd int in = -1, out = -1, high = -1;
+	int pipe_fds[2], status, r;
+	long pidfd;
+	pid_t pid;
+
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return err_set(e, errno, "pipe: %s", strerror(errno));
+	in = pipe_fds[0];
+	out = pipe_fds[1];
+	r = fd_move_up(out, &high);
+	if (r < 0)
+		return err_set(e, r, "file descriptors: %s", strerror(-r));
+	pid = fork();
+	if (pid < 0)
+		return err_set(e, errno, "fork: %s", strerror(errno));
+	if (pid == 0)
+		child_run(plan, high);
+	fd_close(&out);
+	fd_close(&high);
+	pidfd = syscall(SYS_pidfd_open, pid, 0);
+	r = pidfd < 0 ? err_set(e, errno, "pidfd_open: %s", strerror(errno))
+		      : report_read(in, plan->path, e);
+	if (r < 0) {
+		if (pidfd >= 0)
+			close((int)pidfd);
+		kill(pid, SIGKILL);
+		waitpid(pid, &status, 0);
+		return r;
+	}
+	*pid_out = pid;
+	*pidfd_out = (int)pidfd;
+	return 0;
+}
+
+int priv_vm_spawn(struct daemon *d, const struct spawn_wish *wish, pid_t *pid_out, int *pidfd_out,
+		  struct err *e)
+{
+	auto_fd int sock = -1, log = -1, listener = -1, null = -1, exe = -1, cgroup = -1;
+	auto_fd int program = open(d->opt->vmm_path, O_PATH | O_CLOEXEC);
+	struct child_plan plan = { .path = d->opt->vmm_path, .is_root = d->is_root };
+	auto_fd int dev_null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int r = plan_check(d, wish, e);
+
+	if (r < 0)
+		return r;
+	if (dev_null < 0)
+		return err_set(e, errno, "open /dev/null: %s", strerror(errno));
+	if (program < 0)
+		return err_set(e, errno, "open %s: %s", d->opt->vmm_path, strerror(errno));
+	r = fd_move_up(wish->sock, &sock);
+	if (r == 0)
+		r = fd_move_up(wish->log, &log);
+	if (r == 0)
+		r = fd_move_up(wish->listener, &listener);
+	if (r == 0)
+		r = fd_move_up(dev_null, &null);
+	if (r == 0)
+		r = fd_move_up(program, &exe);
+	if (r < 0)
+		return err_set(e, r, "file descriptors: %s", strerror(-r));
+	cgroup = cgroup_open(d, wish->name);
+	plan.uid = wish->uid;
+	plan.sock = sock;
+	plan.log = log;
+	plan.listener = listener;
+	plan.null = null;
+	plan.exe = exe;
+	plan.cgroup = cgroup;
+	if (d->is_root)
+		plan.memlock = (struct rlimit){ wish->memlock_bytes, wish->memlock_bytes };
+	r = fork_child(&plan, pid_out, pidfd_out, e);
+	if (r < 0)
+		priv_vm_cgroup_remove(d, wish->name);
+	return r;
+}

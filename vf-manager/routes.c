@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/routes.h"
+
+#include "vf-manager/api_handlers.h"
+
+#include "base/json.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+static const char *const no_members[] = { NULL };
+static const char *const apply_members[] = { "vfs", NULL };
+static const char *const alloc_members[] = { "name", "pf", "network", "numa", NULL };
+static const char *const set_members[] = { "mac",	  "vlan",  "qos",	 "proto",
+					   "spoofchk",	  "trust", "link_state", "min_tx_rate",
+					   "max_tx_rate", NULL };
+static const char *const vm_members[] = { "yaml", "file", "base_dir", NULL };
+static const char *const stop_members[] = { "timeout_s", NULL };
+
+const struct route routes[] = {
+	/* method, path, needs_manage, is_oneshot, members, handler */
+	{ "GET", "/v1/version", false, true, NULL, api_version },
+	{ "GET", "/v1/host/check", false, true, NULL, api_host_check },
+	{ "GET", "/v1/pfs", false, true, NULL, api_pfs },
+	{ "GET", "/v1/pfs/*", false, true, NULL, api_pf },
+	{ "POST", "/v1/pfs/*/apply", true, false, apply_members, api_pf_apply },
+	{ "GET", "/v1/vfs", false, true, NULL, api_vfs },
+	{ "GET", "/v1/vfs/*", false, true, NULL, api_vf },
+	{ "POST", "/v1/vfs/alloc", true, false, alloc_members, api_vf_alloc },
+	{ "POST", "/v1/vfs/*/set", true, false, set_members, api_vf_set },
+	{ "POST", "/v1/vfs/*/release", true, false, no_members, api_vf_release },
+	{ "POST", "/v1/vms/check", false, true, vm_members, api_vm_check },
+	{ "POST", "/v1/vms", true, false, vm_members, api_vm_run },
+	{ "GET", "/v1/vms", false, false, NULL, api_vms },
+	{ "GET", "/v1/vms/*", false, false, NULL, api_vm },
+	{ "POST", "/v1/vms/*/stop", true, false, stop_members, api_vm_stop },
+	{ "POST", "/v1/vms/*/kill", true, false, no_members, api_vm_kill },
+	{ "POST", "/v1/vms/*/pause", true, false, no_members, api_vm_pause },
+	{ "POST", "/v1/vms/*/resume", true, false, no_members, api_vm_resume },
+	{ "GET", "/v1/vms/*/console", true, false, NULL, api_vm_console },
+};
+const size_t route_count = ARRAY_SIZE(routes);
+
+/* One "*" at most in a pattern; it stands for one part of the path, which is not empty. */
+static bool path_matches(const char *pattern, const char *path, char arg[256])
+{
+	const char *star = strchr(pattern, '*');
+	size_t before, len;
+
+	arg[0] = '\0';
+	if (star == NULL)
+		return strcmp(pattern, path) == 0;
+	before = (size_t)(star - pattern);
+	if (strncmp(pattern, path, before) != 0)
+		return false;
+	len = strcspn(path + before, "/");
+	if (len == 0 || len >= 256 || strcmp(star + 1, path + before + len) != 0)
+		return false;
+	memcpy(arg, path + before, len);
+	arg[len] = '\0';
+	return true;
+}
+
+static const struct route *route_find(struct request *req, const struct route_call *call,
+				      struct err *e)
+{
+	bool is_path = false;
+
+	for (size_t i = 0; i < route_count; i++) {
+		if (!path_matches(routes[i].path, call->path, req->arg))
+			continue;
+		is_path = true;
+		if (strcmp(routes[i].method, call->method) == 0)
+			return &routes[i];
+	}
+	if (is_path) {
+		err_set(e, EOPNOTSUPP, "%.200s does not take %.16s", call->path, call->method);
+		err_code(e, "method");
+	} else {
+		err_set(e, ENOENT, "there is no path %.200s", call->path);
+		err_code(e, "no-such-path");
+	}
+	return NULL;
+}
+
+static int access_check(const struct request *req, const struct route *route, struct err *e)
+{
+	if (req->d->is_oneshot && !route->is_oneshot) {
+		err_set(e, EPERM, "this takes the daemon viaductd, which is not running");
+		err_code(e, "needs-daemon");
+		return err_hint(e, "systemctl start viaductd, or run viaductd as root");
+	}
+	if (!route->needs_manage || caller_may_manage(&req->who, req->d->gid))
+		return 0;
+	err_set(e, EPERM, "uid %u may look but not change anything", req->who.uid);
+	err_code(e, "not-allowed");
+	return err_hint(e, "use sudo, or become a member of the group %s", req->d->config.group);
+}
+
+static int body_parse(struct request *req, const struct route *route, const struct route_call *call,
+		      struct err *e)
+{
+	json_error_t why;
+
+	if (call->body_len == 0) {
+		req->body = json_object();
+		return 0;
+	}
+	if (route->members == NULL)
+		return err_set(e, EINVAL, "%s takes no body", call->path);
+	req->body = json_loadb(call->body, call->body_len, JSON_REJECT_DUPLICATES, &why);
+	if (req->body == NULL)
+		return err_set(e, EINVAL, "the body is no JSON: line %d: %s", why.line, why.text);
+	return json_check_keys(req->body, route->members, e);
+}
+
+int route_dispatch(struct request *req, const struct route_call *call, struct err *e)
+{
+	const struct route *route = route_find(req, call, e);
+	int r;
+
+	if (route == NULL)
+		return -e->errnum;
+	r = access_check(req, route, e);
+	if (r == 0)
+		r = body_parse(req, route, call, e);
+	return r < 0 ? r : route->handler(req, e);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A VM as the daemon knows it: the process, and the facts that `vm show` prints and the ledger
+ * keeps. Guarded by the daemon's `state` lock; nobody keeps a pointer across an unlock, because a
+ * new VM of the same name replaces one that has ended.
+ */
+#ifndef VIADUCT_VF_MANAGER_VM_H
+#define VIADUCT_VF_MANAGER_VM_H
+
+#include "vf-manager/daemon.h"
+
+#include <jansson.h>
+
+enum vm_state {
+	VM_STARTING,
+	VM_RUNNING,
+	VM_PAUSED,
+	VM_STOPPING,
+	VM_STOPPED,
+	VM_FAILED,
+	VM_UNKNOWN, /* ended, or no longer answers, and nothing says why */
+	VM_STATES
+};
+
+struct vm {
+	char name[64];
+	enum vm_state state;
+	pid_t pid; /* 0: no process */
+	uint64_t start_ticks; /* of the process: tells it from a later one with the same pid */
+	uid_t uid;
+	int pidfd; /* -1: no process */
+	bool is_child; /* of this daemon process, so its exit status can be had */
+	bool is_watched;
+	char *yaml;
+	char boot_id[BOOT_ID_TEXT];
+	/* {"vcpus","memory","ports":[..],"started_at","start_seconds","start_steps","exit",
+	 * "dma_remapping","interrupt_remapping"}: members of the API's VM. */
+	json_t *facts;
+};
+
+const char *vm_state_text(enum vm_state state);
+int vm_state_parse(const char *text, enum vm_state *out);
+bool vm_state_is_live(enum vm_state state); /* has a process, or may have */
+
+int vm_create(const char *name, struct vm **out, struct err *e);
+void vm_destroy(struct vm *vm);
+
+/* State locked. NULL or -ENOENT (code "no-such-vm") if there is none. */
+struct vm *vm_find(struct daemon *d, const char *name);
+int vm_get(struct daemon *d, const char *name, struct vm **out, struct err *e);
+
+/* State locked. Adds vm (taken over) in place of an ended one of its name. -EEXIST code "vm-exists"
+ * if that one lives, -ENOSPC. */
+int vm_add(struct daemon *d, struct vm *vm, struct err *e);
+void vm_remove(struct daemon *d, const char *name);
+
+/* State locked. Enters the state, wakes those who wait, writes the ledger. A ledger that cannot be
+ * written is logged: the process is what it is. */
+void vm_state_set(struct daemon *d, struct vm *vm, enum vm_state state);
+int vm_save(struct daemon *d, struct vm *vm, struct err *e);
+
+/* "RUN_DIR/vm/NAME" and "RUN_DIR/vm/NAME/FILE" ("" for the folder). Returns buf. */
+#define VM_PATH_TEXT 512
+char *vm_path(const struct daemon *d, const char *name, const char *file, char buf[VM_PATH_TEXT]);
+
+/* Field 22 of /proc/PID/stat; -ESRCH if there is no such process. */
+int process_start_ticks(pid_t pid, uint64_t *out);
+
+#endif

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/vmfile.h"
+
+#include "vf-manager/yamlload.h"
+
+#include "vmm/vmm_msg.h"
+
+#include <limits.h>
+
+#define OPT	  (CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
+#define PORTS_MAX VMM_MAX_DEVICES
+
+static const cyaml_schema_field_t memory_fields[] = {
+	CYAML_FIELD_STRING_PTR("size", CYAML_FLAG_POINTER, struct vmfile_memory, size, 1, 32),
+	CYAML_FIELD_STRING_PTR("hugepages", OPT, struct vmfile_memory, hugepages, 1, 8),
+	CYAML_FIELD_END
+};
+
+static const cyaml_schema_value_t number = { CYAML_VALUE_UINT(CYAML_FLAG_DEFAULT, unsigned int) };
+
+static const cyaml_schema_field_t cpus_fields[] = {
+	CYAML_FIELD_UINT_PTR("count", OPT, struct vmfile_cpus, count),
+	CYAML_FIELD_SEQUENCE("pin", OPT, struct vmfile_cpus, pin, &number, 0, VMM_MAX_CPUS),
+	CYAML_FIELD_END
+};
+
+static const cyaml_schema_field_t boot_fields[] = {
+	CYAML_FIELD_STRING_PTR("kernel", OPT, struct vmfile_boot, kernel, 1, PATH_MAX - 1),
+	CYAML_FIELD_STRING_PTR("initrd", OPT, struct vmfile_boot, initrd, 1, PATH_MAX - 1),
+	CYAML_FIELD_STRING_PTR("cmdline", OPT, struct vmfile_boot, cmdline, 0, VMM_MAX_CMDLINE),
+	CYAML_FIELD_END
+};
+
+static const cyaml_schema_field_t vlan_fields[] = {
+	CYAML_FIELD_STRING_PTR("mode", OPT, struct vmfile_vlan, mode, 1, 16),
+	CYAML_FIELD_SEQUENCE("ids", CYAML_FLAG_POINTER, struct vmfile_vlan, ids, &number, 1, 4094),
+	CYAML_FIELD_STRING_PTR("proto", OPT, struct vmfile_vlan, proto, 1, 16),
+	CYAML_FIELD_UINT_PTR("qos", OPT, struct vmfile_vlan, qos), CYAML_FIELD_END
+};
+
+#define PORT_TEXT(key, member) CYAML_FIELD_STRING_PTR(key, OPT, struct vmfile_port, member, 1, 128)
+
+static const cyaml_schema_field_t port_fields[] = {
+	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct vmfile_port, name, 1, 128),
+	PORT_TEXT("network", network),
+	PORT_TEXT("pf", pf),
+	PORT_TEXT("vf", vf),
+	PORT_TEXT("engine", engine),
+	PORT_TEXT("fallback", fallback),
+	PORT_TEXT("mac", mac),
+	PORT_TEXT("spoofchk", spoofchk),
+	PORT_TEXT("trust", trust),
+	PORT_TEXT("link", link),
+	PORT_TEXT("rate", rate),
+	PORT_TEXT("min_rate", min_rate),
+	CYAML_FIELD_UINT_PTR("mtu", OPT, struct vmfile_port, mtu),
+	CYAML_FIELD_MAPPING_PTR("vlan", OPT, struct vmfile_port, vlan, vlan_fields),
+	CYAML_FIELD_END
+};
+
+static const cyaml_schema_value_t port_value = { CYAML_VALUE_MAPPING(
+	CYAML_FLAG_DEFAULT, struct vmfile_port, port_fields) };
+
+static const cyaml_schema_field_t test_fields[] = {
+	CYAML_FIELD_STRING_PTR("low_ram_limit", OPT, struct vmfile_test, low_ram_limit, 1, 32),
+	CYAML_FIELD_END
+};
+
+static const cyaml_schema_field_t file_fields[] = {
+	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct vmfile, name, 1, 128),
+	CYAML_FIELD_MAPPING_PTR("memory", CYAML_FLAG_POINTER, struct vmfile, memory, memory_fields),
+	CYAML_FIELD_MAPPING_PTR("cpus", OPT, struct vmfile, cpus, cpus_fields),
+	CYAML_FIELD_MAPPING_PTR("boot", CYAML_FLAG_POINTER, struct vmfile, boot, boot_fields),
+	CYAML_FIELD_SEQUENCE("ports", OPT, struct vmfile, ports, &port_value, 0, PORTS_MAX),
+	CYAML_FIELD_MAPPING_PTR("test", OPT, struct vmfile, test, test_fields),
+	CYAML_FIELD_END
+};
+
+static const cyaml_schema_value_t file_schema = { CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER,
+								      struct vmfile, file_fields) };
+
+static const struct yaml_later later[] = {
+	{ "disks", "disks are" },
+	{ "firmware", "booting by firmware is" },
+	{ "dedicated", "dedicated CPUs are" },
+	{ "numa", "NUMA placement of a VM is" },
+	{ "macs", "further MAC addresses are" },
+	{ "queues", "the number of queues of a port is" },
+	{ "queue_size", "the queue size of a port is" },
+	{ "anti_affinity", "anti-affinity is" },
+	{ "on_fault", "a fault policy is" },
+	{ "uplink_loss", "the uplink loss policy is" },
+	{ "backend_grace", "the polled engine is" },
+	{ "devices", "assigning whole functions is" },
+	{ "owner", "an owner is" },
+	{ NULL, NULL },
+};
+
+static const struct yaml_kind vm_kind = { &file_schema, later, "the manual page viaduct-vm(5)" };
+
+int vmfile_load(const char *text, size_t len, struct vmfile **out, struct err *e)
+{
+	void *data = NULL;
+	int r = yaml_load(&vm_kind, text, len, &data, e);
+
+	if (r == 0)
+		*out = data;
+	return r;
+}
+
+void vmfile_free(struct vmfile *file)
+{
+	yaml_free(&vm_kind, file);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The VM file: the raw form that libcyaml fills (texts, as the operator wrote them), and nothing
+ * else. vmspec.c makes checked values of it. A pointer that is NULL means that the key is absent.
+ */
+#ifndef VIADUCT_VF_MANAGER_VMFILE_H
+#define VIADUCT_VF_MANAGER_VMFILE_H
+
+#include "base/err.h"
+
+struct vmfile_memory {
+	char *size, *hugepages;
+};
+
+struct vmfile_cpus {
+	unsigned int *count;
+	unsigned int *pin;
+	unsigned int pin_count;
+};
+
+struct vmfile_boot {
+	char *kernel, *initrd, *cmdline;
+};
+
+struct vmfile_vlan {
+	char *mode, *proto;
+	unsigned int *ids;
+	unsigned int ids_count;
+	unsigned int *qos;
+};
+
+struct vmfile_port {
+	char *name, *network, *pf, *vf, *engine, *fallback;
+	char *mac, *spoofchk, *trust, *link, *rate, *min_rate;
+	unsigned int *mtu;
+	struct vmfile_vlan *vlan;
+};
+
+struct vmfile_test {
+	char *low_ram_limit;
+};
+
+struct vmfile {
+	char *name;
+	struct vmfile_memory *memory;
+	struct vmfile_cpus *cpus;
+	struct vmfile_boot *boot;
+	struct vmfile_port *ports;
+	unsigned int ports_count;
+	struct vmfile_test *test;
+};
+
+/* Errors as of yaml_load(). *out goes back with vmfile_free(). */
+int vmfile_load(const char *text, size_t len, struct vmfile **out, struct err *e);
+void vmfile_free(struct vmfile *file);
+
+#endif

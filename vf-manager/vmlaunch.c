@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/vmlaunch.h"
+
+#include "vf-manager/hostcheck.h"
+#include "vf-manager/vm.h"
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/seqmsg.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define TAIL_BYTES 400
+
+void start_fds_close(struct vm_start *s)
+{
+	vm_run_files_close(&s->files);
+	vm_files_close(s->wish->files);
+	fd_close(&s->kvm);
+	fd_close(&s->container);
+	for (unsigned int i = 0; i < s->group_count; i++)
+		fd_close(&s->groups[i].fd);
+}
+
+static json_t *spec_json(const struct vm_start *s)
+{
+	const struct vm_spec *spec = s->wish->spec;
+	json_t *pin = json_array(), *devices = json_array();
+	char addr[PCI_ADDR_TEXT];
+
+	for (unsigned int i = 0; i < spec->pin_count; i++)
+		json_array_append_new(pin, json_integer(spec->pin[i]));
+	for (unsigned int i = 0; i < s->hold_count; i++)
+		json_array_append_new(devices,
+				      json_pack("{s:s, s:s, s:i}", "port", spec->ports[i].name,
+						"address", pci_addr_text(&s->holds[i].addr, addr),
+						"group", s->holds[i].group));
+	return json_pack("{s:s, s:{s:I, s:I, s:I}, s:{s:i, s:o}, s:{s:s}, s:o}", "name", spec->name,
+			 "memory", "size", (json_int_t)spec->memory_bytes, "hugepage",
+			 (json_int_t)spec->hugepage_bytes, "low_limit",
+			 (json_int_t)spec->low_limit_bytes, "cpus", "count", (int)spec->cpu_count,
+			 "pin", pin, "boot", "cmdline", spec->cmdline, "devices", devices);
+}
+
+int launch_send(struct vm_start *s, struct err *e)
+{
+	const struct {
+		const char *name;
+		int fd;
+	} rows[] = {
+		{ "kvm", s->kvm },
+		{ "listener", s->files.listener },
+		{ "console", s->files.console },
+		{ "exit_record", s->files.exit_record },
+		{ "console_log", s->files.console_log },
+		{ "kernel", s->wish->files->kernel },
+		{ "initrd", s->wish->files->initrd },
+		{ "container", s->container },
+	};
+	auto_json json_t *body = NULL;
+	json_t *names = json_array();
+	int fds[SEQMSG_FDS], r;
+	size_t count = 0;
+	char group[24];
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (rows[i].fd < 0)
+			continue;
+		json_array_append_new(names, json_string(rows[i].name));
+		fds[count++] = rows[i].fd;
+	}
+	for (unsigned int i = 0; i < s->group_count; i++) {
+		snprintf(group, sizeof(group), "group:%d", s->groups[i].nr);
+		json_array_append_new(names, json_string(group));
+		fds[count++] = s->groups[i].fd;
+	}
+	body = json_pack("{s:i, s:s, s:o, s:o}", "v", VMM_MSG_VERSION, "op", "launch", "fds", names,
+			 "spec", spec_json(s));
+	r = seqmsg_send(s->sock, body, fds, count);
+	if (r == -EPIPE || r == -ECONNRESET) {
+		err_set(e, r, "viaduct-vmm died at once");
+		launch_log_tail(s, e);
+		return r;
+	}
+	return r < 0 ? err_set(e, r, "send to viaduct-vmm: %s", strerror(-r)) : 0;
+}
+
+static json_t *port_facts(const struct vm_start *s, unsigned int i)
+{
+	const struct vf_hold *h = &s->holds[i];
+	const struct vf_attrs *a = &h->attrs;
+	char addr[PCI_ADDR_TEXT], mac[MAC_TEXT];
+	bool has_mac = (a->mask & BIT(VF_ATTR_MAC)) != 0;
+	bool has_vlan = (a->mask & BIT(VF_ATTR_VLAN)) != 0 && a->vlan != 0;
+
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:o, s:o, s:I}", "name",
+			 s->wish->spec->ports[i].name, "engine", "vf", "vf",
+			 pci_addr_text(&h->addr, addr), "vf_id", h->id, "pf", h->pf_name,
+			 "iommu_group", h->group, "mac",
+			 has_mac ? json_string(mac_text(a->mac, mac)) : json_null(), "vlan",
+			 has_vlan ? json_integer(a->vlan) : json_null(), "generation",
+			 (json_int_t)h->generation);
+}
+
+void launch_facts(const struct vm_start *s, json_t *facts)
+{
+	const struct vm_spec *spec = s->wish->spec;
+	struct iommu_host host = { 0 };
+	json_t *ports = json_array();
+	bool is_known = host_iommu_read(s->d, &host, NULL) == 0;
+
+	for (unsigned int i = 0; i < s->hold_count; i++)
+		json_array_append_new(ports, port_facts(s, i));
+	json_object_set_new(facts, "vcpus", json_integer(spec->cpu_count));
+	json_object_set_new(facts, "memory", json_integer((json_int_t)spec->memory_bytes));
+	json_object_set_new(facts, "ports", ports);
+	json_object_set_new(facts, "dma_remapping",
+			    json_boolean(is_known && host.dma_remapping == IOMMU_ON));
+	json_object_set_new(facts, "interrupt_remapping",
+			    json_boolean(is_known && host.interrupt_remapping == IOMMU_ON));
+	json_object_set_new(facts, "owner_uid", json_integer(s->wish->who->uid));
+}
+
+void launch_log_tail(const struct vm_start *s, struct err *e)
+{
+	char path[VM_PATH_TEXT], text[TAIL_BYTES + 1];
+	auto_fd int fd = open(vm_path(s->d, s->wish->spec->name, "vmm.log", path),
+			      O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	off_t size = fd >= 0 ? lseek(fd, 0, SEEK_END) : 0;
+	ssize_t n;
+	char *last;
+
+	if (size <= 0)
+		return;
+	n = pread(fd, text, TAIL_BYTES, size > TAIL_BYTES ? size - TAIL_BYTES : 0);
+	if (n <= 0)
+		return;
+	while (n > 0 && text[n - 1] == '\n')
+		n--;
+	text[n] = '\0';
+	last = strrchr(text, '\n');
+	err_set(e, EIO, "viaduct-vmm died: %s", last != NULL ? last + 1 : text);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Private to the start of a VM: what it has collected so far, the launch message, and the facts
+ * that remain of it.
+ */
+#ifndef VIADUCT_VF_MANAGER_VMLAUNCH_H
+#define VIADUCT_VF_MANAGER_VMLAUNCH_H
+
+#include "vf-manager/pool.h"
+#include "vf-manager/privops.h"
+#include "vf-manager/vmstart.h"
+
+struct start_group {
+	int nr, fd;
+};
+
+struct vm_start {
+	struct daemon *d;
+	const struct vm_start_wish *wish;
+	bool is_reserved;
+	uid_t uid;
+	pid_t pid; /* 0: not spawned */
+	int pidfd, sock, kvm, container;
+	struct vm_run_files files;
+	struct vf_hold holds[VMM_MAX_DEVICES]; /* of wish->spec->ports, in order */
+	unsigned int hold_count;
+	struct start_group groups[VMM_MAX_DEVICES];
+	unsigned int group_count;
+	json_t *steps;
+	uint64_t step_ns; /* when the last step ended */
+};
+
+/* Everything that the VMM now has its own copy of. */
+void start_fds_close(struct vm_start *s);
+
+int launch_send(struct vm_start *s, struct err *e);
+
+/* "vcpus", "memory", "ports" and so on for `vm show`. */
+void launch_facts(const struct vm_start *s, json_t *facts);
+
+/* The VMM died without an answer: its last words become the error's. */
+void launch_log_tail(const struct vm_start *s, struct err *e);
+
+#endif

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/vmm_client.h"
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/seqmsg.h"
+#include "vmm/vmm_msg.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+int vmm_connect(const struct daemon *d, const struct vmm_peer *peer, int *fd_out, struct err *e)
+{
+	const struct timeval patience = { .tv_sec = 2 };
+	char path[VM_PATH_TEXT];
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	auto_fd int fd = -1;
+	int r = unix_connect(vm_path(d, peer->name, "control.sock", path), SOCK_SEQPACKET, &fd, e);
+
+	if (r < 0)
+		return r;
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return err_set(e, errno, "%s: %s", path, strerror(errno));
+	if (cred.uid != peer->uid || cred.pid != peer->pid)
+		return err_set(e, EPERM,
+			       "%s: pid %d of uid %u listens, not the VMM (pid %d of uid %u)", path,
+			       (int)cred.pid, cred.uid, (int)peer->pid, peer->uid);
+	*fd_out = fd_take(&fd);
+	return 0;
+}
+
+int vmm_reply(int sock, int timeout_ms, json_t **result, struct err *e)
+{
+	auto_seqmsg struct seqmsg m = { 0 };
+	bool is_ok = false;
+	json_t *part;
+	int r = seqmsg_recv_timeout(sock, &m, timeout_ms);
+
+	if (r == -ETIMEDOUT)
+		return err_set(e, ETIMEDOUT, "viaduct-vmm did not answer within %d s",
+			       timeout_ms / 1000);
+	if (r < 0)
+		return err_set(e, r, "viaduct-vmm: %s",
+			       r == -ECONNRESET ? "it closed the connection" : strerror(-r));
+	r = json_get_bool_opt(m.body, "ok", &is_ok, e);
+	if (r < 0)
+		return err_wrap(e, "viaduct-vmm's reply");
+	if (!is_ok) {
+		part = json_object_get(m.body, "error");
+		if (!json_is_object(part))
+			return err_set(e, EBADMSG, "viaduct-vmm failed without a reason");
+		return json_to_err(part, e);
+	}
+	if (result != NULL) {
+		part = json_object_get(m.body, "result");
+		*result = json_is_object(part) ? json_incref(part) : json_object();
+	}
+	return 0;
+}
+
+int vmm_call(const struct daemon *d, const struct vmm_peer *peer, const char *op, json_t **result,
+	     struct err *e)
+{
+	auto_json json_t *body = json_pack("{s:i, s:s}", "v", VMM_MSG_VERSION, "op", op);
+	auto_fd int fd = -1;
+	int r = vmm_connect(d, peer, &fd, e);
+
+	if (r == 0)
+		r = seqmsg_send(fd, body, NULL, 0);
+	if (r < 0)
+		return err_set(e, r, "VM %s does not answer: %s", peer->name, strerror(-r));
+	return vmm_reply(fd, strcmp(op, "status") == 0 ? VMM_QUICK_MS : VMM_SLOW_MS, result, e);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Requests to a running viaduct-vmm, each over a connection of its own to the VM's control socket:
+ * so it is the same for a VMM that this daemon started and for one it has adopted. The VMM is not
+ * trusted: replies are bounded in size and time.
+ */
+#ifndef VIADUCT_VF_MANAGER_VMM_CLIENT_H
+#define VIADUCT_VF_MANAGER_VMM_CLIENT_H
+
+#include "vf-manager/vm.h"
+
+#define VMM_QUICK_MS 1000
+#define VMM_SLOW_MS  10000
+
+/* Who must be at the other end. */
+struct vmm_peer {
+	const char *name;
+	uid_t uid;
+	pid_t pid;
+};
+
+/* A connection to the VM's control socket, with the peer's uid and pid checked (SO_PEERCRED). */
+int vmm_connect(const struct daemon *d, const struct vmm_peer *peer, int *fd_out, struct err *e);
+
+/* One request; *result (may be NULL) is a new reference. Errors of the VMM pass through. */
+int vmm_call(const struct daemon *d, const struct vmm_peer *peer, const char *op, json_t **result,
+	     struct err *e);
+
+/* Reads one reply from sock. -ETIMEDOUT, -ECONNRESET: the VMM is gone. */
+int vmm_reply(int sock, int timeout_ms, json_t **result, struct err *e);
+
+#endif

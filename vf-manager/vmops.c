@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/vmops.h"
+
+#include "vf-manager/vm.h"
+#include "vf-manager/vmm_client.h"
+
+#include "base/json.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define KILL_WAIT_S 15
+
+/* What an operation needs to know of a VM, copied out of the lock. */
+struct target {
+	struct vmm_peer peer;
+	enum vm_state state;
+	char name[64];
+};
+
+/* -EBUSY code "vm-state" unless the VM is in one of the states of the mask. */
+static int target_get(struct daemon *d, const char *name, uint32_t states, struct target *out,
+		      struct err *e)
+{
+	struct vm *vm;
+	int r;
+
+	state_lock(d);
+	r = vm_get(d, name, &vm, e);
+	if (r == 0) {
+		*out = (struct target){ .state = vm->state };
+		snprintf(out->name, sizeof(out->name), "%s", vm->name);
+		out->peer.uid = vm->uid;
+		out->peer.pid = vm->pid;
+	}
+	state_unlock(d);
+	if (r < 0)
+		return r;
+	out->peer.name = out->name;
+	if ((states & BIT(out->state)) == 0 || out->peer.pid == 0) {
+		err_set(e, EBUSY, "the VM %s is %s", name, vm_state_text(out->state));
+		return err_code(e, "vm-state");
+	}
+	return 0;
+}
+
+/* Enters the state if the VM is still the same process. */
+static void state_enter(struct daemon *d, const struct target *t, enum vm_state state)
+{
+	struct vm *vm;
+
+	state_lock(d);
+	vm = vm_find(d, t->name);
+	if (vm != NULL && vm->pid == t->peer.pid && vm->state != state)
+		vm_state_set(d, vm, state);
+	state_unlock(d);
+}
+
+/* Waits until the process is cleaned up. -ETIMEDOUT. */
+static int end_wait(struct daemon *d, const struct target *t, unsigned int timeout_s)
+{
+	struct timespec deadline;
+	int r = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &deadline);
+	deadline.tv_sec += timeout_s;
+	state_lock(d);
+	for (;;) {
+		const struct vm *vm = vm_find(d, t->name);
+
+		if (vm == NULL || vm->pid != t->peer.pid)
+			break;
+		if (r == ETIMEDOUT) {
+			state_unlock(d);
+			return -ETIMEDOUT;
+		}
+		r = pthread_cond_timedwait(&d->changed, &d->state, &deadline);
+	}
+	state_unlock(d);
+	return 0;
+}
+
+static void target_sigkill(struct daemon *d, const struct target *t)
+{
+	const struct vm *vm;
+
+	state_lock(d);
+	vm = vm_find(d, t->name);
+	if (vm != NULL && vm->pid == t->peer.pid && vm->pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, vm->pidfd, SIGKILL, NULL, 0);
+	state_unlock(d);
+}
+
+static int target_kill(struct daemon *d, const struct target *t, struct err *e)
+{
+	/* Asked first, so that it can write down why it ended. */
+	if (vmm_call(d, &t->peer, "kill", NULL, NULL) == 0 && end_wait(d, t, KILL_WAIT_S / 3) == 0)
+		return 0;
+	target_sigkill(d, t);
+	if (end_wait(d, t, KILL_WAIT_S) == 0)
+		return 0;
+	err_set(e, ETIMEDOUT, "the VM %s does not end: pid %d", t->name, (int)t->peer.pid);
+	return err_hint(e, "cat /proc/%d/stack", (int)t->peer.pid);
+}
+
+#define STATES_WITH_PROCESS (BIT(VM_RUNNING) | BIT(VM_PAUSED) | BIT(VM_STOPPING) | BIT(VM_UNKNOWN))
+
+int vm_stop(struct daemon *d, const char *name, unsigned int timeout_s, struct err *e)
+{
+	struct target t;
+	int r = target_get(d, name, STATES_WITH_PROCESS, &t, e);
+
+	if (r < 0)
+		return r;
+	if (t.state == VM_PAUSED)
+		/* A paused guest cannot see its power button. */
+		vmm_call(d, &t.peer, "resume", NULL, NULL);
+	state_enter(d, &t, VM_STOPPING);
+	if (vmm_call(d, &t.peer, "shutdown", NULL, NULL) == 0 && end_wait(d, &t, timeout_s) == 0)
+		return 0;
+	log_warn("VM %s did not stop within %u s: it is killed", name, timeout_s);
+	return target_kill(d, &t, e);
+}
+
+int vm_kill(struct daemon *d, const char *name, struct err *e)
+{
+	struct target t;
+	int r = target_get(d, name, STATES_WITH_PROCESS, &t, e);
+
+	return r < 0 ? r : target_kill(d, &t, e);
+}
+
+static int vm_switch(struct daemon *d, const char *name, const char *op, enum vm_state to,
+		     struct err *e)
+{
+	struct target t;
+	int r = target_get(d, name, BIT(VM_RUNNING) | BIT(VM_PAUSED), &t, e);
+
+	if (r == 0 && t.state != to)
+		r = vmm_call(d, &t.peer, op, NULL, e);
+	if (r == 0)
+		state_enter(d, &t, to);
+	return r;
+}
+
+int vm_pause(struct daemon *d, const char *name, struct err *e)
+{
+	return vm_switch(d, name, "pause", VM_PAUSED, e);
+}
+
+int vm_resume(struct daemon *d, const char *name, struct err *e)
+{
+	return vm_switch(d, name, "resume", VM_RUNNING, e);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What can be done to a VM that runs, and how it looks. No lock held by the caller.
+ */
+#ifndef VIADUCT_VF_MANAGER_VMOPS_H
+#define VIADUCT_VF_MANAGER_VMOPS_H
+
+#include "vf-manager/daemon.h"
+
+#include <jansson.h>
+
+/* The power button; at the deadline the VM is killed. Returns when its VFs are free again. */
+int vm_stop(struct daemon *d, const char *name, unsigned int timeout_s, struct err *e);
+int vm_kill(struct daemon *d, const char *name, struct err *e);
+int vm_pause(struct daemon *d, const char *name, struct err *e);
+int vm_resume(struct daemon *d, const char *name, struct err *e);
+
+/* The API's VM, with what the VMM and /proc say right now; a new reference. */
+int vm_show(struct daemon *d, const char *name, json_t **out, struct err *e);
+
+/* Sum of /proc/interrupts of the vfio-msix vectors of this function. `text` is that file's. */
+uint64_t irq_count(const char *text, const char *addr);
+
+#endif

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/vm.h"
+#include "vf-manager/vmm_client.h"
+#include "vf-manager/vmops.h"
+
+#include "base/fd.h"
+#include "base/json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define INTERRUPTS_MAX (4U << 20)
+
+/* A line is "  57:  12  0  IR-PCI-MSIX-0000:01:10.0  0-edge  vfio-msix[0](0000:01:10.0)". */
+uint64_t irq_count(const char *text, const char *addr)
+{
+	char wanted[PCI_ADDR_TEXT + 4];
+	uint64_t total = 0;
+
+	snprintf(wanted, sizeof(wanted), "(%s)", addr);
+	while (*text != '\0') {
+		size_t len = strcspn(text, "\n");
+		const char *end = text + len, *at = memchr(text, ':', len);
+		const char *vfio = memmem(text, len, "vfio-msi", 8);
+
+		if (at != NULL && vfio != NULL &&
+		    memmem(vfio, (size_t)(end - vfio), wanted, strlen(wanted)) != NULL) {
+			for (at++; at < end;) {
+				char *after;
+				unsigned long long n;
+
+				at += strspn(at, " ");
+				n = strtoull(at, &after, 10);
+				/* The first word that is no number is the chip's name. */
+				if (after == at || *after != ' ')
+					break;
+				total += n;
+				at = after;
+			}
+		}
+		text = *end == '\n' ? end + 1 : end;
+	}
+	return total;
+}
+
+static char *interrupts_read(void)
+{
+	char *text = malloc(INTERRUPTS_MAX);
+
+	if (text != NULL && file_read_at(AT_FDCWD, "/proc/interrupts", text, INTERRUPTS_MAX) < 0)
+		text[0] = '\0';
+	return text;
+}
+
+static json_t *status_device(const json_t *status, const char *addr)
+{
+	json_t *devices = status != NULL ? json_object_get(status, "devices") : NULL;
+	json_t *dev;
+	size_t i;
+
+	json_array_foreach(devices, i, dev) {
+		const char *a = json_string_value(json_object_get(dev, "address"));
+
+		if (a != NULL && strcmp(a, addr) == 0)
+			return dev;
+	}
+	return NULL;
+}
+
+static void port_add_live(json_t *port, const json_t *status, const char *interrupts)
+{
+	const char *addr = json_string_value(json_object_get(port, "vf"));
+	const json_t *dev = addr != NULL ? status_device(status, addr) : NULL;
+	bool is_master = false;
+	uint64_t vectors = 0, count = 0;
+
+	if (dev != NULL) {
+		json_get_bool_opt(dev, "driver_active", &is_master, NULL);
+		json_get_u64_opt(dev, "vectors_enabled", 4096, &vectors, NULL);
+	}
+	if (addr != NULL && interrupts != NULL)
+		count = irq_count(interrupts, addr);
+	json_object_set_new(port, "bus_mastering", json_boolean(is_master));
+	json_object_set_new(port, "vectors", json_integer((json_int_t)vectors));
+	json_object_set_new(port, "interrupts", json_integer((json_int_t)count));
+}
+
+static void ports_add_live(json_t *vm, const json_t *status)
+{
+	json_t *ports = json_object_get(vm, "ports"), *port;
+	auto_free char *interrupts = NULL;
+	size_t i;
+
+	if (json_array_size(ports) == 0)
+		return;
+	interrupts = status != NULL ? interrupts_read() : NULL;
+	json_array_foreach(ports, i, port)
+		port_add_live(port, status, interrupts);
+}
+
+/* Members that a VM has from its start, null before. */
+static void defaults_add(json_t *j)
+{
+	static const char *const nullable[] = { "vcpus", "memory", "started_at", "start_seconds",
+						"exit" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(nullable); i++)
+		if (json_object_get(j, nullable[i]) == NULL)
+			json_object_set_new(j, nullable[i], json_null());
+	if (json_object_get(j, "ports") == NULL)
+		json_object_set_new(j, "ports", json_array());
+	if (json_object_get(j, "start_steps") == NULL)
+		json_object_set_new(j, "start_steps", json_array());
+	if (json_object_get(j, "dma_remapping") == NULL)
+		json_object_set_new(j, "dma_remapping", json_false());
+	if (json_object_get(j, "interrupt_remapping") == NULL)
+		json_object_set_new(j, "interrupt_remapping", json_false());
+}
+
+/* State locked. */
+static json_t *vm_json(const struct daemon *d, const struct vm *vm)
+{
+	json_t *j = json_deep_copy(vm->facts);
+	char path[VM_PATH_TEXT];
+	json_int_t started;
+
+	json_object_set_new(j, "name", json_string(vm->name));
+	json_object_set_new(j, "state", json_string(vm_state_text(vm->state)));
+	json_object_set_new(j, "pid", vm->pid != 0 ? json_integer(vm->pid) : json_null());
+	json_object_set_new(j, "console", json_string(vm_path(d, vm->name, "console.sock", path)));
+	json_object_set_new(j, "log", json_string(vm_path(d, vm->name, "vmm.log", path)));
+	json_object_set_new(j, "console_log",
+			    json_string(vm_path(d, vm->name, "console.log", path)));
+	defaults_add(j);
+	started = json_integer_value(json_object_get(j, "started_at"));
+	json_object_set_new(j, "uptime_s",
+			    started != 0 && vm->pid != 0 ? json_integer(time(NULL) - started)
+							 : json_null());
+	return j;
+}
+
+int vm_show(struct daemon *d, const char *name, json_t **out, struct err *e)
+{
+	struct vmm_peer peer = { .name = name };
+	auto_json json_t *status = NULL;
+	struct vm *vm;
+	json_t *j = NULL;
+	int r;
+
+	state_lock(d);
+	r = vm_get(d, name, &vm, e);
+	if (r == 0) {
+		j = vm_json(d, vm);
+		peer.uid = vm->uid;
+		peer.pid = vm->state == VM_STARTING ? 0 : vm->pid;
+	}
+	state_unlock(d);
+	if (r < 0)
+		return r;
+	/* Without any lock: a VMM that does not answer delays nobody else. */
+	if (peer.pid != 0)
+		vmm_call(d, &peer, "status", &status, NULL);
+	ports_add_live(j, status);
+	*out = j;
+	return 0;
+}

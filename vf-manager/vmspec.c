@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/vmspec.h"
+
+#include "vf-manager/vmfile.h"
+#include "vf-manager/vmport.h"
+#include "vf-manager/yamlload.h"
+
+#include "base/json.h"
+#include "base/parse.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+static int text_size(const char *text, const char *key, uint64_t *out, struct err *e)
+{
+	int r = parse_size(text, out);
+
+	if (r == -ERANGE)
+		return err_set(e, ERANGE, "%s: %.32s is more than a number can hold", key, text);
+	if (r < 0)
+		return err_set(e, EINVAL, "%s: '%.32s' is no size (such as 512M or 2G)", key, text);
+	return 0;
+}
+
+static int memory_parse(const struct vmfile *file, struct vm_spec *out, struct err *e)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+	} pages[] = { { "off", 0 }, { "2M", MIB(2) }, { "1G", GIB(1) } };
+	const struct vmfile_memory *m = file->memory;
+	uint64_t unit = MIB(2);
+	size_t i = 0;
+	int r = text_size(m->size, "memory.size", &out->memory_bytes, e);
+
+	if (r < 0)
+		return r;
+	if (m->hugepages != NULL) {
+		while (i < ARRAY_SIZE(pages) && strcmp(pages[i].text, m->hugepages) != 0)
+			i++;
+		if (i == ARRAY_SIZE(pages))
+			return err_set(e, EINVAL, "memory.hugepages: '%.16s' is not 2M, 1G or off",
+				       m->hugepages);
+		out->hugepage_bytes = pages[i].bytes;
+		unit = u64_max(unit, pages[i].bytes);
+	}
+	if (out->memory_bytes < VMM_MIN_MEMORY || out->memory_bytes > VMM_MAX_MEMORY)
+		return err_set(e, ERANGE, "memory.size: %s is not between %lluM and %lluG", m->size,
+			       VMM_MIN_MEMORY >> 20, VMM_MAX_MEMORY >> 30);
+	if (!is_aligned(out->memory_bytes, unit))
+		return err_set(e, EINVAL, "memory.size: %s is not a multiple of %lluM", m->size,
+			       (unsigned long long)unit >> 20);
+	if (file->test == NULL || file->test->low_ram_limit == NULL)
+		return 0;
+	r = text_size(file->test->low_ram_limit, "test.low_ram_limit", &out->low_limit_bytes, e);
+	if (r == 0 && (!is_aligned(out->low_limit_bytes, unit) || out->low_limit_bytes < MIB(64)))
+		r = err_set(e, EINVAL,
+			    "test.low_ram_limit: less than 64M or not a multiple of %lluM",
+			    (unsigned long long)unit >> 20);
+	return r;
+}
+
+static int cpus_parse(const struct vmfile_cpus *c, struct vm_spec *out, struct err *e)
+{
+	out->cpu_count = 1;
+	if (c == NULL)
+		return 0;
+	if (c->count != NULL)
+		out->cpu_count = *c->count;
+	else if (c->pin_count > 0)
+		out->cpu_count = c->pin_count;
+	if (out->cpu_count < 1 || out->cpu_count > VMM_MAX_CPUS)
+		return err_set(e, ERANGE, "cpus.count: %u is not between 1 and %d", out->cpu_count,
+			       VMM_MAX_CPUS);
+	if (c->pin_count != 0 && c->pin_count != out->cpu_count)
+		return err_set(e, EINVAL, "cpus.pin: %u host CPUs for %u vCPUs", c->pin_count,
+			       out->cpu_count);
+	for (unsigned int i = 0; i < c->pin_count; i++) {
+		out->pin[i] = c->pin[i];
+		for (unsigned int k = 0; k < i; k++)
+			if (c->pin[k] == c->pin[i])
+				return err_set(e, EINVAL, "cpus.pin: host CPU %u is there twice",
+					       c->pin[i]);
+	}
+	out->pin_count = c->pin_count;
+	return 0;
+}
+
+static int path_parse(const char *path, const char *key, const char *base_dir, char out[PATH_MAX],
+		      struct err *e)
+{
+	int n;
+
+	if (path[0] == '/')
+		n = snprintf(out, PATH_MAX, "%s", path);
+	else if (base_dir[0] == '/')
+		n = snprintf(out, PATH_MAX, "%s/%s", base_dir, path);
+	else
+		return err_set(e, EINVAL, "%s: '%.200s' is not an absolute path", key, path);
+	if (n < 0 || n >= PATH_MAX)
+		return err_set(e, EINVAL, "%s: the path is too long", key);
+	return 0;
+}
+
+static int boot_parse(const struct vmfile_boot *b, const char *base_dir, struct vm_spec *out,
+		      struct err *e)
+{
+	int r;
+
+	if (b->kernel == NULL) {
+		err_set(e, EINVAL, "boot.kernel is missing");
+		return err_hint(
+			e, "name a bzImage or vmlinux file: boot: {kernel: /boot/vmlinuz-...}");
+	}
+	r = path_parse(b->kernel, "boot.kernel", base_dir, out->kernel, e);
+	if (r == 0 && b->initrd != NULL)
+		r = path_parse(b->initrd, "boot.initrd", base_dir, out->initrd, e);
+	if (r < 0)
+		return r;
+	if (b->cmdline == NULL)
+		return 0;
+	for (const char *c = b->cmdline; *c != '\0'; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			return err_set(e, EINVAL, "boot.cmdline holds a control character");
+	snprintf(out->cmdline, sizeof(out->cmdline), "%s", b->cmdline);
+	return 0;
+}
+
+static int ports_parse(const struct vmfile *file, struct vm_spec *out, json_t *warnings,
+		       struct err *e)
+{
+	for (unsigned int i = 0; i < file->ports_count; i++) {
+		struct vm_port *port = &out->ports[i];
+		int r = vm_port_parse(&file->ports[i], port, warnings, e);
+
+		for (unsigned int k = 0; r == 0 && k < i; k++) {
+			const struct vm_port *other = &out->ports[k];
+
+			if (strcmp(other->name, port->name) == 0)
+				r = err_set(e, EINVAL, "the name is there twice");
+			else if ((port->attrs.mask & other->attrs.mask & BIT(VF_ATTR_MAC)) != 0 &&
+				 memcmp(port->attrs.mac, other->attrs.mac, 6) == 0)
+				r = err_set(e, EINVAL, "mac: port %s has the same", other->name);
+			else if (port->source == PORT_FROM_VF && other->source == PORT_FROM_VF &&
+				 strcmp(port->target, other->target) == 0)
+				r = err_set(e, EINVAL, "vf: port %s has the same", other->name);
+		}
+		if (r < 0)
+			return err_wrap(e, "port %.64s", file->ports[i].name);
+		out->port_count++;
+	}
+	return 0;
+}
+
+int vm_spec_parse(const struct vm_text *text, struct vm_spec *out, json_t *warnings, struct err *e)
+{
+	struct vmfile *file = NULL;
+	int r;
+
+	memset(out, 0, sizeof(*out));
+	r = vmfile_load(text->yaml, strlen(text->yaml), &file, e);
+	if (r < 0)
+		return r;
+	if (parse_name(file->name) < 0) {
+		r = err_set(e, EINVAL, "name: '%.64s' is no name", file->name);
+		err_hint(e, "names have 1 to 63 of a-z 0-9 . _ - and start with a letter or digit");
+		goto out;
+	}
+	snprintf(out->name, sizeof(out->name), "%s", file->name);
+	r = memory_parse(file, out, e);
+	if (r == 0)
+		r = cpus_parse(file->cpus, out, e);
+	if (r == 0)
+		r = boot_parse(file->boot, text->base_dir, out, e);
+	if (r == 0)
+		r = ports_parse(file, out, warnings, e);
+	if (r == 0 && out->port_count > 0 && out->hugepage_bytes == 0)
+		json_array_append_new(
+			warnings,
+			json_string("memory.hugepages is off: mapping 4 KiB pages for DMA takes "
+				    "longer to start and more of the IOMMU's cache"));
+out:
+	vmfile_free(file);
+	return r;
+}
+
+json_t *vm_spec_json(const struct vm_spec *spec)
+{
+	json_t *pin = json_array(), *ports = json_array();
+
+	for (unsigned int i = 0; i < spec->pin_count; i++)
+		json_array_append_new(pin, json_integer(spec->pin[i]));
+	for (unsigned int i = 0; i < spec->port_count; i++)
+		json_array_append_new(ports, vm_port_json(&spec->ports[i]));
+	return json_pack("{s:s, s:{s:I, s:I, s:I}, s:{s:i, s:o}, s:{s:s, s:s*, s:s}, s:o}", "name",
+			 spec->name, "memory", "size", (json_int_t)spec->memory_bytes, "hugepage",
+			 (json_int_t)spec->hugepage_bytes, "low_limit",
+			 (json_int_t)spec->low_limit_bytes, "cpus", "count", (int)spec->cpu_count,
+			 "pin", pin, "boot", "kernel", spec->kernel, "initrd",
+			 spec->initrd[0] != '\0' ? spec->initrd : NULL, "cmdline", spec->cmdline,
+			 "ports", ports);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What a VM file asks for, as checked values. Pure: text in, values out; nothing of the host is
+ * looked at and nothing changed. Everything that is wrong with the file alone is said here.
+ */
+#ifndef VIADUCT_VF_MANAGER_VMSPEC_H
+#define VIADUCT_VF_MANAGER_VMSPEC_H
+
+#include "sriov/vfattr.h"
+#include "vmm/vmm_msg.h"
+
+#include <jansson.h>
+
+#include <limits.h>
+
+#define VM_NAME_TEXT   64
+#define VM_TARGET_TEXT 129 /* name of a network, PF, VF or lease */
+
+enum port_source { PORT_FROM_NETWORK, PORT_FROM_PF, PORT_FROM_VF };
+
+struct vm_port {
+	char name[VM_NAME_TEXT];
+	enum port_source source;
+	char target[VM_TARGET_TEXT];
+	struct vf_attrs attrs; /* mask: what the file says; the rest has vf_attrs_default */
+	unsigned int mtu; /* 0: not said */
+};
+
+struct vm_spec {
+	char name[VM_NAME_TEXT];
+	uint64_t memory_bytes;
+	uint64_t hugepage_bytes; /* 0: none */
+	uint64_t low_limit_bytes; /* 0: none */
+	unsigned int cpu_count;
+	unsigned int pin[VMM_MAX_CPUS]; /* host CPU of each vCPU */
+	unsigned int pin_count; /* 0 or cpu_count */
+	char kernel[PATH_MAX];
+	char initrd[PATH_MAX]; /* "": none */
+	char cmdline[VMM_MAX_CMDLINE + 1];
+	struct vm_port ports[VMM_MAX_DEVICES];
+	unsigned int port_count;
+};
+
+/* Paths that are not absolute start at base_dir ("": then they are refused). Appends texts to
+ * warnings. -EINVAL or -ERANGE. The struct is large: keep it on the heap. */
+struct vm_text {
+	const char *yaml;
+	const char *base_dir;
+};
+int vm_spec_parse(const struct vm_text *text, struct vm_spec *out, json_t *warnings, struct err *e);
+
+/* Everything but the paths' content, for `vm check`. A new reference. */
+json_t *vm_spec_json(const struct vm_spec *spec);
+
+#endif

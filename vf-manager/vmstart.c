@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/vmstart.h"
+
+#include "vf-manager/pool.h"
+#include "vf-manager/portset.h"
+#include "vf-manager/privops.h"
+#include "vf-manager/vm.h"
+#include "vf-manager/vmlaunch.h"
+#include "vf-manager/vmm_client.h"
+#include "vf-manager/watch.h"
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/seqmsg.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define START_MS	60000
+#define START_MS_PER_GB 2000 /* to prefault and pin */
+#define LOG_TAIL_BYTES	1024
+
+static void step_add(struct vm_start *s, const char *name)
+{
+	uint64_t now = now_ns();
+
+	json_array_append_new(s->steps, json_pack("{s:s, s:I}", "step", name, "ns",
+						  (json_int_t)(now - s->step_ns)));
+	s->step_ns = now;
+}
+
+/* State locked. The lowest number that no process of ours has. */
+static int uid_pick(struct daemon *d, uid_t *out, struct err *e)
+{
+	if (!d->is_root) {
+		*out = geteuid();
+		return 0;
+	}
+	for (unsigned int i = 0; i < d->config.uid_count; i++) {
+		uid_t uid = d->config.uid_first + i;
+		size_t k = 0;
+
+		while (k < d->vm_count && (d->vms[k]->uid != uid || d->vms[k]->pid == 0))
+			k++;
+		if (k == d->vm_count) {
+			*out = uid;
+			return 0;
+		}
+	}
+	return err_set(e, ENOSPC, "all %u uids for VMs are in use", d->config.uid_count);
+}
+
+/* The name and the uid are ours from here on. */
+static int start_reserve(struct vm_start *s, struct err *e)
+{
+	struct daemon *d = s->d;
+	struct vm *vm = NULL;
+	int r = vm_create(s->wish->spec->name, &vm, e);
+
+	if (r < 0)
+		return r;
+	memcpy(vm->boot_id, d->boot_id, sizeof(vm->boot_id));
+	vm->yaml = strdup(s->wish->yaml);
+	state_lock(d);
+	r = uid_pick(d, &s->uid, e);
+	if (r == 0)
+		r = vm_add(d, vm, e);
+	if (r < 0) {
+		state_unlock(d);
+		vm_destroy(vm);
+		return r;
+	}
+	s->is_reserved = true;
+	vm->uid = s->uid;
+	vm->state = VM_STARTING;
+	r = vm_save(d, vm, e);
+	state_unlock(d);
+	return r;
+}
+
+static int start_spawn(struct vm_start *s, struct err *e)
+{
+	int pair[2], r;
+	struct spawn_wish wish = { .name = s->wish->spec->name,
+				   .uid = s->uid,
+				   .log = s->files.log,
+				   .listener = s->files.listener,
+				   .memlock_bytes = vm_memlock_need(s->wish->spec) };
+	auto_fd int theirs = -1;
+	struct vm *vm;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_set(e, errno, "socketpair: %s", strerror(errno));
+	s->sock = pair[0];
+	theirs = wish.sock = pair[1];
+	r = priv_vm_spawn(s->d, &wish, &s->pid, &s->pidfd, e);
+	if (r < 0)
+		return r;
+	/* In the ledger before it gets anything: after a crash of ours it is found and ended. */
+	state_lock(s->d);
+	vm = vm_find(s->d, s->wish->spec->name);
+	vm->pid = s->pid;
+	vm->is_child = true;
+	if (process_start_ticks(s->pid, &vm->start_ticks) < 0)
+		r = err_set(e, ESRCH, "viaduct-vmm died at once");
+	else
+		r = vm_save(s->d, vm, e);
+	state_unlock(s->d);
+	return r;
+}
+
+/* Op locked. Everything up to the message that gives the VMM what it needs. */
+static int start_prepare(struct vm_start *s, struct err *e)
+{
+	const struct vm_spec *spec = s->wish->spec;
+	int r = start_reserve(s, e);
+
+	if (r == 0)
+		r = ports_take(s, e);
+	if (r < 0)
+		return r;
+	step_add(s, "ports");
+	r = priv_kvm_open(s->d, &s->kvm, e);
+	if (r == 0)
+		r = priv_vm_files_make(s->d, spec->name, &s->files, e);
+	if (r == 0)
+		r = start_spawn(s, e);
+	if (r == 0)
+		r = launch_send(s, e);
+	step_add(s, "spawn");
+	/* The VMM has its own now; a group of ours would keep it from ever being released. */
+	start_fds_close(s);
+	return r;
+}
+
+static int start_wait(struct vm_start *s, json_t **status, struct err *e)
+{
+	int ms = START_MS + (int)(s->wish->spec->memory_bytes >> 30) * START_MS_PER_GB;
+	int r = vmm_reply(s->sock, ms, status, e);
+
+	if (r == -ECONNRESET || r == -EPIPE)
+		launch_log_tail(s, e);
+	return r;
+}
+
+/* Op locked. */
+static int start_record(struct vm_start *s, json_t *status, struct err *e)
+{
+	const struct vm_spec *spec = s->wish->spec;
+	json_t *steps = json_object_get(status, "start");
+	struct vm *vm;
+	int r = 0;
+
+	for (unsigned int i = 0; r == 0 && i < s->hold_count; i++)
+		r = pool_assign(s->d, &s->holds[i], e);
+	if (r < 0)
+		return r;
+	if (json_is_array(steps) && json_array_size(steps) < 64)
+		json_array_extend(s->steps, steps);
+	state_lock(s->d);
+	vm = vm_find(s->d, spec->name);
+	vm->pidfd = fd_take(&s->pidfd);
+	json_object_set_new(vm->facts, "start_seconds",
+			    json_real((double)(now_ns() - s->wish->asked_ns) / 1e9));
+	json_object_set_new(vm->facts, "started_at", json_integer((json_int_t)time(NULL)));
+	json_object_set(vm->facts, "start_steps", s->steps);
+	launch_facts(s, vm->facts);
+	vm_state_set(s->d, vm, VM_RUNNING);
+	state_unlock(s->d);
+	watcher_kick(s->d->watcher);
+	return 0;
+}
+
+/* Op locked. In the opposite order; each part of it stands alone. */
+static void start_undo(struct vm_start *s)
+{
+	const char *name = s->wish->spec->name;
+	struct err e = { 0 };
+
+	if (s->pid > 0) {
+		siginfo_t info;
+
+		kill(s->pid, SIGKILL); /* our child, not yet waited for: the pid is its own */
+		while (waitid(P_PID, (id_t)s->pid, &info, WEXITED) < 0 && errno == EINTR)
+			;
+		priv_vm_cgroup_remove(s->d, name);
+	}
+	start_fds_close(s);
+	for (unsigned int i = s->hold_count; i-- > 0;) {
+		const struct vf_hold *h = &s->holds[i];
+
+		if (pool_release(s->d, &h->pf, h->index, true, &e) < 0)
+			log_err(&e, name);
+	}
+	if (s->is_reserved) {
+		priv_vm_files_remove(s->d, name, false);
+		state_lock(s->d);
+		if (ledger_vm_del(s->d->ledger, name, &e) < 0)
+			log_err(&e, name);
+		vm_remove(s->d, name);
+		state_unlock(s->d);
+	}
+}
+
+static struct vm_start *start_create(struct daemon *d, const struct vm_start_wish *wish)
+{
+	struct vm_start *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->d = d;
+	s->wish = wish;
+	s->sock = s->pidfd = s->kvm = s->container = -1;
+	s->files = (struct vm_run_files){ -1, -1, -1, -1, -1 };
+	for (size_t i = 0; i < ARRAY_SIZE(s->groups); i++)
+		s->groups[i].fd = -1;
+	s->steps = json_array();
+	s->step_ns = wish->asked_ns;
+	return s;
+}
+
+int vm_start(struct daemon *d, const struct vm_start_wish *wish, struct err *e)
+{
+	struct vm_start *s = start_create(d, wish);
+	auto_json json_t *status = NULL;
+	int r;
+
+	if (s == NULL)
+		return err_set(e, ENOMEM, "no memory");
+	step_add(s, "check");
+	op_lock(d);
+	r = start_prepare(s, e);
+	if (r == 0) {
+		/* Long: meanwhile others may work. The name, the VFs and the uid are reserved. */
+		op_unlock(d);
+		r = start_wait(s, &status, e);
+		op_lock(d);
+	}
+	if (r == 0)
+		r = start_record(s, status, e);
+	if (r < 0)
+		start_undo(s);
+	op_unlock(d);
+	fd_close(&s->sock);
+	fd_close(&s->pidfd);
+	json_decref(s->steps);
+	free(s);
+	return r < 0 ? err_wrap(e, "VM %s", wish->spec->name) : 0;
+}

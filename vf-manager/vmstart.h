@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Starting a VM: from a checked file to a process whose vCPUs run, or back to where it began.
+ */
+#ifndef VIADUCT_VF_MANAGER_VMSTART_H
+#define VIADUCT_VF_MANAGER_VMSTART_H
+
+#include "vf-manager/caller.h"
+#include "vf-manager/daemon.h"
+#include "vf-manager/vmcheck.h"
+
+struct vm_start_wish {
+	const struct caller *who;
+	const struct vm_spec *spec;
+	const char *yaml;
+	struct vm_files *files; /* are closed when no longer needed */
+	uint64_t asked_ns; /* when the request came */
+};
+
+/* No lock held. On failure nothing is left of it: no VF, process, file or record. */
+int vm_start(struct daemon *d, const struct vm_start_wish *wish, struct err *e);
+
+#endif

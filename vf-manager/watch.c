@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/watch.h"
+
+#include "vf-manager/pool.h"
+#include "vf-manager/privops.h"
+#include "vf-manager/vm.h"
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define RECORD_MAX 4096
+
+struct watched {
+	struct watcher *w;
+	char name[64];
+	int pidfd; /* a copy: the VM's own may be closed by whoever removes it */
+	struct watched *next;
+};
+
+/* The list is the thread's alone. */
+struct watcher {
+	struct daemon *d;
+	struct loop *loop;
+	int kick_fd;
+	pthread_t thread;
+	bool has_thread;
+	_Atomic bool must_end;
+	struct watched *list;
+};
+
+/* What the VMM wrote at its end, or NULL. Its text is a peer's: bounded, and of known members. */
+static json_t *record_read(struct daemon *d, const char *name)
+{
+	char path[VM_PATH_TEXT], text[RECORD_MAX], reason[32] = "", words[512] = "";
+	auto_json json_t *record = NULL;
+	ssize_t n = file_read_at(AT_FDCWD, vm_path(d, name, "exit.json", path), text, sizeof(text));
+	uint64_t wall = 0;
+
+	if (n <= 0)
+		return NULL;
+	record = json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, NULL);
+	if (!json_is_object(record) ||
+	    json_get_str(record, "reason", reason, sizeof(reason), NULL) < 0)
+		return NULL;
+	json_get_str_opt(record, "text", words, sizeof(words), NULL);
+	json_get_u64_opt(record, "wall_time", INT64_MAX, &wall, NULL);
+	return json_pack("{s:s, s:s, s:I}", "reason", reason, "text", words, "wall_time",
+			 (json_int_t)wall);
+}
+
+/* State locked. What the kernel says of a child of ours; else nobody knows. */
+static json_t *status_reap(struct vm *vm)
+{
+	siginfo_t info = { 0 };
+	char text[160];
+
+	if (!vm->is_child || waitid(P_PIDFD, (id_t)vm->pidfd, &info, WEXITED | WNOHANG) < 0 ||
+	    info.si_pid == 0)
+		return json_pack("{s:s, s:s, s:I}", "reason", "unknown", "text",
+				 "viaduct-vmm ended and left no record of why", "wall_time",
+				 (json_int_t)time(NULL));
+	if (info.si_code == CLD_EXITED)
+		snprintf(text, sizeof(text), "viaduct-vmm exited with status %d and left no record",
+			 info.si_status);
+	else
+		snprintf(text, sizeof(text), "viaduct-vmm was killed by signal %d (SIG%s)",
+			 info.si_status, sigabbrev_np(info.si_status));
+	return json_pack("{s:s, s:s, s:I}", "reason",
+			 info.si_code == CLD_EXITED ? "unknown" : "signal", "text", text,
+			 "wall_time", (json_int_t)time(NULL));
+}
+
+static const struct {
+	const char *reason;
+	enum vm_state state;
+} end_states[] = {
+	{ "poweroff", VM_STOPPED }, { "killed", VM_STOPPED },  { "device-requested", VM_STOPPED },
+	{ "signal", VM_FAILED },    { "unknown", VM_UNKNOWN },
+};
+
+static enum vm_state end_state(const json_t *exit)
+{
+	const char *reason = json_string_value(json_object_get(exit, "reason"));
+
+	for (size_t i = 0; reason != NULL && i < ARRAY_SIZE(end_states); i++)
+		if (strcmp(end_states[i].reason, reason) == 0)
+			return end_states[i].state;
+	return VM_FAILED;
+}
+
+void vm_ended(struct daemon *d, const char *name)
+{
+	json_t *exit = record_read(d, name), *reaped;
+	enum vm_state state;
+	struct vm *vm;
+
+	state_lock(d);
+	vm = vm_find(d, name);
+	if (vm == NULL || !(vm_state_is_live(vm->state) || vm->pid != 0)) {
+		state_unlock(d);
+		json_decref(exit);
+		return;
+	}
+	reaped = status_reap(vm);
+	if (exit == NULL)
+		exit = json_incref(reaped);
+	json_decref(reaped);
+	state = end_state(exit);
+	json_object_set_new(vm->facts, "exit", exit);
+	state_unlock(d);
+	/* Free before it is called ended: who waits for the end may start the next at once. */
+	pool_release_vm(d, name);
+	priv_vm_files_remove(d, name, true);
+	priv_vm_cgroup_remove(d, name);
+	state_lock(d);
+	vm = vm_find(d, name);
+	if (vm != NULL) {
+		vm->pid = 0;
+		vm->is_watched = false;
+		fd_close(&vm->pidfd);
+		vm_state_set(d, vm, state);
+	}
+	state_unlock(d);
+}
+
+static void watched_drop(struct watched *one)
+{
+	struct watched **at = &one->w->list;
+
+	while (*at != NULL && *at != one)
+		at = &(*at)->next;
+	if (*at == one)
+		*at = one->next;
+	loop_del(one->w->loop, one->pidfd);
+	fd_close(&one->pidfd);
+	free(one);
+}
+
+static void process_gone(void *arg, int fd, uint32_t events)
+{
+	struct watched *one = arg;
+	struct daemon *d = one->w->d;
+	char name[64];
+
+	memcpy(name, one->name, sizeof(name));
+	watched_drop(one);
+	op_lock(d);
+	vm_ended(d, name);
+	op_unlock(d);
+}
+
+/* State locked. */
+static void watch_vm(struct watcher *w, struct vm *vm)
+{
+	struct watched *one = calloc(1, sizeof(*one));
+
+	if (one == NULL)
+		return;
+	one->w = w;
+	memcpy(one->name, vm->name, sizeof(one->name));
+	one->pidfd = fcntl(vm->pidfd, F_DUPFD_CLOEXEC, 0);
+	if (one->pidfd < 0 || loop_add(w->loop, one->pidfd, EPOLLIN, process_gone, one) < 0) {
+		fd_close(&one->pidfd);
+		free(one);
+		return;
+	}
+	one->next = w->list;
+	w->list = one;
+	vm->is_watched = true;
+}
+
+static void kicked(void *arg, int fd, uint32_t events)
+{
+	struct watcher *w = arg;
+	uint64_t n;
+
+	if (read(fd, &n, sizeof(n)) < 0)
+		return;
+	if (atomic_load_explicit(&w->must_end, memory_order_acquire)) {
+		loop_stop(w->loop, 0);
+		return;
+	}
+	state_lock(w->d);
+	for (size_t i = 0; i < w->d->vm_count; i++) {
+		struct vm *vm = w->d->vms[i];
+
+		if (vm->pidfd >= 0 && !vm->is_watched && vm->state != VM_STARTING)
+			watch_vm(w, vm);
+	}
+	state_unlock(w->d);
+}
+
+static void *watcher_main(void *arg)
+{
+	struct watcher *w = arg;
+
+	loop_run(w->loop);
+	return NULL;
+}
+
+int watcher_create(struct daemon *d, struct watcher **out, struct err *e)
+{
+	struct watcher *w = calloc(1, sizeof(*w));
+	int r;
+
+	if (w == NULL)
+		return err_set(e, ENOMEM, "no memory");
+	w->d = d;
+	w->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	r = w->kick_fd < 0 ? err_set(e, errno, "eventfd: %s", strerror(errno))
+			   : loop_create(&w->loop, e);
+	if (r == 0)
+		r = loop_add(w->loop, w->kick_fd, EPOLLIN, kicked, w);
+	if (r == 0)
+		r = -pthread_create(&w->thread, NULL, watcher_main, w);
+	if (r < 0) {
+		watcher_destroy(w);
+		return e->errnum != 0 ? r : err_set(e, r, "the watcher: %s", strerror(-r));
+	}
+	w->has_thread = true;
+	*out = w;
+	return 0;
+}
+
+void watcher_kick(struct watcher *w)
+{
+	const uint64_t one = 1;
+
+	if (write(w->kick_fd, &one, sizeof(one)) < 0)
+		log_warn("the watcher cannot be woken: %s", strerror(errno));
+}
+
+void watcher_destroy(struct watcher *w)
+{
+	if (w == NULL)
+		return;
+	if (w->has_thread) {
+		/* release: pairs with acquire in kicked() */
+		atomic_store_explicit(&w->must_end, true, memory_order_release);
+		watcher_kick(w);
+		pthread_join(w->thread, NULL);
+	}
+	while (w->list != NULL)
+		watched_drop(w->list);
+	loop_destroy(w->loop);
+	fd_close(&w->kick_fd);
+	free(w);
+}
