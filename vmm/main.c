@@ -3,6 +3,18 @@
  * viaduct-vmm: one process, one VM. Gives up its rights, takes the launch message from the daemon,
  * builds the machine, runs it, writes down why it ended.
  */
+#include "vmm/control.h"
+#include "vmm/exit_record.h"
+#include "vmm/kvm_probe.h"
+#include "vmm/machine.h"
+#include "vmm/sandbox.h"
+#include "vmm/status.h"
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/parse.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -12,16 +24,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "base/fd.h"
-#include "base/json.h"
-#include "base/log.h"
-#include "base/parse.h"
-#include "vmm/control.h"
-#include "vmm/exit_record.h"
-#include "vmm/machine.h"
-#include "vmm/sandbox.h"
-#include "vmm/status.h"
 
 #define EXIT_USAGE	  2
 #define LAUNCH_TIMEOUT_MS 30000
@@ -184,6 +186,7 @@ static int arguments_parse(int argc, char **argv, int *fd)
 {
 	static const struct option options[] = {
 		{ "fd", required_argument, NULL, 'f' },
+		{ "check-kvm", no_argument, NULL, 'k' },
 		{ "version", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -198,6 +201,8 @@ static int arguments_parse(int argc, char **argv, int *fd)
 				return usage("--fd takes a number from 3 on");
 			*fd = (int)value;
 			break;
+		case 'k':
+			exit(kvm_probe_print("/dev/kvm"));
 		case 'v':
 			printf("viaduct-vmm " VIADUCT_VERSION "\n");
 			exit(EXIT_SUCCESS);
