@@ -15,6 +15,7 @@ void acpi_config_init(struct acpi_config *cfg, const struct pci_host *pci, unsig
 		.cpu_count = cpu_count,
 		.ecam_base = w.ecam_base,
 		.ecam_size = w.ecam_size,
+		.bus_last = w.bus_last,
 		.mmio32_base = w.mmio32_base,
 		.mmio32_size = w.mmio32_size,
 		.mmio64_base = w.mmio64_base,

@@ -19,6 +19,7 @@ struct pci_host;
 struct acpi_config {
 	unsigned int cpu_count; /* APIC ids are 0 .. cpu_count - 1 */
 	uint64_t ecam_base, ecam_size;
+	unsigned int bus_last; /* Linux probes each bus of ECAM: do not offer more than there are */
 	uint64_t mmio32_base, mmio32_size;
 	uint64_t mmio64_base, mmio64_size; /* size 0: none */
 	bool serial_console; /* SPCR: COM1 is the console */

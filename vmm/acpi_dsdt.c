@@ -49,7 +49,7 @@ static void board(struct aml *a, const struct acpi_config *cfg)
 
 static void root_windows(struct aml *a, const struct acpi_config *cfg)
 {
-	const uint64_t buses[] = { 0, 0xFF };
+	const uint64_t buses[] = { 0, cfg->bus_last };
 	const uint64_t io_low[] = { 0, CONFIG_PORTS - 1 };
 	const uint64_t io_high[] = { CONFIG_PORTS + CONFIG_PORTS_LEN, 0xFFFF };
 	const uint64_t mmio32[] = { cfg->mmio32_base, cfg->mmio32_base + cfg->mmio32_size - 1 };

@@ -245,7 +245,7 @@ static int mcfg_add(struct acpi_tables *t, const struct acpi_config *cfg, uint32
 	if (p == NULL)
 		return -ENOSPC;
 	put_le64(p + 44, cfg->ecam_base);
-	p[55] = (uint8_t)((cfg->ecam_size >> 20) - 1); /* last bus */
+	p[55] = (uint8_t)u64_min(cfg->bus_last, (cfg->ecam_size >> 20) - 1);
 	return 0;
 }
 
@@ -321,6 +321,8 @@ int acpi_tables_build(struct acpi_tables *t, const struct acpi_config *cfg, stru
 	*t = (struct acpi_tables){ .cap = TABLES_MAX_BYTES };
 	if (cfg->cpu_count == 0 || cfg->cpu_count > 4096)
 		return err_set(e, EINVAL, "ACPI tables: %u vCPUs", cfg->cpu_count);
+	if (cfg->bus_last > 255)
+		return err_set(e, EINVAL, "ACPI tables: PCI bus %u", cfg->bus_last);
 	t->data = calloc(1, t->cap);
 	if (t->data != NULL)
 		r = tables_add(t, cfg);

@@ -76,6 +76,7 @@ int pci_host_assign(struct pci_host *host, struct err *e);
 /* Where the root complex decodes memory, as the guest has it now; sizes are 0 where there is none. */
 struct pci_windows {
 	uint64_t ecam_base, ecam_size;
+	unsigned int bus_last; /* highest bus number behind a root port */
 	uint64_t mmio32_base, mmio32_size;
 	uint64_t mmio64_base, mmio64_size;
 };

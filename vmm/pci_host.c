@@ -363,6 +363,12 @@ void pci_host_windows(const struct pci_host *host, struct pci_windows *w)
 	if (ecam->size != 0 && ecam->base > LAYOUT_MMIO32)
 		end = u64_min(end, ecam->base);
 	w->mmio32_size = end - LAYOUT_MMIO32;
+	for (unsigned int i = 0; i < host->port_count; i++) {
+		unsigned int last = host->ports[i]->cfg.value[PCI_BRIDGE_SUBORDINATE];
+
+		if (last > w->bus_last)
+			w->bus_last = last;
+	}
 }
 
 void pci_host_set_cf9(struct pci_host *host, const struct io_ops *ops, void *owner)

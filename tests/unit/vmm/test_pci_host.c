@@ -306,11 +306,14 @@ static void all_ports_fit(void **state)
 {
 	struct fixture *f = *state;
 	struct err e = { 0 };
+	struct pci_windows w;
 
 	assert_int_equal(pci_host_add_ports(f->host, PCI_PORTS_MAX, NULL), 0);
 	assert_int_equal(pci_host_assign(f->host, &e), 0);
 	assert_int_equal(pci_host_add_ports(f->host, 1, &e), -ENOSPC);
 	assert_int_equal(cfg_in(f, ecam(0, 30, PCI_BRIDGE_SECONDARY), 1), 30);
+	pci_host_windows(f->host, &w);
+	assert_int_equal(w.bus_last, 30);
 }
 
 #define SLTCTL(f) ecam(0, 1, PCI_PORT_SLTCTL)
