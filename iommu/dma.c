@@ -173,6 +173,29 @@ fail:
 	return r;
 }
 
+int dma_space_detach(struct dma_space *s, int group_fd)
+{
+	size_t i = 0;
+	int r;
+
+	while (i < s->group_count && s->groups[i] != group_fd)
+		i++;
+	if (i == s->group_count)
+		return -ENOENT;
+	if (s->group_count == 1) {
+		/* The kernel drops the IOMMU with its last group, and the maps with it. */
+		unmap_all(s);
+		range_set_fini(&s->mapped);
+		s->mapped_bytes = 0;
+	}
+	r = vfio_group_container_unset(group_fd);
+	if (r < 0)
+		return r;
+	s->groups[i] = s->groups[--s->group_count];
+	s->has_iommu = s->group_count > 0;
+	return 0;
+}
+
 /* The smallest page of the IOMMU: what every map must be aligned to. */
 static uint64_t page_size(const struct dma_space *s)
 {

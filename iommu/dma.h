@@ -32,6 +32,9 @@ void dma_space_destroy(struct dma_space *s);
  * group_fd stays the caller's. -EPERM with the remedy when interrupt remapping is off. */
 int dma_space_attach(struct dma_space *s, int group_fd, uint32_t group, struct err *e);
 
+/* Takes a group out whose devices are all closed. With the last one everything is unmapped. */
+int dma_space_detach(struct dma_space *s, int group_fd);
+
 /* 0 if every address of the range can be translated: inside the IOVA ranges that the IOMMU and the
  * devices' reserved regions leave, and aligned. -ERANGE names what is in the way. */
 int dma_space_check(const struct dma_space *s, const struct dma_range *r, struct err *e);

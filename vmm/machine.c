@@ -218,7 +218,7 @@ static void requests_handle(void *arg, int fd, uint32_t events)
 	}
 }
 
-static int machine_init(struct machine *m, const struct vmm_spec *spec, struct loop *loop,
+static int machine_init(struct machine *m, struct vmm_spec *spec, struct loop *loop,
 			struct err *e)
 {
 	memset(m, 0, sizeof(*m));
@@ -268,7 +268,7 @@ static int machine_build(struct machine *m, struct err *e)
 	return vcpu_set_start(m->vcpus, e);
 }
 
-int machine_create(struct machine *m, const struct vmm_spec *spec, struct loop *loop, struct err *e)
+int machine_create(struct machine *m, struct vmm_spec *spec, struct loop *loop, struct err *e)
 {
 	int r = machine_init(m, spec, loop, e);
 

@@ -25,6 +25,7 @@
 
 struct chipset;
 struct vcpu_set;
+struct vfio_set;
 
 /* Why the machine ends; the words of "reason" in vmm_msg.h are machine_end_name(). */
 enum machine_end {
@@ -49,7 +50,7 @@ enum machine_step {
 };
 
 struct machine {
-	const struct vmm_spec *spec;
+	struct vmm_spec *spec;
 	struct loop *loop;
 	pthread_mutex_t lock;
 
@@ -63,6 +64,7 @@ struct machine {
 	struct pci_host *pci;
 	struct chipset *chipset;
 	struct vcpu_set *vcpus;
+	struct vfio_set *vfio; /* NULL without VFIO functions */
 	uint64_t mmio64_base; /* 64-bit window of the root complex */
 	uint64_t mmio64_size;
 	struct cpu_model cpu;
@@ -83,9 +85,9 @@ struct machine {
 	bool reset_wanted;
 };
 
-/* From the main thread. The spec and the loop are borrowed. On failure nothing is left. */
-int machine_create(struct machine *m, const struct vmm_spec *spec, struct loop *loop,
-		   struct err *e);
+/* From the main thread. The spec and the loop are borrowed; container and groups are taken out of the
+ * spec. On failure nothing is left. */
+int machine_create(struct machine *m, struct vmm_spec *spec, struct loop *loop, struct err *e);
 void machine_destroy(struct machine *m); /* stops the vCPUs first; half-built-safe */
 
 /* Closes the step "entry": all that is left to do is to let the vCPUs go. */

@@ -1,27 +1,43 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/machine_devices.h"
 
-#include <errno.h>
-
 #include "vmm/machine.h"
+#include "vmm/vfio.h"
+
+static void device_ended(void *arg, bool requested, const char *text)
+{
+	machine_end_request(arg, requested ? MACHINE_DEVICE_REQUESTED : MACHINE_INTERNAL_ERROR,
+			    "%s", text);
+}
 
 int machine_devices_pin(struct machine *m, struct err *e)
 {
-	if (m->spec->device_count != 0)
-		return err_set(e, ENOTSUP, "VFIO functions are not built in");
-	return 0;
+	return vfio_set_create(m->spec, m->vm_fd, &m->gmem, &m->vfio, e);
 }
 
 int machine_devices_create(struct machine *m, struct err *e)
 {
-	return 0;
+	const struct vfio_env env = {
+		.loop = m->loop,
+		.lock = &m->lock,
+		.mmio = &m->mmio,
+		.slots = &m->slots,
+		.irq = m->irq,
+		.pci = m->pci,
+		.end = device_ended,
+		.arg = m,
+	};
+
+	return vfio_set_plug(m->vfio, &env, e);
 }
 
 void machine_devices_destroy(struct machine *m)
 {
+	vfio_set_destroy(m->vfio);
+	m->vfio = NULL;
 }
 
 json_t *machine_devices_status(struct machine *m)
 {
-	return json_array();
+	return vfio_set_status(m->vfio);
 }

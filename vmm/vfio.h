@@ -11,14 +11,15 @@
 #ifndef VIADUCT_VMM_VFIO_H
 #define VIADUCT_VMM_VFIO_H
 
-#include "base/err.h"
-#include "base/loop.h"
 #include "vmm/bus.h"
 #include "vmm/gmem.h"
 #include "vmm/irq.h"
 #include "vmm/pci.h"
 #include "vmm/slots.h"
 #include "vmm/spec.h"
+
+#include "base/err.h"
+#include "base/loop.h"
 
 #include <jansson.h>
 

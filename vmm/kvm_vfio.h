@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * KVM's VFIO pseudo device (Documentation/virt/kvm/devices/vfio.rst): KVM must know of every group
+ * before its first device is opened, for cache coherency and posted interrupts.
+ */
+#ifndef VIADUCT_VMM_KVM_VFIO_H
+#define VIADUCT_VMM_KVM_VFIO_H
+
+#include "base/err.h"
+
+/* Once per VM; the caller owns *fd. */
+int kvm_vfio_create(int vm_fd, int *fd, struct err *e);
+
+int kvm_vfio_add(int fd, int group_fd);
+int kvm_vfio_del(int fd, int group_fd);
+
+#endif
