@@ -157,7 +157,9 @@ static const struct status_row {
 	{ "no-such-pf", MHD_HTTP_NOT_FOUND },	{ "no-such-network", MHD_HTTP_NOT_FOUND },
 	{ "no-such-path", MHD_HTTP_NOT_FOUND }, { "vf-index", MHD_HTTP_NOT_FOUND },
 	{ "no-sriov", MHD_HTTP_BAD_REQUEST },	{ "method", MHD_HTTP_METHOD_NOT_ALLOWED },
-	{ "not-allowed", MHD_HTTP_FORBIDDEN },
+	{ "not-allowed", MHD_HTTP_FORBIDDEN },	{ "no-such-cpu", MHD_HTTP_BAD_REQUEST },
+	{ "memory-short", MHD_HTTP_CONFLICT },	{ "hugepages-short", MHD_HTTP_CONFLICT },
+	{ "kvm-unusable", MHD_HTTP_CONFLICT },
 };
 
 static const struct errno_row {
@@ -236,8 +238,8 @@ int http_serve_one(struct daemon *d, int sock, struct err *e)
 	struct http_server s = { .d = d };
 	int r = 0;
 
-	s.mhd = MHD_start_daemon(MHD_USE_NO_LISTEN_SOCKET | MHD_USE_POLL, 0, NULL, NULL,
-				 request_ready, &s, MHD_OPTION_NOTIFY_COMPLETED, request_done, &s,
+	s.mhd = MHD_start_daemon(MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, request_ready, &s,
+				 MHD_OPTION_NOTIFY_COMPLETED, request_done, &s,
 				 MHD_OPTION_NOTIFY_CONNECTION, connection_notify, &s,
 				 MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)HTTP_IDLE_S,
 				 MHD_OPTION_END);

@@ -55,7 +55,7 @@ struct spawn_wish {
 	int sock; /* becomes fd 3 */
 	int log; /* becomes stderr */
 	int listener; /* is listened on again as the VMM, so that SO_PEERCRED names it */
-	uint64_t memlock_bytes;
+	uint64_t memlock_bytes; /* 0: as it is */
 };
 int priv_vm_spawn(struct daemon *d, const struct spawn_wish *wish, pid_t *pid_out, int *pidfd_out,
 		  struct err *e);

@@ -77,7 +77,7 @@ int vm_files_open(const struct daemon *d, const struct caller *who, const struct
 
 uint64_t vm_memlock_need(const struct vm_spec *spec)
 {
-	return spec->memory_bytes + MEMLOCK_SLACK;
+	return spec->port_count > 0 ? spec->memory_bytes + MEMLOCK_SLACK : 0;
 }
 
 static int memory_check(const struct vm_spec *spec, struct err *e)
@@ -124,6 +124,7 @@ static int cpus_check(const struct vm_spec *spec, struct err *e)
 									  : spec->pin[i] == 0)
 			continue;
 		err_set(e, EINVAL, "cpus.pin: the host has no CPU %u that is online", spec->pin[i]);
+		err_code(e, "no-such-cpu");
 		return err_hint(e, "cat /sys/devices/system/cpu/online");
 	}
 	return 0;

@@ -21,7 +21,8 @@ int vm_files_open(const struct daemon *d, const struct caller *who, const struct
 /* KVM, IOMMU and interrupt remapping, memory, hugepages, memlock, CPUs. */
 int vm_host_check(struct daemon *d, const struct vm_spec *spec, struct err *e);
 
-/* What RLIMIT_MEMLOCK of the VMM must allow: guest RAM and what else it may lock. */
+/* What RLIMIT_MEMLOCK of the VMM must allow: guest RAM and what else it may lock; 0: no device does
+ * DMA, so nothing is pinned. */
 uint64_t vm_memlock_need(const struct vm_spec *spec);
 
 #endif

@@ -1,0 +1,130 @@
+#!/usr/bin/python3 -B
+# SPDX-License-Identifier: BSD-3-Clause
+"""A viaduct-vmm without KVM that speaks the contract of vmm/vmm_msg.h. Words of the guest's command
+line tell it to misbehave: fail, die, silent, garbage, deaf (to the power button), stubborn (and to kill)."""
+
+import array
+import json
+import os
+import select
+import socket
+import sys
+import time
+
+
+def receive(sock):
+    data, ancillary, _, _ = sock.recvmsg(65536, socket.CMSG_SPACE(64 * 4))
+    fds = array.array("i")
+    for level, kind, payload in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(payload)
+    return json.loads(data) if data else None, list(fds)
+
+
+def send(sock, **message):
+    sock.send(json.dumps({"v": 1, **message}).encode())
+
+
+class Vm:
+    def __init__(self, sock):
+        self.launch = sock
+        message, fds = receive(sock)
+        if message is None:
+            sys.exit(1)
+        self.fds = dict(zip(message["fds"], fds))
+        self.spec = message["spec"]
+        self.words = self.spec["boot"]["cmdline"].split()
+        self.state = "running"
+        self.began = time.monotonic_ns()
+
+    def status(self):
+        return {
+            "name": self.spec["name"], "state": self.state, "pid": os.getpid(),
+            "uptime_ns": time.monotonic_ns() - self.began, "vcpus": self.spec["cpus"]["count"],
+            "memory": self.spec["memory"]["size"], "start": [{"step": "ram", "ns": 1000}],
+            "guest_resets": 0, "console_bytes": 0, "devices": [],
+            "exits": {"io": 0, "mmio": 0, "hlt": 0, "other": 0},
+            "fds": sorted(self.fds), "uid": os.getuid(), "groups": os.getgroups(),
+            "open": sorted(os.listdir("/proc/self/fd"), key=int),
+        }
+
+    def end(self, reason, text):
+        record = {"v": 1, "name": self.spec["name"], "reason": reason, "text": text,
+                  "wall_time": int(time.time()), "uptime_ns": 1}
+        os.write(self.fds["exit_record"], json.dumps(record).encode())
+        sys.exit(0)
+
+    def answer(self, sock, op):
+        if op == "status":
+            send(sock, ok=True, result=self.status())
+        elif op in ("pause", "resume"):
+            self.state = "paused" if op == "pause" else "running"
+            send(sock, ok=True, result=self.status())
+        elif op == "shutdown":
+            send(sock, ok=True, result={})
+            if "deaf" not in self.words and "stubborn" not in self.words:
+                self.end("poweroff", "the guest powered off")
+        elif op == "kill":
+            if "stubborn" in self.words:
+                return
+            send(sock, ok=True, result={})
+            self.end("killed", "by request")
+        else:
+            send(sock, ok=False, error={"code": "bad-op", "errno": 22, "text": op, "hint": ""})
+
+    def begin(self):
+        if "die" in self.words:
+            print("viaduct-vmm: its last words", file=sys.stderr, flush=True)
+            os.kill(os.getpid(), 9)
+        if "silent" in self.words:
+            time.sleep(1000)
+        if "garbage" in self.words:
+            self.launch.send(b"[1, 2")
+            time.sleep(1000)
+        if "fail" in self.words:
+            send(self.launch, ok=False, error={"code": "no-luck", "errno": 22,
+                                               "text": "the machine has no luck", "hint": "try again"})
+            sys.exit(1)
+        send(self.launch, ok=True, result=self.status())
+
+    def serve(self):
+        listener = socket.socket(fileno=self.fds["listener"])
+        console = socket.socket(fileno=self.fds["console"])
+        clients, consoles = [self.launch], []
+        while True:
+            ready, _, _ = select.select([listener, console, *clients, *consoles], [], [])
+            for sock in ready:
+                if sock is listener:
+                    clients.append(listener.accept()[0])
+                elif sock is console:
+                    consoles.append(console.accept()[0])
+                elif sock in clients:
+                    message = None
+                    try:
+                        message, _ = receive(sock)
+                    except OSError:
+                        pass
+                    if message is None:
+                        clients.remove(sock)
+                        sock.close()
+                    else:
+                        self.answer(sock, message["op"])
+                else:
+                    data = sock.recv(4096)
+                    if data:
+                        sock.sendall(data.upper())
+                    else:
+                        consoles.remove(sock)
+                        sock.close()
+
+
+def main():
+    if "--check-kvm" in sys.argv:
+        print(json.dumps({"usable": True, "detail": "pretended"}))
+        return
+    vm = Vm(socket.socket(fileno=int(sys.argv[sys.argv.index("--fd") + 1])))
+    vm.begin()
+    vm.serve()
+
+
+main()

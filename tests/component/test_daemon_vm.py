@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The life of a VM as the daemon sees it, with a VMM that has no KVM."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import time
+
+import daemonkit
+import pytest
+
+
+@pytest.fixture
+def host(stopped_daemon, short_tmp):
+    daemonkit.setup(stopped_daemon, short_tmp)
+    yield stopped_daemon.start()
+    for vm in stopped_daemon.request("GET", "/v1/vms")[1]["vms"]:
+        if vm["pid"]:
+            stopped_daemon.request("POST", f"/v1/vms/{vm['name']}/kill", {})
+
+
+def run(host, folder, name="vm1", cmdline="", status=200):
+    got, body = host.request("POST", "/v1/vms", {"yaml": daemonkit.vm_yaml(folder, name, cmdline)})
+    assert got == status, body
+    return body
+
+
+def show(host, name="vm1"):
+    status, body = host.request("GET", f"/v1/vms/{name}")
+    assert status == 200, body
+    return body
+
+
+def eventually(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def ask(host, name, op):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+        s.connect(str(host.run_dir / "vm" / name / "control.sock"))
+        s.send(json.dumps({"v": 1, "op": op}).encode())
+        return json.loads(s.recv(65536))["result"]
+
+
+def test_run_show_stop(host, short_tmp):
+    vm = run(host, short_tmp)
+    assert vm["state"] == "running" and vm["vcpus"] == 1 and vm["memory"] == 64 << 20
+    assert vm["start_seconds"] > 0 and [s["step"] for s in vm["start_steps"]][0] == "check"
+    assert host.request("GET", "/v1/vms")[1]["vms"][0]["name"] == "vm1"
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(host.request("GET", "/v1/vms/vm1/console")[1]["socket"])
+        s.sendall(b"hello")
+        assert s.recv(5) == b"HELLO"
+    status, vm = host.request("POST", "/v1/vms/vm1/stop", {"timeout_s": 5})
+    assert status == 200 and vm["state"] == "stopped" and vm["exit"]["reason"] == "poweroff"
+    assert vm["pid"] is None and not (host.run_dir / "vm/vm1/control.sock").exists()
+    assert host.request("POST", "/v1/vms/vm1/stop", {})[0] == 409
+
+
+def test_vmm_gets_its_fds_and_nothing_else(host, short_tmp):
+    run(host, short_tmp)
+    status = ask(host, "vm1", "status")
+    assert status["fds"] == ["console", "console_log", "exit_record", "kernel", "kvm", "listener"]
+    if os.geteuid() == 0:
+        assert status["groups"] == [] and status["uid"] >= 1000
+    # 0 to 2, the six above, this client, and the folder that is being listed.
+    assert len(status["open"]) == 3 + 6 + 1 + 1, status["open"]
+
+
+def test_pause_and_resume(host, short_tmp):
+    run(host, short_tmp)
+    assert host.request("POST", "/v1/vms/vm1/pause", {})[1]["state"] == "paused"
+    assert host.request("POST", "/v1/vms/vm1/resume", {})[1]["state"] == "running"
+
+
+def test_a_deaf_guest_is_killed_at_the_deadline(host, short_tmp):
+    run(host, short_tmp, cmdline="deaf")
+    begin = time.monotonic()
+    status, vm = host.request("POST", "/v1/vms/vm1/stop", {"timeout_s": 1})
+    assert status == 200 and vm["exit"]["reason"] == "killed"
+    assert 1 <= time.monotonic() - begin < 5
+
+
+def test_a_stubborn_vmm_is_killed_by_signal(host, short_tmp):
+    run(host, short_tmp, cmdline="stubborn")
+    status, vm = host.request("POST", "/v1/vms/vm1/stop", {"timeout_s": 0}, 60)
+    assert status == 200 and vm["state"] == "failed" and "SIGKILL" in vm["exit"]["text"]
+
+
+@pytest.mark.parametrize("word, said", [
+    ("fail", "no luck"), ("die", "its last words"), ("garbage", "viaduct-vmm")])
+def test_a_failed_start_leaves_nothing(host, short_tmp, word, said):
+    before = sorted(str(p) for p in host.run_dir.rglob("*"))
+    body = run(host, short_tmp, cmdline=word, status=500)
+    assert said in body["error"]["text"]
+    assert sorted(str(p) for p in host.run_dir.rglob("*")) == before
+    assert host.request("GET", "/v1/vms")[1]["vms"] == []
+    run(host, short_tmp)
+
+
+def test_a_name_is_used_once(host, short_tmp):
+    pid = run(host, short_tmp)["pid"]
+    error = run(host, short_tmp, status=409)["error"]
+    assert "vm1" in error["text"] and "viaduct vm stop vm1" in error["hint"]
+    assert show(host)["pid"] == pid
+    host.request("POST", "/v1/vms/vm1/kill", {})
+    assert run(host, short_tmp)["pid"] != pid
+
+
+def test_a_killed_vmm_is_seen(host, short_tmp):
+    os.kill(run(host, short_tmp)["pid"], signal.SIGKILL)
+    eventually(lambda: show(host)["state"] == "failed")
+    assert "SIGKILL" in show(host)["exit"]["text"]
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL])
+def test_vms_survive_the_daemon(host, short_tmp, sig):
+    before = run(host, short_tmp)
+    host.stop(sig)
+    assert pathlib.Path(f"/proc/{before['pid']}").exists()
+    host.start()
+    after = show(host)
+    assert after["state"] == "running" and after["pid"] == before["pid"]
+    assert after["start_seconds"] == before["start_seconds"]
+    status, vm = host.request("POST", "/v1/vms/vm1/stop", {})
+    assert status == 200 and vm["exit"]["reason"] == "poweroff"
+
+
+def test_vms_that_end_without_the_daemon(host, short_tmp):
+    killed, left = run(host, short_tmp, "killed"), run(host, short_tmp, "left")
+    host.stop(signal.SIGKILL)
+    os.kill(killed["pid"], signal.SIGKILL)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+        s.connect(str(host.run_dir / "vm/left/control.sock"))
+        s.send(b'{"v":1,"op":"shutdown"}')
+        s.recv(65536)
+    eventually(lambda: not any(pathlib.Path(f"/proc/{vm['pid']}/fd").exists() and
+                               pathlib.Path(f"/proc/{vm['pid']}/stat").read_text().split()[2] != "Z"
+                               for vm in (killed, left)))
+    host.start()
+    assert show(host, "killed")["state"] == "unknown" and show(host, "killed")["exit"]["text"]
+    assert show(host, "left")["state"] == "stopped"
+
+
+def test_a_daemon_that_dies_during_a_start_ends_the_half_vm(host, short_tmp):
+    import threading
+
+    thread = threading.Thread(target=lambda: pytest.raises(Exception, run, host, short_tmp, "vm1", "silent"))
+    thread.start()
+    eventually(lambda: host.request("GET", "/v1/vms")[1]["vms"] and show(host)["pid"])
+    pid = show(host)["pid"]
+    assert show(host)["state"] == "starting"
+    assert host.request("POST", "/v1/vms/vm1/kill", {})[0] == 409
+    host.stop(signal.SIGKILL)
+    thread.join()
+    host.start()
+    assert show(host)["state"] in ("failed", "unknown") and show(host)["pid"] is None
+    eventually(lambda: not pathlib.Path(f"/proc/{pid}/cmdline").exists() or
+               not pathlib.Path(f"/proc/{pid}/cmdline").read_bytes())
+    run(host, short_tmp)
+
+
+def test_lists_do_not_wait_for_a_start(host, short_tmp):
+    import threading
+
+    thread = threading.Thread(target=lambda: run(host, short_tmp, "slow", "silent", 500), daemon=True)
+    thread.start()
+    eventually(lambda: host.request("GET", "/v1/vms")[1]["vms"])
+    begin = time.monotonic()
+    run(host, short_tmp, "quick")
+    assert time.monotonic() - begin < 5
+    os.kill(show(host, "slow")["pid"], signal.SIGKILL)
+    thread.join(10)
+    assert [vm["name"] for vm in host.request("GET", "/v1/vms")[1]["vms"]] == ["quick"]
