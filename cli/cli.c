@@ -111,5 +111,6 @@ int cli_usage(struct err *e, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	err_set(e, EINVAL, "%s", text);
-	return err_code(e, CLI_CODE_USAGE);
+	err_code(e, CLI_CODE_USAGE);
+	return -EINVAL;
 }

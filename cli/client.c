@@ -6,7 +6,6 @@
 
 #include "base/fd.h"
 #include "base/json.h"
-#include "base/seqmsg.h"
 #include "vf-manager/api.h"
 
 #include <curl/curl.h>
@@ -14,12 +13,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-/* Never looked up nor connected to: the socket is handed to libcurl. An address, so that there is
- * one connection attempt and no name service. */
-#define URL_BASE "http://127.0.0.1"
+#define URL_BASE "http://localhost" /* a matter of form: the connection is a Unix socket */
 
 #define ITEM_MAX	  255
 #define PROGRESS_AFTER_NS 1000000000ULL
@@ -28,7 +24,6 @@ struct client {
 	const struct settings *settings; /* borrowed */
 	CURL *curl;
 	struct oneshot oneshot;
-	int sock; /* connected, not yet taken by libcurl; else -1 */
 	long http_status;
 
 	/* Of the request under way. */
@@ -39,18 +34,6 @@ struct client {
 	bool progress_shown;
 	uint64_t started_ns;
 };
-
-static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
-{
-	struct client *c = arg;
-
-	return c->sock < 0 ? CURL_SOCKET_BAD : fd_take(&c->sock);
-}
-
-static int on_sockopt(void *arg, curl_socket_t fd, curlsocktype purpose)
-{
-	return CURL_SOCKOPT_ALREADY_CONNECTED;
-}
 
 static size_t on_reply(char *data, size_t size, size_t count, void *arg)
 {
@@ -96,7 +79,7 @@ static int client_prepare(struct client *c)
 		{ CURLOPT_NOPROGRESS, 0 },
 		{ CURLOPT_PATH_AS_IS, 1 },
 		{ CURLOPT_FOLLOWLOCATION, 0 },
-		{ CURLOPT_FORBID_REUSE, 1 }, /* one connection a request: client_connect() */
+		{ CURLOPT_FORBID_REUSE, 1 }, /* a one-shot daemon ends with its connection */
 		{ CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1 },
 	};
 	int bad = 0;
@@ -105,9 +88,6 @@ static int client_prepare(struct client *c)
 		bad |= curl_easy_setopt(c->curl, numbers[i].option, numbers[i].value) != CURLE_OK;
 	/* Neither http_proxy nor a name service has a say in where a local command goes. */
 	bad |= curl_easy_setopt(c->curl, CURLOPT_PROXY, "") != CURLE_OK;
-	bad |= curl_easy_setopt(c->curl, CURLOPT_OPENSOCKETFUNCTION, on_socket) != CURLE_OK;
-	bad |= curl_easy_setopt(c->curl, CURLOPT_OPENSOCKETDATA, c) != CURLE_OK;
-	bad |= curl_easy_setopt(c->curl, CURLOPT_SOCKOPTFUNCTION, on_sockopt) != CURLE_OK;
 	bad |= curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, on_reply) != CURLE_OK;
 	bad |= curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, c) != CURLE_OK;
 	bad |= curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, on_progress) != CURLE_OK;
@@ -122,7 +102,6 @@ int client_create(struct client **out, const struct settings *settings, struct e
 	if (c == NULL)
 		return err_set(e, ENOMEM, "out of memory");
 	c->settings = settings;
-	c->sock = -1;
 	oneshot_init(&c->oneshot);
 	c->curl = curl_easy_init();
 	if (c->curl == NULL || client_prepare(c) < 0) {
@@ -139,7 +118,6 @@ void client_destroy(struct client *c)
 		return;
 	if (c->curl != NULL)
 		curl_easy_cleanup(c->curl);
-	fd_close(&c->sock);
 	oneshot_fini(&c->oneshot);
 	free(c->reply);
 	free(c);
@@ -163,27 +141,6 @@ static int no_daemon(const struct client *c, const char *path, int cause, struct
 	if (c->settings->socket[0] != '\0')
 		return err_hint(e, "without --socket, or start the daemon that serves this socket");
 	return err_hint(e, "systemctl start viaductd   (without systemd, as root: viaductd &)");
-}
-
-/* Connects to the daemon or, for a request that only reads, starts one for this request. */
-static int client_connect(struct client *c, const struct request *rq, struct err *e)
-{
-	const struct settings *s = c->settings;
-	char path[SETTINGS_PATH];
-	int r = settings_socket(s, path, sizeof(path), e);
-
-	if (r < 0)
-		return r;
-	r = unix_connect(path, SOCK_STREAM, &c->sock, e);
-	if (r == -ENAMETOOLONG || r == 0)
-		return r;
-	/* A socket that was asked for by name is that daemon or none. */
-	if ((r != -ENOENT && r != -ECONNREFUSED) || !rq->read_only || s->socket[0] != '\0')
-		return no_daemon(c, path, -r, e);
-	oneshot_fini(&c->oneshot);
-	r = oneshot_start(&c->oneshot, s->run_dir_given ? s->run_dir : NULL, &c->sock, e);
-	return r < 0 ? err_wrap(e, "no daemon runs, and none can be started to read the machine")
-		     : 0;
 }
 
 static int request_url(const struct request *rq, char *buf, size_t cap, struct err *e)
@@ -256,18 +213,19 @@ static int reply_error(long status, const json_t *body, struct err *e)
 
 static int reply_parse(struct client *c, json_t **body, struct err *e)
 {
+	bool is_done = c->http_status >= 200 && c->http_status < 300;
 	auto_json json_t *j = NULL;
 	json_error_t where;
 
 	j = json_loadb(c->reply != NULL ? c->reply : "", c->reply_len, JSON_REJECT_DUPLICATES,
 		       &where);
-	if (!json_is_object(j) && c->http_status >= 400)
+	if (!json_is_object(j) && !is_done)
 		return err_set(e, EBADMSG, "viaductd answered HTTP %ld and no reason",
 			       c->http_status);
 	if (!json_is_object(j))
 		return err_set(e, EBADMSG, "viaductd's reply is no JSON object (HTTP %ld)",
 			       c->http_status);
-	if (c->http_status >= 400 || c->http_status < 200) {
+	if (!is_done) {
 		int r = reply_error(c->http_status, j, e);
 
 		if (json_is_object(json_object_get(j, "error")))
@@ -278,39 +236,68 @@ static int reply_parse(struct client *c, json_t **body, struct err *e)
 	return 0;
 }
 
-static int client_perform(struct client *c, const struct request *rq, const char *url,
-			  const char *body, struct err *e)
+/* One exchange on the Unix socket that libcurl was told. */
+static CURLcode client_perform(struct client *c)
 {
-	struct curl_slist *headers = NULL;
-	unsigned int timeout_s = rq->timeout_s ? rq->timeout_s : CLIENT_TIMEOUT_S;
 	CURLcode code;
 
-	/* No "Expect: 100-continue": the daemon is near, and bodies are small. */
-	headers = curl_slist_append(headers, "Content-Type: application/json");
-	if (headers == NULL || curl_slist_append(headers, "Expect:") == NULL) {
-		curl_slist_free_all(headers);
-		return err_set(e, ENOMEM, "out of memory");
-	}
-	curl_easy_setopt(c->curl, CURLOPT_URL, url);
-	curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
-	curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, (long)timeout_s);
-	if (strcmp(rq->method, "POST") == 0)
-		curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, body);
-	else
-		curl_easy_setopt(c->curl, CURLOPT_HTTPGET, 1L);
+	free(ptr_take(&c->reply));
+	c->reply_len = 0;
+	c->reply_too_long = false;
+	c->progress_shown = false;
+	c->started_ns = now_ns();
 	code = curl_easy_perform(c->curl);
 	if (c->progress_shown)
 		fputs("\r\033[K", stderr);
-	curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
-	curl_slist_free_all(headers);
-	if (code != CURLE_OK)
+	if (code == CURLE_OK)
+		curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &c->http_status);
+	return code;
+}
+
+static int oneshot_perform(struct client *c, const struct request *rq, struct err *e)
+{
+	const struct settings *s = c->settings;
+	char name[ONESHOT_NAME];
+	CURLcode code;
+	int r;
+
+	oneshot_fini(&c->oneshot);
+	r = oneshot_start(&c->oneshot, s->run_dir_given ? s->run_dir : NULL, name, e);
+	if (r < 0)
+		return err_wrap(e, "no daemon runs, and none can be started to read the machine");
+	curl_easy_setopt(c->curl, CURLOPT_ABSTRACT_UNIX_SOCKET, name);
+	code = client_perform(c);
+	return code == CURLE_OK ? 0 : call_failed(c, rq, code, e);
+}
+
+/* Asks the daemon; when there is none and nothing is to be changed, a daemon for this request. */
+static int client_exchange(struct client *c, const struct request *rq, struct err *e)
+{
+	char path[SETTINGS_PATH];
+	long cause = 0;
+	CURLcode code;
+	int r = settings_socket(c->settings, path, sizeof(path), e);
+
+	if (r < 0)
+		return r;
+	curl_easy_setopt(c->curl, CURLOPT_UNIX_SOCKET_PATH, path);
+	code = client_perform(c);
+	if (code == CURLE_OK)
+		return 0;
+	if (code != CURLE_COULDNT_CONNECT)
 		return call_failed(c, rq, code, e);
-	curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &c->http_status);
-	return 0;
+	curl_easy_getinfo(c->curl, CURLINFO_OS_ERRNO, &cause);
+	/* A socket that was asked for by name is that daemon or none. */
+	if ((cause != ENOENT && cause != ECONNREFUSED) || !rq->read_only ||
+	    c->settings->socket[0] != '\0')
+		return no_daemon(c, path, (int)cause, e);
+	return oneshot_perform(c, rq, e);
 }
 
 int client_call(struct client *c, const struct request *rq, json_t **body, struct err *e)
 {
+	unsigned int timeout_s = rq->timeout_s ? rq->timeout_s : CLIENT_TIMEOUT_S;
+	struct curl_slist *headers = NULL;
 	auto_free char *text = NULL;
 	char url[1024];
 	int r = request_url(rq, url, sizeof(url), e);
@@ -323,16 +310,23 @@ int client_call(struct client *c, const struct request *rq, json_t **body, struc
 	if (strlen(text) > API_MAX_BODY)
 		return err_set(e, EMSGSIZE, "the request is longer than %u KiB",
 			       API_MAX_BODY >> 10);
+	/* No "Expect: 100-continue": the daemon is near, and bodies are small. */
+	headers = curl_slist_append(headers, "Content-Type: application/json");
+	if (headers == NULL || curl_slist_append(headers, "Expect:") == NULL) {
+		curl_slist_free_all(headers);
+		return err_set(e, ENOMEM, "out of memory");
+	}
 	c->http_status = 0;
-	r = client_connect(c, rq, e);
-	if (r < 0)
-		return r;
-	free(ptr_take(&c->reply));
-	c->reply_len = 0;
-	c->reply_too_long = false;
 	c->progress = rq->progress;
-	c->progress_shown = false;
-	c->started_ns = now_ns();
-	r = client_perform(c, rq, url, text, e);
+	curl_easy_setopt(c->curl, CURLOPT_URL, url);
+	curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
+	curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, (long)timeout_s);
+	if (strcmp(rq->method, "POST") == 0)
+		curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, text);
+	else
+		curl_easy_setopt(c->curl, CURLOPT_HTTPGET, 1L);
+	r = client_exchange(c, rq, e);
+	curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
+	curl_slist_free_all(headers);
 	return r < 0 ? r : reply_parse(c, body, e);
 }

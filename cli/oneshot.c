@@ -7,16 +7,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define REAP_STEP_NS 10000000L /* 10 ms */
-#define REAP_STEPS   200
+#define REAP_STEP_NS   10000000L /* 10 ms */
+#define REAP_STEPS     200
+#define ACCEPT_NS      10000000000ULL
+#define ACCEPT_STEP_MS 100
 
 void oneshot_init(struct oneshot *o)
 {
@@ -83,57 +87,106 @@ int daemon_find(char *buf, size_t cap, struct err *e)
 	return err_set(e, ENOENT, "viaductd is neither beside this program nor on PATH");
 }
 
+/* The connection of our parent; strangers on the same host may know the name, too. */
+static int oneshot_accept(int listener, pid_t parent)
+{
+	uint64_t end = now_ns() + ACCEPT_NS;
+	struct pollfd p = { .fd = listener, .events = POLLIN };
+
+	while (now_ns() < end && getppid() == parent) {
+		struct ucred peer = { 0 };
+		socklen_t len = sizeof(peer);
+		int fd;
+
+		if (poll(&p, 1, ACCEPT_STEP_MS) <= 0)
+			continue;
+		fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		if (fd < 0)
+			continue;
+		if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid == parent)
+			return fd;
+		close(fd);
+	}
+	return -1;
+}
+
+struct oneshot_child {
+	const char *path;
+	const char *run_dir;
+	int listener;
+	int log_fd;
+	pid_t parent;
+};
+
 /* In the child; does not return. */
-static void __attribute__((noreturn))
-oneshot_exec(const char *path, const char *run_dir, int sock, int log_fd)
+static void __attribute__((noreturn)) oneshot_exec(const struct oneshot_child *child)
 {
 	char nr[16];
 	const char *argv[] = { "viaductd", "--oneshot", "--fd", nr, NULL, NULL, NULL };
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), sock, log_fd;
 	sigset_t none;
 
 	snprintf(nr, sizeof(nr), "%d", API_ONESHOT_FD);
-	if (run_dir != NULL) {
+	if (child->run_dir != NULL) {
 		argv[4] = "--run-dir";
-		argv[5] = run_dir;
+		argv[5] = child->run_dir;
 	}
+	sock = oneshot_accept(child->listener, child->parent);
 	/* Away from the low numbers first: a caller may have started us with some of them closed. */
 	sock = fcntl(sock, F_DUPFD_CLOEXEC, API_ONESHOT_FD + 1);
-	log_fd = fcntl(log_fd, F_DUPFD_CLOEXEC, API_ONESHOT_FD + 1);
+	log_fd = fcntl(child->log_fd, F_DUPFD_CLOEXEC, API_ONESHOT_FD + 1);
 	if (null < 0 || sock < 0 || log_fd < 0 || dup2(null, 0) < 0 || dup2(log_fd, 1) < 0 ||
 	    dup2(log_fd, 2) < 0 || dup2(sock, API_ONESHOT_FD) < 0)
 		_exit(127);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	execv(path, (char *const *)argv);
-	dprintf(2, "run %s: %s", path, strerror(errno));
+	execv(child->path, (char *const *)argv);
+	dprintf(2, "run %s: %s", child->path, strerror(errno));
 	_exit(127);
 }
 
-int oneshot_start(struct oneshot *o, const char *run_dir, int *sock, struct err *e)
+/* A listening socket whose abstract name the kernel chose. */
+static int oneshot_listen(int *fd_out, char name[ONESHOT_NAME], struct err *e)
+{
+	auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	socklen_t len = sizeof(sa);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof(sa.sun_family)) < 0 ||
+	    listen(fd, 8) < 0 || getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+		return err_set(e, errno, "socket for viaductd --oneshot: %s", strerror(errno));
+	len -= (socklen_t)offsetof(struct sockaddr_un, sun_path);
+	if (len < 2 || len > ONESHOT_NAME || sa.sun_path[0] != '\0')
+		return err_set(e, EIO, "socket for viaductd --oneshot: it has no name");
+	memcpy(name, sa.sun_path + 1, len - 1);
+	name[len - 1] = '\0';
+	*fd_out = fd_take(&fd);
+	return 0;
+}
+
+int oneshot_start(struct oneshot *o, const char *run_dir, char name[ONESHOT_NAME], struct err *e)
 {
 	auto_fd int log_fd = memfd_create("viaductd-oneshot", MFD_CLOEXEC);
-	auto_fd int ours = -1, theirs = -1;
+	auto_fd int listener = -1;
 	char path[PATH_MAX];
-	int pair[2];
+	struct oneshot_child child = { .path = path, .run_dir = run_dir, .parent = getpid() };
 	int r = daemon_find(path, sizeof(path), e);
 
+	if (r == 0)
+		r = oneshot_listen(&listener, name, e);
 	if (r < 0)
 		return r;
 	if (log_fd < 0)
 		return err_set(e, errno, "memfd_create: %s", strerror(errno));
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return err_set(e, errno, "socketpair: %s", strerror(errno));
-	ours = pair[0];
-	theirs = pair[1];
+	child.listener = listener;
+	child.log_fd = log_fd;
 	fflush(NULL);
 	o->pid = fork();
 	if (o->pid < 0)
 		return err_set(e, errno, "fork: %s", strerror(errno));
 	if (o->pid == 0)
-		oneshot_exec(path, run_dir, theirs, log_fd);
+		oneshot_exec(&child);
 	o->stderr_fd = fd_take(&log_fd);
-	*sock = fd_take(&ours);
 	return 0;
 }
 

@@ -1,0 +1,422 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The `viaduct` command against canned replies: tables, JSON, errors, exit statuses."""
+
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+
+import pytest
+
+from cli_daemon import PF, VF, VM, FakeDaemon, error
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def fake(program):
+    folder = tempfile.mkdtemp(prefix="viaduct-cli-")
+    daemon = FakeDaemon(folder, program("viaduct")).start()
+    yield daemon
+    daemon.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def no_daemon(program):
+    folder = tempfile.mkdtemp(prefix="viaduct-cli-")
+    yield FakeDaemon(folder, program("viaduct"))
+    shutil.rmtree(folder)
+
+
+def rows(text):
+    return [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
+
+
+def ok(done):
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+# --- tables and blocks ------------------------------------------------------------------------
+
+def test_pf_list_table(fake):
+    fake.reply("GET", "/v1/pfs", {"pfs": [PF]})
+    head, line = rows(ok(fake.run("pf", "list")))
+    assert dict(zip(head, line)) == {
+        "PF": "0000:01:00.0", "NAME": "enp1s0", "DRIVER": "igb", "NUMA": "-", "GROUP": "17",
+        "LINK": "up 1000 Mb/s", "VFS": "2/7", "FREE": "1"}
+
+
+def test_table_in_a_pipe_is_never_cut(fake):
+    name = "x" * 300
+    fake.reply("GET", "/v1/vfs", {"vfs": [{**VF, "owner": name}]})
+    assert name in ok(fake.run("vf", "list", env={"COLUMNS": "40"}))
+
+
+def test_pf_show(fake):
+    fake.reply("GET", "/v1/pfs/enp1s0", {**PF, "vfs": [VF]})
+    out = ok(fake.run("pf", "show", "enp1s0"))
+    for text in ("page sizes:        4 KiB, 64 KiB", "MAC:               52:54:00:00:00:01",
+                 "capable source validation", "enabled none", "ATS:               no", "16 KiB",
+                 "enp1s0#0"):
+        assert text in out
+
+
+def test_needs_root_is_never_blank(fake):
+    sriov = {**PF["sriov"], "vf_stride": "needs root"}
+    fake.reply("GET", "/v1/pfs/p0", {**PF, "sriov": sriov, "capabilities": "needs root"})
+    out = ok(fake.run("pf", "show", "p0"))
+    for line in ("VF stride", "ARI", "ACS", "FLR"):
+        assert re.search(rf"^{line}: +needs root$", out, re.M)
+
+
+def test_missing_members_show_as_dash(fake):
+    fake.reply("GET", "/v1/pfs", {"pfs": [{}, 7, None, {"address": [], "link": 3, "sriov": "?"}]})
+    lines = rows(ok(fake.run("pf", "list")))
+    assert lines[1] == ["-"] * 8 and len(lines) == 5
+
+
+def test_vf_list_and_item_is_escaped(fake):
+    fake.reply("GET", "/v1/vfs", {"vfs": [VF]})
+    head, line = rows(ok(fake.run("vf", "list")))
+    got = dict(zip(head, line))
+    assert got["ID"] == "enp1s0#0" and got["OWNER"] == "fw1/wan" and got["VLAN"] == "100"
+    fake.reply("GET", "/v1/vfs/enp1s0%230", VF)
+    assert "spoof check:     yes" in ok(fake.run("vf", "show", "enp1s0#0"))
+    assert fake.run("vf", "show", "../vms").returncode == 1
+    assert fake.requests[-1][1] == "/v1/vfs/..%2Fvms"
+
+
+def test_vm_show(fake):
+    fake.reply("GET", "/v1/vms/fw1", VM)
+    out = ok(fake.run("vm", "show", "fw1"))
+    for text in ("512 MiB", "1 d 2 h", "3.22 s", "ram 12.3 ms, entry 0.4 ms", "4242"):
+        assert text in out
+    fake.reply("GET", "/v1/vms/fw1", {**VM, "state": "stopped", "exit": {
+        "reason": "poweroff", "text": "the guest powered off", "wall_time": 1780000100}})
+    assert re.search(r"because: +the guest powered off", ok(fake.run("vm", "show", "fw1")))
+
+
+def test_empty_lists_say_what_next(fake):
+    fake.reply("GET", "/v1/vfs", {"vfs": []})
+    fake.reply("GET", "/v1/vms", {"vms": []})
+    assert "viaduct pf apply PF --vfs N" in ok(fake.run("vf", "list"))
+    assert "viaduct vm run FILE" in ok(fake.run("vm", "list"))
+
+
+def test_host_check_exit_status(fake):
+    checks = [{"id": "kvm", "title": "KVM", "status": "pass", "detail": "usable", "remedy": ""},
+              {"id": "hp", "title": "hugepages", "status": "warn", "detail": "none",
+               "remedy": "reserve some"}]
+    reply = {"checks": checks, "pass": 1, "warn": 1, "fail": 0, "cpu_family": "AMD",
+             "not_exercised": ["posted interrupts"]}
+    fake.reply("GET", "/v1/host/check", reply)
+    out = ok(fake.run("host", "check"))
+    assert "fix: reserve some" in out and "1 passed, 1 warned, 0 failed" in out
+    assert "(AMD): posted interrupts" in out
+    checks.append({"id": "ir", "title": "interrupt remapping", "status": "fail", "detail": "off",
+                   "remedy": "intel_iommu=on"})
+    done = fake.run("host", "check")
+    assert done.returncode == 1 and "FAIL" in done.stdout and "fix: intel_iommu=on" in done.stdout
+    assert fake.run("host", "check", "--json").returncode == 1
+    for odd in ({"checks": []}, {"checks": [{"status": "PASS"}]}, {"checks": 3}, {}):
+        fake.reply("GET", "/v1/host/check", odd)
+        assert fake.run("host", "check").returncode == 1
+
+
+# --- JSON ---------------------------------------------------------------------------------------
+
+def test_json_is_the_reply_unchanged(fake):
+    reply = {"vms": [VM], "later": {"member": [1, 2.5, None, "\u001b[31m\u202e"]}}
+    fake.reply("GET", "/v1/vms", reply)
+    for args in (("vm", "list", "--json"), ("--json", "vm", "list"), ("vm", "list", "--json")):
+        out = ok(fake.run(*args))
+        assert json.loads(out) == reply
+        assert "\x1b" not in out and "\u202e" not in out
+
+
+def test_json_errors_on_stderr(fake):
+    reply = error("vf-in-use", "VF 0000:01:10.0: in use by VM fw1", "viaduct vm show fw1", 16)
+    reply["error"]["since"] = 3
+    fake.reply("POST", "/v1/vfs/x/release", reply, 409)
+    done = fake.run("vf", "release", "x", "--json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert json.loads(done.stderr) == reply
+    done = fake.run("vf", "rlease", "--json")
+    assert done.returncode == 2
+    assert json.loads(done.stderr)["error"] == {
+        "code": "usage", "errno": 22, "text": "vf: there is no 'rlease'",
+        "hint": "viaduct vf release"}
+
+
+# --- what is sent -------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("words, path, body", [
+    (("pf", "apply", "enp1s0", "--vfs", "2"), "/v1/pfs/enp1s0/apply", {"vfs": 2}),
+    (("vf", "alloc", "--name", "l1"), "/v1/vfs/alloc", {"name": "l1"}),
+    (("vf", "alloc", "--name=l1", "--pf=p0", "--numa=1"), "/v1/vfs/alloc",
+     {"name": "l1", "pf": "p0", "numa": 1}),
+    (("vf", "alloc", "--network", "wan", "--name", "l1"), "/v1/vfs/alloc",
+     {"name": "l1", "network": "wan"}),
+    (("vf", "set", "l1", "mac=02:00:00:00:00:AB", "vlan=7", "trust=on", "spoofchk=off"),
+     "/v1/vfs/l1/set",
+     {"mac": "02:00:00:00:00:ab", "vlan": 7, "trust": True, "spoofchk": False}),
+    (("vf", "set", "l1", "vlan=off", "qos=3", "proto=802.1ad", "link=auto", "rate=5G",
+      "min_rate=100M"), "/v1/vfs/l1/set",
+     {"vlan": 0, "qos": 3, "proto": "802.1ad", "link_state": "auto", "max_tx_rate": 5000,
+      "min_tx_rate": 100}),
+    (("vf", "release", "l1"), "/v1/vfs/l1/release", {}),
+    (("vm", "stop", "fw1"), "/v1/vms/fw1/stop", {}),
+    (("vm", "stop", "fw1", "--timeout", "5"), "/v1/vms/fw1/stop", {"timeout_s": 5}),
+    (("vm", "kill", "fw1"), "/v1/vms/fw1/kill", {}),
+    (("vm", "pause", "fw1"), "/v1/vms/fw1/pause", {}),
+    (("vm", "resume", "fw1"), "/v1/vms/fw1/resume", {}),
+])
+def test_requests(fake, words, path, body):
+    fake.reply("POST", path, {**VF, **VM})
+    ok(fake.run(*words))
+    assert fake.requests == [("POST", path, body)]
+
+
+def test_paused_vm_says_that_dma_goes_on(fake):
+    fake.reply("POST", "/v1/vms/fw1/pause", {**VM, "state": "paused"})
+    assert "its VFs still do DMA" in ok(fake.run("vm", "pause", "fw1"))
+
+
+def test_release_into_quarantine_fails(fake):
+    fake.reply("POST", "/v1/vfs/x/release", {**VF, "state": "quarantined"})
+    done = fake.run("vf", "release", "x")
+    assert done.returncode == 1 and "quarantined" in done.stdout
+
+
+def test_vm_run_sends_text_and_folder(fake, tmp_path):
+    file = tmp_path / "sub" / "fw1.yaml"
+    file.parent.mkdir()
+    file.write_text("name: fw1\n# ü\n")
+    (tmp_path / "link").symlink_to(file.parent)
+    fake.reply("POST", "/v1/vms", VM)
+    out = ok(fake.run("vm", "run", "link/fw1.yaml", cwd=tmp_path))
+    assert "its first vCPU ran after 3.22 s" in out and "viaduct vm console fw1" in out
+    assert VM["console"] in out and "0000:01:10.0" in out
+    assert fake.requests[0][2] == {"yaml": "name: fw1\n# ü\n", "file": "link/fw1.yaml",
+                                   "base_dir": str(file.parent.resolve())}
+
+
+def test_vm_check_and_dry_run(fake, tmp_path):
+    file = tmp_path / "fw1.yaml"
+    file.write_text("name: fw1\n")
+    fake.reply("POST", "/v1/vms/check", {"spec": {"name": "fw1"}, "warnings": ["odd\x1b[0m"],
+                                         "plan": ["lease enp1s0#0 for wan"]})
+    for words in (("vm", "check", file), ("vm", "run", file, "--dry-run")):
+        out = ok(fake.run(*words))
+        assert "VM fw1: the file is right" in out and "  lease enp1s0#0 for wan" in out
+        assert "warning: odd?[0m" in out
+    assert [r[1] for r in fake.requests] == ["/v1/vms/check"] * 2
+    ok(fake.run("vm", "check", "-", stdin="name: fw1\n", cwd=tmp_path))
+    assert fake.requests[-1][2]["base_dir"] == str(tmp_path.resolve())
+
+
+@pytest.mark.parametrize("content, words", [
+    (None, "No such file"), (b"", "is empty"), (b"a\0b", "no text file"),
+    (b"name: \xff\n", "not UTF-8"), (b"#" * (256 * 1024 + 1), "longer than 256 KiB"),
+    ("folder", "Is a directory"),
+], ids=["missing", "empty", "binary", "not-utf8", "long", "folder"])
+def test_bad_vm_files(fake, tmp_path, content, words):
+    file = tmp_path / "vm.yaml"
+    if content == "folder":
+        file.mkdir()
+    elif content is not None:
+        file.write_bytes(content)
+    done = fake.run("vm", "run", file)
+    assert done.returncode == 2 and words in done.stderr
+    assert fake.requests == []
+
+
+# --- errors -------------------------------------------------------------------------------------
+
+def test_error_and_hint(fake):
+    fake.reply("POST", "/v1/vfs/x/release",
+               error("vf-in-use", "VF 0000:01:10.0: in use by VM fw1", "viaduct vm show fw1"), 409)
+    done = fake.run("vf", "release", "x")
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == ("viaduct: VF 0000:01:10.0: in use by VM fw1\n"
+                           "  try: viaduct vm show fw1\n")
+
+
+@pytest.mark.parametrize("status, exit_status", [(400, 2), (403, 1), (404, 1), (500, 1), (503, 1)])
+def test_exit_status_of_http_status(fake, status, exit_status):
+    fake.reply("GET", "/v1/vms/a", error("x", "words"), status)
+    done = fake.run("vm", "show", "a")
+    assert done.returncode == exit_status and done.stderr == "viaduct: words\n"
+
+
+@pytest.mark.parametrize("status, reply, words", [
+    (200, b"", "no JSON object"), (200, b"[]", "no JSON object"), (200, b"{", "no JSON object"),
+    (200, b'{"vms":[],"vms":[]}', "no JSON object"), (200, {"vms": {}}, "vms is not a list"),
+    (200, {}, "vms is missing"), (500, b"oops", "HTTP 500 and no reason"),
+    (500, {"error": {"text": 5}}, "HTTP 500 and no reason"), (302, {}, "HTTP 302 and no reason"),
+    (200, b'{"a":"' + b"x" * (17 << 20) + b'"}', "longer than 16 MiB"),
+    (200, b"[" * 100000, "no JSON object"),
+], ids=range(11))
+def test_bad_replies(fake, status, reply, words):
+    if status == 302:
+        reply = {"error": 1}
+    fake.reply("GET", "/v1/vms", reply, status)
+    done = fake.run("vm", "list")
+    assert done.returncode == 1 and words in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("hostile", ["\x1b]0;x\x07", "\u009b31m", "a\u202eb", "\x7f", "\u2028"])
+def test_no_control_character_reaches_the_terminal(fake, hostile):
+    fake.reply("GET", "/v1/vms", {"vms": [{**VM, "name": hostile, "ports": [{"name": hostile}]}]})
+    fake.reply("GET", "/v1/vms/a", error("c" + hostile, "t" + hostile, "h" + hostile), 500)
+    texts = [ok(fake.run("vm", "list")), fake.run("vm", "show", "a").stderr,
+             fake.run("vm", "show", "a", "--json").stderr.replace("\x7f", "")]
+    for text in texts:
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]", text)
+
+
+@pytest.mark.parametrize("words, hint", [
+    (("pff", "list"), "viaduct pf"), (("pf", "lst"), "viaduct pf list"),
+    (("vm", "consle", "a"), "viaduct vm console"), (("console", "a"), "viaduct vm console NAME"),
+    (("pf",), "viaduct pf list | show | apply"), (("zzzzzz",), "viaduct help"),
+    (("pf", "apply", "a", "--vsf", "2"), "--vfs"), (("pf", "apply", "a"), "viaduct pf apply a --vfs N"),
+    (("pf", "apply"), "viaduct pf apply PF --vfs N"), (("pf", "list", "x"), "viaduct pf list"),
+    (("vf", "set", "x", "trsut=on"), "trust=VALUE"), ((), "viaduct help"),
+])
+def test_usage_errors(fake, words, hint):
+    done = fake.run(*words)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.splitlines()[1].startswith(f"  try: {hint}"), done.stderr
+    assert fake.requests == []
+
+
+@pytest.mark.parametrize("words", [
+    ("pf", "apply", "a", "--vfs"), ("pf", "apply", "a", "--vfs", "-1"),
+    ("pf", "apply", "a", "--vfs", "65536"), ("pf", "apply", "a", "--vfs", "2x"),
+    ("pf", "apply", "", "--vfs", "2"), ("vf", "set", "x"), ("vf", "set", "x", "mac"),
+    ("vf", "set", "x", "mac=1"), ("vf", "set", "x", "vlan=4095"), ("vf", "set", "x", "trust=2"),
+    ("vf", "set", "x", "rate=9999999G"), ("vf", "set", "x", "vlan=1", "vlan=2"),
+    ("vf", "alloc"), ("vf", "alloc", "--name", "Bad Name"), ("pf", "list", "--json=1"),
+    ("vf", "alloc", "--name", "a", "--pf", "p", "--network", "n"), ("vm", "show", ".."),
+    ("vm", "stop", "a", "--timeout", "x"), ("vm", "console", "../x"), ("vm", "show"),
+])
+def test_bad_input(fake, words):
+    done = fake.run(*words)
+    assert done.returncode == 2 and done.stderr.startswith("viaduct: ")
+    assert fake.requests == []
+
+
+# --- without a daemon -----------------------------------------------------------------------------
+
+ONESHOT = """#!/usr/bin/python3
+import os, socket, sys
+assert sys.argv[1:4] == ["--oneshot", "--fd", "3"], sys.argv
+assert not os.read(0, 1)
+sys.stderr.write("some words\\n")
+sys.stderr.flush()
+s = socket.socket(fileno=3)
+request = b""
+while b"\\r\\n\\r\\n" not in request:
+    request += s.recv(65536)
+if b"/die" in request:
+    sys.exit(1)
+body = ('{"pfs":[{"address":"%s"}]}' % " ".join(sys.argv[4:])).encode()
+s.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(body) + body)
+s.recv(1)
+"""
+
+
+@pytest.fixture
+def oneshot(no_daemon, tmp_path):
+    script = tmp_path / "viaductd"
+    script.write_text(ONESHOT)
+    script.chmod(0o755)
+    no_daemon.script = script
+    return no_daemon
+
+
+def test_reading_without_a_daemon_starts_a_oneshot(oneshot):
+    env = {"VIADUCT_DAEMON": str(oneshot.script)}
+    assert f"--run-dir {oneshot.run_dir}" in ok(oneshot.run("pf", "list", env=env))
+    done = oneshot.run("pf", "show", "die", env=env)
+    assert done.returncode == 1
+    assert "viaductd --oneshot did not answer: some words" in done.stderr
+
+
+def test_oneshot_on_path_of_another_copy(oneshot, tmp_path):
+    copy = tmp_path / "bin" / "viaduct"
+    copy.parent.mkdir()
+    shutil.copy(oneshot.viaduct, copy)
+    oneshot.viaduct = str(copy)
+    assert "--run-dir" in ok(oneshot.run("pf", "list", env={"PATH": str(tmp_path)}))
+    done = oneshot.run("pf", "list", env={"PATH": "/nowhere"})
+    assert done.returncode == 1 and "neither beside this program nor on PATH" in done.stderr
+    shutil.copy(oneshot.script, copy.parent / "viaductd")
+    assert "--run-dir" in ok(oneshot.run("pf", "list", env={"PATH": "/nowhere"}))
+
+
+@pytest.mark.parametrize("words", [
+    ("pf", "apply", "a", "--vfs", "1"), ("vf", "alloc", "--name", "a"), ("vm", "list"),
+    ("vm", "stop", "a"), ("vm", "console", "a"), ("version", "--json"),
+])
+def test_changes_need_the_daemon(oneshot, words):
+    done = oneshot.run(*words, env={"VIADUCT_DAEMON": str(oneshot.script)})
+    assert done.returncode == 1 and "viaductd is not running" in done.stderr
+    assert "systemctl start viaductd" in done.stderr
+
+
+def test_named_socket_is_that_daemon_or_none(oneshot):
+    done = oneshot.run("pf", "list", "--socket", "/nowhere/s",
+                       env={"VIADUCT_DAEMON": str(oneshot.script)})
+    assert done.returncode == 1 and "viaductd is not running" in done.stderr
+
+
+def test_version_without_a_daemon(no_daemon):
+    out = ok(no_daemon.run("version"))
+    assert out.startswith("viaduct 0.") and "viaductd is not running" in out
+
+
+def test_version_with_a_daemon(fake):
+    reply = {"version": "0.9", "api": 2, "pid": 5, "uptime_s": 61}
+    fake.reply("GET", "/v1/version", reply)
+    out = ok(fake.run("version"))
+    assert "viaductd 0.9 (pid 5, up 1 min 1 s)" in out and "version 2 of the API" in out
+    assert json.loads(ok(fake.run("version", "--json"))) == reply
+
+
+# --- help and documentation -----------------------------------------------------------------------
+
+def test_every_command_is_in_help_and_manual(no_daemon):
+    out = ok(no_daemon.run("help"))
+    manual = (TOP / "docs/viaduct.1").read_text().replace("\\-", "-")
+    commands = re.findall(r"^  viaduct (\w+)(?: (\w+)(?= |$))?", out, re.M)
+    assert len(commands) == 20
+    for noun, verb in commands:
+        words = [w for w in (noun, verb) if w]
+        assert f".B viaduct {' '.join(words)}" in manual, words
+        assert f"usage: viaduct {' '.join(words)}" in ok(no_daemon.run("help", *words))
+        assert f"usage: viaduct {' '.join(words)}" in ok(no_daemon.run(*words, "--help"))
+    assert out == ok(no_daemon.run("--help"))
+    assert "usage: viaduct pf apply" in ok(no_daemon.run("pf", "--help"))
+
+
+@pytest.mark.parametrize("page", ["viaduct.1", "viaduct-vm.5"])
+def test_manual_pages_are_well_formed(page):
+    if shutil.which("groff") is None:
+        pytest.skip("groff is not installed")
+    done = subprocess.run(["groff", "-man", "-ww", "-z", "-Tutf8", TOP / "docs" / page],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stderr == ""
+
+
+def test_output_that_cannot_be_written_fails(fake):
+    fake.reply("GET", "/v1/pfs", {"pfs": [PF]})
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run([fake.viaduct, "pf", "list"], stdout=full, stderr=subprocess.PIPE,
+                              env=fake.env(), check=False)
+    assert done.returncode == 1 and b"No space left" in done.stderr
