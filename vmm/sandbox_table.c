@@ -62,6 +62,7 @@ const struct sandbox_call sandbox_calls[] = {
 	{ SYS_mremap, BOTH, ANY }, /* realloc */
 	{ SYS_madvise, BOTH, ANY },
 	{ SYS_brk, BOTH, ANY },
+	{ SYS_prlimit64, BOTH, ARG_IS(2, 0) }, /* getrlimit: what a DMA map was refused for */
 
 	/* threads; new ones only while the VM is set up */
 	{ SYS_clone, S, 0, CLONE_THREAD, CLONE_THREAD },
@@ -138,6 +139,8 @@ const struct sandbox_ioctl sandbox_ioctls[] = {
 	{ KVM_CREATE_DEVICE, S },
 	{ KVM_CREATE_VCPU, S },
 	{ KVM_SET_CPUID2, S },
+	{ KVM_GET_TSC_KHZ, S },
+	{ KVM_SET_TSC_KHZ, S },
 	{ KVM_GET_LAPIC, S },
 	{ KVM_GET_VCPU_EVENTS, S },
 	{ KVM_GET_MP_STATE, S },
