@@ -18,6 +18,7 @@ struct cpu_model {
 	unsigned int cpu_count;
 	unsigned int phys_bits; /* guest-physical address width */
 	bool tsc_invariant;
+	uint32_t tsc_khz; /* set when the first vCPU is made; 0: the host does not say */
 	bool tsc_deadline;
 	uint32_t entry_count;
 	struct kvm_cpuid_entry2 entries[CPUID_ENTRIES_MAX]; /* of vCPU 0; see cpu_model_for */

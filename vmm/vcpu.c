@@ -63,6 +63,19 @@ static int kick_install(struct err *e)
 		       : 0;
 }
 
+/* Every vCPU counts at the rate that the first one found on this host: part of the machine's state. */
+static int tsc_rate_set(struct vcpu *v, uint32_t *khz, struct err *e)
+{
+	int r = *khz == 0 ? kvm_tsc_khz_get(v->fd) : 0;
+
+	if (r < 0)
+		return 0; /* a host whose TSC is unstable offers none; kvmclock needs none */
+	if (r > 0)
+		*khz = (uint32_t)r;
+	r = kvm_tsc_khz_set(v->fd, *khz);
+	return r < 0 ? err_set(e, r, "TSC of vCPU %u at %u kHz: %s", v->id, *khz, strerror(-r)) : 0;
+}
+
 static int vcpu_init(struct vcpu *v, const struct cpu_model *model,
 		     const struct vcpu_msr_list *msrs, struct err *e)
 {
@@ -86,6 +99,9 @@ static int vcpu_init(struct vcpu *v, const struct cpu_model *model,
 	r = kvm_cpuid_set(v->fd, cpuid);
 	if (r < 0)
 		return err_set(e, r, "KVM_SET_CPUID2 of vCPU %u: %s", v->id, strerror(-r));
+	r = tsc_rate_set(v, &m->cpu.tsc_khz, e);
+	if (r < 0)
+		return r;
 	return vcpu_state_get(v->fd, msrs, v->power_on, e);
 }
 
@@ -404,6 +420,12 @@ int vcpu_set_reset(struct vcpu_set *set, struct err *e)
 
 int vcpu_set_boot(struct vcpu_set *set, const struct boot_entry *entry, struct err *e)
 {
+	for (unsigned int i = 0; i < set->count; i++) {
+		int r = vcpu_state_mtrr_set(set->vcpus[i].fd, e);
+
+		if (r < 0)
+			return r;
+	}
 	return vcpu_state_boot(set->vcpus[0].fd, entry, e);
 }
 

@@ -29,8 +29,8 @@
 #define SEGMENT_DATA 3 /* read, write, accessed */
 #define SEGMENT_TSS  11 /* busy 32-bit or 64-bit TSS */
 
-/* The TSC goes on counting over a reset, so that all vCPUs keep agreeing on it; writing the address
- * of a wall clock makes KVM write into guest memory. */
+/* The TSC has a way of its own (tsc_sync); writing the address of a wall clock makes KVM write into
+ * guest memory. */
 static const uint32_t msrs_left_alone[] = { MSR_TSC, MSR_KVM_WALL_CLOCK, MSR_KVM_WALL_CLOCK_NEW };
 
 static bool msr_left_alone(uint32_t index)
@@ -120,6 +120,17 @@ int vcpu_state_get(int vcpu_fd, const struct vcpu_msr_list *list, struct vcpu_st
 	return 0;
 }
 
+/* To KVM a 0 means "as the other vCPUs", so the TSC goes on counting and all stay equal. It must be
+ * written: kvm_amd forgets the TSC offset in the hardware's control block when a guest triple-faults,
+ * and timers then fire as late as the offset is large. */
+static int tsc_sync(int vcpu_fd, struct err *e)
+{
+	struct msr_block b = { .head.nmsrs = 1, .entries[0].index = MSR_TSC };
+	int r = kvm_msrs_set(vcpu_fd, &b.head);
+
+	return r == 1 ? 0 : err_set(e, r < 0 ? r : EIO, "vCPU: the TSC cannot be set");
+}
+
 int vcpu_state_set(int vcpu_fd, const struct vcpu_state *state, struct err *e)
 {
 	const char *step = "special registers";
@@ -143,6 +154,8 @@ int vcpu_state_set(int vcpu_fd, const struct vcpu_state *state, struct err *e)
 	if (r < 0)
 		return err_set(e, r, "vCPU %s: %s", step, strerror(-r));
 	r = msrs_set(vcpu_fd, state, e);
+	if (r == 0)
+		r = tsc_sync(vcpu_fd, e);
 	if (r < 0)
 		return r;
 	step = "APIC";
@@ -195,12 +208,18 @@ static void sregs_boot(struct kvm_sregs *s, enum boot_mode mode)
 	s->efer = EFER_LME | EFER_LMA;
 }
 
-int vcpu_state_boot(int vcpu_fd, const struct boot_entry *entry, struct err *e)
+int vcpu_state_mtrr_set(int vcpu_fd, struct err *e)
 {
-	/* No firmware has programmed the MTRRs: all of memory write-back, the PAT does the rest. */
 	struct msr_block mtrr = { .head.nmsrs = 1,
 				  .entries[0] = { .index = MSR_MTRR_DEF_TYPE,
 						  .data = MTRR_ENABLE | MTRR_TYPE_WRITE_BACK } };
+	int r = kvm_msrs_set(vcpu_fd, &mtrr.head);
+
+	return r == 1 ? 0 : err_set(e, r < 0 ? r : EIO, "vCPU: MTRRs cannot be set");
+}
+
+int vcpu_state_boot(int vcpu_fd, const struct boot_entry *entry, struct err *e)
+{
 	struct kvm_regs regs = { .rip = entry->rip, .rflags = RFLAGS_1 };
 	struct kvm_sregs sregs;
 	int r = kvm_sregs_get(vcpu_fd, &sregs);
@@ -215,8 +234,6 @@ int vcpu_state_boot(int vcpu_fd, const struct boot_entry *entry, struct err *e)
 	}
 	if (r == 0)
 		r = kvm_regs_set(vcpu_fd, &regs);
-	if (r == 0)
-		r = kvm_msrs_set(vcpu_fd, &mtrr.head) == 1 ? 0 : -EIO;
 	return r < 0 ? err_set(e, r, "vCPU registers for boot: %s", strerror(-r)) : 0;
 }
 

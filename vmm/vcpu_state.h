@@ -38,6 +38,10 @@ int vcpu_state_get(int vcpu_fd, const struct vcpu_msr_list *list, struct vcpu_st
 		   struct err *e);
 int vcpu_state_set(int vcpu_fd, const struct vcpu_state *state, struct err *e);
 
+/* Without firmware nobody else programs the MTRRs: all of memory write-back, the PAT does the rest.
+ * Every vCPU alike, or Linux complains. */
+int vcpu_state_mtrr_set(int vcpu_fd, struct err *e);
+
 /* On top of the power-on state. */
 int vcpu_state_boot(int vcpu_fd, const struct boot_entry *entry, struct err *e);
 
