@@ -6,11 +6,11 @@
 #ifndef VIADUCT_TESTS_FUZZ_FAKE_BOARD_H
 #define VIADUCT_TESTS_FUZZ_FAKE_BOARD_H
 
-#include <stdlib.h>
-
 #include "vmm/kvm.h"
 #include "vmm/machine.h"
 #include "vmm/pci_host.h"
+
+#include <stdlib.h>
 
 int kvm_gsi_routing_set(int vm_fd, const struct kvm_irq_routing *routing)
 {
