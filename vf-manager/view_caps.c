@@ -101,8 +101,9 @@ static json_t *sriov_without_root(const struct pci_fn *pf)
 					      "supported_page_sizes",
 					      "ari_capable_hierarchy",
 					      "vf_migration_capable" };
-	json_t *j = json_pack("{s:i, s:i, s:o}", "total_vfs", pf->total_vfs, "num_vfs", pf->num_vfs,
-			      "vf_bars", bars_json(&pf->caps.sriov));
+	json_t *j = json_pack("{s:i, s:i, s:i, s:o}", "total_vfs", pf->total_vfs, "max_vfs",
+			      pf->total_vfs, "num_vfs", pf->num_vfs, "vf_bars",
+			      bars_json(&pf->caps.sriov));
 
 	for (size_t i = 0; i < ARRAY_SIZE(hidden); i++)
 		json_object_set_new(j, hidden[i], json_string(API_NEEDS_ROOT));
@@ -117,13 +118,13 @@ json_t *view_sriov(const struct pci_fn *pf)
 	if (pf->caps.needs_root || !c->present)
 		return sriov_without_root(pf);
 	snprintf(id, sizeof(id), "%04x", c->vf_device_id);
-	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:s, s:o, s:I, s:b, s:b, s:b, s:b, s:o}",
-			 "total_vfs", c->total_vfs, "initial_vfs", c->initial_vfs, "num_vfs",
-			 pf->num_vfs, "first_vf_offset", c->first_vf_offset, "vf_stride",
-			 c->vf_stride, "vf_device_id", id, "supported_page_sizes",
-			 page_sizes_json(c->supported_page_sizes), "system_page_size",
-			 (json_int_t)KIB(4) * c->system_page_size, "vf_enable", c->vf_enable,
-			 "vf_mse", c->vf_mse, "vf_migration_capable", c->vf_migration_capable,
-			 "ari_capable_hierarchy", c->ari_capable_hierarchy, "vf_bars",
-			 bars_json(c));
+	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:o, s:I, s:b, s:b, s:b, s:b, s:o}",
+			 "total_vfs", c->total_vfs, "max_vfs", pf->total_vfs, "initial_vfs",
+			 c->initial_vfs, "num_vfs", pf->num_vfs, "first_vf_offset",
+			 c->first_vf_offset, "vf_stride", c->vf_stride, "vf_device_id", id,
+			 "supported_page_sizes", page_sizes_json(c->supported_page_sizes),
+			 "system_page_size", (json_int_t)KIB(4) * c->system_page_size, "vf_enable",
+			 c->vf_enable, "vf_mse", c->vf_mse, "vf_migration_capable",
+			 c->vf_migration_capable, "ari_capable_hierarchy", c->ari_capable_hierarchy,
+			 "vf_bars", bars_json(c));
 }
