@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/boot.h"
 
+#include "vmm/boot_image.h"
+#include "vmm/layout.h"
+
+#include "base/fd.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "base/fd.h"
-#include "vmm/boot_image.h"
-#include "vmm/layout.h"
 
 #define LOW_RAM_END 0xA0000ULL /* below are the VMM's tables, above the BIOS hole */
 #define HIGH_START  0x100000ULL

@@ -9,8 +9,9 @@
 #ifndef VIADUCT_VMM_BOOT_H
 #define VIADUCT_VMM_BOOT_H
 
-#include "base/err.h"
 #include "vmm/gmem.h"
+
+#include "base/err.h"
 
 enum boot_mode {
 	BOOT_LONG64, /* paging on, RSI = params */

@@ -3,12 +3,12 @@
  * bzImage by the 64-bit boot protocol (Linux, Documentation/arch/x86/boot.rst): protected-mode part
  * at its preferred address, boot_params, an identity map of 4 GiB and a flat GDT.
  */
+#include "vmm/boot_image.h"
+#include "vmm/layout.h"
+
 #include <asm/bootparam.h>
 #include <assert.h>
 #include <errno.h>
-
-#include "vmm/boot_image.h"
-#include "vmm/layout.h"
 
 #define HEADER_OFFSET	   0x1F1
 #define HEADER_END_BYTE	   0x201 /* jump over the header: its length from 0x202 on */

@@ -3,14 +3,15 @@
  * ELF vmlinux by its PVH note (Xen's public/arch-x86/hvm/start_info.h; Linux,
  * arch/x86/platform/pvh/head.S): segments at their physical addresses, 32-bit entry.
  */
+#include "vmm/boot_image.h"
+#include "vmm/layout.h"
+
+#include "base/fd.h"
+
 #include <assert.h>
 #include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
-
-#include "base/fd.h"
-#include "vmm/boot_image.h"
-#include "vmm/layout.h"
 
 #define PHDRS_MAX	  64
 #define NOTES_BYTES_MAX	  KIB(64)

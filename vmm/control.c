@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/control.h"
 
+#include "vmm/chipset.h"
+#include "vmm/machine.h"
+#include "vmm/status.h"
+
+#include "base/fd.h"
+#include "base/json.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include "base/fd.h"
-#include "base/json.h"
-#include "vmm/chipset.h"
-#include "vmm/machine.h"
-#include "vmm/status.h"
 
 struct control {
 	struct machine *machine;

@@ -7,10 +7,10 @@
 #ifndef VIADUCT_VMM_CONTROL_H
 #define VIADUCT_VMM_CONTROL_H
 
-#include <sys/types.h>
-
 #include "base/err.h"
 #include "base/seqmsg.h"
+
+#include <sys/types.h>
 
 #define CONTROL_CONNECTIONS 8
 

@@ -7,9 +7,9 @@
 #ifndef VIADUCT_VMM_CPUID_H
 #define VIADUCT_VMM_CPUID_H
 
-#include <linux/kvm.h>
-
 #include "base/err.h"
+
+#include <linux/kvm.h>
 
 #define CPUID_ENTRIES_MAX 256
 #define CPU_PHYS_BITS_MAX 46 /* firmware and Linux place no BAR above with 4-level paging */

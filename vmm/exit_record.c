@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/exit_record.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <unistd.h>
+#include "vmm/vmm_msg.h"
 
 #include "base/fd.h"
 #include "base/json.h"
-#include "vmm/vmm_msg.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
 
 void exit_record_init(struct exit_record *rec, int fd, const char *name)
 {

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/gmem.h"
 
+#include "vmm/layout.h"
+#include "vmm/vmm_msg.h"
+
+#include "base/fd.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/memfd.h>
@@ -8,10 +13,6 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include "base/fd.h"
-#include "vmm/layout.h"
-#include "vmm/vmm_msg.h"
 
 #define PREFAULT_CHUNK	     (64ULL << 20)
 #define PREFAULT_THREADS_MAX 16

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/kvm_vm.h"
 
-#include <errno.h>
-#include <stdlib.h>
-
-#include "base/fd.h"
 #include "vmm/kvm.h"
 #include "vmm/layout.h"
 #include "vmm/vmm_msg.h"
+
+#include "base/fd.h"
+
+#include <errno.h>
+#include <stdlib.h>
 
 /* Everything that is used later, so that a lack is named at start and not in the middle. */
 static const struct {

@@ -7,10 +7,11 @@
 #ifndef VIADUCT_VMM_KVM_VM_H
 #define VIADUCT_VMM_KVM_VM_H
 
-#include <linux/kvm.h>
+#include "vmm/cpuid.h"
 
 #include "base/err.h"
-#include "vmm/cpuid.h"
+
+#include <linux/kvm.h>
 
 /* Power-on state of PIC, IOAPIC and PIT, given back at guest reset. */
 struct kvm_vm_irqchip {

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/machine.h"
 
-#include <errno.h>
-#include <sched.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
-#include "base/fd.h"
-#include "base/log.h"
 #include "vmm/acpi.h"
 #include "vmm/boot.h"
 #include "vmm/chipset.h"
 #include "vmm/layout.h"
 #include "vmm/machine_devices.h"
 #include "vmm/vcpu.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 static const char *const end_names[] = {
 	[MACHINE_RUNS] = "runs",
@@ -218,8 +219,7 @@ static void requests_handle(void *arg, int fd, uint32_t events)
 	}
 }
 
-static int machine_init(struct machine *m, struct vmm_spec *spec, struct loop *loop,
-			struct err *e)
+static int machine_init(struct machine *m, struct vmm_spec *spec, struct loop *loop, struct err *e)
 {
 	memset(m, 0, sizeof(*m));
 	m->spec = spec;

@@ -11,10 +11,6 @@
 #ifndef VIADUCT_VMM_MACHINE_H
 #define VIADUCT_VMM_MACHINE_H
 
-#include <pthread.h>
-
-#include "base/err.h"
-#include "base/loop.h"
 #include "vmm/bus.h"
 #include "vmm/gmem.h"
 #include "vmm/irq.h"
@@ -22,6 +18,11 @@
 #include "vmm/pci.h"
 #include "vmm/slots.h"
 #include "vmm/spec.h"
+
+#include "base/err.h"
+#include "base/loop.h"
+
+#include <pthread.h>
 
 struct chipset;
 struct vcpu_set;

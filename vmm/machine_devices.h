@@ -6,9 +6,9 @@
 #ifndef VIADUCT_VMM_MACHINE_DEVICES_H
 #define VIADUCT_VMM_MACHINE_DEVICES_H
 
-#include <jansson.h>
-
 #include "base/err.h"
+
+#include <jansson.h>
 
 struct machine;
 

@@ -4,17 +4,19 @@
  */
 #include "vmm/sandbox.h"
 
+#include "vmm/sandbox_table.h"
+
+#include "iommu/vfio_device.h"
+
 #include <cap-ng.h>
-#include <errno.h>
 #include <seccomp.h>
+
+#include <errno.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include "iommu/vfio_device.h"
-#include "vmm/sandbox_table.h"
 
 /* VFIO's requests are iommu/'s to know: while the VM is set up all of their kind, later its list. */
 #define IOCTL_TYPE_MASK 0xFF00U

@@ -5,8 +5,9 @@
 #ifndef VIADUCT_VMM_SANDBOX_TABLE_H
 #define VIADUCT_VMM_SANDBOX_TABLE_H
 
-#include "base/util.h"
 #include "vmm/sandbox.h"
+
+#include "base/util.h"
 
 /* Argument `arg` of the call, masked, must be equal to `value`. mask 0: any. */
 struct sandbox_call {

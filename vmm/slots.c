@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/slots.h"
 
-#include <errno.h>
-
 #include "vmm/kvm.h"
+
+#include <errno.h>
 
 int slots_init(struct slots *s, int vm_fd, struct err *e)
 {

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/spec.h"
 
+#include "vmm/kvm.h"
+
+#include "base/fd.h"
+#include "base/json.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "base/fd.h"
-#include "base/json.h"
-#include "vmm/kvm.h"
 
 #define KVM_API 12 /* the only version there has been since Linux 2.6.22 */
 

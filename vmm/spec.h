@@ -6,10 +6,11 @@
 #ifndef VIADUCT_VMM_SPEC_H
 #define VIADUCT_VMM_SPEC_H
 
+#include "vmm/vmm_msg.h"
+
 #include "base/err.h"
 #include "base/parse.h"
 #include "base/seqmsg.h"
-#include "vmm/vmm_msg.h"
 
 struct vmm_device_spec {
 	char port[64];

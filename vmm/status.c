@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/status.h"
 
-#include <unistd.h>
-
 #include "vmm/chipset.h"
 #include "vmm/machine.h"
 #include "vmm/machine_devices.h"
 #include "vmm/vcpu.h"
+
+#include <unistd.h>
 
 static json_t *start_status(const struct machine *m)
 {

@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/vcpu.h"
 
+#include "vmm/cpuid.h"
+#include "vmm/kvm.h"
+#include "vmm/machine.h"
+#include "vmm/vcpu_state.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -9,13 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-
-#include "base/fd.h"
-#include "base/log.h"
-#include "vmm/cpuid.h"
-#include "vmm/kvm.h"
-#include "vmm/machine.h"
-#include "vmm/vcpu_state.h"
 
 #define KICK_SIGNAL SIGUSR1
 

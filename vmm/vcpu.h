@@ -10,8 +10,9 @@
 #ifndef VIADUCT_VMM_VCPU_H
 #define VIADUCT_VMM_VCPU_H
 
-#include "base/err.h"
 #include "vmm/boot.h"
+
+#include "base/err.h"
 
 struct cpu_model;
 struct machine;

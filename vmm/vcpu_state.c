@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/vcpu_state.h"
 
+#include "vmm/kvm.h"
+#include "vmm/layout.h"
+
+#include "base/fd.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#include "base/fd.h"
-#include "vmm/kvm.h"
-#include "vmm/layout.h"
 
 #define CR0_PE	 BIT_ULL(0)
 #define CR0_ET	 BIT_ULL(4)

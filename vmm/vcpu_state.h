@@ -6,10 +6,11 @@
 #ifndef VIADUCT_VMM_VCPU_STATE_H
 #define VIADUCT_VMM_VCPU_STATE_H
 
-#include <linux/kvm.h>
+#include "vmm/boot.h"
 
 #include "base/err.h"
-#include "vmm/boot.h"
+
+#include <linux/kvm.h>
 
 #define VCPU_MSRS_MAX 512
 

@@ -5,12 +5,11 @@
  * is accepted starts inside RAM.
  */
 #include "vmm/boot.h"
+#include "vmm/layout.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include "vmm/layout.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

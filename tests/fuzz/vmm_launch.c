@@ -3,14 +3,13 @@
  * Fuzz target: the launch message and control requests (vmm/spec.h, vmm/control.h). The fds that come
  * with it are of every kind but the right one for "kvm", so that no VM is ever made.
  */
+#include "base/json.h"
+#include "vmm/control.h"
 #include "vmm/spec.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-
-#include "base/json.h"
-#include "vmm/control.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
