@@ -6,9 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* What the last err_set of this thread said, for chains that end in err_hint(NULL, ...). */
+static _Thread_local int last_errnum = EIO;
+
 static int err_ret(const struct err *e)
 {
-	return e != NULL && e->errnum != 0 ? -e->errnum : -EIO;
+	if (e == NULL)
+		return -last_errnum;
+	return e->errnum != 0 ? -e->errnum : -EIO;
 }
 
 int err_set(struct err *e, int errnum, const char *fmt, ...)
@@ -18,6 +23,7 @@ int err_set(struct err *e, int errnum, const char *fmt, ...)
 	errnum = abs(errnum);
 	if (errnum == 0)
 		errnum = EIO;
+	last_errnum = errnum;
 	if (e != NULL) {
 		memset(e, 0, sizeof(*e));
 		e->errnum = errnum;
@@ -34,7 +40,7 @@ int err_wrap(struct err *e, const char *fmt, ...)
 	va_list ap;
 
 	if (e == NULL)
-		return -EIO;
+		return err_ret(e);
 	va_start(ap, fmt);
 	vsnprintf(clause, sizeof(clause), fmt, ap);
 	va_end(ap);

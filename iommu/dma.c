@@ -65,13 +65,12 @@ void dma_space_destroy(struct dma_space *s)
 }
 
 /* The chain's IOVA ranges replace what an earlier, smaller set of groups left. */
-static int iova_ranges_read(struct dma_space *s, const void *info, size_t size, uint32_t first)
+static int iova_ranges_read(struct dma_space *s, const struct vfio_reply *reply)
 {
 	const size_t head = sizeof(struct vfio_iommu_type1_info_cap_iova_range);
 	struct vfio_iommu_type1_info_cap_iova_range cap;
 	size_t len;
-	const uint8_t *at =
-		vfio_cap_find(info, size, first, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, head, &len);
+	const uint8_t *at = vfio_cap_find(reply, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, head, &len);
 
 	if (at == NULL)
 		return 0;
@@ -91,12 +90,11 @@ static int iova_ranges_read(struct dma_space *s, const void *info, size_t size, 
 	return 0;
 }
 
-static void maps_left_read(struct dma_space *s, const void *info, size_t size, uint32_t first)
+static void maps_left_read(struct dma_space *s, const struct vfio_reply *reply)
 {
 	struct vfio_iommu_type1_info_dma_avail cap;
 	size_t len;
-	const void *at = vfio_cap_find(info, size, first, VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL,
-				       sizeof(cap), &len);
+	const void *at = vfio_cap_find(reply, VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, sizeof(cap), &len);
 
 	if (at == NULL)
 		return;
@@ -108,6 +106,7 @@ static void maps_left_read(struct dma_space *s, const void *info, size_t size, u
 static int limits_read(struct dma_space *s, struct err *e)
 {
 	auto_free struct vfio_iommu_type1_info *info = calloc(1, INFO_MAX);
+	struct vfio_reply reply;
 	int r;
 
 	if (info == NULL)
@@ -123,10 +122,11 @@ static int limits_read(struct dma_space *s, struct err *e)
 	s->page_sizes = info->iova_pgsizes;
 	if ((info->flags & VFIO_IOMMU_INFO_CAPS) == 0)
 		return 0;
-	r = iova_ranges_read(s, info, u64_min(info->argsz, INFO_MAX), info->cap_offset);
+	reply = (struct vfio_reply){ info, u64_min(info->argsz, INFO_MAX), info->cap_offset };
+	r = iova_ranges_read(s, &reply);
 	if (r < 0)
 		return err_set(e, r, "the IOMMU's list of usable addresses is malformed");
-	maps_left_read(s, info, u64_min(info->argsz, INFO_MAX), info->cap_offset);
+	maps_left_read(s, &reply);
 	return 0;
 }
 

@@ -157,8 +157,7 @@ int iommu_memlock_check(uint64_t need, uint64_t limit, struct err *e)
 struct member_list {
 	int root;
 	uint32_t nr;
-	struct iommu_group_member *items;
-	size_t cap, count;
+	struct iommu_group *group;
 };
 
 static void member_add(void *arg, const char *name)
@@ -167,32 +166,30 @@ static void member_add(void *arg, const char *name)
 	struct iommu_group_member *m;
 	char path[400];
 
-	if (list->count++ >= list->cap)
+	if (list->group->count++ >= IOMMU_GROUP_MEMBERS)
 		return;
-	m = &list->items[list->count - 1];
-	memset(m, 0, sizeof(*m));
+	m = &list->group->members[list->group->count - 1];
 	snprintf(m->address, sizeof(m->address), "%.*s", (int)sizeof(m->address) - 1, name);
 	snprintf(path, sizeof(path), GROUPS_DIR "/%u/devices/%.255s/driver", list->nr, name);
 	(void)link_base_at(list->root, path, m->driver, sizeof(m->driver));
 }
 
-int iommu_group_members(int root_fd, uint32_t nr, struct iommu_group_member *out, size_t cap,
-			size_t *count, struct err *e)
+int iommu_group_read(int root_fd, uint32_t nr, struct iommu_group *out, struct err *e)
 {
-	struct member_list list = { .root = -1, .nr = nr, .items = out, .cap = cap };
+	struct member_list list = { .nr = nr, .group = out };
 	auto_fd int root = -1;
 	char path[64];
 	int r = root_open(root_fd, &root, e);
 
 	if (r < 0)
 		return r;
+	memset(out, 0, sizeof(*out));
 	list.root = root;
 	snprintf(path, sizeof(path), GROUPS_DIR "/%u/devices", nr);
 	r = dir_each(root, path, member_add, &list);
 	if (r < 0)
 		return err_set(e, r, "IOMMU group %u: %s", nr,
 			       r == -ENOENT ? "no such group" : strerror(-r));
-	*count = list.count;
 	return 0;
 }
 

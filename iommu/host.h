@@ -41,9 +41,13 @@ struct iommu_group_member {
 
 #define IOMMU_GROUP_MEMBERS 64
 
-/* The members of group nr, at most `cap`; *count says how many there are. -ENOENT: no such group. */
-int iommu_group_members(int root_fd, uint32_t nr, struct iommu_group_member *out, size_t cap,
-			size_t *count, struct err *e);
+struct iommu_group {
+	size_t count; /* how many there are; the first IOMMU_GROUP_MEMBERS are in members */
+	struct iommu_group_member members[IOMMU_GROUP_MEMBERS];
+};
+
+/* Reads the members of group nr. -ENOENT: no such group. */
+int iommu_group_read(int root_fd, uint32_t nr, struct iommu_group *out, struct err *e);
 
 /* True if firmware reserves memory that a member of group nr must always reach (RMRR, IVMD: the
  * reserved_regions of type "direct"); such a group cannot be assigned. */

@@ -5,22 +5,21 @@
 
 #define CHAIN_STEPS 64 /* the kernel has fewer than ten kinds */
 
-const void *vfio_cap_find(const void *reply, size_t size, uint32_t first, uint16_t id,
-			  size_t min_len, size_t *len)
+const void *vfio_cap_find(const struct vfio_reply *reply, uint16_t id, size_t min_len, size_t *len)
 {
-	uint32_t at = first;
+	uint32_t at = reply->first;
 
 	for (int step = 0; at != 0 && step < CHAIN_STEPS; step++) {
 		struct vfio_info_cap_header h;
 
-		if (!range_fits(at, sizeof(h), size))
+		if (!range_fits(at, sizeof(h), reply->size))
 			return NULL;
-		memcpy(&h, (const uint8_t *)reply + at, sizeof(h));
+		memcpy(&h, (const uint8_t *)reply->data + at, sizeof(h));
 		if (h.id == id) {
-			if (!range_fits(at, min_len, size))
+			if (!range_fits(at, min_len, reply->size))
 				return NULL;
-			*len = size - at;
-			return (const uint8_t *)reply + at;
+			*len = reply->size - at;
+			return (const uint8_t *)reply->data + at;
 		}
 		at = h.next;
 	}

@@ -8,9 +8,14 @@
 
 #include "base/util.h"
 
-/* The capability `id` with at least min_len bytes inside the reply of `size` bytes, or NULL. *len:
- * bytes from its start to the reply's end. */
-const void *vfio_cap_find(const void *reply, size_t size, uint32_t first, uint16_t id,
-			  size_t min_len, size_t *len);
+struct vfio_reply {
+	const void *data;
+	size_t size; /* bytes */
+	uint32_t first; /* offset of the first capability; 0: none */
+};
+
+/* The capability `id` with at least min_len bytes inside the reply, or NULL. *len: bytes from its start
+ * to the reply's end. */
+const void *vfio_cap_find(const struct vfio_reply *reply, uint16_t id, size_t min_len, size_t *len);
 
 #endif

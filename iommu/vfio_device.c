@@ -46,15 +46,17 @@ static void areas_read(struct vfio_region_desc *d, const struct vfio_region_info
 {
 	const size_t head = sizeof(struct vfio_region_info_cap_sparse_mmap);
 	struct vfio_region_info_cap_sparse_mmap sparse;
-	uint32_t first = info->flags & VFIO_REGION_INFO_FLAG_CAPS ? info->cap_offset : 0;
+	const struct vfio_reply reply = {
+		info, size, info->flags & VFIO_REGION_INFO_FLAG_CAPS ? info->cap_offset : 0
+	};
 	const uint8_t *at;
 	size_t len;
 
 	if ((info->flags & VFIO_REGION_INFO_FLAG_MMAP) == 0)
 		return;
-	d->msix_mappable = vfio_cap_find(info, size, first, VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
+	d->msix_mappable = vfio_cap_find(&reply, VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
 					 sizeof(struct vfio_info_cap_header), &len) != NULL;
-	at = vfio_cap_find(info, size, first, VFIO_REGION_INFO_CAP_SPARSE_MMAP, head, &len);
+	at = vfio_cap_find(&reply, VFIO_REGION_INFO_CAP_SPARSE_MMAP, head, &len);
 	if (at == NULL) {
 		area_add(d, 0, align_down(d->size, PAGE));
 		return;

@@ -62,19 +62,21 @@ static int group_open_failed(uint32_t nr, int errnum, struct err *e)
 /* The kernel only says "not viable"; the members say why. */
 static int group_not_viable(uint32_t nr, struct err *e)
 {
-	struct iommu_group_member m[IOMMU_GROUP_MEMBERS];
-	size_t count = 0;
+	auto_free struct iommu_group *group = calloc(1, sizeof(*group));
 	char who[160] = "";
 	size_t len = 0;
 
-	if (iommu_group_members(-1, nr, m, ARRAY_SIZE(m), &count, NULL) < 0)
-		count = 0;
-	for (size_t i = 0; i < count && i < ARRAY_SIZE(m) && len < sizeof(who) - 1; i++) {
-		if (m[i].driver[0] == '\0' || strcmp(m[i].driver, "vfio-pci") == 0 ||
-		    strcmp(m[i].driver, "pcieport") == 0)
+	if (group == NULL || iommu_group_read(-1, nr, group, NULL) < 0)
+		return err_set(e, EPERM, "IOMMU group %u cannot be assigned: it is not viable", nr);
+	for (size_t i = 0; i < group->count && i < IOMMU_GROUP_MEMBERS && len < sizeof(who) - 1;
+	     i++) {
+		const struct iommu_group_member *m = &group->members[i];
+
+		if (m->driver[0] == '\0' || strcmp(m->driver, "vfio-pci") == 0 ||
+		    strcmp(m->driver, "pcieport") == 0)
 			continue;
 		len += (size_t)snprintf(who + len, sizeof(who) - len, "%s%s (%s)",
-					len > 0 ? ", " : "", m[i].address, m[i].driver);
+					len > 0 ? ", " : "", m->address, m->driver);
 	}
 	err_set(e, EPERM,
 		"IOMMU group %u cannot be assigned: host drivers hold other members of it: %s", nr,

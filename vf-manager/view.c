@@ -106,25 +106,23 @@ json_t *view_vfs_of(struct daemon *d, const struct pci_fn *pf)
 /* Can it be given away alone: who else is in its group, and what firmware demands of it. */
 static json_t *isolation_json(const struct pci_fn *vf)
 {
-	struct iommu_group_member members[IOMMU_GROUP_MEMBERS];
+	struct iommu_group group = { 0 };
 	json_t *others = json_array();
-	size_t count = 0;
-	bool has_direct;
+	bool is_known, has_direct;
 
 	if (vf->iommu_group < 0) {
 		json_decref(others);
 		return json_pack("{s:n, s:b, s:s}", "group", "assignable", false, "reason",
 				 "in no IOMMU group: the IOMMU is off");
 	}
-	iommu_group_members(-1, (uint32_t)vf->iommu_group, members, ARRAY_SIZE(members), &count,
-			    NULL);
-	for (size_t i = 0; i < count && i < ARRAY_SIZE(members); i++)
-		if (strcmp(members[i].address, vf->name) != 0)
-			json_array_append_new(others, json_string(members[i].address));
+	is_known = iommu_group_read(-1, (uint32_t)vf->iommu_group, &group, NULL) == 0;
+	for (size_t i = 0; i < group.count && i < IOMMU_GROUP_MEMBERS; i++)
+		if (strcmp(group.members[i].address, vf->name) != 0)
+			json_array_append_new(others, json_string(group.members[i].address));
 	has_direct = iommu_group_has_direct_region(-1, (uint32_t)vf->iommu_group);
 	return json_pack("{s:i, s:b, s:o, s:b}", "group", vf->iommu_group, "assignable",
-			 !has_direct, "shares_group_with", others, "firmware_reserved_memory",
-			 has_direct);
+			 is_known && group.count == 1 && !has_direct, "shares_group_with", others,
+			 "firmware_reserved_memory", has_direct);
 }
 
 json_t *view_vf_full(struct daemon *d, const struct pci_fn *vf)

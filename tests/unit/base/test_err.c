@@ -31,7 +31,9 @@ static void either_sign_and_zero(void **state)
 	/* An error without a number must still be one. */
 	assert_int_equal(err_set(&e, 0, "x"), -EIO);
 	assert_int_equal(err_set(NULL, EPERM, "x"), -EPERM);
-	assert_true(err_wrap(NULL, "x") < 0);
+	assert_int_equal(err_wrap(NULL, "x"), -EPERM);
+	assert_int_equal(err_hint(NULL, "x"), -EPERM);
+	assert_int_equal(err_code(NULL, "x"), -EPERM);
 }
 
 static void long_texts_are_cut(void **state)

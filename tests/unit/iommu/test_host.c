@@ -126,18 +126,29 @@ static void no_iommu(void **state)
 
 static void members_and_their_drivers(void **state)
 {
-	struct iommu_group_member m[1];
-	size_t count = 0;
+	struct iommu_group g;
 
 	with_vtd();
 	sh("cd %s/sys/kernel/iommu_groups/7/devices && mkdir -p 0000:01:10.2 && "
 	   "ln -s ../../../../../bus/pci/drivers/vfio-pci 0000:01:10.0/driver && "
 	   "ln -s ../../../../../bus/pci/drivers/vfio-pci 0000:01:10.2/driver %s",
 	   "");
-	assert_int_equal(iommu_group_members(root, 7, m, 1, &count, NULL), 0);
-	assert_int_equal(count, 2);
-	assert_string_equal(m[0].driver, "vfio-pci");
-	assert_int_equal(iommu_group_members(root, 99, m, 1, &count, NULL), -ENOENT);
+	assert_int_equal(iommu_group_read(root, 7, &g, NULL), 0);
+	assert_int_equal(g.count, 2);
+	assert_string_equal(g.members[0].driver, "vfio-pci");
+	assert_int_equal(iommu_group_read(root, 99, &g, NULL), -ENOENT);
+}
+
+static void a_group_with_more_members_than_fit(void **state)
+{
+	struct iommu_group g;
+
+	with_vtd();
+	sh("cd %s/sys/kernel/iommu_groups/8 && mkdir devices && cd devices && "
+	   "for i in $(seq 100); do mkdir 0000:02:$i.0; done %s",
+	   "");
+	assert_int_equal(iommu_group_read(root, 8, &g, NULL), 0);
+	assert_int_equal(g.count, 100);
 }
 
 static void direct_regions(void **state)
@@ -173,6 +184,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(nothing_known_is_not_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_iommu, setup, teardown),
 		cmocka_unit_test_setup_teardown(members_and_their_drivers, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_group_with_more_members_than_fit, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(direct_regions, setup, teardown),
 		cmocka_unit_test(memlock),
 	};
