@@ -211,6 +211,13 @@ int ledger_vf_put(struct ledger *l, const struct vf_row *row, struct err *e)
 	return r < 0 ? r : ledger_vf_force(l, row, e);
 }
 
+/* Not INSERT OR REPLACE: that would silently delete another row that has the same lease name. */
+static const char vf_upsert[] =
+	"INSERT INTO vfs VALUES(?,?,?,?,?,?,?,?,?) ON CONFLICT(pf, idx) DO UPDATE SET"
+	" address=excluded.address, state=excluded.state, lease=excluded.lease,"
+	" owner=excluded.owner, generation=excluded.generation, boot_id=excluded.boot_id,"
+	" note=excluded.note";
+
 int ledger_vf_force(struct ledger *l, const struct vf_row *row, struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
@@ -218,8 +225,7 @@ int ledger_vf_force(struct ledger *l, const struct vf_row *row, struct err *e)
 	int r = table_reserve(&l->vfs, e);
 
 	if (r == 0)
-		r = db_prepare(l->db, "INSERT OR REPLACE INTO vfs VALUES(?,?,?,?,?,?,?,?,?)", &st,
-			       e);
+		r = db_prepare(l->db, vf_upsert, &st, e);
 	if (r < 0)
 		return r;
 	db_bind_text(st, 1, pci_addr_text(&row->pf, pf));

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/ledger.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define BOOT "11111111-2222-3333-4444-555555555555"
+
+static struct vf_row row_of(uint16_t index, enum vf_state state)
+{
+	struct vf_row row = { .pf = { .bus = 1 },
+			      .index = index,
+			      .addr = { .bus = 1, .dev = 16 },
+			      .state = state,
+			      .generation = 1,
+			      .boot_id = BOOT };
+
+	return row;
+}
+
+static void rows_are_found_again(void **state)
+{
+	char dir[] = "/tmp/viaduct-ledger-XXXXXX", path[64];
+	struct vf_row row = row_of(3, VF_LEASED);
+	struct pf_row pf = { .pf = { .bus = 1 }, .vfs = 7, .boot_id = BOOT };
+	struct ledger *l = NULL;
+	struct err e = { 0 };
+
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(ledger_open(&l, dir, BOOT, &e), 0);
+	snprintf(row.lease, sizeof(row.lease), "mine");
+	assert_int_equal(ledger_vf_put(l, &row, &e), 0);
+	assert_int_equal(ledger_pf_put(l, &pf, &e), 0);
+	ledger_close(l);
+	assert_int_equal(ledger_open(&l, dir, BOOT, &e), 0);
+	assert_int_equal(ledger_vf_count(l), 1);
+	assert_int_equal(ledger_vf_by_lease(l, "mine")->index, 3);
+	assert_int_equal(ledger_vf_find(l, &row.pf, 3)->state, VF_LEASED);
+	assert_null(ledger_vf_find(l, &row.pf, 4));
+	assert_null(ledger_vf_by_lease(l, ""));
+	assert_int_equal(ledger_pf_find(l, &pf.pf)->vfs, 7);
+	ledger_close(l);
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "%s/state.db%s", dir,
+			 (const char *[]){ "", "-wal", "-shm" }[i]);
+		unlink(path);
+	}
+	rmdir(dir);
+}
+
+static void an_illegal_step_changes_nothing(void **state)
+{
+	struct vf_row row = row_of(0, VF_ASSIGNED);
+	struct ledger *l = NULL;
+	struct err e = { 0 };
+
+	assert_int_equal(ledger_open(&l, NULL, BOOT, &e), 0);
+	assert_int_equal(ledger_vf_put(l, &row, &e), -EBUSY);
+	assert_int_equal(ledger_vf_count(l), 0);
+	row.state = VF_LEASED;
+	assert_int_equal(ledger_vf_put(l, &row, &e), 0);
+	row.state = VF_FREE;
+	assert_int_equal(ledger_vf_put(l, &row, &e), -EBUSY);
+	assert_int_equal(ledger_vf_find(l, &row.pf, 0)->state, VF_LEASED);
+	ledger_close(l);
+}
+
+static void a_lease_name_is_had_once(void **state)
+{
+	struct vf_row a = row_of(0, VF_LEASED), b = row_of(1, VF_LEASED);
+	struct ledger *l = NULL;
+	struct err e = { 0 };
+
+	snprintf(a.lease, sizeof(a.lease), "same");
+	snprintf(b.lease, sizeof(b.lease), "same");
+	assert_int_equal(ledger_open(&l, NULL, BOOT, &e), 0);
+	assert_int_equal(ledger_vf_put(l, &a, &e), 0);
+	assert_int_equal(ledger_vf_put(l, &b, &e), -EIO);
+	assert_int_equal(ledger_vf_count(l), 1);
+	assert_int_equal(ledger_vf_by_lease(l, "same")->index, 0);
+	/* The same row again is no second one. */
+	assert_int_equal(ledger_vf_put(l, &a, &e), 0);
+	ledger_close(l);
+}
+
+static void many_rows_stay_in_order(void **state)
+{
+	struct ledger *l = NULL;
+	struct err e = { 0 };
+
+	assert_int_equal(ledger_open(&l, NULL, BOOT, &e), 0);
+	for (unsigned int i = 0; i < 200; i++) {
+		struct vf_row row = row_of((uint16_t)(i * 37 % 200), VF_LEASED);
+
+		assert_int_equal(ledger_vf_put(l, &row, &e), 0);
+	}
+	assert_int_equal(ledger_vf_count(l), 200);
+	for (uint16_t i = 0; i < 200; i++)
+		assert_int_equal(ledger_vf_at(l, i)->index, i);
+	ledger_close(l);
+}
+
+static void count_vm(void *arg, struct vm_row *row)
+{
+	assert_string_equal(row->name, "fw1");
+	assert_int_equal(json_integer_value(json_object_get(row->facts, "vcpus")), 2);
+	assert_string_equal(row->yaml, "name: fw1\n");
+	++*(int *)arg;
+}
+
+static void vms_come_back_whole(void **state)
+{
+	char yaml[] = "name: fw1\n";
+	struct vm_row row = { .name = "fw1", .state = "running", .pid = 7, .yaml = yaml };
+	struct ledger *l = NULL;
+	struct err e = { 0 };
+	int count = 0;
+
+	row.facts = json_pack("{s:i}", "vcpus", 2);
+	assert_int_equal(ledger_open(&l, NULL, BOOT, &e), 0);
+	assert_int_equal(ledger_vm_put(l, &row, &e), 0);
+	assert_int_equal(ledger_vm_put(l, &row, &e), 0);
+	assert_int_equal(ledger_vm_each(l, count_vm, &count, &e), 0);
+	assert_int_equal(count, 1);
+	assert_int_equal(ledger_vm_del(l, "fw1", &e), 0);
+	assert_int_equal(ledger_vm_each(l, count_vm, &count, &e), 0);
+	assert_int_equal(count, 1);
+	json_decref(row.facts);
+	ledger_close(l);
+}
+
+static void a_newer_schema_is_refused(void **state)
+{
+	char dir[] = "/tmp/viaduct-ledger-XXXXXX", path[64];
+	struct ledger *l = NULL;
+	struct err e = { 0 };
+	sqlite3 *db = NULL;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/state.db", dir);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "PRAGMA user_version=99", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	assert_int_equal(ledger_open(&l, dir, BOOT, &e), -EPROTO);
+	assert_string_equal(e.code, "schema-newer");
+	unlink(path);
+	rmdir(dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rows_are_found_again),
+		cmocka_unit_test(an_illegal_step_changes_nothing),
+		cmocka_unit_test(a_lease_name_is_had_once),
+		cmocka_unit_test(many_rows_stay_in_order),
+		cmocka_unit_test(vms_come_back_whole),
+		cmocka_unit_test(a_newer_schema_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
