@@ -72,13 +72,12 @@ static const struct field vm_fields[] = {
 	{ "start steps", "start_steps", text_steps },
 	{ "console", "console", text_value },
 	{ "log", "log", text_value },
+	{ "ended", "exit.reason", text_value },
+	{ "because", "exit.text", text_value },
+	{ "ended at", "exit.wall_time", text_time },
 };
 
-static const struct field exit_fields[] = {
-	{ "ended", "reason", text_value },
-	{ "because", "text", text_value },
-	{ "at", "wall_time", text_time },
-};
+#define EXIT_FIELDS 3 /* the last ones, of a VM that has ended */
 
 static const struct field port_columns[] = {
 	{ "PORT", "name", text_value, true },
@@ -111,11 +110,9 @@ int render_vm_list(FILE *out, const json_t *reply, struct err *e)
 int render_vm(FILE *out, const json_t *reply, struct err *e)
 {
 	const json_t *ports = json_object_get(reply, "ports");
-	const json_t *end = json_object_get(reply, "exit");
+	bool has_ended = json_is_object(json_object_get(reply, "exit"));
 
-	view_block(out, vm_fields, ARRAY_SIZE(vm_fields), reply);
-	if (json_is_object(end))
-		view_block(out, exit_fields, ARRAY_SIZE(exit_fields), end);
+	view_block(out, vm_fields, ARRAY_SIZE(vm_fields) - (has_ended ? 0 : EXIT_FIELDS), reply);
 	if (json_array_size(ports) == 0)
 		return 0;
 	fputc('\n', out);
