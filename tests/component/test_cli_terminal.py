@@ -51,6 +51,7 @@ class Terminal:
                 time.sleep(0.02)
 
     def type(self, data):
+        os.set_blocking(self.master, True)
         os.write(self.master, data)
 
     def end(self):
