@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "tests/fake/vfio_guest.h"
+
+#include "base/fd.h"
+#include "vmm/layout.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <linux/vfio.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#define VM_FD	   1000 /* never used as a real one */
+#define RAM_BYTES  MIB(2)
+#define CFG_OFFSET ((uint64_t)VFIO_PCI_CONFIG_REGION_INDEX << FAKE_REGION_SHIFT)
+
+struct fake_guest fake_guest;
+
+int __wrap_ioctl(int fd, unsigned long request, ...);
+int __wrap_eventfd(unsigned int count, int flags);
+int __wrap_timerfd_create(int clock, int flags);
+void *__wrap_mmap64(void *at, size_t len, int prot, int flags, int fd, off_t off);
+int __real_eventfd(unsigned int count, int flags);
+int __real_timerfd_create(int clock, int flags);
+void *__real_mmap64(void *at, size_t len, int prot, int flags, int fd, off_t off);
+
+static bool fails(void)
+{
+	return ++fake_guest.calls == fake_guest.fail_at;
+}
+
+static int fail(int errnum)
+{
+	errno = errnum;
+	return -1;
+}
+
+int __wrap_eventfd(unsigned int count, int flags)
+{
+	return fails() ? fail(EMFILE) : __real_eventfd(count, flags);
+}
+
+int __wrap_timerfd_create(int clock, int flags)
+{
+	return fails() ? fail(EMFILE) : __real_timerfd_create(clock, flags);
+}
+
+void *__wrap_mmap64(void *at, size_t len, int prot, int flags, int fd, off_t off)
+{
+	if (!fails())
+		return __real_mmap64(at, len, prot, flags, fd, off);
+	errno = ENOMEM;
+	return MAP_FAILED;
+}
+
+static void trace(char what)
+{
+	size_t len = strlen(fake_guest.order);
+
+	if (len < sizeof(fake_guest.order) - 1)
+		fake_guest.order[len] = what;
+}
+
+static bool is_bus_master(void)
+{
+	uint8_t command[2] = { 0 };
+
+	return pread(fake_guest.memfd, command, 2, CFG_OFFSET + 4) == 2 && (command[0] & 4) != 0;
+}
+
+static int region_info(struct vfio_region_info *info)
+{
+	/* A chain with one member behind the struct: the MSI-X table may be mapped. */
+	const struct vfio_info_cap_header cap = { .id = VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
+						  .version = 1 };
+	uint32_t room = info->argsz;
+
+	if (info->index >= ARRAY_SIZE(fake_guest.region_bytes))
+		return fail(EINVAL);
+	info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+	info->size = fake_guest.region_bytes[info->index];
+	info->offset = (uint64_t)info->index << FAKE_REGION_SHIFT;
+	if (info->index > 5 || info->size < 4096)
+		return 0;
+	info->flags |= VFIO_REGION_INFO_FLAG_MMAP | VFIO_REGION_INFO_FLAG_CAPS;
+	info->argsz = sizeof(*info) + sizeof(cap);
+	info->cap_offset = 0;
+	if (room >= info->argsz) {
+		info->cap_offset = sizeof(*info);
+		memcpy(info + 1, &cap, sizeof(cap));
+	}
+	return 0;
+}
+
+static int irq_info(struct vfio_irq_info *info)
+{
+	if (info->index >= ARRAY_SIZE(fake_guest.irq_count))
+		return fail(EINVAL);
+	info->count = fake_guest.irq_count[info->index];
+	info->flags = VFIO_IRQ_INFO_EVENTFD;
+	if (info->index == VFIO_PCI_MSI_IRQ_INDEX ||
+	    (info->index == VFIO_PCI_MSIX_IRQ_INDEX && fake_guest.msix_noresize))
+		info->flags |= VFIO_IRQ_INFO_NORESIZE;
+	return 0;
+}
+
+/* As vfio-pci does it: the first call sets up start + count vectors, later ones only if it may grow. */
+static int irqs_set(const struct vfio_irq_set *set)
+{
+	struct fake_guest *g = &fake_guest;
+	uint32_t *enabled = &g->enabled[set->index];
+	bool is_real = set->index <= VFIO_PCI_MSIX_IRQ_INDEX; /* the others are the driver's own */
+	bool can_grow = set->index == VFIO_PCI_MSIX_IRQ_INDEX && !g->msix_noresize;
+	uint32_t want = set->start + set->count;
+
+	if ((set->flags & VFIO_IRQ_SET_DATA_EVENTFD) == 0) {
+		for (int i = 0; i < FAKE_VECTORS; i++)
+			g->trigger[set->index][i] = -1;
+		g->host_vectors_left += is_real ? *enabled : 0;
+		*enabled = 0;
+		return 0;
+	}
+	if (want > FAKE_VECTORS || (*enabled != 0 && want > *enabled && !can_grow))
+		return fail(EINVAL);
+	if (want > *enabled) {
+		if (is_real && want - *enabled > g->host_vectors_left)
+			return fail(ENOSPC);
+		g->host_vectors_left -= is_real ? want - *enabled : 0;
+		*enabled = want;
+	}
+	memcpy(&g->trigger[set->index][set->start], set->data, set->count * sizeof(int32_t));
+	return 0;
+}
+
+static int vfio_ioctl(unsigned long request, void *arg)
+{
+	struct fake_guest *g = &fake_guest;
+
+	switch (request) {
+	case VFIO_GROUP_SET_CONTAINER:
+		g->groups++;
+		trace('A');
+		return 0;
+	case VFIO_GROUP_UNSET_CONTAINER:
+		g->groups--;
+		trace('G');
+		return 0;
+	case VFIO_SET_IOMMU:
+		return 0;
+	case VFIO_IOMMU_GET_INFO:
+		((struct vfio_iommu_type1_info *)arg)->flags = VFIO_IOMMU_INFO_PGSIZES;
+		((struct vfio_iommu_type1_info *)arg)->iova_pgsizes = 4096;
+		return 0;
+	case VFIO_IOMMU_MAP_DMA:
+		g->dma_maps++;
+		trace('M');
+		return 0;
+	case VFIO_IOMMU_UNMAP_DMA:
+		g->dma_maps--;
+		g->dma_hole |= is_bus_master();
+		trace('U');
+		return 0;
+	case VFIO_GROUP_GET_DEVICE_FD:
+		trace('D');
+		return fcntl(g->memfd, F_DUPFD_CLOEXEC, 0);
+	case VFIO_DEVICE_GET_INFO:
+		*(struct vfio_device_info *)arg = (struct vfio_device_info){
+			.flags = VFIO_DEVICE_FLAGS_PCI |
+				 (g->no_reset ? 0 : VFIO_DEVICE_FLAGS_RESET),
+			.num_regions = 9,
+			.num_irqs = 5
+		};
+		return 0;
+	case VFIO_DEVICE_GET_REGION_INFO:
+		return region_info(arg);
+	case VFIO_DEVICE_GET_IRQ_INFO:
+		return irq_info(arg);
+	case VFIO_DEVICE_SET_IRQS:
+		return irqs_set(arg);
+	case VFIO_DEVICE_RESET:
+		g->resets++;
+		trace('R');
+		return 0;
+	default:
+		return fail(ENOTTY);
+	}
+}
+
+static int slot_set(const struct kvm_userspace_memory_region *r)
+{
+	struct fake_slot *s = &fake_guest.slots[r->slot];
+
+	if (r->memory_size == 0) {
+		memset(s, 0, sizeof(*s));
+		return 0;
+	}
+	for (int i = 0; i < FAKE_SLOTS; i++)
+		if (fake_guest.slots[i].size != 0 &&
+		    r->guest_phys_addr < fake_guest.slots[i].gpa + fake_guest.slots[i].size &&
+		    fake_guest.slots[i].gpa < r->guest_phys_addr + r->memory_size)
+			return fail(EEXIST);
+	*s = (struct fake_slot){ r->guest_phys_addr, r->memory_size, r->userspace_addr };
+	return 0;
+}
+
+static void routes_set(const struct kvm_irq_routing *table)
+{
+	fake_guest.routes = 0;
+	for (uint32_t i = 0; i < table->nr; i++) {
+		const struct kvm_irq_routing_entry *e = &table->entries[i];
+
+		if (e->type != KVM_IRQ_ROUTING_MSI)
+			continue;
+		fake_guest.routes++;
+		fake_guest.last_route_addr = e->u.msi.address_lo | (uint64_t)e->u.msi.address_hi
+									   << 32;
+	}
+}
+
+static int kvm_ioctl(unsigned long request, void *arg)
+{
+	const struct kvm_device_attr *attr = arg;
+
+	switch (request) {
+	case KVM_CHECK_EXTENSION:
+		return FAKE_SLOTS;
+	case KVM_SET_USER_MEMORY_REGION:
+		return slot_set(arg);
+	case KVM_IRQFD:
+		if (((struct kvm_irqfd *)arg)->flags & KVM_IRQFD_FLAG_DEASSIGN)
+			fake_guest.irqfds--;
+		else
+			fake_guest.irqfds++;
+		return 0;
+	case KVM_SET_GSI_ROUTING:
+		routes_set(arg);
+		return 0;
+	case KVM_CREATE_DEVICE:
+		((struct kvm_create_device *)arg)->fd = (uint32_t)__real_eventfd(0, EFD_CLOEXEC);
+		return 0;
+	case KVM_SET_DEVICE_ATTR:
+		trace(attr->attr == KVM_DEV_VFIO_GROUP_ADD ? 'K' : 'k');
+		return 0;
+	case KVM_SIGNAL_MSI:
+		return 1;
+	default:
+		return fail(ENOTTY);
+	}
+}
+
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+	va_list ap;
+	void *arg;
+
+	va_start(ap, request);
+	arg = va_arg(ap, void *);
+	va_end(ap);
+	if (fails())
+		return fail(EIO);
+	return _IOC_TYPE(request) == VFIO_TYPE ? vfio_ioctl(request, arg) : kvm_ioctl(request, arg);
+}
+
+static void config_put(const uint32_t (*dwords)[2], size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		put_le32(&fake_guest.config[dwords[i][0]], dwords[i][1]);
+}
+
+void fake_guest_init(void)
+{
+	static const uint32_t vf[][2] = {
+		{ 0x00, 0x10CA8086 },  { 0x04, 0x00100000 },	  { 0x08, 0x02000001 },
+		{ 0x10, 0x0000000C },  { 0x1C, 0x0000000C },	  { 0x2C, 0x00008086 },
+		{ 0x34, FAKE_PM },     { 0x40, 0xF8235001 },	  { 0x44, 0x00000003 },
+		{ 0x50, 0x01807005 },  { FAKE_MSIX, 0x0002A011 }, { 0x74, 0x00000003 },
+		{ 0x78, 0x00002003 },  { FAKE_PCIE, 0x00020010 }, { 0xA4, 0x10008CC2 },
+		{ 0x100, 0x15010001 }, { 0x150, 0x1A01000E },	  { 0x1A0, 0x1C010003 },
+		{ 0x1A4, 0xFF9FEFAA }, { 0x1C0, 0x00010010 },
+	};
+	struct fake_guest *g = &fake_guest;
+
+	memset(g, 0, sizeof(*g));
+	g->memfd = g->gmem.memfd = -1;
+	vmm_spec_init(&g->spec);
+	config_put(vf, ARRAY_SIZE(vf));
+	g->region_bytes[0] = g->region_bytes[3] = FAKE_BAR_BYTES;
+	g->region_bytes[VFIO_PCI_CONFIG_REGION_INDEX] = sizeof(g->config);
+	g->irq_count[VFIO_PCI_MSI_IRQ_INDEX] = 1;
+	g->irq_count[VFIO_PCI_MSIX_IRQ_INDEX] = FAKE_VECTORS;
+	g->irq_count[VFIO_PCI_ERR_IRQ_INDEX] = g->irq_count[VFIO_PCI_REQ_IRQ_INDEX] = 1;
+	g->host_vectors_left = 100;
+	memset(g->trigger, 0xFF, sizeof(g->trigger));
+	pthread_mutex_init(&g->lock, NULL);
+}
+
+static void ended(void *arg, bool requested, const char *text)
+{
+	struct fake_guest *g = arg;
+
+	g->ended = true;
+	g->ended_by_request = requested;
+	memcpy(g->end_text, text, strlen(text) + 1);
+}
+
+static int board_start(struct fake_guest *g, struct err *e)
+{
+	struct pci_host_env env = { .pio = &g->pio,
+				    .mmio = &g->mmio,
+				    .mmio64_base = 0xC000000000,
+				    .mmio64_size = GIB(64) };
+	uint32_t slot;
+	int r = slots_init(&g->kvm_slots, VM_FD, e);
+
+	if (r == 0 && slots_add(&g->kvm_slots, 0, RAM_BYTES, g->gmem.host, &slot) < 0)
+		r = err_set(e, EIO, "slot of RAM");
+	if (r == 0)
+		r = irq_router_create(VM_FD, &g->irq, e);
+	env.irq = g->irq;
+	return r < 0 ? r : pci_host_create(&env, &g->pci, e);
+}
+
+static void spec_fill(struct fake_guest *g)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	g->spec.container_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	g->spec.groups[0].nr = 26;
+	g->spec.groups[0].fd = fd;
+	g->spec.group_count = 1;
+	strcpy(g->spec.devices[0].port, "wan");
+	g->spec.devices[0].address = (struct pci_addr){ 0, 1, 0x10, 0 };
+	g->spec.devices[0].group = 26;
+	g->spec.devices[0].group_fd = fd;
+	g->spec.device_count = 1;
+}
+
+int fake_guest_start(bool assign, struct err *e)
+{
+	struct fake_guest *g = &fake_guest;
+	struct vfio_env env = { .loop = NULL,
+				.lock = &g->lock,
+				.mmio = &g->mmio,
+				.slots = &g->kvm_slots,
+				.end = ended,
+				.arg = g };
+	int r;
+
+	g->memfd = memfd_create("fake device", MFD_CLOEXEC);
+	if (g->memfd < 0 || ftruncate(g->memfd, 9LL << FAKE_REGION_SHIFT) < 0 ||
+	    pwrite(g->memfd, g->config, sizeof(g->config), CFG_OFFSET) != sizeof(g->config))
+		return -errno;
+	g->gmem.host = aligned_alloc(4096, RAM_BYTES);
+	g->gmem.slots[0] = (struct gmem_slot){ .size = RAM_BYTES, .host = g->gmem.host };
+	g->gmem.slot_count = 1;
+	spec_fill(g);
+	if (loop_create(&g->loop, e) < 0 || bus_init(&g->pio, &g->lock) < 0 ||
+	    bus_init(&g->mmio, &g->lock) < 0)
+		return -ENOMEM;
+	r = board_start(g, e);
+	if (r == 0)
+		r = vfio_set_create(&g->spec, VM_FD, &g->gmem, &g->set, e);
+	env.loop = g->loop;
+	env.irq = g->irq;
+	env.pci = g->pci;
+	if (r == 0)
+		r = vfio_set_plug(g->set, &env, e);
+	return r < 0 || !assign ? r : pci_host_assign(g->pci, e);
+}
+
+void fake_guest_stop(void)
+{
+	struct fake_guest *g = &fake_guest;
+
+	g->fail_at = 0;
+	pci_host_destroy(g->pci);
+	vfio_set_destroy(g->set);
+	irq_router_destroy(g->irq);
+	bus_fini(&g->mmio);
+	bus_fini(&g->pio);
+	loop_destroy(g->loop);
+	vmm_spec_fini(&g->spec);
+	free(g->gmem.host);
+	fd_close(&g->memfd);
+	pthread_mutex_destroy(&g->lock);
+	memset(&g->gmem, 0, sizeof(g->gmem));
+	g->set = NULL;
+	g->pci = NULL;
+}
+
+/* Behind the first root port, which pci_host_assign() gave bus 1. */
+static uint64_t ecam(unsigned int off)
+{
+	return LAYOUT_ECAM + (1 << 20) + off;
+}
+
+uint32_t fake_cfg_read(unsigned int off, unsigned int len)
+{
+	uint8_t bytes[8] = { 0 };
+
+	bus_read(&fake_guest.mmio, ecam(off), bytes, len);
+	return get_le32(bytes);
+}
+
+void fake_cfg_write(unsigned int off, unsigned int len, uint32_t value)
+{
+	uint8_t bytes[4];
+
+	put_le32(bytes, value);
+	bus_write(&fake_guest.mmio, ecam(off), bytes, len);
+}
+
+uint64_t fake_bar(unsigned int bar)
+{
+	return (fake_cfg_read(0x10 + 4 * bar, 4) & ~0xFU) |
+	       (uint64_t)fake_cfg_read(0x14 + 4 * bar, 4) << 32;
+}
+
+static uint8_t *slot_host(uint64_t gpa)
+{
+	for (int i = 0; i < FAKE_SLOTS; i++) {
+		const struct fake_slot *s = &fake_guest.slots[i];
+
+		if (s->size != 0 && gpa >= s->gpa && range_fits(gpa - s->gpa, 4, s->size))
+			return (uint8_t *)(uintptr_t)s->host + (gpa - s->gpa);
+	}
+	return NULL;
+}
+
+uint32_t fake_mem_read(uint64_t gpa)
+{
+	const uint8_t *host = slot_host(gpa);
+	uint8_t bytes[4];
+
+	if (host != NULL)
+		return get_le32(host);
+	bus_read(&fake_guest.mmio, gpa, bytes, 4);
+	return get_le32(bytes);
+}
+
+void fake_mem_write(uint64_t gpa, uint32_t value)
+{
+	uint8_t *host = slot_host(gpa), bytes[4];
+
+	put_le32(host != NULL ? host : bytes, value);
+	if (host == NULL)
+		bus_write(&fake_guest.mmio, gpa, bytes, 4);
+}
+
+unsigned int fake_slot_count(void)
+{
+	unsigned int n = 0;
+
+	for (int i = 0; i < FAKE_SLOTS; i++)
+		n += fake_guest.slots[i].size != 0;
+	return n;
+}

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vmm/vfio_msix.h"
+
+#include "tests/fake/vfio_guest.h"
+
+#include <errno.h>
+#include <linux/pci_regs.h>
+#include <linux/vfio.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static int setup(void **state)
+{
+	(void)state;
+	fake_guest_init();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	fake_guest_stop();
+	return 0;
+}
+
+static void start(void)
+{
+	struct err e = { 0 };
+
+	if (fake_guest_start(true, &e) < 0)
+		fail_msg("%s", e.text);
+}
+
+#define TRIGGER(i) fake_guest.trigger[VFIO_PCI_MSIX_IRQ_INDEX][i]
+#define ENABLED	   fake_guest.enabled[VFIO_PCI_MSIX_IRQ_INDEX]
+#define ADDR	   0xFEE01000U
+
+static void control(uint16_t value)
+{
+	fake_cfg_write(FAKE_MSIX + PCI_MSIX_FLAGS, 2, value);
+}
+
+static uint64_t entry(unsigned int i)
+{
+	return fake_bar(3) + 16 * i;
+}
+
+static void entry_write(unsigned int i, uint32_t addr, uint32_t masked)
+{
+	fake_mem_write(entry(i), addr);
+	fake_mem_write(entry(i) + 4, 0);
+	fake_mem_write(entry(i) + 8, 0x4020 + i);
+	fake_mem_write(entry(i) + 12, masked);
+}
+
+static void enable(void)
+{
+	start();
+	fake_cfg_write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	control(PCI_MSIX_FLAGS_ENABLE);
+}
+
+static void fire(int fd)
+{
+	uint64_t one = 1;
+
+	assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
+}
+
+static uint64_t pending(void)
+{
+	return fake_mem_read(fake_bar(3) + 0x1000);
+}
+
+static void table_is_masked_at_reset(void **state)
+{
+	(void)state;
+	start();
+	fake_cfg_write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	for (unsigned int i = 0; i < FAKE_VECTORS; i++) {
+		assert_int_equal(fake_mem_read(entry(i)), 0);
+		assert_int_equal(fake_mem_read(entry(i) + 12), 1);
+	}
+	fake_mem_write(entry(0) + 12, 0xFFFFFFFE);
+	assert_int_equal(fake_mem_read(entry(0) + 12), 0);
+}
+
+static void vectors_cost_nothing_until_unmasked(void **state)
+{
+	(void)state;
+	enable();
+	assert_int_equal(ENABLED, 1); /* the device is in MSI-X mode */
+	assert_int_equal(fake_guest.irqfds, 0);
+	assert_int_equal(TRIGGER(0), -1);
+	entry_write(2, ADDR, 0);
+	assert_int_equal(fake_guest.irqfds, 1);
+	assert_true(TRIGGER(2) >= 0);
+	assert_int_equal(TRIGGER(0), -1);
+	assert_int_equal(fake_guest.routes, 1);
+	assert_int_equal(fake_guest.last_route_addr, ADDR);
+}
+
+static void nothing_is_delivered_while_disabled(void **state)
+{
+	(void)state;
+	start();
+	fake_cfg_write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	entry_write(0, ADDR, 0);
+	assert_int_equal(ENABLED, 0);
+	assert_int_equal(fake_guest.irqfds, 0);
+	control(PCI_MSIX_FLAGS_ENABLE);
+	assert_int_equal(fake_guest.irqfds, 1);
+	control(0);
+	assert_int_equal(ENABLED, 0);
+	assert_int_equal(fake_guest.irqfds, 0);
+	assert_int_equal(TRIGGER(0), -1);
+}
+
+static void kernel_that_cannot_grow_is_set_up_anew(void **state)
+{
+	(void)state;
+	fake_guest.msix_noresize = true;
+	enable();
+	entry_write(0, ADDR, 0);
+	entry_write(1, ADDR, 0);
+	assert_int_equal(ENABLED, 2);
+	assert_true(TRIGGER(0) >= 0 && TRIGGER(1) >= 0 && TRIGGER(0) != TRIGGER(1));
+	entry_write(2, ADDR, 0);
+	assert_int_equal(ENABLED, 3);
+	assert_int_equal(fake_guest.irqfds, 3);
+}
+
+static void host_short_of_vectors_keeps_what_works(void **state)
+{
+	(void)state;
+	fake_guest.msix_noresize = true;
+	fake_guest.host_vectors_left = 2;
+	enable();
+	entry_write(0, ADDR, 0);
+	entry_write(1, ADDR, 0);
+	entry_write(2, ADDR, 0);
+	assert_int_equal(ENABLED, 2);
+	assert_int_equal(fake_guest.irqfds, 2);
+	assert_true(TRIGGER(0) >= 0 && TRIGGER(1) >= 0);
+}
+
+static void masked_vector_is_pending_until_unmasked(void **state)
+{
+	(void)state;
+	/* The pending bits in the page of the table, where they are trapped. */
+	put_le32(&fake_guest.config[FAKE_MSIX + PCI_MSIX_PBA], 0x00000803);
+	enable();
+	entry_write(1, ADDR, 0);
+	fake_mem_write(entry(1) + 12, 1);
+	assert_int_equal(fake_guest.irqfds, 0);
+	assert_int_equal(fake_mem_read(fake_bar(3) + 0x800), 0);
+	fire(TRIGGER(1));
+	assert_int_equal(fake_mem_read(fake_bar(3) + 0x800), 2);
+	fake_mem_write(fake_bar(3) + 0x800, UINT32_MAX); /* read-only */
+	assert_int_equal(fake_mem_read(fake_bar(3) + 0x800), 2);
+	fake_mem_write(entry(1) + 12, 0); /* KVM takes it over now */
+	assert_int_equal(fake_guest.irqfds, 1);
+	assert_int_equal(fake_mem_read(fake_bar(3) + 0x800), 0);
+}
+
+static void function_mask_holds_all(void **state)
+{
+	(void)state;
+	enable();
+	entry_write(0, ADDR, 0);
+	entry_write(1, ADDR, 0);
+	control(PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
+	assert_int_equal(fake_guest.irqfds, 0);
+	assert_true(TRIGGER(0) >= 0);
+	control(PCI_MSIX_FLAGS_ENABLE);
+	assert_int_equal(fake_guest.irqfds, 2);
+}
+
+static void retarget_changes_the_route_only(void **state)
+{
+	(void)state;
+	int fd;
+
+	enable();
+	entry_write(0, ADDR, 0);
+	fd = TRIGGER(0);
+	entry_write(0, ADDR + 0x1000, 0);
+	assert_int_equal(fake_guest.last_route_addr, ADDR + 0x1000);
+	assert_int_equal(fake_guest.routes, 1);
+	assert_int_equal(fake_guest.irqfds, 1);
+	assert_int_equal(TRIGGER(0), fd);
+}
+
+static void accesses_across_the_tables_end_are_harmless(void **state)
+{
+	(void)state;
+	uint8_t bytes[8];
+
+	enable();
+	memset(bytes, 0x5A, sizeof(bytes));
+	bus_write(&fake_guest.mmio, entry(FAKE_VECTORS) - 4, bytes, 8);
+	bus_read(&fake_guest.mmio, entry(FAKE_VECTORS) - 4, bytes, 8);
+	assert_int_equal(get_le32(bytes), UINT32_MAX);
+	assert_int_equal(fake_mem_read(entry(FAKE_VECTORS - 1) + 12), 1);
+	bus_read(&fake_guest.mmio, entry(0) + 1, bytes, 2);
+	assert_int_equal(get_le16(bytes), 0);
+}
+
+static void table_outside_its_bar_is_refused(void **state)
+{
+	(void)state;
+	struct err e = { 0 };
+
+	put_le32(&fake_guest.config[FAKE_MSIX + PCI_MSIX_TABLE], 0x00003FF3);
+	assert_int_equal(fake_guest_start(true, &e), -EBADMSG);
+	assert_non_null(strstr(e.text, "MSI-X table"));
+}
+
+static void reset_takes_vectors_back(void **state)
+{
+	(void)state;
+	enable();
+	entry_write(0, ADDR, 0);
+	fake_cfg_write(FAKE_PCIE + PCI_EXP_DEVCTL, 2, PCI_EXP_DEVCTL_BCR_FLR);
+	assert_int_equal(fake_guest.irqfds, 0);
+	assert_int_equal(ENABLED, 0);
+	assert_int_equal(fake_cfg_read(FAKE_MSIX + PCI_MSIX_FLAGS, 2), FAKE_VECTORS - 1);
+}
+
+static void msi_delivers_and_masks(void **state)
+{
+	(void)state;
+	start();
+	fake_cfg_write(FAKE_MSI + PCI_MSI_ADDRESS_LO, 4, ADDR);
+	fake_cfg_write(FAKE_MSI + PCI_MSI_DATA_64, 2, 0x4041);
+	fake_cfg_write(FAKE_MSI + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE);
+	assert_int_equal(fake_guest.enabled[VFIO_PCI_MSI_IRQ_INDEX], 1);
+	assert_int_equal(fake_guest.irqfds, 1);
+	assert_int_equal(fake_guest.last_route_addr, ADDR);
+	fake_cfg_write(FAKE_MSI + PCI_MSI_MASK_64, 4, 1);
+	assert_int_equal(fake_guest.irqfds, 0);
+	fake_cfg_write(FAKE_MSI + PCI_MSI_MASK_64, 4, 0);
+	assert_int_equal(fake_guest.irqfds, 1);
+	fake_cfg_write(FAKE_MSI + PCI_MSI_FLAGS, 2, 0x0071); /* more vectors than there are */
+	fake_cfg_write(FAKE_MSI + PCI_MSI_FLAGS, 2, 0);
+	assert_int_equal(fake_guest.irqfds, 0);
+	assert_int_equal(fake_guest.enabled[VFIO_PCI_MSI_IRQ_INDEX], 0);
+}
+
+static void pending_bits_in_a_page_of_their_own_are_the_devices(void **state)
+{
+	(void)state;
+	put_le32(&fake_guest.config[FAKE_MSIX + PCI_MSIX_PBA], 0x00001003);
+	enable();
+	assert_int_equal(pending(), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(table_is_masked_at_reset, setup, teardown),
+		cmocka_unit_test_setup_teardown(vectors_cost_nothing_until_unmasked, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(nothing_is_delivered_while_disabled, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(kernel_that_cannot_grow_is_set_up_anew, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(host_short_of_vectors_keeps_what_works, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(masked_vector_is_pending_until_unmasked, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(function_mask_holds_all, setup, teardown),
+		cmocka_unit_test_setup_teardown(retarget_changes_the_route_only, setup, teardown),
+		cmocka_unit_test_setup_teardown(accesses_across_the_tables_end_are_harmless, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(table_outside_its_bar_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(reset_takes_vectors_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(msi_delivers_and_masks, setup, teardown),
+		cmocka_unit_test_setup_teardown(pending_bits_in_a_page_of_their_own_are_the_devices,
+						setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

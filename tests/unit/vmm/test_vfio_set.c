@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vmm/vfio.h"
+
+#include "iommu/vfio_device.h"
+#include "tests/fake/vfio_guest.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <linux/pci_regs.h>
+#include <linux/vfio.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static int setup(void **state)
+{
+	(void)state;
+	fake_guest_init();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	fake_guest_stop();
+	return 0;
+}
+
+static void start(void)
+{
+	struct err e = { 0 };
+
+	if (fake_guest_start(true, &e) < 0)
+		fail_msg("%s", e.text);
+}
+
+static unsigned int fds_open(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned int n = 0;
+
+	while (readdir(dir) != NULL)
+		n++;
+	closedir(dir);
+	return n;
+}
+
+static void event(enum vfio_irq irq)
+{
+	const uint64_t one = 1;
+
+	assert_int_equal(write(fake_guest.trigger[irq][0], &one, sizeof(one)), sizeof(one));
+	assert_int_equal(loop_step(fake_guest.loop, 0), 0);
+}
+
+static const json_t *member(const json_t *list, const char *key)
+{
+	return json_object_get(json_array_get(list, 0), key);
+}
+
+static void life_is_in_order(void **state)
+{
+	(void)state;
+	start();
+	/* KVM knows the group and RAM is mapped before the device is opened. */
+	assert_string_equal(fake_guest.order, "AKMD");
+	fake_cfg_write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	memset(fake_guest.order, 0, sizeof(fake_guest.order));
+	fake_guest_stop();
+	/* The device is reset before its memory goes, and memory before the group. */
+	assert_string_equal(fake_guest.order, "RkUG");
+	assert_false(fake_guest.dma_hole);
+	assert_int_equal(fake_guest.dma_maps, 0);
+	assert_int_equal(fake_guest.groups, 0);
+	assert_int_equal(fake_slot_count(), 1); /* RAM is the machine's */
+	fake_guest_init();
+	start();
+}
+
+static void every_failing_call_leaves_nothing(void **state)
+{
+	(void)state;
+	unsigned int before = fds_open();
+	int last;
+
+	start();
+	last = fake_guest.calls;
+	fake_guest_stop();
+	assert_true(last > 20);
+	for (int n = 1; n <= last; n++) {
+		struct err e = { 0 };
+		int r;
+
+		fake_guest_init();
+		fake_guest.fail_at = n;
+		r = fake_guest_start(true, &e);
+		assert_true(r == 0 || e.text[0] != '\0');
+		fake_guest_stop();
+		assert_int_equal(fake_guest.irqfds, 0);
+		assert_int_equal(fake_guest.dma_maps, 0);
+		assert_int_equal(fake_guest.groups, 0);
+		assert_int_equal(fds_open(), before);
+	}
+	fake_guest_init();
+	start();
+}
+
+static void status_tells_what_the_guest_did(void **state)
+{
+	(void)state;
+	json_t *list;
+
+	start();
+	list = vfio_set_status(fake_guest.set);
+	assert_string_equal(json_string_value(member(list, "port")), "wan");
+	assert_string_equal(json_string_value(member(list, "address")), "0000:01:10.0");
+	assert_int_equal(json_integer_value(member(list, "group")), 26);
+	assert_true(json_is_false(member(list, "driver_active")));
+	json_decref(list);
+	fake_cfg_write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	fake_cfg_write(FAKE_MSIX + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
+	fake_mem_write(fake_bar(3) + 12, 0);
+	list = vfio_set_status(fake_guest.set);
+	assert_true(json_is_true(member(list, "driver_active")));
+	assert_int_equal(json_integer_value(member(list, "vectors_enabled")), 1);
+	json_decref(list);
+	fake_cfg_write(FAKE_PCIE + PCI_EXP_DEVCTL, 2, PCI_EXP_DEVCTL_BCR_FLR);
+	list = vfio_set_status(fake_guest.set);
+	assert_int_equal(json_integer_value(member(list, "flr_count")), 1);
+	assert_true(json_is_false(member(list, "driver_active")));
+	json_decref(list);
+}
+
+static void pcie_error_ends_the_machine(void **state)
+{
+	(void)state;
+	start();
+	event(VFIO_IRQ_ERR);
+	assert_true(fake_guest.ended);
+	assert_false(fake_guest.ended_by_request);
+	assert_non_null(strstr(fake_guest.end_text, "wan (0000:01:10.0)"));
+	assert_non_null(strstr(fake_guest.end_text, "uncorrectable"));
+}
+
+static void request_asks_the_guest_first(void **state)
+{
+	(void)state;
+	json_t *list;
+
+	start();
+	event(VFIO_IRQ_REQ);
+	assert_false(fake_guest.ended);
+	list = vfio_set_status(fake_guest.set);
+	assert_true(json_is_true(member(list, "req_pending")));
+	json_decref(list);
+	event(VFIO_IRQ_REQ); /* the kernel repeats itself */
+	assert_false(fake_guest.ended);
+}
+
+static void request_ends_a_guest_that_does_not_listen(void **state)
+{
+	(void)state;
+	start();
+	event(VFIO_IRQ_REQ);
+	for (int i = 0; i < 6 && !fake_guest.ended; i++)
+		assert_int_equal(loop_step(fake_guest.loop, 1000), 0);
+	assert_true(fake_guest.ended);
+	assert_true(fake_guest.ended_by_request);
+}
+
+static void guest_that_lets_go_lives_on(void **state)
+{
+	(void)state;
+	json_t *list;
+	uint8_t off[2] = { 0, 0x04 }; /* power controller: off */
+
+	start();
+	event(VFIO_IRQ_REQ);
+	memset(fake_guest.order, 0, sizeof(fake_guest.order));
+	bus_write(&fake_guest.mmio, 0xE0008000 + 0x40 + PCI_EXP_SLTCTL, off, 2);
+	assert_int_equal(fake_cfg_read(PCI_VENDOR_ID, 4), UINT32_MAX);
+	assert_int_equal(loop_step(fake_guest.loop, 0), 0);
+	/* Reset, KVM forgets the group, nothing of this VM's memory is left in it, it is free. */
+	assert_string_equal(fake_guest.order, "RkUG");
+	list = vfio_set_status(fake_guest.set);
+	assert_int_equal(json_array_size(list), 0);
+	json_decref(list);
+	assert_int_equal(fake_guest.dma_maps, 0);
+	assert_false(fake_guest.ended);
+	fake_guest.order[0] = 0;
+}
+
+static void machine_reset_resets_the_function(void **state)
+{
+	(void)state;
+	start();
+	fake_cfg_write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	fake_cfg_write(FAKE_MSIX + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
+	fake_mem_write(fake_bar(3) + 12, 0);
+	assert_int_equal(fake_guest.irqfds, 1);
+	pci_host_reset(fake_guest.pci);
+	assert_int_equal(fake_guest.resets, 1);
+	assert_int_equal(fake_guest.irqfds, 0);
+	assert_int_equal(fake_slot_count(), 1);
+	assert_int_equal(pci_host_assign(fake_guest.pci, NULL), 0);
+	assert_int_equal(fake_cfg_read(PCI_VENDOR_ID, 4), 0x10CA8086);
+	assert_int_equal(fake_cfg_read(PCI_COMMAND, 2), 0);
+}
+
+static void legacy_interrupts_only_are_refused_by_name(void **state)
+{
+	(void)state;
+	struct err e = { 0 };
+
+	fake_guest.irq_count[VFIO_PCI_MSI_IRQ_INDEX] = 0;
+	fake_guest.irq_count[VFIO_PCI_MSIX_IRQ_INDEX] = 0;
+	fake_guest.irq_count[VFIO_PCI_INTX_IRQ_INDEX] = 1;
+	assert_int_equal(fake_guest_start(true, &e), -ENOTSUP);
+	assert_non_null(strstr(e.text, "wan (0000:01:10.0)"));
+	assert_non_null(strstr(e.text, "INTx"));
+	assert_string_equal(e.code, "intx-only");
+}
+
+static void function_without_reset_is_refused(void **state)
+{
+	(void)state;
+	struct err e = { 0 };
+
+	fake_guest.no_reset = true;
+	assert_int_equal(fake_guest_start(true, &e), -ENOTSUP);
+	assert_string_equal(e.code, "no-reset");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(life_is_in_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(every_failing_call_leaves_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(status_tells_what_the_guest_did, setup, teardown),
+		cmocka_unit_test_setup_teardown(pcie_error_ends_the_machine, setup, teardown),
+		cmocka_unit_test_setup_teardown(request_asks_the_guest_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(request_ends_a_guest_that_does_not_listen, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(guest_that_lets_go_lives_on, setup, teardown),
+		cmocka_unit_test_setup_teardown(machine_reset_resets_the_function, setup, teardown),
+		cmocka_unit_test_setup_teardown(legacy_interrupts_only_are_refused_by_name, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(function_without_reset_is_refused, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
