@@ -14,6 +14,7 @@ struct said {
 	bool is_more_documents;
 };
 
+PRINTF_LIKE(3, 0)
 static void said_line(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
 {
 	struct said *said = ctx;
