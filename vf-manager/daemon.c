@@ -116,3 +116,11 @@ int daemon_scan(struct daemon *d, struct err *e)
 {
 	return inventory_scan(d->inv, e);
 }
+
+void daemon_end(struct daemon *d)
+{
+	state_lock(d);
+	d->is_ending = true;
+	pthread_cond_broadcast(&d->changed);
+	state_unlock(d);
+}

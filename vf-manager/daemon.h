@@ -36,7 +36,8 @@ struct daemon {
 
 	pthread_mutex_t op;
 	pthread_mutex_t state;
-	pthread_cond_t changed; /* with state: a VM entered another state */
+	pthread_cond_t changed; /* with state: a VM entered another state, or is_ending */
+	bool is_ending; /* whoever waits for a VM gives up */
 	struct inventory *inv;
 	struct rtnl *nl;
 	struct ledger *ledger; /* NULL in --oneshot */
@@ -68,6 +69,9 @@ static inline void state_unlock(struct daemon *d)
 {
 	pthread_mutex_unlock(&d->state);
 }
+
+/* Requests that wait for a VM end with an error, so that the process can. */
+void daemon_end(struct daemon *d);
 
 /* Looks at PCI again; state locked. Pointers to functions from before are dead. */
 int daemon_scan(struct daemon *d, struct err *e);

@@ -10,15 +10,20 @@
 #include <microhttpd.h>
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#define DRAIN_TRIES    500
+#define DRAIN_PAUSE_NS 10000000L
+
 struct http_server {
 	struct daemon *d;
 	struct MHD_Daemon *mhd;
 	bool is_closed; /* of http_serve_one */
+	_Atomic unsigned int active; /* requests between their body and their reply's last byte */
 };
 
 /* One request while its body comes in. */
@@ -26,6 +31,7 @@ struct upload {
 	char *bytes;
 	size_t len, cap;
 	bool is_too_large;
+	struct http_server *s; /* while it counts as active */
 };
 
 static enum MHD_Result reply_send(struct MHD_Connection *c, unsigned int status, json_t *body)
@@ -132,6 +138,8 @@ static enum MHD_Result request_ready(void *cls, struct MHD_Connection *c, const 
 		err_code(&e, "too-large");
 		return error_send(c, MHD_HTTP_CONTENT_TOO_LARGE, &e);
 	}
+	u->s = cls;
+	atomic_fetch_add_explicit(&u->s->active, 1, memory_order_relaxed);
 	call.body = u->bytes;
 	call.body_len = u->len;
 	return answer(cls, c, &call);
@@ -142,8 +150,11 @@ static void request_done(void *cls, struct MHD_Connection *c, void **state,
 {
 	struct upload *u = *state;
 
-	if (u != NULL)
-		free(u->bytes);
+	if (u == NULL)
+		return;
+	if (u->s != NULL)
+		atomic_fetch_sub_explicit(&u->s->active, 1, memory_order_relaxed);
+	free(u->bytes);
 	free(u);
 	*state = NULL;
 }
@@ -217,9 +228,20 @@ int http_server_create(struct daemon *d, int listener, struct http_server **out,
 
 void http_server_destroy(struct http_server *s)
 {
+	const struct timespec pause = { .tv_nsec = DRAIN_PAUSE_NS };
+	MHD_socket listener;
+
 	if (s == NULL)
 		return;
+	/* Stopping breaks connections off; those that wait for a reply get it first. */
+	listener = MHD_quiesce_daemon(s->mhd);
+	for (int i = 0; i < DRAIN_TRIES; i++) {
+		if (atomic_load_explicit(&s->active, memory_order_relaxed) == 0)
+			break;
+		nanosleep(&pause, NULL);
+	}
 	MHD_stop_daemon(s->mhd);
+	fd_close(&listener);
 	free(s);
 }
 

@@ -74,6 +74,7 @@ static int serve(const struct options *opt, const sigset_t *set, struct err *e)
 	sd_notify(0, "READY=1");
 	wait_for_end(set);
 	sd_notify(0, "STOPPING=1");
+	daemon_end(d);
 	http_server_destroy(server);
 	api_listen_end(d);
 out:

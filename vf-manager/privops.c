@@ -23,6 +23,7 @@
 #define RESET_DEADLINE_NS 5000000000ULL
 #define GROUP_TRIES	  100
 #define GROUP_PAUSE_NS	  100000000L
+#define GONE_TRIES	  20
 
 /* The VF as the machine has it now; state locked. */
 static int vf_now(struct daemon *d, const struct pci_addr *vf, const struct pci_fn **out,
@@ -169,6 +170,20 @@ static int group_wait(struct daemon *d, const struct pci_addr *vf, struct err *e
 	return r;
 }
 
+/* A VF that is being taken away fails any step of the wiping; a moment later it is gone, and with it
+ * all it held. */
+static bool vf_goes_away(const struct sysfs *sys, const struct pci_addr *vf)
+{
+	const struct timespec pause = { .tv_nsec = GROUP_PAUSE_NS };
+
+	for (int i = 0; i < GONE_TRIES; i++) {
+		if (!sysfs_fn_has(sys, vf, "config"))
+			return true;
+		nanosleep(&pause, NULL);
+	}
+	return false;
+}
+
 int priv_vf_scrub(struct daemon *d, const struct pci_addr *vf, struct err *e)
 {
 	const struct sysfs *sys = inventory_sysfs(d->inv);
@@ -187,7 +202,7 @@ int priv_vf_scrub(struct daemon *d, const struct pci_addr *vf, struct err *e)
 	if (r == 0)
 		r = fn_reset(sys, vf, now_ns() + RESET_DEADLINE_NS, e);
 	if (r < 0)
-		return sysfs_fn_has(sys, vf, "config") ? err_wrap(e, "wipe the VF") : 0;
+		return vf_goes_away(sys, vf) ? 0 : err_wrap(e, "wipe the VF");
 	state_lock(d);
 	r = vf_now(d, vf, &fn, e);
 	if (r == 0 && vf_has_attrs(fn))

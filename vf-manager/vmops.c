@@ -60,7 +60,7 @@ static void state_enter(struct daemon *d, const struct target *t, enum vm_state 
 	state_unlock(d);
 }
 
-/* Waits until the process is cleaned up. -ETIMEDOUT. */
+/* Waits until the process is cleaned up. -ETIMEDOUT; -ECANCELED: the daemon is ending. */
 static int end_wait(struct daemon *d, const struct target *t, unsigned int timeout_s)
 {
 	struct timespec deadline;
@@ -74,9 +74,10 @@ static int end_wait(struct daemon *d, const struct target *t, unsigned int timeo
 
 		if (vm == NULL || vm->pid != t->peer.pid)
 			break;
-		if (r == ETIMEDOUT) {
+		if (r == ETIMEDOUT || d->is_ending) {
+			r = d->is_ending ? -ECANCELED : -ETIMEDOUT;
 			state_unlock(d);
-			return -ETIMEDOUT;
+			return r;
 		}
 		r = pthread_cond_timedwait(&d->changed, &d->state, &deadline);
 	}
@@ -95,14 +96,25 @@ static void target_sigkill(struct daemon *d, const struct target *t)
 	state_unlock(d);
 }
 
+static int daemon_ends(const struct target *t, struct err *e)
+{
+	err_set(e, ECANCELED, "viaductd is ending; the VM %s goes on", t->name);
+	return err_hint(e, "viaduct vm show %s   once viaductd runs again", t->name);
+}
+
 static int target_kill(struct daemon *d, const struct target *t, struct err *e)
 {
+	int r = vmm_call(d, &t->peer, "kill", NULL, NULL);
+
 	/* Asked first, so that it can write down why it ended. */
-	if (vmm_call(d, &t->peer, "kill", NULL, NULL) == 0 && end_wait(d, t, KILL_WAIT_S / 3) == 0)
+	if (r == 0 && end_wait(d, t, KILL_WAIT_S / 3) == 0)
 		return 0;
 	target_sigkill(d, t);
-	if (end_wait(d, t, KILL_WAIT_S) == 0)
+	r = end_wait(d, t, KILL_WAIT_S);
+	if (r == 0)
 		return 0;
+	if (r == -ECANCELED)
+		return daemon_ends(t, e);
 	err_set(e, ETIMEDOUT, "the VM %s does not end: pid %d", t->name, (int)t->peer.pid);
 	return err_hint(e, "cat /proc/%d/stack", (int)t->peer.pid);
 }
@@ -120,8 +132,13 @@ int vm_stop(struct daemon *d, const char *name, unsigned int timeout_s, struct e
 		/* A paused guest cannot see its power button. */
 		vmm_call(d, &t.peer, "resume", NULL, NULL);
 	state_enter(d, &t, VM_STOPPING);
-	if (vmm_call(d, &t.peer, "shutdown", NULL, NULL) == 0 && end_wait(d, &t, timeout_s) == 0)
+	r = vmm_call(d, &t.peer, "shutdown", NULL, NULL);
+	if (r == 0)
+		r = end_wait(d, &t, timeout_s);
+	if (r == 0)
 		return 0;
+	if (r == -ECANCELED)
+		return daemon_ends(&t, e);
 	log_warn("VM %s did not stop within %u s: it is killed", name, timeout_s);
 	return target_kill(d, &t, e);
 }

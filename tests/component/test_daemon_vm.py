@@ -86,6 +86,22 @@ def test_a_deaf_guest_is_killed_at_the_deadline(host, short_tmp):
     assert 1 <= time.monotonic() - begin < 5
 
 
+def test_a_daemon_that_ends_does_not_wait_for_a_stop(host, short_tmp):
+    import threading
+
+    run(host, short_tmp, cmdline="deaf")
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(
+        host.request("POST", "/v1/vms/vm1/stop", {"timeout_s": 60}, 60)))
+    thread.start()
+    eventually(lambda: show(host)["state"] == "stopping")
+    host.stop()
+    thread.join(10)
+    assert answers[0][0] == 500 and "goes on" in answers[0][1]["error"]["text"]
+    host.start()
+    assert show(host)["state"] == "running"
+
+
 def test_a_stubborn_vmm_is_killed_by_signal(host, short_tmp):
     run(host, short_tmp, cmdline="stubborn")
     status, vm = host.request("POST", "/v1/vms/vm1/stop", {"timeout_s": 0}, 60)
