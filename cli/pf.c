@@ -29,15 +29,15 @@ static void text_link(const json_t *link, char *buf, size_t cap)
 
 static void text_vf_count(const json_t *sriov, char *buf, size_t cap)
 {
-	char now[24], total[24];
+	char now[24], max[24];
 
 	if (!json_is_object(sriov)) {
 		text_value(json_is_string(sriov) ? sriov : NULL, buf, cap);
 		return;
 	}
 	text_value(text_member(sriov, "num_vfs"), now, sizeof(now));
-	text_value(text_member(sriov, "total_vfs"), total, sizeof(total));
-	snprintf(buf, cap, "%s/%s", now, total);
+	text_value(text_member(sriov, "max_vfs"), max, sizeof(max));
+	snprintf(buf, cap, "%s/%s", now, max);
 }
 
 static const struct field pf_columns[] = {

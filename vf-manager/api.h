@@ -32,7 +32,7 @@
  * PF = {"address","name" (netdev or nvme controller, null),"kind":"network|nvme|other","vendor":"8086",
  *       "device":"10c9","driver","numa_node":N (-1 none),"iommu_group":N|null,
  *       "link":{"admin_up":bool,"carrier":bool,"speed_mbps":N|null,"mac"}|null,
- *       "sriov":{"total_vfs","initial_vfs","num_vfs","first_vf_offset","vf_stride","vf_device_id",
+ *       "sriov":{"total_vfs" (the card's), "max_vfs" (the driver's), "initial_vfs","num_vfs","first_vf_offset","vf_stride","vf_device_id",
  *                "supported_page_sizes","system_page_size","vf_enable","vf_mse","vf_migration_capable",
  *                "ari_capable_hierarchy","vf_bars":[{"index","kind":"mem32|mem64","prefetchable","size"}]},
  *       "capabilities":{"ari":{..}|null,"acs":{..}|null,"ats":..,"pri":..,"pasid":..,"flr":bool},

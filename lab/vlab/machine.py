@@ -71,7 +71,7 @@ def port_addresses(options):
 
 
 def kernel_cmdline(options):
-    words = ["console=ttyS0", "quiet", "panic=-1", "no_timer_check", "random.trust_cpu=on",
+    words = ["console=ttyS0", "quiet", "panic=-1", "no_timer_check", "tsc=reliable", "random.trust_cpu=on",
              "cgroup_no_v1=all", "mitigations=off", "rdinit=/init"]
     if not options.no_iommu:
         words += ["intel_iommu=on", "iommu=pt"]

@@ -16,7 +16,7 @@ PF = {
     "device": "10c9", "driver": "igb", "numa_node": -1, "iommu_group": 17,
     "link": {"admin_up": True, "carrier": True, "speed_mbps": 1000, "mac": "52:54:00:00:00:01"},
     "sriov": {
-        "total_vfs": 7, "initial_vfs": 7, "num_vfs": 2, "first_vf_offset": 384, "vf_stride": 2,
+        "total_vfs": 8, "max_vfs": 7, "initial_vfs": 8, "num_vfs": 2, "first_vf_offset": 384, "vf_stride": 2,
         "vf_device_id": "10ca", "supported_page_sizes": [4096, 65536], "system_page_size": 4096,
         "vf_enable": True, "vf_mse": True, "vf_migration_capable": False,
         "ari_capable_hierarchy": False,
