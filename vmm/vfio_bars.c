@@ -10,10 +10,11 @@ static uint64_t bar_read(void *owner, uint64_t off, unsigned int len)
 {
 	struct vfio_bar *bar = owner;
 	struct vfio_bars *b = bar->bars;
+	const struct vfio_access at = { bar->index, off, len };
 	uint8_t bytes[8];
 
-	if (vfio_msix_owns(b->msix, bar->index, off, len))
-		return vfio_msix_read(b->msix, b->vectors, bar->index, off, len);
+	if (vfio_msix_owns(b->msix, &at))
+		return vfio_msix_read(b->msix, b->vectors, &at);
 	/* All ones when it fails or lies beyond a region smaller than a page. */
 	(void)vfio_device_read(b->dev, (enum vfio_region)bar->index, off, bytes, len);
 	return get_le(bytes, len);
@@ -23,11 +24,12 @@ static void bar_write(void *owner, uint64_t off, unsigned int len, uint64_t valu
 {
 	struct vfio_bar *bar = owner;
 	struct vfio_bars *b = bar->bars;
+	const struct vfio_access at = { bar->index, off, len };
 	uint8_t bytes[8] = { 0 };
 	int r;
 
-	if (vfio_msix_owns(b->msix, bar->index, off, len)) {
-		r = vfio_msix_write(b->msix, b->vectors, bar->index, off, len, value);
+	if (vfio_msix_owns(b->msix, &at)) {
+		r = vfio_msix_write(b->msix, b->vectors, &at, value);
 		if (r < 0)
 			b->vector_failed(b->arg, r);
 		return;

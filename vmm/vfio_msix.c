@@ -60,49 +60,46 @@ void vfio_msix_reset(struct vfio_msix *m)
 	}
 }
 
-static bool overlaps(uint64_t off, unsigned int len, uint64_t at, uint64_t size)
+static bool overlaps(const struct vfio_access *at, unsigned int bar, uint64_t off, uint64_t size)
 {
-	return off < at + size && at < off + len;
+	return at->bar == bar && at->off < off + size && off < at->off + at->len;
 }
 
-bool vfio_msix_owns(const struct vfio_msix *m, unsigned int bar, uint64_t off, unsigned int len)
+static bool lies_in(const struct vfio_access *at, unsigned int bar, uint64_t off, uint64_t size)
 {
-	if (m->count == 0)
-		return false;
-	return (bar == m->table_bar &&
-		overlaps(off, len, m->table_off, m->count * MSIX_ENTRY_BYTES)) ||
-	       (bar == m->pba_bar && overlaps(off, len, m->pba_off, m->pba_bytes));
+	return at->bar == bar && at->off >= off && range_fits(at->off - off, at->len, size);
 }
 
-/* Offset in the table of an access that lies inside it. */
-static bool in_table(const struct vfio_msix *m, unsigned int bar, uint64_t off, unsigned int len,
-		     uint32_t *at)
+static bool in_table(const struct vfio_msix *m, const struct vfio_access *at)
 {
-	if (bar != m->table_bar || off < m->table_off ||
-	    !range_fits(off - m->table_off, len, m->count * MSIX_ENTRY_BYTES))
-		return false;
-	*at = (uint32_t)(off - m->table_off);
-	return true;
+	return lies_in(at, m->table_bar, m->table_off, m->count * MSIX_ENTRY_BYTES);
 }
 
-uint64_t vfio_msix_read(const struct vfio_msix *m, const struct vfio_vectors *v, unsigned int bar,
-			uint64_t off, unsigned int len)
+bool vfio_msix_owns(const struct vfio_msix *m, const struct vfio_access *at)
 {
+	return m->count != 0 &&
+	       (overlaps(at, m->table_bar, m->table_off, m->count * MSIX_ENTRY_BYTES) ||
+		overlaps(at, m->pba_bar, m->pba_off, m->pba_bytes));
+}
+
+uint64_t vfio_msix_read(const struct vfio_msix *m, const struct vfio_vectors *v,
+			const struct vfio_access *at)
+{
+	uint8_t bytes[8] = { 0 };
 	uint64_t bits = 0;
-	uint32_t at;
+	uint32_t first;
 
-	if (in_table(m, bar, off, len, &at)) {
-		uint8_t bytes[8] = { 0 };
-
-		memcpy(bytes, m->table + at, len <= 8 ? len : 0);
+	if (at->len > sizeof(bytes))
+		return UINT64_MAX;
+	if (in_table(m, at)) {
+		memcpy(bytes, m->table + (at->off - m->table_off), at->len);
 		return get_le64(bytes);
 	}
-	if (bar != m->pba_bar || off < m->pba_off ||
-	    !range_fits(off - m->pba_off, len, m->pba_bytes))
+	if (!lies_in(at, m->pba_bar, m->pba_off, m->pba_bytes))
 		return UINT64_MAX;
-	at = (uint32_t)(off - m->pba_off) * 8;
-	for (uint32_t i = 0; i < len * 8 && at + i < m->count; i++)
-		bits |= (uint64_t)vfio_vectors_is_pending(v, at + i) << i;
+	first = (uint32_t)(at->off - m->pba_off) * 8;
+	for (uint32_t i = 0; i < at->len * 8 && first + i < m->count; i++)
+		bits |= (uint64_t)vfio_vectors_is_pending(v, first + i) << i;
 	return bits;
 }
 
@@ -121,15 +118,17 @@ static int entry_update(const struct vfio_msix *m, struct vfio_vectors *v, uint3
 				   get_le32(entry + ENTRY_DATA));
 }
 
-int vfio_msix_write(struct vfio_msix *m, struct vfio_vectors *v, unsigned int bar, uint64_t off,
-		    unsigned int len, uint64_t value)
+int vfio_msix_write(struct vfio_msix *m, struct vfio_vectors *v, const struct vfio_access *at,
+		    uint64_t value)
 {
 	int r = 0, first = 0;
-	uint32_t at;
+	uint32_t start, end;
 
-	if (!in_table(m, bar, off, len, &at))
+	if (!in_table(m, at))
 		return 0;
-	for (uint32_t i = at; i < at + len; i++, value >>= 8) {
+	start = (uint32_t)(at->off - m->table_off);
+	end = start + at->len;
+	for (uint32_t i = start; i < end; i++, value >>= 8) {
 		uint32_t field = i % MSIX_ENTRY_BYTES;
 
 		/* Vector control has one bit, the others read 0. */
@@ -138,7 +137,7 @@ int vfio_msix_write(struct vfio_msix *m, struct vfio_vectors *v, unsigned int ba
 		else if (field == ENTRY_CONTROL)
 			m->table[i] = value & ENTRY_MASKED;
 	}
-	for (uint32_t i = at / MSIX_ENTRY_BYTES; i <= (at + len - 1) / MSIX_ENTRY_BYTES; i++) {
+	for (uint32_t i = start / MSIX_ENTRY_BYTES; i <= (end - 1) / MSIX_ENTRY_BYTES; i++) {
 		r = entry_update(m, v, i);
 		first = first < 0 ? first : r;
 	}

@@ -28,14 +28,21 @@ int vfio_msix_init(struct vfio_msix *m, const struct vfio_config *c, const struc
 void vfio_msix_fini(struct vfio_msix *m);
 void vfio_msix_reset(struct vfio_msix *m); /* after vfio_vectors_disable() */
 
-/* True if [off, off+len) of the BAR shares a byte with the table or, in `trapped` pages, the PBA. */
-bool vfio_msix_owns(const struct vfio_msix *m, unsigned int bar, uint64_t off, unsigned int len);
+/* An access to a BAR. */
+struct vfio_access {
+	unsigned int bar;
+	uint64_t off;
+	unsigned int len; /* 1, 2, 4 or 8 */
+};
+
+/* True if the access shares a byte with the table or the pending bits. */
+bool vfio_msix_owns(const struct vfio_msix *m, const struct vfio_access *at);
 
 /* Accesses that vfio_msix_owns(). What crosses a border reads ones and writes nothing. */
-uint64_t vfio_msix_read(const struct vfio_msix *m, const struct vfio_vectors *v, unsigned int bar,
-			uint64_t off, unsigned int len);
-int vfio_msix_write(struct vfio_msix *m, struct vfio_vectors *v, unsigned int bar, uint64_t off,
-		    unsigned int len, uint64_t value);
+uint64_t vfio_msix_read(const struct vfio_msix *m, const struct vfio_vectors *v,
+			const struct vfio_access *at);
+int vfio_msix_write(struct vfio_msix *m, struct vfio_vectors *v, const struct vfio_access *at,
+		    uint64_t value);
 
 /* After a write to Message Control of either capability: brings the vectors in line. The first
  * failure is returned; the guest sees its bits set in any case. */

@@ -20,7 +20,7 @@ CODE = (".c", ".h", ".py", ".sh", ".awk", ".build", ".ini", ".yaml", ".yml", ".a
 PACKAGES = ("jansson", "pciaccess", "libmnl", "libseccomp", "libcap-ng", "sqlite3", "libcyaml",
             "libmicrohttpd", "libcurl", "smartcols", "libsystemd", "libdpdk")
 # A callback whose shape a library dictates.
-FOREIGN_SHAPE = re.compile(r"\bMHD_Result\b")
+FOREIGN_SHAPE = re.compile(r"\bMHD_Result\b|\b__wrap_\w+\(")
 FORBIDDEN = (
     ("#if 0", re.compile(r"^\s*#\s*if\s+0\b"), (".c", ".h"), None),
     ("#pragma once (use include guards)", re.compile(r"^\s*#\s*pragma\s+once"), (".h",), None),

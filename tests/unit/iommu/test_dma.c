@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "iommu/dma.h"
-
 #include "tests/fake/vfio_kernel.h"
+
+#include "iommu/dma.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "iommu/vfio_device.h"
-
 #include "tests/fake/vfio_kernel.h"
+
+#include "iommu/vfio_device.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "vmm/vfio_config.h"
-
 #include "tests/fake/vfio_guest.h"
+
+#include "vmm/vfio_config.h"
 
 #include <errno.h>
 #include <linux/pci_regs.h>

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "vmm/vfio_msix.h"
-
 #include "tests/fake/vfio_guest.h"
+
+#include "vmm/vfio_msix.h"
 
 #include <errno.h>
 #include <linux/pci_regs.h>
-#include <linux/vfio.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,8 +34,8 @@ static void start(void)
 		fail_msg("%s", e.text);
 }
 
-#define TRIGGER(i) fake_guest.trigger[VFIO_PCI_MSIX_IRQ_INDEX][i]
-#define ENABLED	   fake_guest.enabled[VFIO_PCI_MSIX_IRQ_INDEX]
+#define TRIGGER(i) fake_guest.trigger[VFIO_IRQ_MSIX][i]
+#define ENABLED	   fake_guest.enabled[VFIO_IRQ_MSIX]
 #define ADDR	   0xFEE01000U
 
 static void control(uint16_t value)
@@ -238,7 +237,7 @@ static void msi_delivers_and_masks(void **state)
 	fake_cfg_write(FAKE_MSI + PCI_MSI_ADDRESS_LO, 4, ADDR);
 	fake_cfg_write(FAKE_MSI + PCI_MSI_DATA_64, 2, 0x4041);
 	fake_cfg_write(FAKE_MSI + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE);
-	assert_int_equal(fake_guest.enabled[VFIO_PCI_MSI_IRQ_INDEX], 1);
+	assert_int_equal(fake_guest.enabled[VFIO_IRQ_MSI], 1);
 	assert_int_equal(fake_guest.irqfds, 1);
 	assert_int_equal(fake_guest.last_route_addr, ADDR);
 	fake_cfg_write(FAKE_MSI + PCI_MSI_MASK_64, 4, 1);
@@ -248,7 +247,7 @@ static void msi_delivers_and_masks(void **state)
 	fake_cfg_write(FAKE_MSI + PCI_MSI_FLAGS, 2, 0x0071); /* more vectors than there are */
 	fake_cfg_write(FAKE_MSI + PCI_MSI_FLAGS, 2, 0);
 	assert_int_equal(fake_guest.irqfds, 0);
-	assert_int_equal(fake_guest.enabled[VFIO_PCI_MSI_IRQ_INDEX], 0);
+	assert_int_equal(fake_guest.enabled[VFIO_IRQ_MSI], 0);
 }
 
 static void pending_bits_in_a_page_of_their_own_are_the_devices(void **state)

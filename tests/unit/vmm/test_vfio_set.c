@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "vmm/vfio.h"
+#include "tests/fake/vfio_guest.h"
 
 #include "iommu/vfio_device.h"
-#include "tests/fake/vfio_guest.h"
+#include "vmm/vfio.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <linux/pci_regs.h>
-#include <linux/vfio.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -215,9 +214,9 @@ static void legacy_interrupts_only_are_refused_by_name(void **state)
 	(void)state;
 	struct err e = { 0 };
 
-	fake_guest.irq_count[VFIO_PCI_MSI_IRQ_INDEX] = 0;
-	fake_guest.irq_count[VFIO_PCI_MSIX_IRQ_INDEX] = 0;
-	fake_guest.irq_count[VFIO_PCI_INTX_IRQ_INDEX] = 1;
+	fake_guest.irq_count[VFIO_IRQ_MSI] = 0;
+	fake_guest.irq_count[VFIO_IRQ_MSIX] = 0;
+	fake_guest.irq_count[VFIO_IRQ_INTX] = 1;
 	assert_int_equal(fake_guest_start(true, &e), -ENOTSUP);
 	assert_non_null(strstr(e.text, "wan (0000:01:10.0)"));
 	assert_non_null(strstr(e.text, "INTx"));
