@@ -79,6 +79,8 @@ static void interrupts_read(int root, struct iommu_host *h)
 		return;
 	}
 	while (fgets(line, sizeof(line), f) != NULL) {
+		if (strstr(line, " AMD-Vi") != NULL)
+			continue; /* the unit's own interrupt: it does not pass its own remapping */
 		if (strstr(line, " IR-IO-APIC") != NULL || strstr(line, " IR-PCI-MSI") != NULL)
 			remapped++;
 		else if (strstr(line, " IO-APIC") != NULL || strstr(line, " PCI-MSI") != NULL)

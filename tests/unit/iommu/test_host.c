@@ -86,6 +86,19 @@ static void one_plain_interrupt_is_too_many(void **state)
 	assert_string_equal(e.code, "no-interrupt-remapping");
 }
 
+/* An AMD unit's own interrupt cannot pass the remapping that it does itself. */
+static void the_units_own_interrupt_does_not_count(void **state)
+{
+	struct iommu_host h;
+	struct err e;
+
+	with_vtd();
+	interrupts_are(" 1: 0 IR-IO-APIC 1-edge x\\n"
+		       " 25: 0 PCI-MSI-0000:00:00.2 0-edge AMD-Vi\\n");
+	assert_int_equal(iommu_host_read(root, &h, &e), 0);
+	assert_int_equal(h.interrupt_remapping, IOMMU_ON);
+}
+
 static void the_override_does_not_help(void **state)
 {
 	struct iommu_host h;
@@ -180,6 +193,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_host_with_everything, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_plain_interrupt_is_too_many, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_units_own_interrupt_does_not_count, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(the_override_does_not_help, setup, teardown),
 		cmocka_unit_test_setup_teardown(nothing_known_is_not_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_iommu, setup, teardown),
