@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/acpi.h"
 
-#include <errno.h>
-
 #include "vmm/gmem.h"
 #include "vmm/pci.h"
+
+#include <errno.h>
 
 void acpi_config_init(struct acpi_config *cfg, const struct pci_host *pci, unsigned int cpu_count)
 {

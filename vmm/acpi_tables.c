@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The fixed-form tables (ACPI 6.4, 5.2) and how they hang together. */
-#include <errno.h>
-#include <stdlib.h>
-
 #include "vmm/acpi.h"
 #include "vmm/acpi_dsdt.h"
 #include "vmm/chipset_pm.h"
 #include "vmm/layout.h"
+
+#include <errno.h>
+#include <stdlib.h>
 
 #define TABLES_MAX_BYTES 65536
 #define TABLE_ALIGN	 64 /* what FACS needs; enough for all */

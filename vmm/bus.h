@@ -8,10 +8,10 @@
 #ifndef VIADUCT_VMM_BUS_H
 #define VIADUCT_VMM_BUS_H
 
-#include <pthread.h>
-
 #include "base/err.h"
 #include "base/range.h"
+
+#include <pthread.h>
 
 struct io_ops {
 	/* off is from the region's base; off + len lies in the region; len is 1, 2, 4 or 8. The

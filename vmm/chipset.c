@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/chipset.h"
 
-#include <errno.h>
-#include <stdlib.h>
-
 #include "vmm/chipset_console.h"
 #include "vmm/chipset_lpc.h"
 #include "vmm/chipset_pm.h"
@@ -11,6 +8,9 @@
 #include "vmm/chipset_uart.h"
 #include "vmm/layout.h"
 #include "vmm/machine.h"
+
+#include <errno.h>
+#include <stdlib.h>
 
 /* Reset control register of the ICH9 (13.7.5): writing bit 2 from 0 to 1 resets. */
 #define CF9_RESET 0x04

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/chipset_console.h"
 
+#include "vmm/chipset_uart.h"
+
+#include "base/fd.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,9 +13,6 @@
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
-
-#include "base/fd.h"
-#include "vmm/chipset_uart.h"
 
 /* Output is passed on this long after its first byte, in one go. */
 #define OUTPUT_DELAY_NS 5000000

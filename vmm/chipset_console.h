@@ -9,10 +9,10 @@
 #ifndef VIADUCT_VMM_CHIPSET_CONSOLE_H
 #define VIADUCT_VMM_CHIPSET_CONSOLE_H
 
-#include <pthread.h>
-
 #include "base/err.h"
 #include "base/loop.h"
+
+#include <pthread.h>
 
 #define CONSOLE_RING	   65536U
 #define CONSOLE_SCROLLBACK 16384U

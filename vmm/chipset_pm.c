@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/chipset_pm.h"
 
-#include <errno.h>
-
 #include "vmm/layout.h"
+
+#include <errno.h>
 
 #define PM1_CNT_SLP_EN	  0x20 /* in the second byte, like the type */
 #define PM1_CNT_SLP_TYPE  0x1C

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/chipset_rtc.h"
 
+#include "vmm/layout.h"
+
+#include "base/fd.h"
+
 #include <errno.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
-
-#include "base/fd.h"
-#include "vmm/layout.h"
 
 /* Registers (MC146818A data sheet) */
 enum {

@@ -7,11 +7,12 @@
 #ifndef VIADUCT_VMM_CHIPSET_RTC_H
 #define VIADUCT_VMM_CHIPSET_RTC_H
 
-#include <pthread.h>
-
-#include "base/loop.h"
 #include "vmm/bus.h"
 #include "vmm/irq.h"
+
+#include "base/loop.h"
+
+#include <pthread.h>
 
 #define RTC_PORT 0x70
 #define RTC_SIZE 2

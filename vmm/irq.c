@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/irq.h"
 
-#include <errno.h>
-#include <stdlib.h>
+#include "vmm/kvm.h"
 
 #include "base/fd.h"
-#include "vmm/kvm.h"
+
+#include <errno.h>
+#include <stdlib.h>
 
 #define PIC_PINS      8
 #define IOAPIC_PINS   24

@@ -69,6 +69,10 @@ int pci_host_hot_plug(struct pci_host *host, struct pci_dev *dev, struct err *e)
  * slot off, then ops->destroy runs. -ENODEV if it sits behind no port. */
 int pci_host_unplug_request(struct pci_host *host, struct pci_dev *dev);
 
+/* Takes dev away at once, as if the card were pulled (presence and link change): ops->destroy has run
+ * when this returns, the guest learns it afterwards. -ENODEV if it sits behind no port. */
+int pci_host_pull(struct pci_host *host, struct pci_dev *dev);
+
 /* Direct boot: places ECAM and gives bus numbers, bridge windows and BARs, so that the guest keeps
  * them. Again after each pci_host_reset(). */
 int pci_host_assign(struct pci_host *host, struct err *e);

@@ -4,10 +4,10 @@
  * gets a bus and windows with room for a device that comes later; a guest finds everything placed
  * and keeps it. Goes through the devices' own configuration registers, as firmware would.
  */
-#include <errno.h>
-
 #include "vmm/layout.h"
 #include "vmm/pci_host.h"
+
+#include <errno.h>
 
 #define BARS	     6
 #define BAR_MIN_SIZE 16

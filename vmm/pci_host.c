@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/pci_host.h"
 
+#include "vmm/layout.h"
+
 #include <errno.h>
 #include <stdlib.h>
-
-#include "vmm/layout.h"
 
 #define CF8_PORT   0xCF8
 #define CF8_SIZE   8
@@ -337,15 +337,32 @@ int pci_host_hot_plug(struct pci_host *host, struct pci_dev *dev, struct err *e)
 	return -ENOSPC;
 }
 
+static struct pci_port *port_above(struct pci_host *host, const struct pci_dev *dev)
+{
+	for (unsigned int i = 0; i < host->port_count; i++)
+		if (host->ports[i]->bus.devs[0] == dev)
+			return host->ports[i];
+	return NULL;
+}
+
 int pci_host_unplug_request(struct pci_host *host, struct pci_dev *dev)
 {
-	for (unsigned int i = 0; i < host->port_count; i++) {
-		if (host->ports[i]->bus.devs[0] != dev)
-			continue;
-		pci_port_unplug_request(host->ports[i]);
-		return 0;
-	}
-	return -ENODEV;
+	struct pci_port *port = port_above(host, dev);
+
+	if (port == NULL)
+		return -ENODEV;
+	pci_port_unplug_request(port);
+	return 0;
+}
+
+int pci_host_pull(struct pci_host *host, struct pci_dev *dev)
+{
+	struct pci_port *port = port_above(host, dev);
+
+	if (port == NULL)
+		return -ENODEV;
+	pci_port_pull(port);
+	return 0;
 }
 
 void pci_host_windows(const struct pci_host *host, struct pci_windows *w)

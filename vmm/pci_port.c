@@ -281,6 +281,13 @@ void pci_port_unplug_request(struct pci_port *port)
 	events_signal(port);
 }
 
+void pci_port_pull(struct pci_port *port)
+{
+	child_remove(port);
+	slot_update(port);
+	events_signal(port);
+}
+
 struct pci_dev *pci_port_find(struct pci_port *port, unsigned int bus_nr, unsigned int devfn)
 {
 	if (bus_nr != port->cfg.value[PCI_BRIDGE_SECONDARY] || devfn != 0 || !link_is_up(port))

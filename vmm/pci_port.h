@@ -56,6 +56,9 @@ void pci_port_insert(struct pci_port *port, struct pci_dev *dev, bool hot);
 
 void pci_port_unplug_request(struct pci_port *port);
 
+/* The card is pulled: the device is destroyed now, presence and link change are signalled. */
+void pci_port_pull(struct pci_port *port);
+
 /* True if configuration accesses to bus_nr go through this port. */
 static inline bool pci_port_routes(const struct pci_port *port, unsigned int bus_nr)
 {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * What the host tells about a function through VFIO: ERR, an uncorrectable PCIe error: its guest cannot
- * go on; REQ, the host wants it back (its VFs or its PF go away): a writer in the host's kernel waits,
- * so the guest is asked to let go, and if it does not within a deadline the VM ends.
+ * go on; REQ, the host wants it back (its VFs or its PF go away): a writer in the host's kernel waits, so
+ * the function leaves at once, as a card that is pulled: Linux lets 5 s pass before it answers to
+ * a slot's button. The guest lives on without it.
  */
 #include "vmm/vfio_func.h"
 
@@ -12,11 +13,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
-
-/* The rest of 10 s is for taking the VM down. */
-#define REQ_DEADLINE_S 4
 
 static void end(struct vfio_func *f, bool requested, const char *why)
 {
@@ -37,7 +34,6 @@ static void err_ready(void *arg, int fd, uint32_t events)
 
 static void req_ready(void *arg, int fd, uint32_t events)
 {
-	const struct itimerspec deadline = { .it_value = { .tv_sec = REQ_DEADLINE_S } };
 	struct vfio_func *f = arg;
 	const struct vfio_env *env = vfio_set_env(f->set);
 	uint64_t count;
@@ -46,32 +42,14 @@ static void req_ready(void *arg, int fd, uint32_t events)
 	if (read(fd, &count, sizeof(count)) != sizeof(count))
 		return;
 	pthread_mutex_lock(env->lock);
-	if (!f->retired && !f->req_pending) {
-		f->req_pending = true;
-		r = pci_host_unplug_request(env->pci, &f->pci);
-	}
+	if (!f->retired) /* the kernel asks again while it waits */
+		r = pci_host_pull(env->pci, &f->pci);
 	pthread_mutex_unlock(env->lock);
-	if (r == -EALREADY)
-		return; /* the kernel asks again while it waits */
-	log_warn("port %s: the host wants the function back", f->name);
-	if (r < 0 || timerfd_settime(f->timer_fd, 0, &deadline, NULL) < 0)
+	if (r == 0)
+		log_warn("port %s: the host wants the function back: pulled from the guest",
+			 f->name);
+	else if (r != -EALREADY)
 		end(f, true, "the host wants the function back");
-}
-
-static void timer_ready(void *arg, int fd, uint32_t events)
-{
-	struct vfio_func *f = arg;
-	const struct vfio_env *env = vfio_set_env(f->set);
-	uint64_t count;
-	bool retired;
-
-	if (read(fd, &count, sizeof(count)) != sizeof(count))
-		return;
-	pthread_mutex_lock(env->lock);
-	retired = f->retired;
-	pthread_mutex_unlock(env->lock);
-	if (!retired)
-		end(f, true, "the host wants the function back and the guest does not let it go");
 }
 
 static int watch(struct vfio_func *f, int fd, loop_fn *fn)
@@ -89,10 +67,6 @@ int vfio_events_init(struct vfio_func *f, struct err *e)
 		f->req_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		r = watch(f, f->req_fd, req_ready);
 	}
-	if (r == 0) {
-		f->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-		r = watch(f, f->timer_fd, timer_ready);
-	}
 	/* ERR needs PCI Express, REQ is everywhere since Linux 4.0. */
 	if (r == 0 && f->device.irqs[VFIO_IRQ_ERR].count != 0)
 		r = vfio_device_irq_set(&f->device, VFIO_IRQ_ERR, 0, &f->err_fd, 1);
@@ -103,7 +77,7 @@ int vfio_events_init(struct vfio_func *f, struct err *e)
 
 void vfio_events_fini(struct vfio_func *f)
 {
-	int *fds[] = { &f->err_fd, &f->req_fd, &f->timer_fd };
+	int *fds[] = { &f->err_fd, &f->req_fd };
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
 		if (*fds[i] >= 0)

@@ -210,7 +210,7 @@ int vfio_func_create(struct vfio_set *set, const struct vmm_device_spec *spec,
 	f->pci.name = f->name;
 	f->set = set;
 	f->group = spec->group;
-	f->device.fd = f->err_fd = f->req_fd = f->timer_fd = -1;
+	f->device.fd = f->err_fd = f->req_fd = -1;
 	snprintf(f->port, sizeof(f->port), "%s", spec->port);
 	snprintf(f->name, sizeof(f->name), "%s (%s)", spec->port,
 		 pci_addr_text(&spec->address, address));

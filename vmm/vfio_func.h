@@ -31,10 +31,9 @@ struct vfio_func {
 	struct vfio_vectors vectors;
 	struct vfio_bars bars;
 
-	int err_fd, req_fd, timer_fd; /* watched by the main thread's loop */
+	int err_fd, req_fd; /* watched by the main thread's loop */
 	bool bus_master;
 	bool retired; /* unplugged and silent, to be freed */
-	bool req_pending;
 	uint64_t flr_count;
 	bool trouble_told; /* of vectors and resets: a guest could fill the log */
 };

@@ -35,7 +35,7 @@
  *           "start":[{"step":"ram|prefault|pin|devices|kernel|entry","ns":N}...],  in order
  *           "guest_resets":N, "console_bytes":N,
  *           "devices":[{"port","address","group","driver_active":bool (bus mastering on),
- *                       "vectors_enabled":N, "flr_count":N, "req_pending":bool}],
+ *                       "vectors_enabled":N, "flr_count":N}],   what the host took back is gone from here
  *           "exits":{"io":N,"mmio":N,"hlt":N,"other":N}}
  *
  * Exit record: one JSON object written into exit_record when the VM ends, whatever the cause:

@@ -364,6 +364,21 @@ static void unplug_waits_for_the_guest(void **state)
 	f->ep.destroyed = 0;
 }
 
+static void pulled_device_is_gone_at_once(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(pci_host_plug_behind_port(f->host, &f->ep.dev, NULL), 0);
+	assert_int_equal(pci_host_assign(f->host, NULL), 0);
+	driver_starts(f);
+	assert_int_equal(pci_host_pull(f->host, &f->ep.dev), 0);
+	assert_int_equal(f->ep.destroyed, 1);
+	assert_int_equal(cfg_in(f, SLTSTA(f), 2), 0x0108); /* presence and link changed, empty */
+	assert_int_equal(cfg_in(f, ecam(1, 0, 0), 4), UINT32_MAX);
+	assert_int_equal(pci_host_pull(f->host, &f->ep.dev), -ENODEV);
+	f->ep.destroyed = 0;
+}
+
 static void power_and_bus_reset_reach_the_device(void **state)
 {
 	struct fixture *f = *state;
@@ -410,6 +425,7 @@ int main(void)
 		CASE(assignment_refuses_what_does_not_fit),
 		CASE(all_ports_fit),
 		CASE(unplug_waits_for_the_guest),
+		CASE(pulled_device_is_gone_at_once),
 		CASE(power_and_bus_reset_reach_the_device),
 		CASE(removal_half_way_ends_with_system_reset),
 	};
