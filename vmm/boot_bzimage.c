@@ -48,24 +48,16 @@ static void header_read(const struct boot_image *im, struct setup_header *h)
 	memcpy(h, im->head + HEADER_OFFSET, len < sizeof(*h) ? len : sizeof(*h));
 }
 
-/* Where the kernel goes: its preferred address, or if RAM does not reach so far and it can be
- * moved, the lowest aligned address. */
+/* Where the kernel goes: its preferred address. Lower would do no good: a relocatable kernel moves
+ * itself up to it before it unpacks (boot protocol, pref_address). */
 static int address_choose(const struct boot_image *im, const struct setup_header *h, uint64_t need,
 			  uint64_t *out, struct err *e)
 {
-	uint64_t low_end = boot_low_end(im), at = h->pref_address;
+	uint64_t low_end = boot_low_end(im);
 
-	if (at >= LOAD_MIN && range_fits(at, need, low_end)) {
-		*out = at;
+	if (h->pref_address >= LOAD_MIN && range_fits(h->pref_address, need, low_end)) {
+		*out = h->pref_address;
 		return 0;
-	}
-	if (h->relocatable_kernel != 0 && is_pow2(h->kernel_alignment) &&
-	    h->kernel_alignment <= GIB(1)) {
-		at = align_up(LOAD_MIN, h->kernel_alignment);
-		if (range_fits(at, need, low_end)) {
-			*out = at;
-			return 0;
-		}
 	}
 	err_set(e, ENOMEM,
 		"kernel does not fit: it needs %llu bytes from 0x%llx on, RAM below 4 GiB ends at"

@@ -133,17 +133,15 @@ static void bzimage_is_loaded(void **state)
 	assert_int_equal(pte, (GIB(4) - MIB(2)) | 0x83);
 }
 
-static void relocatable_kernel_moves_into_little_ram(void **state)
+static void kernel_that_would_run_past_little_ram_is_refused(void **state)
 {
 	struct setup_header *h = bzimage_make();
 
+	/* Relocatable or not: loaded lower, it would move itself up to pref_address all the same. */
 	h->init_size = MIB(56);
-	assert_int_equal(load().entry.rip, MIB(2) + 0x200);
-	h->relocatable_kernel = 0;
 	assert_int_equal(load().r, -ENOMEM);
-	h->relocatable_kernel = 1;
-	h->kernel_alignment = 3; /* no power of two */
-	assert_int_equal(load().r, -ENOMEM);
+	h->init_size = MIB(16);
+	assert_int_equal(load().entry.rip, LOAD + 0x200);
 }
 
 static void refuse(int r, const char *text, struct load l)
@@ -164,7 +162,6 @@ static void hostile_bzimages_are_refused(void **state)
 	h->pref_address = UINT64_MAX;
 	refuse(-ENOMEM, "does not fit", load());
 	h->init_size = 0;
-	h->relocatable_kernel = 0;
 	h->pref_address = LAYOUT_BOOT_PARAMS; /* over our own tables */
 	refuse(-ENOMEM, "does not fit", load());
 	h = bzimage_make();
@@ -329,7 +326,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bzimage_is_loaded),
-		cmocka_unit_test(relocatable_kernel_moves_into_little_ram),
+		cmocka_unit_test(kernel_that_would_run_past_little_ram_is_refused),
 		cmocka_unit_test(hostile_bzimages_are_refused),
 		cmocka_unit_test(setup_data_of_the_file_is_dropped),
 		cmocka_unit_test(what_is_no_kernel_is_named),
