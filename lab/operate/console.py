@@ -37,12 +37,15 @@ def guest_initrd(out):
     return out
 
 
+# Shared by all consoles: a new connection is first shown what older ones received.
+TOKENS = itertools.count(1)
+
+
 class Console:
     def __init__(self, path):
         self.path = str(path)
         self.text = ""
         self.sock = None
-        self.tokens = itertools.count(1)
         self.connect()
 
     def connect(self):
@@ -83,7 +86,7 @@ class Console:
     def run(self, command, timeout=60):
         """Run a shell line in the guest; returns (status, output)."""
         assert "\n" not in command
-        token = f"T{os.getpid()}x{next(self.tokens)}"
+        token = f"T{os.getpid()}x{next(TOKENS)}"
         self.sock.settimeout(10)
         self.sock.sendall(f"{token}\n{command}\n".encode())
         self.wait_for(f"<{token}\n", timeout)
@@ -95,3 +98,32 @@ class Console:
         if status != 0:
             raise OperateError(f"guest: {command}: exit {status}: {out.strip()}")
         return out
+
+    def network_devices(self):
+        """The guest's network devices that are hardware."""
+        return self.check("for d in /sys/class/net/*; do [ ! -e $d/device ] || basename $d; done").split()
+
+    def driver(self, dev):
+        return self.check(f"basename $(readlink /sys/class/net/{dev}/device/driver)").strip()
+
+    def mac(self, dev):
+        return self.check(f"cat /sys/class/net/{dev}/address").strip()
+
+    def network_up(self, dev, address):
+        """Give dev an IPv4 address and wait for its carrier."""
+        self.check(f"ip addr add {address}/24 dev {dev}; ip link set {dev} up")
+        self.check(f"n=0; until [ \"$(cat /sys/class/net/{dev}/carrier)\" = 1 ]; do n=$((n+1)); "
+                   "[ $n -lt 100 ] || exit 1; usleep 100000; done", 30)
+
+    def interrupts(self, dev):
+        """How many interrupts of dev the guest has counted; its MSI-X vectors are named after it."""
+        return sum(int(word) for line in self.check("cat /proc/interrupts").splitlines()
+                   if re.search(rf"\b{dev}\b", line) for word in line.split()[1:] if word.isdigit())
+
+    def ping_loss(self, address, count):
+        """Percent of lost pings, as the guest's ping says it."""
+        _, out = self.run(f"ping -c {count} -W 2 {address}", 60)
+        match = re.search(r"(\d+)% packet loss", out)
+        if not match:
+            raise OperateError(f"the guest's ping says no loss figure: {out.strip()}")
+        return int(match.group(1))

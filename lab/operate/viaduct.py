@@ -30,8 +30,9 @@ class Failed(OperateError):
 def cli(*args, timeout=120, user=None):
     """Run `viaduct ARGS`; returns what it printed. Raises Failed on a non-zero exit."""
     command = [str(build_dir() / "cli/viaduct"), *args]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, user=user,
-                          stdin=subprocess.DEVNULL, check=False)
+    other = {"user": user, "group": "nogroup", "extra_groups": []} if user else {}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout,
+                          stdin=subprocess.DEVNULL, check=False, **other)
     if done.returncode != 0:
         raise Failed(args, done.returncode, done.stdout, done.stderr)
     return done.stdout

@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from hosts import DEFAULT, HOSTS  # noqa: E402
+from labkit import daemon, far, folder, pf, ports  # noqa: E402,F401,F403
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Hosts on which a guest with a VF would not be isolated: refused, with reason and remedy."""
+
+import pytest
+from labkit import cli, cli_json, refused, vfs, vmfile
+
+
+def checks():
+    return {c["id"]: c for c in cli_json("host", "check")["checks"]}
+
+
+def start_refused(ports, folder):
+    if cli_json("pf", "show", ports[0])["sriov"]["num_vfs"] == 0:
+        cli("pf", "apply", ports[0], "--vfs", "1")
+    path = str(vmfile.write(folder, "bad", [f'name: wan, pf: "{ports[0]}"']))
+    text = refused("vm", "run", path, status=1)
+    assert all(v["state"] == "free" and v["driver"] != "vfio-pci" for v in vfs(ports[0]).values())
+    return text
+
+
+@pytest.mark.host("no-iommu")
+def test_without_iommu(daemon, ports, folder):
+    iommu = checks()["iommu"]
+    assert iommu["status"] == "fail" and "intel_iommu=on" in iommu["remedy"]
+    text = start_refused(ports, folder)
+    assert "IOMMU" in text and "intel_iommu=on" in text
+
+
+@pytest.mark.host("no-intremap")
+def test_without_interrupt_remapping(daemon, ports, folder):
+    remapping = checks()["interrupt-remapping"]
+    assert remapping["status"] == "fail" and remapping["remedy"]
+    assert checks()["iommu"]["status"] == "pass"
+    assert "interrupt remapping" in start_refused(ports, folder)
+
+
+@pytest.mark.host("unsafe-interrupts")
+def test_the_administrators_override_does_not_help(daemon, ports, folder):
+    assert checks()["interrupt-remapping"]["status"] == "fail"
+    text = start_refused(ports, folder)
+    assert "interrupt remapping" in text and "allow_unsafe_interrupts" in text
+
+
+@pytest.mark.host("no-iommu")
+def test_host_check_exits_1(daemon):
+    refused_text = None
+    try:
+        cli("host", "check")
+    except Exception as e:
+        refused_text = e
+    assert refused_text is not None and refused_text.status == 1
