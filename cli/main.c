@@ -48,8 +48,7 @@ static int run(struct cli *cli, int argc, char **argv, struct err *e)
 		return help_show(cli, &(struct args){ .words = { argv[first] }, .count = 1 }, e);
 	r = command_find(argv + first, (size_t)(argc - first), &c, &used, e);
 	if (r == 0)
-		r = options_parse(argc - first - (int)used + 1, argv + first + used - 1,
-				  &c->grammar, &cli->settings, &args, e);
+		r = options_parse(argv + first + used - 1, &c->grammar, &cli->settings, &args, e);
 	if (r < 0)
 		return r;
 	if (cli->settings.help) {

@@ -203,13 +203,15 @@ int options_parse_global(int argc, char **argv, struct settings *s, int *next, s
 	return r;
 }
 
-int options_parse(int argc, char **argv, const struct grammar *g, struct settings *s,
-		  struct args *args, struct err *e)
+int options_parse(char **argv, const struct grammar *g, struct settings *s, struct args *args,
+		  struct err *e)
 {
 	struct parse p = { .grammar = g, .settings = s, .args = args, .e = e };
-	int r;
+	int argc = 0, r;
 
 	memset(args, 0, sizeof(*args));
+	while (argv[argc] != NULL)
+		argc++;
 	r = parse_run(&p, argc, argv);
 	if (r < 0 || s->help)
 		return r;

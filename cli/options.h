@@ -61,9 +61,9 @@ int settings_socket(const struct settings *s, char *buf, size_t cap, struct err 
  * Every mistake is -EINVAL with code "usage". */
 int options_parse_global(int argc, char **argv, struct settings *s, int *next, struct err *e);
 
-/* argv[0] is ignored: words, options and settings of one command. */
-int options_parse(int argc, char **argv, const struct grammar *g, struct settings *s,
-		  struct args *args, struct err *e);
+/* Words, options and settings of one command; argv[0] is ignored, NULL ends it. */
+int options_parse(char **argv, const struct grammar *g, struct settings *s, struct args *args,
+		  struct err *e);
 
 void options_help(const struct grammar *g, FILE *out);
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cli/view.h"
 
-#include <libsmartcols.h>
-
 #include <errno.h>
+#include <libsmartcols.h>
 
 static int table_fill(struct libscols_table *tb, const struct field *fields, size_t count,
 		      const json_t *rows)

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* A reply of the daemon through every renderer: nothing may crash, and no control character may
  * reach the output. First byte: which renderer. */
-#include "cli/render.h"
-
 #include "base/json.h"
+#include "cli/render.h"
 
 #include <stdint.h>
 #include <stdlib.h>

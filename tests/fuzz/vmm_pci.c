@@ -4,6 +4,7 @@
  * order and width, while a device is plugged and unplugged. Twelve bytes are one step.
  */
 #include "fake_board.h"
+
 #include "vmm/layout.h"
 
 #define STEP 12

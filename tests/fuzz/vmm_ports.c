@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* A guest's accesses to I/O ports with the whole chipset behind them. Eight bytes are one access. */
 #include "fake_board.h"
+
 #include "vmm/chipset.h"
 
 #define STEP 8

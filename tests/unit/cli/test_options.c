@@ -17,11 +17,7 @@ static const struct grammar apply = {
 
 static int parse(char **argv, struct settings *s, struct args *a, struct err *e)
 {
-	int argc = 0;
-
-	while (argv[argc] != NULL)
-		argc++;
-	return options_parse(argc, argv, &apply, s, a, e);
+	return options_parse(argv, &apply, s, a, e);
 }
 
 #define PARSE(s, a, e, ...) parse((char *[]){ "viaduct", __VA_ARGS__, NULL }, s, a, e)

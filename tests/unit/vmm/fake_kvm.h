@@ -6,11 +6,11 @@
 #ifndef VIADUCT_TESTS_UNIT_VMM_FAKE_KVM_H
 #define VIADUCT_TESTS_UNIT_VMM_FAKE_KVM_H
 
+#include "base/util.h"
+
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stdarg.h>
-
-#include "base/util.h"
 
 static struct {
 	bool line[24];
