@@ -180,6 +180,10 @@ static int reset_do(struct machine *m, struct err *e)
 	int r;
 
 	vcpu_set_park(m->vcpus);
+	/* What was asked for until now is this reset: guests pulse the line more than once. */
+	pthread_mutex_lock(&m->request_lock);
+	m->reset_wanted = false;
+	pthread_mutex_unlock(&m->request_lock);
 	pthread_mutex_lock(&m->lock);
 	pci_host_reset(m->pci);
 	chipset_reset(m->chipset);
@@ -209,7 +213,6 @@ static void requests_handle(void *arg, int fd, uint32_t events)
 	pthread_mutex_lock(&m->request_lock);
 	end = m->end != MACHINE_RUNS;
 	reset = m->reset_wanted;
-	m->reset_wanted = false;
 	pthread_mutex_unlock(&m->request_lock);
 	if (end) {
 		loop_stop(m->loop, 0);
@@ -217,6 +220,19 @@ static void requests_handle(void *arg, int fd, uint32_t events)
 		log_err(&e, m->spec->name);
 		machine_end_request(m, MACHINE_INTERNAL_ERROR, "%s", e.text);
 	}
+}
+
+/* With priority inheritance the kernel hands the lock to who waits for it. A plain mutex goes to who
+ * comes first: a vCPU that is back in a slow handler at once, while the main thread only wakes up. */
+static void lock_init(pthread_mutex_t *lock)
+{
+	pthread_mutexattr_t attr;
+
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT);
+	if (pthread_mutex_init(lock, &attr) != 0) /* a kernel without: only fairness is lost */
+		pthread_mutex_init(lock, NULL);
+	pthread_mutexattr_destroy(&attr);
 }
 
 static int machine_init(struct machine *m, struct vmm_spec *spec, struct loop *loop, struct err *e)
@@ -227,7 +243,7 @@ static int machine_init(struct machine *m, struct vmm_spec *spec, struct loop *l
 	m->kvm_fd = spec->kvm_fd;
 	m->vm_fd = m->event_fd = m->gmem.memfd = -1;
 	m->started_ns = m->step_begin_ns = now_ns();
-	pthread_mutex_init(&m->lock, NULL);
+	lock_init(&m->lock);
 	pthread_mutex_init(&m->request_lock, NULL);
 	m->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (m->event_fd < 0)

@@ -6,7 +6,8 @@
  * until the machine ends, and machine_destroy() takes it down.
  *
  * Locks: `lock` is held by every trapped-access handler and by every event that touches device
- * state. vCPU threads never wait for another vCPU while holding it.
+ * state. vCPU threads never wait for another vCPU while holding it. It is handed over in turn, so that no
+ * guest can keep the main thread from it.
  */
 #ifndef VIADUCT_VMM_MACHINE_H
 #define VIADUCT_VMM_MACHINE_H

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * A whole machine on a KVM of this file's own: ioctl() comes here, and KVM_RUN is what the test's guest
+ * does. For what happens between the main thread and the vCPUs' threads.
+ */
+#include "vmm/machine.h"
+
+#include "vmm/layout.h"
+#include "vmm/status.h"
+
+#include "base/fd.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define CPUS	 2U
+#define RUN_SIZE 8192
+#define SLOW	 0x700 /* a port whose handler takes its time */
+#define SLOW_NS	 2000000U
+
+/* What a vCPU does at each KVM_RUN. */
+enum guest { GUEST_IDLES, GUEST_PULSES_RESET, GUEST_USES_SLOW_PORT, GUEST_TRIPLE_FAULTS };
+
+static struct {
+	_Atomic int guest;
+	_Atomic unsigned int resets; /* how often the interrupt controllers were set anew */
+	_Atomic unsigned int slow_reads;
+	int vcpu_fds[CPUS];
+	struct kvm_run *runs[CPUS];
+	unsigned int vcpus;
+} fake;
+
+static int vcpu_make(void)
+{
+	int fd = memfd_create("vcpu", MFD_CLOEXEC);
+
+	assert_true(fd >= 0 && fake.vcpus < CPUS);
+	assert_int_equal(ftruncate(fd, RUN_SIZE), 0);
+	fake.vcpu_fds[fake.vcpus] = fd;
+	fake.runs[fake.vcpus++] = mmap(NULL, RUN_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return fd;
+}
+
+static int cpuid_fill(struct kvm_cpuid2 *c)
+{
+	static const uint32_t leaves[] = { 0, 1, 0x40000001, 0x80000000, 0x80000008 };
+
+	c->nent = ARRAY_SIZE(leaves);
+	for (size_t i = 0; i < ARRAY_SIZE(leaves); i++)
+		c->entries[i] = (struct kvm_cpuid_entry2){ .function = leaves[i], .eax = 0x28 };
+	return 0;
+}
+
+static int port_exit(struct kvm_run *run, uint16_t port, bool out)
+{
+	run->exit_reason = KVM_EXIT_IO;
+	run->io.direction = out ? KVM_EXIT_IO_OUT : KVM_EXIT_IO_IN;
+	run->io.port = port;
+	run->io.size = run->io.count = 1;
+	run->io.data_offset = RUN_SIZE / 2;
+	*((uint8_t *)run + RUN_SIZE / 2) = 0xFE;
+	return 0;
+}
+
+static int guest_run(int fd)
+{
+	struct kvm_run *run = fake.runs[fd == fake.vcpu_fds[0] ? 0 : 1];
+	int guest = atomic_load(&fake.guest);
+
+	if (__atomic_load_n(&run->immediate_exit, __ATOMIC_RELAXED) != 0) {
+		errno = EINTR;
+		return -1;
+	}
+	/* The second CPU was never started by the first. */
+	if (guest == GUEST_IDLES || run == fake.runs[1]) {
+		usleep(100);
+		errno = EINTR;
+		return -1;
+	}
+	if (guest == GUEST_TRIPLE_FAULTS) {
+		run->exit_reason = KVM_EXIT_SHUTDOWN;
+		return 0;
+	}
+	return guest == GUEST_PULSES_RESET ? port_exit(run, 0x64, true)
+					   : port_exit(run, SLOW, false);
+}
+
+int __wrap_ioctl(int fd, unsigned long request, ...);
+
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+	va_list ap;
+	void *arg;
+
+	va_start(ap, request);
+	arg = va_arg(ap, void *);
+	va_end(ap);
+	switch (request) {
+	case KVM_RUN:
+		return guest_run(fd);
+	case KVM_CHECK_EXTENSION:
+		return 4096;
+	case KVM_CREATE_VM:
+		return eventfd(0, EFD_CLOEXEC);
+	case KVM_CREATE_VCPU:
+		return vcpu_make();
+	case KVM_GET_VCPU_MMAP_SIZE:
+		return RUN_SIZE;
+	case KVM_GET_SUPPORTED_CPUID:
+		return cpuid_fill(arg);
+	case KVM_GET_MSR_INDEX_LIST:
+		((struct kvm_msr_list *)arg)->nmsrs = 0;
+		return 0;
+	case KVM_GET_MSRS:
+	case KVM_SET_MSRS:
+		return 1;
+	case KVM_SET_PIT2:
+		atomic_fetch_add(&fake.resets, 1);
+		/* The guest that asked for the reset is gone; the new one only boots. */
+		if (atomic_load(&fake.guest) != GUEST_USES_SLOW_PORT)
+			atomic_store(&fake.guest, GUEST_IDLES);
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+/* The least that is a PVH kernel. */
+static int kernel_make(void)
+{
+	struct {
+		Elf64_Ehdr eh;
+		Elf64_Phdr ph[2];
+		Elf64_Nhdr nh;
+		char name[4];
+		uint32_t entry;
+		uint8_t code[16];
+	} k;
+	int fd = memfd_create("kernel", MFD_CLOEXEC);
+
+	memset(&k, 0, sizeof(k));
+	memcpy(k.eh.e_ident, ELFMAG "\2\1\1", 7);
+	k.eh.e_machine = EM_X86_64;
+	k.eh.e_phoff = sizeof(k.eh);
+	k.eh.e_phentsize = sizeof(k.ph[0]);
+	k.eh.e_phnum = 2;
+	k.ph[0] = (Elf64_Phdr){ .p_type = PT_NOTE,
+				.p_offset = offsetof(typeof(k), nh),
+				.p_filesz = sizeof(k.nh) + 8 };
+	k.ph[1] = (Elf64_Phdr){ .p_type = PT_LOAD,
+				.p_offset = offsetof(typeof(k), code),
+				.p_filesz = sizeof(k.code),
+				.p_memsz = sizeof(k.code),
+				.p_paddr = LAYOUT_KERNEL };
+	k.nh = (Elf64_Nhdr){ .n_namesz = 4, .n_descsz = 4, .n_type = 18 };
+	memcpy(k.name, "Xen", 4);
+	k.entry = LAYOUT_KERNEL;
+	assert_int_equal(write(fd, &k, sizeof(k)), sizeof(k));
+	return fd;
+}
+
+struct fixture {
+	struct vmm_spec spec;
+	struct loop *loop;
+	struct machine m;
+	struct io_region slow;
+};
+
+static uint64_t slow_read(void *owner, uint64_t off, unsigned int len)
+{
+	uint64_t end = now_ns() + SLOW_NS;
+
+	while (now_ns() < end)
+		;
+	atomic_fetch_add(&fake.slow_reads, 1);
+	return 0;
+}
+
+static const struct io_ops slow_ops = { .read = slow_read };
+
+static int setup(void **state)
+{
+	static struct fixture f;
+	struct err e = { 0 };
+
+	memset(&f, 0, sizeof(f));
+	memset(&fake, 0, sizeof(fake));
+	vmm_spec_init(&f.spec);
+	strcpy(f.spec.name, "t");
+	f.spec.memory_size = MIB(64);
+	f.spec.cpu_count = CPUS;
+	f.spec.kernel_fd = kernel_make();
+	assert_int_equal(loop_create(&f.loop, &e), 0);
+	if (machine_create(&f.m, &f.spec, f.loop, &e) < 0)
+		fail_msg("%s", e.text);
+	f.slow = (struct io_region){ "slow", SLOW, 1, &slow_ops, NULL, false };
+	assert_int_equal(bus_add(&f.m.pio, &f.slow), 0);
+	*state = &f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	machine_destroy(&f->m);
+	loop_destroy(f->loop);
+	vmm_spec_fini(&f->spec);
+	for (unsigned int i = 0; i < fake.vcpus; i++)
+		munmap(fake.runs[i], RUN_SIZE);
+	return 0;
+}
+
+/* Main thread: works until nothing has come for a while. */
+static void settle(struct fixture *f)
+{
+	for (int i = 0; i < 40; i++)
+		assert_int_equal(loop_step(f->loop, 5), 0);
+}
+
+/* Linux pulses the reset line up to ten times, and other CPUs may ask, too: that is one reset. */
+static void many_requests_are_one_reset(void **state)
+{
+	struct fixture *f = *state;
+
+	machine_run(&f->m);
+	for (unsigned int i = 1; i <= 20; i++) {
+		atomic_store(&fake.guest, GUEST_PULSES_RESET);
+		settle(f);
+		assert_int_equal(f->m.guest_resets, i);
+		assert_int_equal(atomic_load(&fake.resets), i);
+	}
+}
+
+static void reset_of_a_paused_guest_leaves_it_paused(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = { 0 };
+
+	machine_run(&f->m);
+	atomic_store(&fake.guest, GUEST_TRIPLE_FAULTS);
+	usleep(20000); /* the vCPU has asked and waits */
+	assert_int_equal(machine_pause(&f->m, &e), 0);
+	assert_int_equal(machine_pause(&f->m, &e), -EALREADY);
+	settle(f);
+	assert_int_equal(f->m.guest_resets, 1);
+	atomic_store(&fake.guest, GUEST_USES_SLOW_PORT);
+	usleep(20000);
+	assert_int_equal(atomic_load(&fake.slow_reads), 0);
+	assert_int_equal(machine_resume(&f->m, &e), 0);
+	while (atomic_load(&fake.slow_reads) == 0)
+		usleep(1000);
+	machine_stop(&f->m);
+	machine_end_request(&f->m, MACHINE_KILLED, "killed");
+	machine_end_request(&f->m, MACHINE_POWEROFF, "too late");
+	assert_int_equal(f->m.end, MACHINE_KILLED);
+}
+
+/* A vCPU that is in a handler nearly all of the time (resetting a VF, say) must not keep the main
+ * thread from the lock: status, kill and the host's requests wait there. */
+static void guest_cannot_keep_the_lock_to_itself(void **state)
+{
+	struct fixture *f = *state;
+
+	machine_run(&f->m);
+	atomic_store(&fake.guest, GUEST_USES_SLOW_PORT);
+	for (unsigned int i = 0; i < 50; i++) {
+		unsigned int before;
+		json_t *status;
+
+		usleep(3000);
+		before = atomic_load(&fake.slow_reads);
+		status = machine_status(&f->m);
+		assert_non_null(status);
+		json_decref(status);
+		assert_in_range(atomic_load(&fake.slow_reads) - before, 0, 4);
+	}
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(many_requests_are_one_reset),
+		CASE(reset_of_a_paused_guest_leaves_it_paused),
+		CASE(guest_cannot_keep_the_lock_to_itself),
+	};
+
+	return cmocka_run_group_tests_name("vmm-machine", tests, NULL, NULL);
+}
