@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "vmm/acpi.h"
+#include "vmm/acpi_aml.h"
+
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -6,9 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#include "vmm/acpi.h"
-#include "vmm/acpi_aml.h"
 
 #include <cmocka.h>
 

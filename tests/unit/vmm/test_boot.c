@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/boot.h"
 
+#include "vmm/layout.h"
+
 #include <asm/bootparam.h>
+
 #include <elf.h>
 #include <errno.h>
 #include <setjmp.h>
@@ -10,8 +13,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include "vmm/layout.h"
 
 #include <cmocka.h>
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "vmm/bus.h"
+
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-
-#include "vmm/bus.h"
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -175,6 +176,42 @@ static void overlap_and_removal(void **state)
 	assert_int_equal(v, 0xFF);
 }
 
+struct late {
+	struct fixture *f;
+	struct io_region region;
+};
+
+static void *add_late(void *arg)
+{
+	struct late *late = arg;
+
+	bus_add(&late->f->bus, &late->region);
+	return NULL;
+}
+
+/* vCPUs that read without end from what needs no lock must not keep a BAR from moving: while somebody
+ * waits to change the regions, nobody new is let in. */
+static void readers_let_a_change_through(void **state)
+{
+	struct fixture *f = *state;
+	struct late late = { f, { "late", 0x3000, 1, &mem_ops, &f->mem, false } };
+	bool held_back = false;
+	pthread_t writer;
+
+	assert_int_equal(pthread_rwlock_rdlock(&f->bus.lock), 0); /* as in the middle of an access */
+	assert_int_equal(pthread_create(&writer, NULL, add_late, &late), 0);
+	for (int i = 0; i < 2000 && !held_back; i++) {
+		held_back = pthread_rwlock_tryrdlock(&f->bus.lock) == EBUSY;
+		if (!held_back)
+			pthread_rwlock_unlock(&f->bus.lock);
+		usleep(1000);
+	}
+	pthread_rwlock_unlock(&f->bus.lock);
+	pthread_join(writer, NULL);
+	assert_true(held_back);
+	bus_del(&f->bus, &late.region);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -186,6 +223,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(unlocked_region_runs_without_the_lock, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(overlap_and_removal, setup, teardown),
+		cmocka_unit_test_setup_teardown(readers_let_a_change_through, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("vmm-bus", tests, NULL, NULL);

@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "fake_kvm.h"
+
+#include "base/seqmsg.h"
+#include "vmm/chipset_console.h"
+#include "vmm/chipset_uart.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -9,12 +15,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "base/seqmsg.h"
-#include "vmm/chipset_console.h"
-#include "vmm/chipset_uart.h"
-
-#include "fake_kvm.h"
 
 #include <cmocka.h>
 

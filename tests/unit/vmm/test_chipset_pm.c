@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "fake_kvm.h"
+
+#include "vmm/chipset_lpc.h"
+#include "vmm/chipset_pm.h"
+
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <unistd.h>
-
-#include "vmm/chipset_lpc.h"
-#include "vmm/chipset_pm.h"
-
-#include "fake_kvm.h"
 
 #include <cmocka.h>
 

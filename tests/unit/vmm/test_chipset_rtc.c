@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "fake_kvm.h"
+
+#include "vmm/chipset_rtc.h"
+
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
-
-#include "vmm/chipset_rtc.h"
-
-#include "fake_kvm.h"
+#include <sys/timerfd.h>
 
 #include <cmocka.h>
 
@@ -74,6 +75,14 @@ static int64_t now(struct fixture *f)
 			      .second = bcd(in(f, 0)) };
 
 	return rtc_time_to_seconds(&t);
+}
+
+static bool timer_is_armed(struct fixture *f)
+{
+	struct itimerspec at;
+
+	assert_int_equal(timerfd_gettime(f->rtc.timer_fd, &at), 0);
+	return at.it_value.tv_sec != 0 || at.it_value.tv_nsec != 0;
 }
 
 static void calendar_is_libcs(void **state)
@@ -180,6 +189,50 @@ static void alarm_interrupts_once_a_match(void **state)
 	assert_int_equal(in(f, 0x0C), 0);
 	out(f, 1, 0x75); /* a second that never comes: no timer, no loop */
 	out(f, 0x0B, 0x02);
+}
+
+/* The distance is worked out with the machine's lock held, each time that a guest writes a register. */
+static void alarm_that_never_comes_costs_nothing(void **state)
+{
+	static const uint8_t alarms[][3] = {
+		{ 0x00, 0x00, 0x77 }, /* hour */
+		{ 0x00, 0x77, 0xFF }, /* minute */
+		{ 0x77, 0xFF, 0xFF }, /* second */
+	};
+	struct fixture *f = *state;
+
+	out(f, 11, 0x22);
+	for (size_t i = 0; i < ARRAY_SIZE(alarms); i++) {
+		uint64_t begin, used;
+
+		out(f, 5, alarms[i][2]);
+		out(f, 3, alarms[i][1]);
+		begin = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+		for (unsigned int n = 0; n < 1000; n++)
+			out(f, 1, alarms[i][0]);
+		used = clock_ns(CLOCK_THREAD_CPUTIME_ID) - begin;
+		assert_in_range(used, 0, 200000000); /* a walk through the day takes ten times this */
+		assert_false(timer_is_armed(f));
+	}
+}
+
+static void alarm_is_at_the_next_match(void **state)
+{
+	struct fixture *f = *state;
+
+	for (unsigned int s = 0; s < 86400; s += 1237) {
+		struct itimerspec at;
+		int64_t t = now(f), left;
+
+		out(f, 1, (uint8_t)(s % 60 / 10 << 4 | s % 10));
+		out(f, 3, (uint8_t)(s / 60 % 60 / 10 << 4 | s / 60 % 10));
+		out(f, 5, (uint8_t)(s / 3600 / 10 << 4 | s / 3600 % 10));
+		out(f, 11, 0x22);
+		left = ((int64_t)s - t % 86400 + 2 * 86400 - 1) % 86400 + 1;
+		assert_int_equal(timerfd_gettime(f->rtc.timer_fd, &at), 0);
+		assert_in_range(at.it_value.tv_sec, left > 3 ? left - 3 : 0, left);
+		out(f, 11, 0x02);
+	}
 }
 
 static void cmos_is_ram(void **state)

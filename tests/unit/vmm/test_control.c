@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/control.h"
 
+#include "base/json.h"
+
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-
-#include "base/json.h"
 
 #include <cmocka.h>
 

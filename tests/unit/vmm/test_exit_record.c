@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/exit_record.h"
 
+#include "base/json.h"
+
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -9,8 +11,6 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "base/json.h"
 
 #include <cmocka.h>
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/gmem.h"
 
+#include "vmm/layout.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -8,8 +10,6 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include "vmm/layout.h"
 
 #include <cmocka.h>
 

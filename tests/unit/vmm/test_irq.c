@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "fake_kvm.h"
+
+#include "vmm/irq.h"
+
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-
-#include "vmm/irq.h"
-
-#include "fake_kvm.h"
 
 #include <cmocka.h>
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "fake_kvm.h"
 
 #include "vmm/layout.h"
 #include "vmm/pci_host.h"
 
-#include "fake_kvm.h"
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 
 #include <cmocka.h>
 
