@@ -5,8 +5,17 @@
 
 int bus_init(struct bus *bus, pthread_mutex_t *machine_lock)
 {
+	pthread_rwlockattr_t attr;
+	int r;
+
 	*bus = (struct bus){ .machine_lock = machine_lock };
-	return -pthread_rwlock_init(&bus->lock, NULL);
+	pthread_rwlockattr_init(&attr);
+	/* Else vCPUs that read without end would keep a region from being added or removed. No handler
+	 * takes the lock a second time for reading. */
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	r = -pthread_rwlock_init(&bus->lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
+	return r;
 }
 
 void bus_fini(struct bus *bus)

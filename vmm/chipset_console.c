@@ -227,7 +227,7 @@ static bool client_receive(struct console_client *cl)
 
 	pthread_mutex_lock(c->env.lock);
 	room = u64_min(CONSOLE_INPUT - c->input_count, sizeof(buf));
-	c->input_paused = room == 0;
+	c->input_paused |= room == 0; /* until console_woken(): others may wait */
 	pthread_mutex_unlock(c->env.lock);
 	if (room == 0)
 		return true;

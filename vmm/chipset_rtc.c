@@ -159,18 +159,37 @@ static bool alarm_matches(const struct rtc *rtc, unsigned int reg, unsigned int 
 				      : from_register(rtc, alarm)) == value;
 }
 
+/* The first value from `from` on, below `count`, that the alarm register matches; count: none. */
+static unsigned int alarm_next(const struct rtc *rtc, unsigned int reg, unsigned int from,
+			       unsigned int count)
+{
+	while (from < count && !alarm_matches(rtc, reg, from))
+		from++;
+	return from;
+}
+
 /* Seconds from guest time `now` to the next alarm, 1 to 86400; 0: it never comes. */
 static unsigned int alarm_distance(const struct rtc *rtc, int64_t now)
 {
 	unsigned int of_day = (unsigned int)((now % DAY_S + DAY_S) % DAY_S);
 
-	for (unsigned int d = 1; d <= DAY_S; d++) {
-		unsigned int s = (of_day + d) % DAY_S;
+	if (alarm_next(rtc, RTC_MINUTE_ALARM, 0, 60) == 60 ||
+	    alarm_next(rtc, RTC_SECOND_ALARM, 0, 60) == 60)
+		return 0;
+	/* Skips to the next minute or hour: a guest must not make us walk through a day. */
+	for (unsigned int t = of_day + 1; t <= of_day + DAY_S;) {
+		unsigned int second;
 
-		if (alarm_matches(rtc, RTC_SECOND_ALARM, s % 60) &&
-		    alarm_matches(rtc, RTC_MINUTE_ALARM, s / 60 % 60) &&
-		    alarm_matches(rtc, RTC_HOUR_ALARM, s / 3600))
-			return d;
+		if (!alarm_matches(rtc, RTC_HOUR_ALARM, t / 3600 % 24)) {
+			t = (t / 3600 + 1) * 3600;
+			continue;
+		}
+		second = alarm_next(rtc, RTC_SECOND_ALARM, t % 60, 60);
+		if (alarm_matches(rtc, RTC_MINUTE_ALARM, t / 60 % 60) && second < 60) {
+			t += second - t % 60;
+			return t <= of_day + DAY_S ? t - of_day : 0;
+		}
+		t = (t / 60 + 1) * 60;
 	}
 	return 0;
 }

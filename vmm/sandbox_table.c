@@ -62,7 +62,7 @@ const struct sandbox_call sandbox_calls[] = {
 	{ SYS_mremap, BOTH, ANY }, /* realloc */
 	{ SYS_madvise, BOTH, ANY },
 	{ SYS_brk, BOTH, ANY },
-	{ SYS_prlimit64, BOTH, ARG_IS(2, 0) }, /* getrlimit: what a DMA map was refused for */
+	{ SYS_prlimit64, BOTH, 2, UINT64_MAX, 0 }, /* getrlimit: what a DMA map was refused for */
 
 	/* threads; new ones only while the VM is set up */
 	{ SYS_clone, S, 0, CLONE_THREAD, CLONE_THREAD },

@@ -198,7 +198,8 @@ static void readers_let_a_change_through(void **state)
 	bool held_back = false;
 	pthread_t writer;
 
-	assert_int_equal(pthread_rwlock_rdlock(&f->bus.lock), 0); /* as in the middle of an access */
+	assert_int_equal(pthread_rwlock_rdlock(&f->bus.lock),
+			 0); /* as in the middle of an access */
 	assert_int_equal(pthread_create(&writer, NULL, add_late, &late), 0);
 	for (int i = 0; i < 2000 && !held_back; i++) {
 		held_back = pthread_rwlock_tryrdlock(&f->bus.lock) == EBUSY;

@@ -221,6 +221,41 @@ static void input_waits_for_the_guest(void **state)
 	close(fd);
 }
 
+static size_t guest_reads(struct fixture *f, size_t max)
+{
+	size_t n = 0;
+
+	while (n < max && (uart_ops.read(&f->uart, 5, 1) & 1) != 0) {
+		(void)uart_ops.read(&f->uart, 0, 1);
+		n++;
+	}
+	return n;
+}
+
+/* One client waits because the guest's input is full; what another one types must not make it forgotten. */
+static void client_that_waits_is_not_forgotten(void **state)
+{
+	struct fixture *f = *state;
+	int first = client(f), second = client(f);
+	char text[CONSOLE_INPUT + 100];
+	size_t got = 0;
+
+	memset(text, 'x', sizeof(text));
+	settle(f);
+	assert_int_equal(write(first, text, sizeof(text)), sizeof(text));
+	settle(f); /* the queue and the FIFO are full, some of it is left in the socket */
+	got += guest_reads(f, 16); /* the FIFO: the queue has a little room now */
+	assert_int_equal(write(second, "y", 1), 1);
+	settle(f);
+	for (int i = 0; i < 40; i++) {
+		got += guest_reads(f, sizeof(text));
+		settle(f);
+	}
+	assert_int_equal(got, sizeof(text) + 1);
+	close(first);
+	close(second);
+}
+
 static void half_closed_client_still_reads(void **state)
 {
 	struct fixture *f = *state;
@@ -285,9 +320,13 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		CASE(all_clients_see_and_type),		 CASE(scrollback_is_16_kib),
-		CASE(stuck_client_loses_its_own_output), CASE(input_waits_for_the_guest),
-		CASE(half_closed_client_still_reads),	 CASE(clients_are_limited),
+		CASE(all_clients_see_and_type),
+		CASE(scrollback_is_16_kib),
+		CASE(stuck_client_loses_its_own_output),
+		CASE(input_waits_for_the_guest),
+		CASE(client_that_waits_is_not_forgotten),
+		CASE(half_closed_client_still_reads),
+		CASE(clients_are_limited),
 		CASE(log_has_it_all_up_to_its_limit),
 	};
 

@@ -211,7 +211,7 @@ static void alarm_that_never_comes_costs_nothing(void **state)
 		for (unsigned int n = 0; n < 1000; n++)
 			out(f, 1, alarms[i][0]);
 		used = clock_ns(CLOCK_THREAD_CPUTIME_ID) - begin;
-		assert_in_range(used, 0, 200000000); /* a walk through the day takes ten times this */
+		assert_in_range(used, 0, 50000000); /* walks through the day take four times this */
 		assert_false(timer_is_armed(f));
 	}
 }
@@ -230,7 +230,8 @@ static void alarm_is_at_the_next_match(void **state)
 		out(f, 11, 0x22);
 		left = ((int64_t)s - t % 86400 + 2 * 86400 - 1) % 86400 + 1;
 		assert_int_equal(timerfd_gettime(f->rtc.timer_fd, &at), 0);
-		assert_in_range(at.it_value.tv_sec, left > 3 ? left - 3 : 0, left);
+		if (left > 5) /* else the clock may have passed it meanwhile */
+			assert_in_range(at.it_value.tv_sec, left - 4, left);
 		out(f, 11, 0x02);
 	}
 }
@@ -257,6 +258,8 @@ int main(void)
 		CASE(guest_sets_its_own_clock),
 		CASE(binary_and_12_hours),
 		CASE(alarm_interrupts_once_a_match),
+		CASE(alarm_that_never_comes_costs_nothing),
+		CASE(alarm_is_at_the_next_match),
 		CASE(cmos_is_ram),
 	};
 

@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -66,6 +67,24 @@ static int memory_try(void)
 static int terminal_ioctl_try(void)
 {
 	return ioctl(0, TIOCSTI, "x") == 12345;
+}
+
+static int limit_get_try(void)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_MEMLOCK, &limit);
+}
+
+/* The new limits at an address whose low half is 0, as a pointer filter of 32 bits would not see. */
+static int limit_set_try(void)
+{
+	void *at = mmap((void *)0x200000000000, 4096, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (at == MAP_FAILED)
+		return 101;
+	return (int)syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, at, NULL);
 }
 
 static int kvm_create_try(void)
@@ -124,6 +143,8 @@ static void system_calls_are_those_of_the_phase(void **state)
 		{ "KVM_CREATE_VM", kvm_create_try, WORKS, KILLED },
 		{ "KVM_RUN", kvm_run_try, WORKS, WORKS },
 		{ "ptrace", ptrace_try, KILLED, KILLED },
+		{ "getrlimit", limit_get_try, WORKS, WORKS },
+		{ "setrlimit", limit_set_try, KILLED, KILLED },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
