@@ -14,6 +14,8 @@ HOSTS = {
         "--no-intremap", "--boot-arg", "vfio_iommu_type1.allow_unsafe_interrupts=1",
     ],
     "numa": ["--numa", "2"],
+    # A fresh host for the whole story of scripts/quickstart.
+    "quickstart": [],
 }
 
 DEFAULT = "default"
