@@ -44,21 +44,18 @@ void vfio_vectors_fini(struct vfio_vectors *v)
 	v->count = 0;
 }
 
-/* Eventfd and GSI, kept until the kind of interrupt is disabled. */
+/* GSI and eventfd, kept until the kind of interrupt is disabled. */
 static int vector_prepare(struct vfio_vectors *v, struct vfio_vector *x)
 {
-	int r;
+	int r = x->gsi == 0 ? irq_msi_alloc(v->irq, &x->gsi) : 0;
 
+	if (r < 0) {
+		x->gsi = 0;
+		return r;
+	}
 	if (x->eventfd < 0)
 		x->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (x->eventfd < 0)
-		return -errno;
-	if (x->gsi != 0)
-		return 0;
-	r = irq_msi_alloc(v->irq, &x->gsi);
-	if (r < 0)
-		x->gsi = 0;
-	return r;
+	return x->eventfd < 0 ? -errno : 0;
 }
 
 static void vector_drop(struct vfio_vectors *v, struct vfio_vector *x)
@@ -179,6 +176,15 @@ static int host_trigger(struct vfio_vectors *v, uint32_t i)
 	return r;
 }
 
+/* KVM has injected what was signalled before it listened, but left it in the eventfd. What comes from
+ * now on it takes out itself. */
+static void pending_clear(const struct vfio_vector *x)
+{
+	uint64_t count;
+
+	(void)!read(x->eventfd, &count, sizeof(count));
+}
+
 int vfio_vectors_unmask(struct vfio_vectors *v, uint32_t i, uint64_t addr, uint32_t data)
 {
 	struct vfio_vector *x;
@@ -198,6 +204,7 @@ int vfio_vectors_unmask(struct vfio_vectors *v, uint32_t i, uint64_t addr, uint3
 	if (r < 0)
 		return r;
 	x->live = true;
+	pending_clear(x);
 	r = host_trigger(v, i);
 	if (r < 0)
 		vfio_vectors_mask(v, i);

@@ -166,6 +166,42 @@ static void masked_vector_is_pending_until_unmasked(void **state)
 	assert_int_equal(fake_mem_read(fake_bar(3) + 0x800), 0);
 }
 
+/* KVM injects what it finds in the eventfd and leaves it there: it must not come back. */
+static void delivered_vector_is_not_pending_again(void **state)
+{
+	(void)state;
+	put_le32(&fake_guest.config[FAKE_MSIX + PCI_MSIX_PBA], 0x00000803);
+	enable();
+	entry_write(1, ADDR, 0);
+	fake_mem_write(entry(1) + 12, 1);
+	fire(TRIGGER(1));
+	fake_mem_write(entry(1) + 12, 0);
+	fake_mem_write(entry(1) + 12, 1);
+	assert_int_equal(fake_guest.irqfds, 0);
+	assert_int_equal(fake_mem_read(fake_bar(3) + 0x800), 0);
+}
+
+/* GSIs are few, and a vector that gets none must not cost the process an fd either: without fds nobody
+ * can connect to the VMM any more. */
+static void vector_without_a_gsi_takes_no_fd(void **state)
+{
+	uint32_t gsi;
+	int before, after;
+
+	(void)state;
+	enable();
+	while (irq_msi_alloc(fake_guest.irq, &gsi) == 0)
+		;
+	before = dup(0);
+	close(before);
+	for (unsigned int i = 0; i < FAKE_VECTORS; i++)
+		entry_write(i, ADDR, 0);
+	after = dup(0);
+	close(after);
+	assert_int_equal(fake_guest.irqfds, 0);
+	assert_int_equal(after, before);
+}
+
 static void function_mask_holds_all(void **state)
 {
 	(void)state;
@@ -272,6 +308,9 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(masked_vector_is_pending_until_unmasked, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(delivered_vector_is_not_pending_again, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(vector_without_a_gsi_takes_no_fd, setup, teardown),
 		cmocka_unit_test_setup_teardown(function_mask_holds_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(retarget_changes_the_route_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(accesses_across_the_tables_end_are_harmless, setup,
