@@ -6,6 +6,7 @@
 
 #include "base/fd.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,20 +63,29 @@ int vcpu_msr_list_get(int kvm_fd, struct vcpu_msr_list *list, struct err *e)
 	return 0;
 }
 
+/* struct kvm_msrs with one entry: its own array is a flexible one. */
 struct msr_block {
-	struct kvm_msrs head;
-	struct kvm_msr_entry entries[1];
+	uint32_t nmsrs;
+	uint32_t pad;
+	struct kvm_msr_entry entry;
 };
+static_assert(offsetof(struct msr_block, entry) == offsetof(struct kvm_msrs, entries),
+	      "linux/kvm.h");
+
+static struct kvm_msrs *msr_list(struct msr_block *b)
+{
+	return (struct kvm_msrs *)b;
+}
 
 /* One at a time: KVM stops at the first MSR that this CPU model lacks, and those are no error. */
 static void msrs_get(int vcpu_fd, const struct vcpu_msr_list *list, struct vcpu_state *state)
 {
 	state->msr_count = 0;
 	for (uint32_t i = 0; i < list->count; i++) {
-		struct msr_block b = { .head.nmsrs = 1, .entries[0].index = list->indices[i] };
+		struct msr_block b = { .nmsrs = 1, .entry.index = list->indices[i] };
 
-		if (kvm_msrs_get(vcpu_fd, &b.head) == 1)
-			state->msrs[state->msr_count++] = b.entries[0];
+		if (kvm_msrs_get(vcpu_fd, msr_list(&b)) == 1)
+			state->msrs[state->msr_count++] = b.entry;
 	}
 }
 
@@ -83,12 +93,12 @@ static void msrs_get(int vcpu_fd, const struct vcpu_msr_list *list, struct vcpu_
 static int msrs_set(int vcpu_fd, const struct vcpu_state *state, struct err *e)
 {
 	for (uint32_t i = 0; i < state->msr_count; i++) {
-		struct msr_block b = { .head.nmsrs = 1, .entries[0].index = state->msrs[i].index };
+		struct msr_block b = { .nmsrs = 1, .entry.index = state->msrs[i].index };
 
-		if (kvm_msrs_get(vcpu_fd, &b.head) == 1 && b.entries[0].data == state->msrs[i].data)
+		if (kvm_msrs_get(vcpu_fd, msr_list(&b)) == 1 && b.entry.data == state->msrs[i].data)
 			continue;
-		b.entries[0] = state->msrs[i];
-		if (kvm_msrs_set(vcpu_fd, &b.head) != 1)
+		b.entry = state->msrs[i];
+		if (kvm_msrs_set(vcpu_fd, msr_list(&b)) != 1)
 			return err_set(e, EIO, "vCPU MSR 0x%x cannot be set to 0x%llx",
 				       state->msrs[i].index,
 				       (unsigned long long)state->msrs[i].data);
@@ -126,8 +136,8 @@ int vcpu_state_get(int vcpu_fd, const struct vcpu_msr_list *list, struct vcpu_st
  * and timers then fire as late as the offset is large. */
 static int tsc_sync(int vcpu_fd, struct err *e)
 {
-	struct msr_block b = { .head.nmsrs = 1, .entries[0].index = MSR_TSC };
-	int r = kvm_msrs_set(vcpu_fd, &b.head);
+	struct msr_block b = { .nmsrs = 1, .entry.index = MSR_TSC };
+	int r = kvm_msrs_set(vcpu_fd, msr_list(&b));
 
 	return r == 1 ? 0 : err_set(e, r < 0 ? r : EIO, "vCPU: the TSC cannot be set");
 }
@@ -211,10 +221,10 @@ static void sregs_boot(struct kvm_sregs *s, enum boot_mode mode)
 
 int vcpu_state_mtrr_set(int vcpu_fd, struct err *e)
 {
-	struct msr_block mtrr = { .head.nmsrs = 1,
-				  .entries[0] = { .index = MSR_MTRR_DEF_TYPE,
-						  .data = MTRR_ENABLE | MTRR_TYPE_WRITE_BACK } };
-	int r = kvm_msrs_set(vcpu_fd, &mtrr.head);
+	struct msr_block mtrr = { .nmsrs = 1,
+				  .entry = { .index = MSR_MTRR_DEF_TYPE,
+					     .data = MTRR_ENABLE | MTRR_TYPE_WRITE_BACK } };
+	int r = kvm_msrs_set(vcpu_fd, msr_list(&mtrr));
 
 	return r == 1 ? 0 : err_set(e, r < 0 ? r : EIO, "vCPU: MTRRs cannot be set");
 }

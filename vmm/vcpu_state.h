@@ -25,7 +25,6 @@ int vcpu_msr_list_get(int kvm_fd, struct vcpu_msr_list *list, struct err *e);
 struct vcpu_state {
 	struct kvm_regs regs;
 	struct kvm_sregs sregs;
-	struct kvm_xsave xsave;
 	struct kvm_xcrs xcrs;
 	struct kvm_debugregs debugregs;
 	struct kvm_lapic_state lapic;
@@ -33,6 +32,7 @@ struct vcpu_state {
 	struct kvm_mp_state mp;
 	uint32_t msr_count;
 	struct kvm_msr_entry msrs[VCPU_MSRS_MAX];
+	struct kvm_xsave xsave; /* last: the kernel's struct ends in a flexible array */
 };
 
 int vcpu_state_get(int vcpu_fd, const struct vcpu_msr_list *list, struct vcpu_state *state,
