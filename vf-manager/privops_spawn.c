@@ -25,7 +25,7 @@
 
 #define CGROUP_ROOT  "/sys/fs/cgroup"
 #define CGROUP_OURS  CGROUP_ROOT "/viaduct"
-#define VMM_NOFILE   1024
+#define VMM_NOFILE   4096 /* a guest can make the VMM hold one for each of 1000 interrupt vectors */
 #define LISTEN_QUEUE 16
 #define REPORT_FD    (VMM_LAUNCH_FD + 1)
 #define EXE_FD	     (VMM_LAUNCH_FD + 2)
