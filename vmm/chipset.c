@@ -59,7 +59,7 @@ static void cf9_write(void *owner, uint64_t off, unsigned int len, uint64_t valu
 	(void)len;
 	cs->cf9 = (uint8_t)value & CF9_KEPT;
 	if (rises)
-		machine_reset_request(cs->m);
+		machine_reset_request(cs->m, "port 0xCF9");
 }
 
 static const struct io_ops cf9_ops = { .read = cf9_read, .write = cf9_write };
@@ -71,7 +71,7 @@ static void kbc_write(void *owner, uint64_t off, unsigned int len, uint64_t valu
 	(void)off;
 	(void)len;
 	if ((value & KBC_PULSE) == KBC_PULSE && (value & KBC_RESET) == 0)
-		machine_reset_request(cs->m);
+		machine_reset_request(cs->m, "port 0x64");
 }
 
 static const struct io_ops kbc_ops = { .write = kbc_write };

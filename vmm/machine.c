@@ -76,10 +76,10 @@ void machine_end_request(struct machine *m, enum machine_end why, const char *fm
 	event_raise(m);
 }
 
-void machine_reset_request(struct machine *m)
+void machine_reset_request(struct machine *m, const char *why)
 {
 	pthread_mutex_lock(&m->request_lock);
-	m->reset_wanted = true;
+	m->reset_wanted = why;
 	pthread_mutex_unlock(&m->request_lock);
 	event_raise(m);
 }
@@ -182,7 +182,7 @@ static int reset_do(struct machine *m, struct err *e)
 	vcpu_set_park(m->vcpus);
 	/* What was asked for until now is this reset: guests pulse the line more than once. */
 	pthread_mutex_lock(&m->request_lock);
-	m->reset_wanted = false;
+	m->reset_wanted = NULL;
 	pthread_mutex_unlock(&m->request_lock);
 	pthread_mutex_lock(&m->lock);
 	pci_host_reset(m->pci);
@@ -207,7 +207,8 @@ static void requests_handle(void *arg, int fd, uint32_t events)
 	struct machine *m = arg;
 	struct err e = { 0 };
 	uint64_t count;
-	bool end, reset;
+	const char *reset;
+	bool end;
 
 	(void)!read(fd, &count, sizeof(count));
 	pthread_mutex_lock(&m->request_lock);
@@ -216,9 +217,12 @@ static void requests_handle(void *arg, int fd, uint32_t events)
 	pthread_mutex_unlock(&m->request_lock);
 	if (end) {
 		loop_stop(m->loop, 0);
-	} else if (reset && reset_do(m, &e) < 0) {
-		log_err(&e, m->spec->name);
-		machine_end_request(m, MACHINE_INTERNAL_ERROR, "%s", e.text);
+	} else if (reset != NULL) {
+		log_info("the guest is reset: %s", reset);
+		if (reset_do(m, &e) < 0) {
+			log_err(&e, m->spec->name);
+			machine_end_request(m, MACHINE_INTERNAL_ERROR, "%s", e.text);
+		}
 	}
 }
 

@@ -84,7 +84,7 @@ struct machine {
 	pthread_mutex_t request_lock; /* innermost; guards what follows */
 	enum machine_end end;
 	char end_text[256];
-	bool reset_wanted;
+	const char *reset_wanted; /* why; NULL: no reset */
 };
 
 /* From the main thread. The spec and the loop are borrowed; container and groups are taken out of the
@@ -109,8 +109,8 @@ int machine_resume(struct machine *m, struct err *e);
 void machine_end_request(struct machine *m, enum machine_end why, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);
 
-/* The guest asked for a reset (0xCF9, port 0x64, triple fault): done by the main thread. */
-void machine_reset_request(struct machine *m);
+/* The guest asked for a reset: done, and logged with `why`, by the main thread. why: a literal. */
+void machine_reset_request(struct machine *m, const char *why);
 
 const char *machine_end_name(enum machine_end why);
 const char *machine_step_name(enum machine_step step);

@@ -268,7 +268,7 @@ static bool exit_handle(struct vcpu *v)
 		return true;
 	case KVM_EXIT_SHUTDOWN: /* triple fault */
 		exit_count(v, VCPU_EXIT_OTHER);
-		machine_reset_request(v->set->machine);
+		machine_reset_request(v->set->machine, "triple fault");
 		return false;
 	case KVM_EXIT_SYSTEM_EVENT:
 		exit_count(v, VCPU_EXIT_OTHER);
@@ -276,7 +276,7 @@ static bool exit_handle(struct vcpu *v)
 			machine_end_request(v->set->machine, MACHINE_POWEROFF,
 					    "the guest powered off");
 		else
-			machine_reset_request(v->set->machine);
+			machine_reset_request(v->set->machine, "KVM's system event");
 		return false;
 	case KVM_EXIT_FAIL_ENTRY:
 		vcpu_fail(v, "the CPU refused to enter the guest",

@@ -10,7 +10,7 @@ void machine_end_request(struct machine *m, enum machine_end why, const char *fm
 {
 }
 
-void machine_reset_request(struct machine *m)
+void machine_reset_request(struct machine *m, const char *why)
 {
 }
 

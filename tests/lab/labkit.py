@@ -71,6 +71,9 @@ class Guest:
         self.console = Console(cli_json("vm", "console", self.name)["socket"])
 
     def __exit__(self, *exc):
+        if exc[0] is not None:
+            log = pathlib.Path(f"/run/viaduct/vm/{self.name}/vmm.log")
+            print(f"{log}:", log.read_text("utf-8", "replace")[-4000:] if log.exists() else "none")
         if self.console:
             self.console.close()
         with contextlib.suppress(Failed):
