@@ -2,6 +2,7 @@
 #include "base/json.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 int json_get_u64_opt(const json_t *obj, const char *key, uint64_t max, uint64_t *out, struct err *e)
 {
@@ -115,10 +116,28 @@ int json_check_keys(const json_t *obj, const char *const *known, struct err *e)
 	return 0;
 }
 
+/* Names and words of others may be in no encoding at all, and a text that was cut may end within a
+ * character: JSON takes neither, and an error must reach whoever asked. */
+static json_t *string_from_bytes(const char *bytes)
+{
+	json_t *s = json_string(bytes);
+	char *plain;
+
+	if (s != NULL)
+		return s;
+	plain = strdup(bytes);
+	for (char *c = plain; c != NULL && *c != '\0'; c++)
+		if ((unsigned char)*c >= 0x80)
+			*c = '?';
+	s = plain != NULL ? json_string(plain) : NULL;
+	free(plain);
+	return s;
+}
+
 json_t *json_from_err(const struct err *e)
 {
-	return json_pack("{s:s, s:i, s:s, s:s}", "code", e->code, "errno", e->errnum, "text",
-			 e->text, "hint", e->hint);
+	return json_pack("{s:s, s:i, s:o, s:o}", "code", e->code, "errno", e->errnum, "text",
+			 string_from_bytes(e->text), "hint", string_from_bytes(e->hint));
 }
 
 int json_to_err(const json_t *obj, struct err *e)

@@ -9,8 +9,12 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#define CONNECT_WAIT_S 2
+#define LISTEN_QUEUE   128 /* as many may come at once */
 
 void seqmsg_fini(struct seqmsg *m)
 {
@@ -146,7 +150,7 @@ int unix_listen(const char *path, int type, unsigned int mode, int *fd_out, stru
 	}
 	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
 		return err_set(e, errno, "bind %s: %s", path, strerror(errno));
-	if (chmod(path, mode) < 0 || listen(fd, 16) < 0) {
+	if (chmod(path, mode) < 0 || listen(fd, LISTEN_QUEUE) < 0) {
 		r = err_set(e, errno, "listen on %s: %s", path, strerror(errno));
 		unlink(path);
 		return r;
@@ -157,6 +161,8 @@ int unix_listen(const char *path, int type, unsigned int mode, int *fd_out, stru
 
 int unix_connect(const char *path, int type, int *fd_out, struct err *e)
 {
+	/* Bounds the wait for room in the listener's queue: whoever listens may never accept. */
+	const struct timeval patience = { .tv_sec = CONNECT_WAIT_S }, no_limit = { 0 };
 	auto_fd int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	struct sockaddr_un sa;
 	int r = sockaddr_fill(&sa, path, e);
@@ -165,8 +171,11 @@ int unix_connect(const char *path, int type, int *fd_out, struct err *e)
 		return r;
 	if (fd < 0)
 		return err_set(e, errno, "socket: %s", strerror(errno));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
-		return err_set(e, errno, "connect to %s: %s", path, strerror(errno));
+		return err_set(e, errno, "connect to %s: %s", path,
+			       errno == EAGAIN ? "nobody takes the connection" : strerror(errno));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &no_limit, sizeof(no_limit));
 	*fd_out = fd_take(&fd);
 	return 0;
 }

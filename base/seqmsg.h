@@ -38,6 +38,8 @@ int seqmsg_recv_timeout(int sock, struct seqmsg *m, int timeout_ms);
 /* A bound and listening SOCK_SEQPACKET or SOCK_STREAM Unix socket at path (a stale socket file is
  * replaced, anything else refused); mode as for chmod. Non-blocking and close-on-exec. */
 int unix_listen(const char *path, int type, unsigned int mode, int *fd_out, struct err *e);
+
+/* -EAGAIN within seconds if the listener's queue stays full. */
 int unix_connect(const char *path, int type, int *fd_out, struct err *e);
 
 #endif

@@ -73,12 +73,28 @@ static void errors_survive_the_wire(void **state)
 	assert_true(json_to_err(NULL, &back) < 0);
 }
 
+/* A text that was cut within a character, or that holds a file's name in another encoding. */
+static void errors_in_no_encoding_survive_too(void **state)
+{
+	struct err e, back;
+	auto_json json_t *o = NULL;
+
+	err_set(&e, EINVAL, "name: '%.2s", "a\xc3\xa4");
+	err_hint(&e, "ls \xff");
+	o = json_from_err(&e);
+	assert_non_null(o);
+	assert_int_equal(json_to_err(o, &back), -EINVAL);
+	assert_string_equal(back.text, "name: 'a?");
+	assert_string_equal(back.hint, "ls ?");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(typed_members),
 		cmocka_unit_test(unknown_members_are_named),
 		cmocka_unit_test(errors_survive_the_wire),
+		cmocka_unit_test(errors_in_no_encoding_survive_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -124,6 +124,30 @@ static void listening_sockets(void **state)
 	unlink(path);
 }
 
+/* A VMM that hangs: each request leaves a connection in its queue until that is full. */
+static void connecting_to_who_never_accepts_ends(void **state)
+{
+	auto_fd int listener = -1;
+	struct err e = { 0 };
+	int fds[64], n = 0, r = 0;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/tmp/test-seqmsg-%d.sock", (int)getpid());
+	assert_int_equal(unix_listen(path, SOCK_SEQPACKET, 0600, &listener, &e), 0);
+	assert_int_equal(listen(listener, 4), 0);
+	alarm(30);
+	while (r == 0 && n < (int)ARRAY_SIZE(fds)) {
+		r = unix_connect(path, SOCK_SEQPACKET, &fds[n], &e);
+		n += r == 0;
+	}
+	alarm(0);
+	assert_int_equal(r, -EAGAIN);
+	assert_non_null(strstr(e.text, "nobody takes the connection"));
+	while (n > 0)
+		fd_close(&fds[--n]);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -131,6 +155,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(refused_messages_leave_no_fd, setup, teardown),
 		cmocka_unit_test_setup_teardown(limits_and_ends, setup, teardown),
 		cmocka_unit_test(listening_sockets),
+		cmocka_unit_test(connecting_to_who_never_accepts_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
