@@ -154,10 +154,15 @@ class Host:
 
     def _wait(self):
         deadline = time.monotonic() + self.options.boot_timeout
+        stands_still = threading.TIMEOUT_MAX
         while True:
             try:
-                kind, value = self.events.get(timeout=max(0, deadline - time.monotonic()))
+                until = min(deadline, stands_still)
+                kind, value = self.events.get(timeout=max(0, until - time.monotonic()))
             except queue.Empty:
+                if stands_still < deadline:
+                    return self._host_failed(f"the virtual host gave no sign of life for "
+                                             f"{self.options.life_timeout:g} s")
                 return self._timed_out()
             if kind == "signal":
                 return 128 + value
@@ -171,7 +176,10 @@ class Host:
                 deadline = self.started + limit if limit else threading.TIMEOUT_MAX
                 if self.options.on_started:
                     self.options.on_started(self)
-            elif value and value.startswith("exit "):
+            if kind == "status" and self.started and not self.options.icount:
+                # Deterministic time is no measure of real time.
+                stands_still = time.monotonic() + self.options.life_timeout
+            if value and value.startswith("exit "):
                 for relay in self.relays:
                     relay.wait(10)
                 return int(value.split()[1])

@@ -29,6 +29,9 @@ def parse(argv, program, interactive):
                         help="kill the host S seconds after the command started")
     parser.add_argument("--boot-timeout", type=float, metavar="S",
                         help="give up when the host is not up after S seconds (90; 600 with --icount)")
+    parser.add_argument("--life-timeout", type=float, default=90, metavar="S",
+                        help="the host counts as dead after S seconds without a sign of life (90; it "
+                             "gives one every 5; not with --icount)")
     parser.add_argument("--scratch", metavar="DIR",
                         help="writable folder that survives the run, VIADUCT_LAB_SCRATCH inside "
                              "(build/lab/scratch-PID)")

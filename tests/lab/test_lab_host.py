@@ -161,3 +161,14 @@ def test_outside_emulator_abort_is_125():
         os.kill(emulators_of(proc.pid)[0], signal.SIGABRT)
         err = proc.communicate(timeout=10)[1]
     assert proc.returncode == 125 and "SIGABRT" in err, err
+
+
+@pytest.mark.outside
+def test_outside_host_that_stands_still_is_125():
+    """An emulator that neither ends nor goes on is the host's death, not the command's."""
+    with subprocess.Popen([TOP / "lab/run", "--life-timeout", "15", "--", "sh", "-c", "echo up; sleep 100"],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as proc:
+        assert proc.stdout.readline() == "up\n"
+        os.kill(emulators_of(proc.pid)[0], signal.SIGSTOP)
+        err = proc.communicate(timeout=60)[1]
+    assert proc.returncode == 125 and "no sign of life" in err, err
