@@ -3,10 +3,14 @@
 
 #include "vf-manager/ledger_db.h"
 
+#include "base/fd.h"
+
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 
 /* Version 1. A later version adds its statements to the end; none is ever changed. */
 static const char *const migrations[] = {
@@ -114,6 +118,24 @@ static int pf_row_cmp(const void *a, const void *b)
 	return pci_addr_cmp(&((const struct pf_row *)a)->pf, &((const struct pf_row *)b)->pf);
 }
 
+/* Two daemons on one state would each give away what the other has given. Ends with the process. */
+static int state_claim(struct ledger *l, const char *dir, struct err *e)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/state.lock", dir);
+	l->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (l->lock_fd < 0)
+		return err_set(e, errno, "open %s: %s", path, strerror(errno));
+	if (flock(l->lock_fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (errno != EWOULDBLOCK)
+		return err_set(e, errno, "lock %s: %s", path, strerror(errno));
+	err_set(e, EADDRINUSE, "another viaductd works on the state in %s", dir);
+	err_code(e, "state-in-use");
+	return err_hint(e, "viaduct version   says its pid");
+}
+
 int ledger_open(struct ledger **out, const char *dir, const char *boot_id, struct err *e)
 {
 	struct ledger *l = calloc(1, sizeof(*l));
@@ -124,7 +146,11 @@ int ledger_open(struct ledger **out, const char *dir, const char *boot_id, struc
 		return err_set(e, ENOMEM, "no memory");
 	l->vfs = (struct table){ .item_bytes = sizeof(struct vf_row), .cmp = vf_row_cmp };
 	l->pfs = (struct table){ .item_bytes = sizeof(struct pf_row), .cmp = pf_row_cmp };
+	l->lock_fd = -1;
 	snprintf(l->boot_id, sizeof(l->boot_id), "%s", boot_id);
+	r = dir != NULL ? state_claim(l, dir, e) : 0;
+	if (r < 0)
+		goto fail;
 	snprintf(path, sizeof(path), "%s%s",
 		 dir != NULL ? dir : ":memory:", dir != NULL ? "/state.db" : "");
 	if (sqlite3_open_v2(path, &l->db,
@@ -159,6 +185,7 @@ void ledger_close(struct ledger *l)
 	if (l == NULL)
 		return;
 	sqlite3_close(l->db);
+	fd_close(&l->lock_fd);
 	free(l->vfs.items);
 	free(l->pfs.items);
 	free(l);

@@ -58,7 +58,7 @@ struct vm_row {
 struct ledger;
 
 /* Opens or creates dir/state.db (":memory:" if dir is NULL). -EPROTO code "schema-newer": written
- * by a newer viaduct. */
+ * by a newer viaduct. -EADDRINUSE code "state-in-use": by another process. */
 int ledger_open(struct ledger **out, const char *dir, const char *boot_id, struct err *e);
 void ledger_close(struct ledger *l);
 const char *ledger_boot_id(const struct ledger *l);

@@ -18,6 +18,7 @@ struct table {
 
 struct ledger {
 	sqlite3 *db;
+	int lock_fd; /* -1: in memory */
 	char boot_id[BOOT_ID_TEXT];
 	struct table vfs; /* struct vf_row */
 	struct table pfs; /* struct pf_row */

@@ -70,6 +70,9 @@ def test_bad_requests(host):
     assert "nosuch" in error(host, "GET", "/v1/vms/nosuch", status=404)["text"]
     assert "larger" in error(host, "POST", "/v1/vms", "x" * ((1 << 20) + 1), 413)["text"]
     assert "timeout_s" in error(host, "POST", "/v1/vms/x/stop", {"timeout_s": "soon"})["text"]
+    # The text is cut within a character.
+    yaml = "name: a" + "\u00e4" * 60 + "\nmemory: {size: 64M}\nboot: {kernel: /x}\n"
+    assert "is no name" in error(host, "POST", "/v1/vms/check", {"yaml": yaml})["text"]
 
 
 def test_a_pf_and_its_count(host, short_tmp):
@@ -133,10 +136,11 @@ def test_bad_configuration_ends_the_daemon(program, short_tmp, text, said):
     assert done.returncode == 1 and said in done.stderr and str(config) in done.stderr
 
 
-def test_a_second_daemon_is_refused(host, program):
-    done = subprocess.run([program("viaductd"), "--run-dir", str(host.run_dir), "--state-dir",
-                           str(host.state_dir)], capture_output=True, text=True, timeout=20,
-                          check=False)
+@pytest.mark.parametrize("run_dir", ["run", "other"])
+def test_a_second_daemon_is_refused(host, program, short_tmp, run_dir):
+    done = subprocess.run([program("viaductd"), "--run-dir", str(short_tmp / run_dir),
+                           "--state-dir", str(host.state_dir)], capture_output=True, text=True,
+                          timeout=20, check=False)
     assert done.returncode == 1 and "another viaductd" in done.stderr
     assert host.request("GET", "/v1/version")[0] == 200
 

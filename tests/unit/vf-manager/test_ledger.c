@@ -34,7 +34,7 @@ static void rows_are_found_again(void **state)
 	char dir[] = "/tmp/viaduct-ledger-XXXXXX", path[64];
 	struct vf_row row = row_of(3, VF_LEASED);
 	struct pf_row pf = { .pf = { .bus = 1 }, .vfs = 7, .boot_id = BOOT };
-	struct ledger *l = NULL;
+	struct ledger *l = NULL, *second = NULL;
 	struct err e = { 0 };
 
 	assert_non_null(mkdtemp(dir));
@@ -50,10 +50,13 @@ static void rows_are_found_again(void **state)
 	assert_null(ledger_vf_find(l, &row.pf, 4));
 	assert_null(ledger_vf_by_lease(l, ""));
 	assert_int_equal(ledger_pf_find(l, &pf.pf)->vfs, 7);
+	/* A second daemon, with another run folder. */
+	assert_int_equal(ledger_open(&second, dir, BOOT, &e), -EADDRINUSE);
+	assert_string_equal(e.code, "state-in-use");
 	ledger_close(l);
-	for (size_t i = 0; i < 3; i++) {
-		snprintf(path, sizeof(path), "%s/state.db%s", dir,
-			 (const char *[]){ "", "-wal", "-shm" }[i]);
+	for (size_t i = 0; i < 4; i++) {
+		snprintf(path, sizeof(path), "%s/state.%s", dir,
+			 (const char *[]){ "db", "db-wal", "db-shm", "lock" }[i]);
 		unlink(path);
 	}
 	rmdir(dir);
@@ -154,6 +157,8 @@ static void a_newer_schema_is_refused(void **state)
 	sqlite3_close(db);
 	assert_int_equal(ledger_open(&l, dir, BOOT, &e), -EPROTO);
 	assert_string_equal(e.code, "schema-newer");
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/state.lock", dir);
 	unlink(path);
 	rmdir(dir);
 }
