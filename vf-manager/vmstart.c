@@ -24,7 +24,7 @@
 
 #define START_MS	60000
 #define START_MS_PER_GB 2000 /* to prefault and pin */
-#define LOG_TAIL_BYTES	1024
+#define STEPS_MAX	64
 
 static void step_add(struct vm_start *s, const char *name)
 {
@@ -149,11 +149,28 @@ static int start_wait(struct vm_start *s, json_t **status, struct err *e)
 	return r;
 }
 
+/* The VMM's word is a peer's: names and times, and nothing of any other form or depth. */
+static void steps_take(json_t *to, const json_t *from)
+{
+	const json_t *step;
+	size_t i;
+
+	json_array_foreach((json_t *)from, i, step) {
+		char name[32];
+		uint64_t ns;
+
+		if (json_array_size(to) < STEPS_MAX &&
+		    json_get_str(step, "step", name, sizeof(name), NULL) == 0 &&
+		    json_get_u64(step, "ns", INT64_MAX, &ns, NULL) == 0)
+			json_array_append_new(to, json_pack("{s:s, s:I}", "step", name, "ns",
+							    (json_int_t)ns));
+	}
+}
+
 /* Op locked. */
-static int start_record(struct vm_start *s, json_t *status, struct err *e)
+static int start_record(struct vm_start *s, const json_t *status, struct err *e)
 {
 	const struct vm_spec *spec = s->wish->spec;
-	json_t *steps = json_object_get(status, "start");
 	struct vm *vm;
 	int r = 0;
 
@@ -161,8 +178,7 @@ static int start_record(struct vm_start *s, json_t *status, struct err *e)
 		r = pool_assign(s->d, &s->holds[i], e);
 	if (r < 0)
 		return r;
-	if (json_is_array(steps) && json_array_size(steps) < 64)
-		json_array_extend(s->steps, steps);
+	steps_take(s->steps, json_object_get(status, "start"));
 	state_lock(s->d);
 	vm = vm_find(s->d, spec->name);
 	vm->pidfd = fd_take(&s->pidfd);

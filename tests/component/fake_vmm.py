@@ -1,7 +1,7 @@
 #!/usr/bin/python3 -B
 # SPDX-License-Identifier: BSD-3-Clause
 """A viaduct-vmm without KVM that speaks the contract of vmm/vmm_msg.h. Words of the guest's command
-line tell it to misbehave: fail, die, silent, garbage, deaf (to the power button), stubborn (and to kill)."""
+line tell it to misbehave: fail, die, silent, garbage, deep, hung, deaf (to the power button), stubborn (and to kill)."""
 
 import array
 import json
@@ -85,7 +85,13 @@ class Vm:
             send(self.launch, ok=False, error={"code": "no-luck", "errno": 22,
                                                "text": "the machine has no luck", "hint": "try again"})
             sys.exit(1)
+        if "deep" in self.words:
+            steps = '[{"step":"x","ns":1},' + "[" * 2040 + "]" * 2040 + ', {"step":7,"ns":1}]'
+            self.launch.send(f'{{"v":1,"ok":true,"result":{{"start":{steps}}}}}'.encode())
+            return
         send(self.launch, ok=True, result=self.status())
+        if "hung" in self.words:
+            time.sleep(1000)
 
     def serve(self):
         listener = socket.socket(fileno=self.fds["listener"])

@@ -108,6 +108,30 @@ def test_a_stubborn_vmm_is_killed_by_signal(host, short_tmp):
     assert status == 200 and vm["state"] == "failed" and "SIGKILL" in vm["exit"]["text"]
 
 
+def test_a_hung_vmm_is_shown_and_killed(host, short_tmp):
+    run(host, short_tmp, cmdline="hung")
+    sockets = []
+    for _ in range(40):
+        # Non-blocking: what fills the queue of a socket that nobody accepts from.
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+        sockets.append(s)
+        try:
+            s.connect(str(host.run_dir / "vm/vm1/control.sock"))
+        except BlockingIOError:
+            break
+    else:
+        pytest.fail("the queue has no end")
+    assert show(host)["state"] == "running"
+    status, vm = host.request("POST", "/v1/vms/vm1/kill", {})
+    assert status == 200 and "SIGKILL" in vm["exit"]["text"]
+
+
+def test_only_plain_steps_are_taken_from_a_vmm(host, short_tmp):
+    vm = run(host, short_tmp, cmdline="deep")
+    assert [s["step"] for s in vm["start_steps"]] == ["check", "ports", "spawn", "x"]
+    assert show(host)["start_steps"] == vm["start_steps"]
+
+
 @pytest.mark.parametrize("word, said", [
     ("fail", "no luck"), ("die", "its last words"), ("garbage", "viaduct-vmm")])
 def test_a_failed_start_leaves_nothing(host, short_tmp, word, said):
