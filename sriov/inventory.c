@@ -137,25 +137,45 @@ static int link_vfs(struct snapshot *s, struct err *e)
 	return 0;
 }
 
-int inventory_scan(struct inventory *inv, struct err *e)
+int inventory_look(const struct inventory *inv, struct snapshot **out, struct err *e)
 {
-	struct snapshot next = { 0 };
-	int r = snapshot_read(&next, &inv->sys, e);
+	struct snapshot *next = calloc(1, sizeof(*next));
+	int r;
 
+	if (next == NULL)
+		return err_set(e, ENOMEM, "no memory for the inventory");
+	r = snapshot_read(next, &inv->sys, e);
 	if (r < 0)
 		goto fail;
-	for (size_t i = 0; i < next.count; i++)
-		if (next.fns[i].is_pf)
-			claim_vfs(&next, &inv->sys, &next.fns[i]);
-	drop_unclaimed(&next);
-	r = link_vfs(&next, e);
+	for (size_t i = 0; i < next->count; i++)
+		if (next->fns[i].is_pf)
+			claim_vfs(next, &inv->sys, &next->fns[i]);
+	drop_unclaimed(next);
+	r = link_vfs(next, e);
 	if (r < 0)
 		goto fail;
-	snapshot_fini(&inv->now);
-	inv->now = next;
+	*out = next;
 	return 0;
 fail:
-	snapshot_fini(&next);
+	snapshot_fini(next);
+	free(next);
+	return r;
+}
+
+void inventory_take(struct inventory *inv, struct snapshot *next)
+{
+	snapshot_fini(&inv->now);
+	inv->now = *next;
+	free(next);
+}
+
+int inventory_scan(struct inventory *inv, struct err *e)
+{
+	struct snapshot *next = NULL;
+	int r = inventory_look(inv, &next, e);
+
+	if (r == 0)
+		inventory_take(inv, next);
 	return r;
 }
 

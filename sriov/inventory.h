@@ -59,6 +59,13 @@ void inventory_destroy(struct inventory *inv);
 /* Looks again. On failure the former snapshot stays. */
 int inventory_scan(struct inventory *inv, struct err *e);
 
+/* The two halves of that, for who must not hold a lock while the kernel takes its time: attributes
+ * of a function that is just being unbound are read only after that. Looking changes nothing and
+ * needs no lock but one against looking twice at once; taking owns the snapshot. */
+struct snapshot;
+int inventory_look(const struct inventory *inv, struct snapshot **out, struct err *e);
+void inventory_take(struct inventory *inv, struct snapshot *next);
+
 const struct sysfs *inventory_sysfs(const struct inventory *inv);
 
 /* All functions by address: index 0 to count-1, then NULL. */

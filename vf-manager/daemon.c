@@ -52,6 +52,7 @@ static int locks_create(struct daemon *d)
 	pthread_condattr_t attr;
 
 	pthread_mutex_init(&d->op, NULL);
+	pthread_mutex_init(&d->scan, NULL);
 	pthread_mutex_init(&d->state, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -108,13 +109,24 @@ void daemon_destroy(struct daemon *d)
 	inventory_destroy(d->inv);
 	pthread_cond_destroy(&d->changed);
 	pthread_mutex_destroy(&d->state);
+	pthread_mutex_destroy(&d->scan);
 	pthread_mutex_destroy(&d->op);
 	free(d);
 }
 
 int daemon_scan(struct daemon *d, struct err *e)
 {
-	return inventory_scan(d->inv, e);
+	struct snapshot *next = NULL;
+	int r;
+
+	state_unlock(d);
+	pthread_mutex_lock(&d->scan);
+	r = inventory_look(d->inv, &next, e);
+	state_lock(d);
+	if (r == 0)
+		inventory_take(d->inv, next);
+	pthread_mutex_unlock(&d->scan);
+	return r;
 }
 
 void daemon_end(struct daemon *d)

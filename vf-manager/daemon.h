@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The daemon as one object, and its two locks.
+ * The daemon as one object, and its locks.
  *
  * `op` serialises changes of the world (PFs, VFs, starts and ends of VMs) and may be held for
  * seconds. `state` guards the members below it and is held for as long as a look takes; reading
- * requests take it alone, so a long change never blocks `list`. Order: op before state.
+ * requests take it alone, so a long change never blocks `list`. Order: op before scan before state.
  */
 #ifndef VIADUCT_VF_MANAGER_DAEMON_H
 #define VIADUCT_VF_MANAGER_DAEMON_H
@@ -35,6 +35,7 @@ struct daemon {
 	_Atomic bool kvm_is_usable; /* once seen, without lock */
 
 	pthread_mutex_t op;
+	pthread_mutex_t scan; /* one look at PCI at a time */
 	pthread_mutex_t state;
 	pthread_cond_t changed; /* with state: a VM entered another state, or is_ending */
 	bool is_ending; /* whoever waits for a VM gives up */
@@ -73,7 +74,9 @@ static inline void state_unlock(struct daemon *d)
 /* Requests that wait for a VM end with an error, so that the process can. */
 void daemon_end(struct daemon *d);
 
-/* Looks at PCI again; state locked. Pointers to functions from before are dead. */
+/* Looks at PCI again; state locked, but not during the look, which lasts as long as the kernel
+ * wants: it answers for a VF that is being taken away only when its user has let go. So this comes
+ * first after state_lock(); what was read before it is stale, and pointers to functions are dead. */
 int daemon_scan(struct daemon *d, struct err *e);
 
 #endif
