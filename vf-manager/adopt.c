@@ -133,16 +133,6 @@ static void vm_reconcile(struct daemon *d, struct vm *vm)
 	}
 }
 
-static bool owner_lives(struct daemon *d, const char *owner)
-{
-	char name[64];
-	const struct vm *vm;
-
-	snprintf(name, sizeof(name), "%.*s", (int)strcspn(owner, "/"), owner);
-	vm = vm_find(d, name);
-	return vm != NULL && vm->pid != 0;
-}
-
 /* A VF that is neither free nor in a VM: leased for its own sake, or left by a crash. */
 static void vf_reconcile(struct daemon *d, struct vf_row row)
 {
@@ -162,7 +152,7 @@ static void vf_reconcile(struct daemon *d, struct vf_row row)
 	} else {
 		state_lock(d);
 		is_left = row.state == VF_SCRUBBING ||
-			  (row.owner[0] != '\0' && !owner_lives(d, row.owner));
+			  (row.owner[0] != '\0' && !pool_owner_lives(d, &row));
 		state_unlock(d);
 		if (is_left)
 			r = pool_release(d, &row.pf, row.index, row.lease[0] != '\0', &e);

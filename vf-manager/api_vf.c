@@ -223,7 +223,9 @@ static int release_check(struct request *req, const struct pci_fn **out, struct 
 		err_set(e, EBUSY, "VF %s is free already", vf_id_text(*out, id));
 		return err_code(e, "vf-not-leased");
 	}
-	if (state == VF_QUARANTINED || (state == VF_LEASED && row->owner[0] == '\0'))
+	/* With `op` locked nothing is under way: what has no owner that lives was left behind, as when
+	 * the ledger could not be written. */
+	if (state != VF_FOREIGN && (row->owner[0] == '\0' || !pool_owner_lives(req->d, row)))
 		return 0;
 	return pool_vf_refuse(req->d, *out, e);
 }

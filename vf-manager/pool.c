@@ -3,6 +3,7 @@
 
 #include "vf-manager/pool_pick.h"
 #include "vf-manager/privops.h"
+#include "vf-manager/vm.h"
 
 #include "sriov/bind.h"
 
@@ -36,6 +37,32 @@ enum vf_state pool_vf_state(const struct daemon *d, const struct pci_fn *vf, cha
 		return VF_FOREIGN;
 	}
 	return VF_FREE;
+}
+
+int pool_foreign_hint(const struct daemon *d, const struct pci_fn *vf, struct err *e)
+{
+	const struct pci_fn *pf = vf->pf;
+
+	if (pf_is_ours(d, pf))
+		return err_hint(e,
+				"echo %s > /sys/bus/pci/drivers/%s/unbind   takes it from the host",
+				vf->name, vf->driver);
+	/* `pf apply` alone would refuse to destroy what is not ours. */
+	return err_hint(
+		e,
+		"echo 0 > /sys/bus/pci/devices/%s/sriov_numvfs   removes all VFs of the PF, "
+		"which viaduct did not create; then viaduct pf apply %s --vfs N",
+		pf->name, pf->dev_name[0] != '\0' ? pf->dev_name : pf->name);
+}
+
+bool pool_owner_lives(struct daemon *d, const struct vf_row *row)
+{
+	char name[64];
+	const struct vm *vm;
+
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(row->owner, "/"), row->owner);
+	vm = vm_find(d, name);
+	return vm != NULL && (vm->pid != 0 || vm_state_is_live(vm->state));
 }
 
 unsigned int pool_pf_free(const struct daemon *d, const struct pci_fn *pf)
@@ -241,17 +268,21 @@ int pool_pf_is_idle(struct daemon *d, const struct pci_addr *pf, struct err *e)
 		if (state == VF_FREE || state == VF_QUARANTINED)
 			continue;
 		row = ledger_vf_find(d->ledger, pf, (uint16_t)i);
-		if (state == VF_FOREIGN)
+		if (state == VF_FOREIGN) {
 			err_set(e, EBUSY, "VF %s (%s) is foreign: %s", vf_id_text(vf, id), vf->name,
 				why);
-		else
-			err_set(e, EBUSY, "VF %s (%s) is %s by %s", vf_id_text(vf, id), vf->name,
-				vf_state_text(state),
-				row->owner[0] != '\0' ? row->owner : row->lease);
-		err_code(e, state == VF_FOREIGN ? "vf-foreign" : "vf-in-use");
-		r = err_hint(e,
-			     "a change of the VF count destroys all VFs of the PF: free it first "
-			     "(viaduct vf list shows all)");
+			err_code(e, "vf-foreign");
+			r = pool_foreign_hint(d, vf, e);
+			continue;
+		}
+		err_set(e, EBUSY, "VF %s (%s) is %s by %s", vf_id_text(vf, id), vf->name,
+			vf_state_text(state),
+			row->owner[0] != '\0'	? row->owner
+			: row->lease[0] != '\0' ? row->lease
+						: "nobody");
+		err_code(e, "vf-in-use");
+		r = err_hint(e, "viaduct vf list   shows all: free them first, a change of the VF "
+				"count destroys all VFs of the PF");
 	}
 	state_unlock(d);
 	return r;

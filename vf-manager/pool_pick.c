@@ -38,7 +38,7 @@ int pool_pf_find(const struct daemon *d, const char *text, const struct pci_fn *
 	return e->hint[0] == '\0' ? err_hint(e, "viaduct pf list") : r;
 }
 
-int pool_vf_refuse(const struct daemon *d, const struct pci_fn *vf, struct err *e)
+int pool_vf_refuse(struct daemon *d, const struct pci_fn *vf, struct err *e)
 {
 	char why[128], id[VF_ID_TEXT];
 	enum vf_state state = pool_vf_state(d, vf, why);
@@ -51,9 +51,7 @@ int pool_vf_refuse(const struct daemon *d, const struct pci_fn *vf, struct err *
 	if (state == VF_FOREIGN) {
 		err_set(e, EBUSY, "VF %s (%s) is foreign: %s", id, vf->name, why);
 		err_code(e, "vf-foreign");
-		return err_hint(
-			e, "viaduct only uses VFs that it created: viaduct pf apply %s --vfs N",
-			vf->pf->dev_name[0] != '\0' ? vf->pf->dev_name : vf->pf->name);
+		return pool_foreign_hint(d, vf, e);
 	}
 	if (state == VF_QUARANTINED) {
 		err_set(e, EBUSY, "VF %s (%s) is quarantined: %s", id, vf->name,
@@ -66,12 +64,19 @@ int pool_vf_refuse(const struct daemon *d, const struct pci_fn *vf, struct err *
 		err_set(e, EBUSY, "VF %s (%s) is %s: %s has it", id, vf->name, vf_state_text(state),
 			row->owner);
 		err_code(e, "vf-in-use");
-		return err_hint(e, "viaduct vm stop %.*s", (int)(slash - row->owner), row->owner);
+		return pool_owner_lives(d, row) ? err_hint(e, "viaduct vm stop %.*s",
+							   (int)(slash - row->owner), row->owner)
+						: err_hint(e, "viaduct vf release %s", id);
+	}
+	if (row == NULL || row->lease[0] == '\0') {
+		err_set(e, EBUSY, "VF %s (%s) is %s", id, vf->name, vf_state_text(state));
+		err_code(e, "vf-in-use");
+		return err_hint(e, "viaduct vf release %s", id);
 	}
 	err_set(e, EBUSY, "VF %s (%s) is %s as '%s'", id, vf->name, vf_state_text(state),
-		row != NULL ? row->lease : "");
+		row->lease);
 	err_code(e, "vf-in-use");
-	return err_hint(e, "viaduct vf release %s", row != NULL ? row->lease : id);
+	return err_hint(e, "viaduct vf release %s", row->lease);
 }
 
 /* A VF named by itself: free, or leased by `vf alloc` and not yet in a VM. */
@@ -110,12 +115,12 @@ static const struct pci_fn *pf_free_vf(const struct daemon *d, const struct pci_
 	return NULL;
 }
 
-/* "enp1s0: 2 VFs, 1 assigned, 1 foreign" */
-static int none_free(const struct daemon *d, const struct pci_fn *pf, struct err *e)
+/* "PF enp1s0 has no free VF on NUMA node 1 (the PF is on 0) (2 VFs, 2 free)" */
+static int none_free(const struct daemon *d, const struct pci_fn *pf, int numa_node, struct err *e)
 {
 	const char *name = pf->dev_name[0] != '\0' ? pf->dev_name : pf->name;
 	unsigned int counts[VF_STATES] = { 0 };
-	char text[200] = "";
+	char text[200] = "", where[64] = "";
 	size_t len = 0;
 
 	for (unsigned int i = 0; i < pf->num_vfs; i++)
@@ -125,7 +130,10 @@ static int none_free(const struct daemon *d, const struct pci_fn *pf, struct err
 		if (counts[s] > 0 && len < sizeof(text))
 			len += (size_t)snprintf(text + len, sizeof(text) - len, ", %u %s",
 						counts[s], vf_state_text((enum vf_state)s));
-	err_set(e, EBUSY, "PF %s has no free VF (%u VFs%s)", name, pf->num_vfs, text);
+	if (numa_node >= 0)
+		snprintf(where, sizeof(where), " on NUMA node %d (the PF is on %d)", numa_node,
+			 pf->numa_node);
+	err_set(e, EBUSY, "PF %s has no free VF%s (%u VFs%s)", name, where, pf->num_vfs, text);
 	err_code(e, "no-free-vf");
 	return pf->num_vfs == 0 ? err_hint(e, "viaduct pf apply %s --vfs N", name)
 				: err_hint(e, "viaduct vf list   shows who has them");
@@ -140,7 +148,7 @@ static int pick_of_pf(struct daemon *d, const struct vf_want *want, const char *
 	if (r < 0)
 		return r;
 	*out = pf_free_vf(d, pf, want->numa_node);
-	return *out != NULL ? 0 : none_free(d, pf, e);
+	return *out != NULL ? 0 : none_free(d, pf, want->numa_node, e);
 }
 
 static int pick_of_network(struct daemon *d, const struct vf_want *want, const struct pci_fn **out,

@@ -8,6 +8,9 @@
 #include "vf-manager/pool.h"
 
 /* -EBUSY says who has the VF, or what it is. */
-int pool_vf_refuse(const struct daemon *d, const struct pci_fn *vf, struct err *e);
+int pool_vf_refuse(struct daemon *d, const struct pci_fn *vf, struct err *e);
+
+/* How a foreign VF stops being one. */
+int pool_foreign_hint(const struct daemon *d, const struct pci_fn *vf, struct err *e);
 
 #endif

@@ -148,10 +148,15 @@ int priv_vf_attrs_get(struct daemon *d, const struct pci_addr *vf, struct vf_att
 	return r;
 }
 
-/* True if the VF is there and its PF's kernel driver keeps attributes for it. */
-static bool vf_has_attrs(const struct pci_fn *fn)
+/* Attributes are kept by the PF's network driver. A PF without one (vfio-pci, pci-pf-stub) keeps
+ * none; one whose network device is in another namespace keeps them, out of our reach. */
+static int attrs_reset(struct daemon *d, const struct pci_fn *fn, struct err *e)
 {
-	return fn->kind == FN_NETWORK && fn->pf->ifindex != 0;
+	if (fn->kind != FN_NETWORK)
+		return 0;
+	if (fn->pf->ifindex == 0 && !sysfs_fn_has(inventory_sysfs(d->inv), &fn->pf->addr, "net"))
+		return 0;
+	return vf_attrs_reset(d->nl, fn, NULL, e);
 }
 
 /* The last user's fds close with its process, which takes the kernel a moment. */
@@ -201,18 +206,17 @@ int priv_vf_scrub(struct daemon *d, const struct pci_addr *vf, struct err *e)
 		r = fn_dma_stop(sys, vf, e);
 	if (r == 0)
 		r = fn_reset(sys, vf, now_ns() + RESET_DEADLINE_NS, e);
-	if (r < 0)
-		return vf_goes_away(sys, vf) ? 0 : err_wrap(e, "wipe the VF");
-	state_lock(d);
-	r = vf_now(d, vf, &fn, e);
-	if (r == 0 && vf_has_attrs(fn))
-		r = vf_attrs_reset(d->nl, fn, NULL, e);
-	state_unlock(d);
-	if (r == -ENODEV)
-		return 0;
+	if (r == 0) {
+		state_lock(d);
+		r = vf_now(d, vf, &fn, e);
+		if (r == 0)
+			r = attrs_reset(d, fn, e);
+		state_unlock(d);
+	}
 	if (r == 0)
 		r = fn_unbind(sys, vf, e);
-	return r < 0 ? err_wrap(e, "wipe the VF") : 0;
+	/* Not by the errno: the PF's network device may be what is gone (-ENODEV), and the VF dirty. */
+	return r == 0 || vf_goes_away(sys, vf) ? 0 : err_wrap(e, "wipe the VF");
 }
 
 static int device_open(struct daemon *d, const char *name, int *fd_out, struct err *e)

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Who gets which VF, on a host made of files: no PF has a network device here. */
+#include "vf-manager/pool.h"
+
+#include "vf-manager/api_handlers.h"
+#include "vf-manager/pfapply.h"
+#include "vf-manager/pool_pick.h"
+#include "vf-manager/privops.h"
+#include "vf-manager/routes.h"
+
+#include "sriov/fnread.h"
+#include "tests/fake/sysfs_tree.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka.h needs the four above first. */
+#include <cmocka.h>
+
+#include <errno.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <time.h>
+
+#define PF   "0000:01:00.0"
+#define VF0  "0000:01:10.0"
+#define FN   "bus/pci/devices/"
+#define BOOT "11111111-2222-3333-4444-555555555555"
+
+static struct options opt;
+static struct daemon d;
+static const struct pci_addr pf_addr = { .bus = 1 };
+static const struct pci_addr vf0_addr = { .bus = 1, .dev = 0x10 };
+
+/* While it is not NULL the kernel answers no look at PCI. */
+static struct {
+	sem_t entered, may_go;
+} * kernel_blocks;
+
+int __real_fn_list(const struct sysfs *sys, struct pci_addr **out, size_t *count, struct err *e);
+int __wrap_fn_list(const struct sysfs *sys, struct pci_addr **out, size_t *count, struct err *e);
+
+int __wrap_fn_list(const struct sysfs *sys, struct pci_addr **out, size_t *count, struct err *e)
+{
+	if (kernel_blocks != NULL) {
+		sem_post(&kernel_blocks->entered);
+		sem_wait(&kernel_blocks->may_go);
+	}
+	return __real_fn_list(sys, out, count, e);
+}
+
+/* A PF with two VFs, which viaduct made if `is_ours`. */
+static void host_make(bool is_ours)
+{
+	const struct pf_row row = { .pf = pf_addr, .vfs = 2, .boot_id = BOOT };
+	struct err e = { 0 };
+
+	tree_make();
+	tree_fn(PF, 0x808610c9, 0x020000, 1);
+	tree_pf(PF, 8);
+	for (unsigned i = 0; i < 2; i++) {
+		char path[128];
+
+		tree_vf(PF, i);
+		snprintf(path, sizeof(path), FN "0000:01:10.%u/reset_method", i);
+		tree_file(path, "flr\n");
+	}
+	tree_file(FN PF "/sriov_numvfs", "2\n");
+	tree_driver("vfio-pci", NULL);
+	memset(&d, 0, sizeof(d));
+	opt.dev_dir = tree.root;
+	d.opt = &opt;
+	snprintf(d.boot_id, sizeof(d.boot_id), BOOT);
+	assert_int_equal(inventory_create(&d.inv, tree.root, &e), 0);
+	assert_int_equal(ledger_open(&d.ledger, NULL, BOOT, &e), 0);
+	if (is_ours)
+		assert_int_equal(ledger_pf_put(d.ledger, &row, &e), 0);
+}
+
+static int setup(void **state)
+{
+	host_make(true);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	ledger_close(d.ledger);
+	inventory_destroy(d.inv);
+	tree_remove();
+	return 0;
+}
+
+static void row_force(enum vf_state vf_state, const char *owner)
+{
+	struct vf_row row = { .pf = pf_addr, .addr = vf0_addr, .state = vf_state, .boot_id = BOOT };
+	struct err e = { 0 };
+
+	snprintf(row.owner, sizeof(row.owner), "%s", owner);
+	assert_int_equal(ledger_vf_force(d.ledger, &row, &e), 0);
+}
+
+static void attributes_out_of_reach_are_not_clean(void **state)
+{
+	struct err e = { 0 };
+
+	/* No network driver at all: nothing is kept. */
+	assert_int_equal(priv_vf_scrub(&d, &vf0_addr, &e), 0);
+	/* The folder stays when its network device goes to another namespace. */
+	tree_file(FN PF "/net/x", "x");
+	tree_delete(FN PF "/net/x");
+	assert_true(priv_vf_scrub(&d, &vf0_addr, &e) < 0);
+	assert_string_equal(e.code, "no-netdev");
+	/* A VF that is gone has nothing left to be wiped. */
+	tree_delete(FN VF0);
+	assert_int_equal(priv_vf_scrub(&d, &vf0_addr, &e), 0);
+}
+
+static int release(const char *vf, struct err *e)
+{
+	struct route_call call = { .method = "POST" };
+	struct request req = { .d = &d };
+	char path[64];
+	int r;
+
+	snprintf(path, sizeof(path), "/v1/vfs/%s/release", vf);
+	call.path = path;
+	r = route_dispatch(&req, &call, e);
+	json_decref(req.reply);
+	json_decref(req.body);
+	return r;
+}
+
+/* The ledger could not be written when the VM ended, or between two steps of a wiping. */
+static void what_was_left_behind_can_be_released(void **state)
+{
+	static const enum vf_state states[] = { VF_LEASED, VF_BOUND, VF_ASSIGNED, VF_SCRUBBING };
+	const struct pci_fn *vf = inventory_find(d.inv, &vf0_addr);
+	struct err e = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+		row_force(states[i], states[i] == VF_SCRUBBING ? "" : "gone/wan");
+		assert_int_equal(pool_vf_refuse(&d, vf, &e), -EBUSY);
+		assert_string_equal(e.hint, "viaduct vf release " PF "#0");
+		assert_int_equal(release(VF0, &e), 0);
+		assert_int_equal(ledger_vf_find(d.ledger, &pf_addr, 0)->state, VF_FREE);
+		vf = inventory_find(d.inv, &vf0_addr);
+	}
+}
+
+static void foreign_vfs_say_how_to_get_rid_of_them(void **state)
+{
+	static const char wanted[] = "echo 0 > /sys/bus/pci/devices/" PF "/sriov_numvfs";
+	struct vf_want want = { .source = PORT_FROM_VF, .target = VF0, .numa_node = -1 };
+	const struct pci_fn *vf;
+	struct err e = { 0 };
+
+	teardown(NULL);
+	host_make(false);
+	assert_int_equal(pf_apply(&d, PF, 4, &e), -EBUSY);
+	assert_string_equal(e.code, "vf-foreign");
+	assert_memory_equal(e.hint, wanted, strlen(wanted));
+	assert_int_equal(pool_pick(&d, &want, &vf, &e), -EBUSY);
+	assert_memory_equal(e.hint, wanted, strlen(wanted));
+}
+
+static void the_node_is_named_if_it_is_the_reason(void **state)
+{
+	struct vf_want want = { .source = PORT_FROM_PF, .target = PF, .numa_node = 3 };
+	const struct pci_fn *vf;
+	struct err e = { 0 };
+
+	assert_int_equal(pool_pick(&d, &want, &vf, &e), -EBUSY);
+	assert_non_null(strstr(e.text, "no free VF on NUMA node 3"));
+}
+
+static void *look(void *arg)
+{
+	struct err e = { 0 };
+
+	state_lock(&d);
+	daemon_scan(&d, &e);
+	state_unlock(&d);
+	return NULL;
+}
+
+/* sriov_numvfs is being written and a VM does not let go of its VF: attributes of both are read
+ * only after that, and `vm list` and `vm kill` need the lock. */
+static void a_look_that_takes_long_holds_no_lock(void **state)
+{
+	struct timespec limit;
+	pthread_t thread;
+	typeof(*kernel_blocks) blocks;
+	int r;
+
+	sem_init(&blocks.entered, 0, 0);
+	sem_init(&blocks.may_go, 0, 0);
+	kernel_blocks = &blocks;
+	assert_int_equal(pthread_create(&thread, NULL, look, NULL), 0);
+	sem_wait(&blocks.entered);
+	clock_gettime(CLOCK_REALTIME, &limit);
+	limit.tv_sec += 2;
+	r = pthread_mutex_timedlock(&d.state, &limit);
+	if (r == 0)
+		state_unlock(&d);
+	sem_post(&blocks.may_go);
+	pthread_join(thread, NULL);
+	kernel_blocks = NULL;
+	assert_int_equal(r, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(attributes_out_of_reach_are_not_clean, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(what_was_left_behind_can_be_released, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(foreign_vfs_say_how_to_get_rid_of_them, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(the_node_is_named_if_it_is_the_reason, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_look_that_takes_long_holds_no_lock, setup,
+						teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
