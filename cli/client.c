@@ -136,6 +136,13 @@ static int no_daemon(const struct client *c, const char *path, int cause, struct
 		return err_hint(e, "the same command with sudo, or as a member of the group that "
 				   "owns the socket");
 	}
+	/* The queue of the socket is full, so somebody has it. libcurl takes EAGAIN for a connection
+	 * under way and then knows no cause. */
+	if (cause == EAGAIN || cause == 0) {
+		err_set(e, EAGAIN, "viaductd at %s has too many callers", path);
+		err_code(e, "daemon-busy");
+		return err_hint(e, "the same command again");
+	}
 	err_set(e, ENOTCONN, "viaductd is not running (%s: %s)", path, strerror(cause));
 	err_code(e, "daemon-not-running");
 	if (c->settings->socket[0] != '\0')

@@ -14,7 +14,7 @@
 
 #define CHUNK 4096
 
-enum { FD_SOCK, FD_IN, FD_SIGNAL, FD_COUNT };
+enum { FD_SOCK, FD_IN, FD_SIGNAL, FD_OUT, FD_COUNT };
 
 struct relay {
 	const struct console_io *io;
@@ -24,34 +24,27 @@ struct relay {
 	uint64_t deadline_ns; /* 0: none */
 	char typed[CHUNK]; /* on its way to the VM */
 	size_t typed_len;
+	char said[CHUNK]; /* by the VM, on its way out */
+	size_t said_len;
 };
 
-static int write_out(int fd, const char *buf, size_t len)
+/* What the VM said goes out as far as there is room, so that output that nobody takes (a pager, a
+ * full pipe) keeps neither a signal nor the deadline from ending us. */
+static int write_out(struct relay *r)
 {
-	while (len > 0) {
-		ssize_t n = write(fd, buf, len);
+	ssize_t n = write(r->io->out, r->said, r->said_len);
 
-		if (n < 0 && errno == EAGAIN) {
-			/* The caller's description is non-blocking: not ours to change. */
-			struct pollfd p = { .fd = fd, .events = POLLOUT };
-
-			poll(&p, 1, -1);
-		} else if (n < 0 && errno != EINTR) {
-			return -errno;
-		} else if (n > 0) {
-			buf += n;
-			len -= (size_t)n;
-		}
-	}
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	r->said_len -= (size_t)n;
+	memmove(r->said, r->said + n, r->said_len);
 	return 0;
 }
 
 /* 1: the relay has ended, *end says how. */
-static int take_output(struct relay *r, enum console_end *end, struct err *e)
+static int take_output(struct relay *r, enum console_end *end)
 {
-	char buf[CHUNK];
-	ssize_t n = recv(r->io->sock, buf, sizeof(buf), 0);
-	int ret;
+	ssize_t n = recv(r->io->sock, r->said, sizeof(r->said), 0);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
@@ -59,8 +52,8 @@ static int take_output(struct relay *r, enum console_end *end, struct err *e)
 		*end = CONSOLE_CLOSED;
 		return 1;
 	}
-	ret = write_out(r->io->out, buf, (size_t)n);
-	return ret < 0 ? err_set(e, ret, "write: %s", strerror(-ret)) : 0;
+	r->said_len = (size_t)n;
+	return 0;
 }
 
 static int send_typed(struct relay *r)
@@ -122,11 +115,13 @@ static int relay_wait_ms(const struct relay *r)
 static int relay_step(struct relay *r, enum console_end *end, struct err *e)
 {
 	bool wants_input = r->in_open && (r->is_terminal || r->typed_len < sizeof(r->typed));
+	const int sock_in = r->said_len == 0 ? POLLIN : 0;
 	struct pollfd p[FD_COUNT] = {
-		[FD_SOCK] = { .fd = r->io->sock,
-			      .events = (short)(POLLIN | (r->typed_len > 0 ? POLLOUT : 0)) },
+		[FD_SOCK] = { .fd = sock_in || r->typed_len > 0 ? r->io->sock : -1,
+			      .events = (short)(sock_in | (r->typed_len > 0 ? POLLOUT : 0)) },
 		[FD_IN] = { .fd = wants_input ? r->io->in : -1, .events = POLLIN },
 		[FD_SIGNAL] = { .fd = r->signal_fd, .events = POLLIN },
+		[FD_OUT] = { .fd = r->said_len > 0 ? r->io->out : -1, .events = POLLOUT },
 	};
 	int n = poll(p, FD_COUNT, relay_wait_ms(r)), done = 0;
 
@@ -144,8 +139,14 @@ static int relay_step(struct relay *r, enum console_end *end, struct err *e)
 		done = take_input(r, end);
 	if (done == 0 && (p[FD_SOCK].revents & POLLOUT) != 0)
 		done = send_typed(r);
-	if (done == 0 && (p[FD_SOCK].revents & ~POLLOUT) != 0)
-		done = take_output(r, end, e);
+	if (done == 0 && r->said_len == 0 && (p[FD_SOCK].revents & ~POLLOUT) != 0)
+		done = take_output(r, end);
+	if (done == 0 && p[FD_OUT].revents != 0) {
+		int ret = write_out(r);
+
+		if (ret < 0)
+			return err_set(e, ret, "write: %s", strerror(-ret));
+	}
 	/* A guest that never stops writing does not outlast the deadline. */
 	if (done == 0 && relay_wait_ms(r) == 0) {
 		*end = CONSOLE_TIMEOUT;

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The `viaduct` command against canned replies: tables, JSON, errors, exit statuses."""
 
+import contextlib
 import json
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 
@@ -374,6 +376,21 @@ def test_named_socket_is_that_daemon_or_none(oneshot):
     done = oneshot.run("pf", "list", "--socket", "/nowhere/s",
                        env={"VIADUCT_DAEMON": str(oneshot.script)})
     assert done.returncode == 1 and "viaductd is not running" in done.stderr
+
+
+def test_a_daemon_with_too_many_callers_is_not_absent(no_daemon, tmp_path):
+    path = pathlib.Path(no_daemon.run_dir) / "full.sock"
+    with contextlib.ExitStack() as sockets:
+        listener = sockets.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(str(path))
+        listener.listen(1)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                caller = sockets.enter_context(
+                    socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
+                caller.connect(str(path))
+        done = no_daemon.run("pf", "list", "--socket", str(path))
+    assert done.returncode == 1 and "has too many callers" in done.stderr
 
 
 def test_version_without_a_daemon(no_daemon):

@@ -208,6 +208,24 @@ def test_console_time_limit(fake, console):
     assert 0.9 < time.monotonic() - start < 8
 
 
+@pytest.mark.parametrize("how", ["signal", "time limit"])
+def test_console_ends_though_nobody_takes_its_output(fake, console, how):
+    words = ["vm", "console", "fw1"] + (["--timeout", "1"] if how == "time limit" else [])
+    process = subprocess.Popen([fake.viaduct, *words], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, env=fake.env())
+    console.accept()
+    console.client.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        while True:
+            console.client.sendall(b"x" * 65536)
+    if how == "signal":
+        process.send_signal(signal.SIGTERM)
+    try:
+        assert process.wait(5) == (how == "signal")
+    finally:
+        process.kill()
+
+
 def test_console_of_a_vm_that_is_gone(fake, console):
     console.listener.close()
     done = fake.run("vm", "console", "fw1")
