@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/vm.h"
 
+#include "vf-manager/privops.h"
+
 #include "base/fd.h"
 
 #include <errno.h>
@@ -94,6 +96,35 @@ int vm_get(struct daemon *d, const char *name, struct vm **out, struct err *e)
 	return 0;
 }
 
+/* Of those that have ended, the one that ended first makes room: its record and its logs go. */
+static int oldest_forget(struct daemon *d, struct err *e)
+{
+	char name[sizeof(d->vms[0]->name)] = "";
+	json_int_t oldest = 0;
+
+	for (size_t i = 0; i < d->vm_count; i++) {
+		const struct vm *vm = d->vms[i];
+		const json_t *exit = json_object_get(vm->facts, "exit");
+		json_int_t ended = json_integer_value(json_object_get(exit, "wall_time"));
+
+		if (vm_state_is_live(vm->state) || vm->pid != 0 ||
+		    (name[0] != '\0' && ended >= oldest))
+			continue;
+		memcpy(name, vm->name, sizeof(name));
+		oldest = ended;
+	}
+	if (name[0] == '\0') {
+		err_set(e, ENOSPC, "%d VMs run already", DAEMON_VMS);
+		return err_hint(e, "viaduct vm list");
+	}
+	if (ledger_vm_del(d->ledger, name, e) < 0)
+		return -EIO;
+	priv_vm_files_remove(d, name, false);
+	log_info("VM %s is forgotten: there are %d VMs already", name, DAEMON_VMS);
+	vm_remove(d, name);
+	return 0;
+}
+
 int vm_add(struct daemon *d, struct vm *vm, struct err *e)
 {
 	size_t i = vm_index(d, vm->name);
@@ -111,8 +142,13 @@ int vm_add(struct daemon *d, struct vm *vm, struct err *e)
 		d->vms[i] = vm;
 		return 0;
 	}
-	if (d->vm_count == DAEMON_VMS)
-		return err_set(e, ENOSPC, "there are %d VMs already", DAEMON_VMS);
+	if (d->vm_count == DAEMON_VMS) {
+		int r = oldest_forget(d, e);
+
+		if (r < 0)
+			return r;
+		i = d->vm_count;
+	}
 	while (i > 0 && strcmp(d->vms[i - 1]->name, vm->name) > 0) {
 		d->vms[i] = d->vms[i - 1];
 		i--;

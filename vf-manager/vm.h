@@ -50,7 +50,7 @@ struct vm *vm_find(struct daemon *d, const char *name);
 int vm_get(struct daemon *d, const char *name, struct vm **out, struct err *e);
 
 /* State locked. Adds vm (taken over) in place of an ended one of its name. -EEXIST code "vm-exists"
- * if that one lives, -ENOSPC. */
+ * if that one lives, -ENOSPC: all live. Where there is no room the VM that ended first is forgotten. */
 int vm_add(struct daemon *d, struct vm *vm, struct err *e);
 void vm_remove(struct daemon *d, const char *name);
 
