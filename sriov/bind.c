@@ -189,7 +189,7 @@ int fn_bind_default(const struct sysfs *sys, const struct pci_addr *fn, struct e
 		err_code(e, "bind-new-id");
 		err_hint(
 			e,
-			"remove the id: echo VENDOR DEVICE > /sys/bus/pci/drivers/vfio-pci/remove_id");
+			"echo VENDOR DEVICE > /sys/bus/pci/drivers/vfio-pci/remove_id   takes that id away");
 		goto fail;
 	}
 	/* -EINVAL and -ENODEV: no driver wants it, or probing of VFs is off. Both are default. */

@@ -61,6 +61,7 @@ int pf_link_wait(const struct sysfs *sys, const struct pci_fn *pf, uint64_t dead
 	}
 	r = err_set(e, ETIMEDOUT, "PF %s has no carrier", pf->dev_name);
 	err_code(e, "no-carrier");
-	err_hint(e, "check the cable and the switch port; ethtool %s", pf->dev_name);
+	err_hint(e, "ethtool %s   shows the link; check the cable and the switch port",
+		 pf->dev_name);
 	return r;
 }

@@ -143,7 +143,7 @@ static int refusal(const struct rtnl *nl, const struct pci_fn *vf, enum vf_attr 
 	else if (attr == VF_ATTR_RATE)
 		err_hint(
 			e,
-			"drivers take a rate only while the PF's link is up and below its speed, and many (igb) have no min_tx_rate; ethtool %s",
+			"ethtool %s   shows the link: drivers take a rate only while the PF's link is up, below its speed, and many (igb) have no min_tx_rate",
 			vf->pf->dev_name);
 	else
 		err_hint(e, "dmesg shows the driver's reason");

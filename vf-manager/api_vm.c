@@ -217,7 +217,7 @@ int api_vm_console(struct request *req, struct err *e)
 		err_set(e, EBUSY, "the VM %s is %s: it has no console", vm->name,
 			vm_state_text(vm->state));
 		err_code(e, "vm-state");
-		r = err_hint(e, "its last output: %s",
+		r = err_hint(e, "cat %s   shows its last output",
 			     vm_path(req->d, vm->name, "console.log", path));
 	}
 	state_unlock(req->d);

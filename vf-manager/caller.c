@@ -133,10 +133,10 @@ static int open_failed(const struct file_wish *wish, int r, struct err *e)
 			"%s %s: the path goes through a symbolic link, which is not followed",
 			wish->what, wish->path);
 		err_code(e, "symlink");
-		return err_hint(e, "write the path that this prints: realpath %s", wish->path);
+		return err_hint(e, "realpath %s   prints the path to write", wish->path);
 	}
 	if (r == -EACCES)
-		return err_hint(e, "the file is opened with the rights of whoever asks: ls -l %s",
+		return err_hint(e, "ls -l %s   (it is opened with the rights of whoever asks)",
 				wish->path);
 	return r;
 }
