@@ -56,6 +56,7 @@ static int serve(const struct options *opt, const sigset_t *set, struct err *e)
 	struct http_server *server = NULL;
 	struct daemon *d = NULL;
 	int listener = -1;
+	size_t vms;
 	int r = daemon_create(opt, &d, e);
 
 	/* First of all, so that no second daemon works on the same state. */
@@ -66,10 +67,11 @@ static int serve(const struct options *opt, const sigset_t *set, struct err *e)
 	if (r < 0)
 		goto out;
 	pf_apply_wanted(d);
+	vms = d->vm_count; /* once others are served it is not ours to read */
 	r = http_server_create(d, fd_take(&listener), &server, e);
 	if (r < 0)
 		goto out;
-	log_info("viaductd " VIADUCT_VERSION ": %zu VMs, %s", d->vm_count,
+	log_info("viaductd " VIADUCT_VERSION ": %zu VMs, %s", vms,
 		 d->is_root ? "ready" : "ready, but not root: no VFs can be given away");
 	sd_notify(0, "READY=1");
 	wait_for_end(set);
