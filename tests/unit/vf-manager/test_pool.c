@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Who gets which VF, on a host made of files: no PF has a network device here. */
-#include "vf-manager/pool.h"
-
 #include "tests/fake/sysfs_tree.h"
 
 #include "sriov/fnread.h"
 #include "vf-manager/api_handlers.h"
 #include "vf-manager/pfapply.h"
+#include "vf-manager/pool.h"
 #include "vf-manager/pool_pick.h"
 #include "vf-manager/privops.h"
 #include "vf-manager/routes.h"
