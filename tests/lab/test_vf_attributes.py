@@ -35,6 +35,23 @@ def test_attributes_read_back(pf):
     assert cli_json("vf", "show", vf)["state"] == "free"
 
 
+def test_attributes_out_of_reach_are_not_clean(pf):
+    """The PF's network device is in another namespace when the VF comes back."""
+    cli("vf", "alloc", "--pf", pf, "--name", "mine")
+    vf = cli_json("vf", "set", "mine", "vlan=100", "trust=on")["address"]
+    subprocess.run(["ip", "netns", "add", "away"], check=True)
+    try:
+        subprocess.run(["ip", "link", "set", pf, "netns", "away"], check=True)
+        assert "no network device" in refused("vf", "release", "mine")
+        assert cli_json("vf", "show", vf)["state"] == "quarantined"
+    finally:
+        subprocess.run(["ip", "-n", "away", "link", "set", pf, "netns", "1"], check=True)
+        subprocess.run(["ip", "netns", "del", "away"], check=True)
+    assert ip_vf(pf, 0)["trust"] is True
+    assert cli_json("vf", "release", vf)["state"] == "free"
+    assert ip_vf(pf, 0)["trust"] is False and ip_vf(pf, 0)["vlan_list"][0].get("vlan", 0) == 0
+
+
 def test_what_the_driver_cannot_do_names_it(pf):
     cli("vf", "alloc", "--pf", pf, "--name", "mine")
     try:

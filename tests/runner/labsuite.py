@@ -101,7 +101,7 @@ def run_host(host, options, cases, ctx):
 
 def run_lab(ctx):
     more = ("-k", ctx.pattern) if ctx.pattern else ()
-    rows, status, output = collect(LAB, "--viaduct-host", "all", *more)
+    rows, status, output = collect(LAB, "--viaduct-host=all", *more)
     if ctx.list_only:
         for row in rows:
             if row["kind"] == "collected":
@@ -117,5 +117,5 @@ def run_lab(ctx):
                                 result.seconds, result.detail)
             ctx.tally.add(result)
     if any(row["kind"] == "collected" and row["outside"] for row in rows):
-        run_pytest("lab", LAB, ctx, HOST_SECONDS, "--viaduct-host", "outside",
+        run_pytest("lab", LAB, ctx, HOST_SECONDS, "--viaduct-host=outside",
                    VIADUCT_BUILD=str(builds.path("release")))
