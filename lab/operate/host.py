@@ -35,6 +35,19 @@ def kvm_holders():
     return found
 
 
+def vf_facts(vf):
+    """What sysfs says of a VF: its PF, driver, IOMMU group, and whether a remapping unit serves it."""
+    path = pathlib.Path("/sys/bus/pci/devices") / vf
+    return {"pf": (path / "physfn").resolve().name, "driver": (path / "driver").resolve().name,
+            "group": int((path / "iommu_group").resolve().name),
+            "remapped": any(pathlib.Path("/sys/class/iommu").glob(f"*/devices/{vf}"))}
+
+
+def holds_group(pid, group):
+    """True if the process has the VFIO group's file open."""
+    return any(os.readlink(fd) == f"/dev/vfio/{group}" for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir())
+
+
 def host_irqs(vf):
     """(sum of the host's counts, chip) of the vfio-msix interrupts of a VF."""
     total, chip, lines = 0, "", 0
