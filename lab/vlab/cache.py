@@ -3,11 +3,11 @@
 
 Nothing of it is installed on the machine. Layout, below VIADUCT_CACHE_DIR (/var/cache/viaduct)/lab:
   kernel/            the versioned linux-image package, unpacked, with modules.dep
-  vmlinux            its ELF kernel
-  host.cpio          initramfs of the virtual host (lab/run appends the job to a copy)
-  guest.cpio         base initramfs of guests (lab/guest-image appends a script to a copy)
-  bzImage            link to the kernel of the package, for guests
-  stamp              what the above were made from
+  kernel/vmlinux     its ELF kernel
+  images-HASH/       what was made from the kernel and from sources with that hash, so that several
+                     checkouts on one machine do not rebuild each other's:
+    host.cpio        initramfs of the virtual host (lab/run appends the job to a copy)
+    guest.cpio       base initramfs of guests (lab/guest-image appends a script to a copy)
 """
 
 import fcntl
@@ -27,15 +27,15 @@ SOURCES = ["vlab/cpio.py", "vlab/kernel.py", "vlab/images.py", "vlab/cache.py", 
            "host/agent", "guest/init"]
 
 
+KEEP_IMAGES = 4  # of other checkouts, or of older sources
+
+
 class Cache:
     def __init__(self):
         base = os.environ.get("VIADUCT_CACHE_DIR", "/var/cache/viaduct")
         self.dir = os.path.join(os.path.realpath(base), "lab")
         self.kernel_root = self.path("kernel")
-        self.vmlinux = self.path("vmlinux")
-        self.bzimage = self.path("bzImage")
-        self.host_cpio = self.path("host.cpio")
-        self.guest_cpio = self.path("guest.cpio")
+        self.vmlinux = self.path("kernel/vmlinux")
 
     def path(self, name):
         return os.path.join(self.dir, name)
@@ -43,10 +43,22 @@ class Cache:
     def kernel(self):
         return Kernel(self.kernel_root)
 
+    # Only once ensure() has returned.
+    @property
+    def bzimage(self):
+        return self.kernel().bzimage
+
+    @property
+    def host_cpio(self):
+        return os.path.join(self._images(), "host.cpio")
+
+    @property
+    def guest_cpio(self):
+        return os.path.join(self._images(), "guest.cpio")
+
     def is_current(self):
         try:
-            with open(self.path("stamp"), encoding="utf-8") as f:
-                return f.read() == self._wanted_stamp()
+            return os.path.exists(self.vmlinux) and os.path.isdir(self._images())
         except OSError:
             return False
 
@@ -71,17 +83,26 @@ class Cache:
         if refresh or not os.path.exists(self.path("kernel/complete")):
             self._fetch_kernel(say)
         kernel = self.kernel()
+        if not os.path.exists(self.vmlinux):
+            kernel.extract_vmlinux(self.vmlinux + ".new")
+            os.replace(self.vmlinux + ".new", self.vmlinux)
+        images_dir = self._images()
+        if os.path.isdir(images_dir):
+            return
         say(f"building images for kernel {kernel.release}")
-        kernel.extract_vmlinux(self.vmlinux + ".new")
-        os.replace(self.vmlinux + ".new", self.vmlinux)
-        _write(self.host_cpio, images.host_initramfs(kernel, LAB_DIR))
-        _write(self.guest_cpio, images.guest_initramfs(kernel, LAB_DIR))
-        link = self.bzimage + ".new"
-        if os.path.lexists(link):
-            os.unlink(link)
-        os.symlink(os.path.relpath(kernel.bzimage, self.dir), link)
-        os.replace(link, self.bzimage)
-        _write(self.path("stamp"), self._wanted_stamp().encode())
+        new = self.path("images.new")
+        shutil.rmtree(new, ignore_errors=True)
+        os.makedirs(new)
+        _write(os.path.join(new, "host.cpio"), images.host_initramfs(kernel, LAB_DIR))
+        _write(os.path.join(new, "guest.cpio"), images.guest_initramfs(kernel, LAB_DIR))
+        os.rename(new, images_dir)
+        self._drop_old(images_dir)
+
+    def _drop_old(self, keep):
+        """An image that a host boots from may go: it is read once, at the start."""
+        others = [d for d in glob.glob(self.path("images-*")) if d != keep]
+        for path in sorted(others, key=os.path.getmtime)[:-KEEP_IMAGES]:
+            shutil.rmtree(path, ignore_errors=True)
 
     def _fetch_kernel(self, say):
         package = os.environ.get("VIADUCT_LAB_KERNEL") or _newest_kernel_package()
@@ -103,14 +124,16 @@ class Cache:
         shutil.rmtree(self.kernel_root, ignore_errors=True)
         os.rename(work, self.kernel_root)
 
-    def _wanted_stamp(self):
+    def _images(self):
+        """Folder of the images of these sources and this kernel. OSError without a kernel."""
         digest = hashlib.sha256()
         files = [os.path.join(LAB_DIR, name) for name in SOURCES]
         for path in files + [self.path("kernel/complete")]:
             with open(path, "rb") as f:
                 digest.update(f.read() + b"\0")
         info = os.stat(images.BUSYBOX)
-        return f"{digest.hexdigest()} {info.st_size} {info.st_mtime_ns}\n"
+        digest.update(f"{info.st_size} {info.st_mtime_ns}".encode())
+        return self.path(f"images-{digest.hexdigest()[:16]}")
 
 
 def _newest_kernel_package():
