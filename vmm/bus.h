@@ -3,15 +3,22 @@
  * Trapped guest accesses: I/O ports and MMIO, each an address space of regions with handlers.
  * What no region holds reads as all ones and ignores writes. Handlers run on vCPU threads with
  * `lock` of the machine held (see machine.h) unless their region says `unlocked`. Regions may be
- * added and removed by handlers at any time (a guest moving a BAR).
+ * added and removed by locked handlers at any time (a guest moving a BAR).
+ *
+ * Looking a region up takes no lock and allocates nothing: the sorted table is there twice, vCPUs read
+ * the copy that is shown, each says so in a cache line of its own, and a change is made to the other
+ * copy, shown, and then waits for those who still read the old one.
  */
 #ifndef VIADUCT_VMM_BUS_H
 #define VIADUCT_VMM_BUS_H
+
+#include "vmm/vmm_msg.h"
 
 #include "base/err.h"
 #include "base/range.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct io_ops {
 	/* off is from the region's base; off + len lies in the region; len is 1, 2, 4 or 8. The
@@ -26,24 +33,39 @@ struct io_region {
 	uint64_t size;
 	const struct io_ops *ops;
 	void *owner;
-	bool unlocked; /* the handler needs no machine lock (a pure function of time, say) */
+	/* The handler needs no machine lock (a pure function of time, say). It must not take it
+	 * either, nor change the bus: who does that waits for this handler's end. */
+	bool unlocked;
+};
+
+#define BUS_CACHE_LINE 64
+
+struct bus_reader {
+	_Atomic uint32_t turn; /* odd: inside the table; written by its vCPU's thread alone */
+	char pad[BUS_CACHE_LINE - sizeof(uint32_t)];
 };
 
 struct bus {
-	pthread_rwlock_t lock; /* guards regions only */
-	struct range_set regions; /* owner: const struct io_region * */
+	/* Owner: const struct io_region *. Both copies hold the same but for the middle of a change.
+	 * Changed by who holds the machine's lock, or before and after there are vCPU threads. */
+	struct range_set regions[2];
+	_Atomic uint32_t shown; /* which copy vCPUs read */
 	pthread_mutex_t *machine_lock;
+	struct bus_reader readers[VMM_MAX_CPUS];
 };
 
 int bus_init(struct bus *bus, pthread_mutex_t *machine_lock);
 void bus_fini(struct bus *bus);
 
-/* The region struct stays the caller's and must live until bus_del. -EEXIST on overlap. */
+/* The region struct stays the caller's and must live until bus_del, after which no handler of it runs
+ * and none will. With the machine's lock held, or without any vCPU thread. -EEXIST on overlap. */
 int bus_add(struct bus *bus, const struct io_region *region);
 void bus_del(struct bus *bus, const struct io_region *region); /* not added: ignored */
 
-/* From vCPU threads. An access that crosses a region's end is done byte by byte. */
-void bus_read(struct bus *bus, uint64_t addr, void *data, unsigned int len);
-void bus_write(struct bus *bus, uint64_t addr, const void *data, unsigned int len);
+/* From the thread of that vCPU (below VMM_MAX_CPUS), without the machine's lock. An access that
+ * crosses a region's end is done byte by byte. */
+void bus_read(struct bus *bus, unsigned int vcpu, uint64_t addr, void *data, unsigned int len);
+void bus_write(struct bus *bus, unsigned int vcpu, uint64_t addr, const void *data,
+	       unsigned int len);
 
 #endif

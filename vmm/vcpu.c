@@ -209,25 +209,24 @@ static void io_handle(struct vcpu *v)
 	/* String instructions come as count elements for one port. */
 	for (uint32_t i = 0; i < run->io.count; i++, data += size) {
 		if (run->io.direction == KVM_EXIT_IO_OUT)
-			bus_write(pio, port, data, size);
+			bus_write(pio, v->id, port, data, size);
 		else
-			bus_read(pio, port, data, size);
+			bus_read(pio, v->id, port, data, size);
 	}
 }
 
 static void mmio_handle(struct vcpu *v)
 {
 	struct kvm_run *run = v->run;
+	struct bus *mmio = &v->set->machine->mmio;
 
 	exit_count(v, VCPU_EXIT_MMIO);
 	if (run->mmio.len > sizeof(run->mmio.data))
 		return;
 	if (run->mmio.is_write)
-		bus_write(&v->set->machine->mmio, run->mmio.phys_addr, run->mmio.data,
-			  run->mmio.len);
+		bus_write(mmio, v->id, run->mmio.phys_addr, run->mmio.data, run->mmio.len);
 	else
-		bus_read(&v->set->machine->mmio, run->mmio.phys_addr, run->mmio.data,
-			 run->mmio.len);
+		bus_read(mmio, v->id, run->mmio.phys_addr, run->mmio.data, run->mmio.len);
 }
 
 /* The vCPU cannot go on: says so once, with its registers, and ends the VM. */

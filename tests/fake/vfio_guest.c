@@ -404,7 +404,7 @@ uint32_t fake_cfg_read(unsigned int off, unsigned int len)
 {
 	uint8_t bytes[8] = { 0 };
 
-	bus_read(&fake_guest.mmio, ecam(off), bytes, len);
+	bus_read(&fake_guest.mmio, 0, ecam(off), bytes, len);
 	return get_le32(bytes);
 }
 
@@ -413,7 +413,7 @@ void fake_cfg_write(unsigned int off, unsigned int len, uint32_t value)
 	uint8_t bytes[4];
 
 	put_le32(bytes, value);
-	bus_write(&fake_guest.mmio, ecam(off), bytes, len);
+	bus_write(&fake_guest.mmio, 0, ecam(off), bytes, len);
 }
 
 uint64_t fake_bar(unsigned int bar)
@@ -440,7 +440,7 @@ uint32_t fake_mem_read(uint64_t gpa)
 
 	if (host != NULL)
 		return get_le32(host);
-	bus_read(&fake_guest.mmio, gpa, bytes, 4);
+	bus_read(&fake_guest.mmio, 0, gpa, bytes, 4);
 	return get_le32(bytes);
 }
 
@@ -450,7 +450,7 @@ void fake_mem_write(uint64_t gpa, uint32_t value)
 
 	put_le32(host != NULL ? host : bytes, value);
 	if (host == NULL)
-		bus_write(&fake_guest.mmio, gpa, bytes, 4);
+		bus_write(&fake_guest.mmio, 0, gpa, bytes, 4);
 }
 
 unsigned int fake_slot_count(void)

@@ -38,9 +38,9 @@ static void row_do(const uint8_t *row)
 	default:
 		at = fake_bar(row[0] & 1 ? 3 : 0) + (off & 0x7FFF);
 		if ((row[0] & 7) == 7)
-			bus_read(&fake_guest.mmio, at, bytes, 2 * len);
+			bus_read(&fake_guest.mmio, 0, at, bytes, 2 * len);
 		else
-			bus_write(&fake_guest.mmio, at, bytes, 2 * len);
+			bus_write(&fake_guest.mmio, 0, at, bytes, 2 * len);
 	}
 }
 

@@ -34,9 +34,11 @@ static void step(struct machine *m, const uint8_t *p)
 	else if (p[0] >> 6 == 3 && p[11] == 0xFF)
 		pci_host_reset(m->pci);
 	else if (write)
-		bus_write(mmio ? &m->mmio : &m->pio, mmio ? addr : 0xCF8 | (addr & 7), &value, len);
+		bus_write(mmio ? &m->mmio : &m->pio, 0, mmio ? addr : 0xCF8 | (addr & 7), &value,
+			  len);
 	else
-		bus_read(mmio ? &m->mmio : &m->pio, mmio ? addr : 0xCF8 | (addr & 7), &value, len);
+		bus_read(mmio ? &m->mmio : &m->pio, 0, mmio ? addr : 0xCF8 | (addr & 7), &value,
+			 len);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -22,9 +22,9 @@ static void step(struct machine *m, const uint8_t *p)
 	uint64_t value = get_le32(p + 3);
 
 	if ((p[0] & 1) != 0)
-		bus_write(&m->pio, port, &value, len);
+		bus_write(&m->pio, 0, port, &value, len);
 	else
-		bus_read(&m->pio, port, &value, len);
+		bus_read(&m->pio, 0, port, &value, len);
 	if (p[7] == 0xFF)
 		chipset_power_button(m->chipset);
 	if (p[7] == 0xFE) {

@@ -91,12 +91,12 @@ static void unassigned_reads_all_ones(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
 		uint8_t buf[9] = { 0 };
 
-		bus_read(&f->bus, 0xCD8, buf, lens[i]);
+		bus_read(&f->bus, 0, 0xCD8, buf, lens[i]);
 		for (unsigned int b = 0; b < lens[i]; b++)
 			assert_int_equal(buf[b], 0xFF);
 		assert_int_equal(buf[lens[i]], 0); /* not a byte more */
 	}
-	bus_write(&f->bus, 0xCD8, "abcd", 4);
+	bus_write(&f->bus, 0, 0xCD8, "abcd", 4);
 	assert_int_equal(f->mem.accesses, 0);
 }
 
@@ -106,12 +106,12 @@ static void access_inside_is_one_call(void **state)
 	uint32_t v = 0xA1B2C3D4;
 	uint8_t back[8] = { 0 };
 
-	bus_write(&f->bus, 0x1003, &v, 4);
+	bus_write(&f->bus, 0, 0x1003, &v, 4);
 	assert_int_equal(f->mem.accesses, 1);
-	bus_read(&f->bus, 0x1003, back, 4);
+	bus_read(&f->bus, 0, 0x1003, back, 4);
 	assert_memory_equal(back, &v, 4);
 	assert_int_equal(back[4], 0);
-	bus_read(&f->bus, 0x1008, back, 8);
+	bus_read(&f->bus, 0, 0x1008, back, 8);
 	assert_int_equal(f->mem.last_len, 8);
 }
 
@@ -122,14 +122,14 @@ static void crossing_the_end_goes_byte_by_byte(void **state)
 
 	f->mem.bytes[14] = 0x11;
 	f->mem.bytes[15] = 0x22;
-	bus_read(&f->bus, 0x100E, back, 4);
+	bus_read(&f->bus, 0, 0x100E, back, 4);
 	assert_memory_equal(back, "\x11\x22\xFF\xFF", 4);
 	f->mem.bytes[0] = 0x33;
-	bus_read(&f->bus, 0x0FFE, back, 4);
+	bus_read(&f->bus, 0, 0x0FFE, back, 4);
 	assert_memory_equal(back, "\xFF\xFF\x33\x00", 4);
-	bus_read(&f->bus, UINT64_MAX - 1, back, 4); /* wraps: nothing there either */
+	bus_read(&f->bus, 0, UINT64_MAX - 1, back, 4); /* wraps: nothing there either */
 	assert_memory_equal(back, "\xFF\xFF\xFF\xFF", 4);
-	bus_write(&f->bus, 0x100F, "\x55\x66", 2);
+	bus_write(&f->bus, 0, 0x100F, "\x55\x66", 2);
 	assert_int_equal(f->mem.bytes[15], 0x55);
 	assert_int_equal(f->mem.last_len, 1);
 }
@@ -138,7 +138,7 @@ static void odd_lengths_are_split(void **state)
 {
 	struct fixture *f = *state;
 
-	bus_write(&f->bus, 0x1000, "abc", 3);
+	bus_write(&f->bus, 0, 0x1000, "abc", 3);
 	assert_int_equal(f->mem.accesses, 3);
 	assert_memory_equal(f->mem.bytes, "abc", 3);
 }
@@ -152,7 +152,7 @@ static void unlocked_region_runs_without_the_lock(void **state)
 	f->region.unlocked = true;
 	f->mem.expects_lock = false;
 	assert_int_equal(bus_add(&f->bus, &f->region), 0);
-	bus_read(&f->bus, 0x1000, &v, 1);
+	bus_read(&f->bus, 0, 0x1000, &v, 1);
 	assert_int_equal(f->mem.accesses, 1);
 }
 
@@ -168,49 +168,95 @@ static void overlap_and_removal(void **state)
 	assert_int_equal(bus_add(&f->bus, &empty), -EINVAL);
 	assert_int_equal(bus_add(&f->bus, &wraps), -EINVAL);
 	bus_del(&f->bus, &other); /* never added: the one in its place stays */
-	bus_read(&f->bus, 0x100F, &v, 1);
+	bus_read(&f->bus, 0, 0x100F, &v, 1);
 	assert_int_equal(v, 0);
 	bus_del(&f->bus, &f->region);
 	bus_del(&f->bus, &f->region);
-	bus_read(&f->bus, 0x100F, &v, 1);
+	bus_read(&f->bus, 0, 0x100F, &v, 1);
 	assert_int_equal(v, 0xFF);
 }
 
-struct late {
+/* A region without the machine's lock whose handler stays inside until it is told to end. */
+struct slow {
+	_Atomic bool is_inside, may_end;
 	struct fixture *f;
 	struct io_region region;
+	_Atomic bool is_deleted;
 };
 
-static void *add_late(void *arg)
+static uint64_t slow_read(void *owner, uint64_t off, unsigned int len)
 {
-	struct late *late = arg;
+	struct slow *s = owner;
 
-	bus_add(&late->f->bus, &late->region);
+	atomic_store(&s->is_inside, true);
+	while (!atomic_load(&s->may_end))
+		usleep(100);
+	return 0;
+}
+
+static const struct io_ops slow_ops = { .read = slow_read };
+
+static void *slow_access(void *arg)
+{
+	struct slow *s = arg;
+	uint8_t v;
+
+	bus_read(&s->f->bus, 1, s->region.base, &v, 1);
 	return NULL;
 }
 
-/* vCPUs that read without end from what needs no lock must not keep a BAR from moving: while somebody
- * waits to change the regions, nobody new is let in. */
-static void readers_let_a_change_through(void **state)
+static void *slow_delete(void *arg)
+{
+	struct slow *s = arg;
+
+	bus_del(&s->f->bus, &s->region);
+	atomic_store(&s->is_deleted, true);
+	return NULL;
+}
+
+/* Who removed a region may free what its handler works on, with the machine's lock or without. */
+static void removal_waits_for_an_unlocked_handler(void **state)
+{
+	struct slow s = { .f = *state };
+	pthread_t reader, writer;
+
+	s.region = (struct io_region){ "slow", 0x3000, 1, &slow_ops, &s, true };
+	assert_int_equal(bus_add(&s.f->bus, &s.region), 0);
+	assert_int_equal(pthread_create(&reader, NULL, slow_access, &s), 0);
+	while (!atomic_load(&s.is_inside))
+		usleep(100);
+	assert_int_equal(pthread_create(&writer, NULL, slow_delete, &s), 0);
+	usleep(20000);
+	assert_false(atomic_load(&s.is_deleted));
+	atomic_store(&s.may_end, true);
+	pthread_join(reader, NULL);
+	pthread_join(writer, NULL);
+	assert_true(atomic_load(&s.is_deleted));
+}
+
+/* Each change needs both copies of the table: after many of them both still say the same. */
+static void both_copies_stay_the_same(void **state)
 {
 	struct fixture *f = *state;
-	struct late late = { f, { "late", 0x3000, 1, &mem_ops, &f->mem, false } };
-	bool held_back = false;
-	pthread_t writer;
+	struct io_region many[40];
+	uint8_t v = 0;
 
-	assert_int_equal(pthread_rwlock_rdlock(&f->bus.lock),
-			 0); /* as in the middle of an access */
-	assert_int_equal(pthread_create(&writer, NULL, add_late, &late), 0);
-	for (int i = 0; i < 2000 && !held_back; i++) {
-		held_back = pthread_rwlock_tryrdlock(&f->bus.lock) == EBUSY;
-		if (!held_back)
-			pthread_rwlock_unlock(&f->bus.lock);
-		usleep(1000);
+	for (unsigned int round = 0; round < 3; round++) {
+		for (unsigned int i = 0; i < ARRAY_SIZE(many); i++) {
+			many[i] = (struct io_region){ "many",	0x5000 + i * 2, 1,
+						      &mem_ops, &f->mem,	false };
+			assert_int_equal(bus_add(&f->bus, &many[i]), 0);
+			assert_int_equal(bus_add(&f->bus, &many[i]), -EEXIST);
+		}
+		for (unsigned int i = round; i < ARRAY_SIZE(many) + round; i++) {
+			bus_del(&f->bus, &many[i % ARRAY_SIZE(many)]);
+			assert_int_equal(f->bus.regions[0].count, f->bus.regions[1].count);
+		}
 	}
-	pthread_rwlock_unlock(&f->bus.lock);
-	pthread_join(writer, NULL);
-	assert_true(held_back);
-	bus_del(&f->bus, &late.region);
+	bus_read(&f->bus, 0, 0x5000, &v, 1);
+	assert_int_equal(v, 0xFF);
+	bus_read(&f->bus, 0, 0x1000, &v, 1);
+	assert_int_equal(v, 0);
 }
 
 int main(void)
@@ -224,7 +270,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(unlocked_region_runs_without_the_lock, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(overlap_and_removal, setup, teardown),
-		cmocka_unit_test_setup_teardown(readers_let_a_change_through, setup, teardown),
+		cmocka_unit_test_setup_teardown(removal_waits_for_an_unlocked_handler, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(both_copies_stay_the_same, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("vmm-bus", tests, NULL, NULL);

@@ -67,13 +67,13 @@ static uint32_t in(struct fixture *f, uint16_t port, unsigned int len)
 {
 	uint32_t v = 0;
 
-	bus_read(&f->pio, port, &v, len);
+	bus_read(&f->pio, 0, port, &v, len);
 	return v;
 }
 
 static void out(struct fixture *f, uint16_t port, unsigned int len, uint32_t v)
 {
-	bus_write(&f->pio, port, &v, len);
+	bus_write(&f->pio, 0, port, &v, len);
 }
 
 static void timer_runs_at_its_rate(void **state)

@@ -108,13 +108,13 @@ static uint32_t port_in(struct fixture *f, uint16_t port, unsigned int len)
 {
 	uint32_t v = 0;
 
-	bus_read(&f->pio, port, &v, len);
+	bus_read(&f->pio, 0, port, &v, len);
 	return v;
 }
 
 static void port_out(struct fixture *f, uint16_t port, unsigned int len, uint32_t v)
 {
-	bus_write(&f->pio, port, &v, len);
+	bus_write(&f->pio, 0, port, &v, len);
 }
 
 static uint64_t ecam(unsigned int bus, unsigned int slot, unsigned int off)
@@ -126,13 +126,13 @@ static uint32_t cfg_in(struct fixture *f, uint64_t addr, unsigned int len)
 {
 	uint32_t v = 0;
 
-	bus_read(&f->mmio, addr, &v, len);
+	bus_read(&f->mmio, 0, addr, &v, len);
 	return v;
 }
 
 static void cfg_out(struct fixture *f, uint64_t addr, unsigned int len, uint32_t v)
 {
-	bus_write(&f->mmio, addr, &v, len);
+	bus_write(&f->mmio, 0, addr, &v, len);
 }
 
 static void cf8_byte_lanes(void **state)
@@ -214,7 +214,7 @@ static void ecam_of_eight_bytes(void **state)
 	uint64_t v = 0;
 
 	assert_int_equal(pci_host_assign(f->host, NULL), 0);
-	bus_read(&f->mmio, LAYOUT_ECAM, &v, 8);
+	bus_read(&f->mmio, 0, LAYOUT_ECAM, &v, 8);
 	assert_true(v == 0x0080000629C08086);
 }
 

@@ -237,11 +237,11 @@ static void accesses_across_the_tables_end_are_harmless(void **state)
 
 	enable();
 	memset(bytes, 0x5A, sizeof(bytes));
-	bus_write(&fake_guest.mmio, entry(FAKE_VECTORS) - 4, bytes, 8);
-	bus_read(&fake_guest.mmio, entry(FAKE_VECTORS) - 4, bytes, 8);
+	bus_write(&fake_guest.mmio, 0, entry(FAKE_VECTORS) - 4, bytes, 8);
+	bus_read(&fake_guest.mmio, 0, entry(FAKE_VECTORS) - 4, bytes, 8);
 	assert_int_equal(get_le32(bytes), UINT32_MAX);
 	assert_int_equal(fake_mem_read(entry(FAKE_VECTORS - 1) + 12), 1);
-	bus_read(&fake_guest.mmio, entry(0) + 1, bytes, 2);
+	bus_read(&fake_guest.mmio, 0, entry(0) + 1, bytes, 2);
 	assert_int_equal(get_le16(bytes), 0);
 }
 
