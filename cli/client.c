@@ -19,6 +19,7 @@
 
 #define ITEM_MAX	  255
 #define PROGRESS_AFTER_NS 1000000000ULL
+#define REPLY_ROOM	  4096
 
 struct client {
 	const struct settings *settings; /* borrowed */
@@ -29,6 +30,7 @@ struct client {
 	/* Of the request under way. */
 	char *reply;
 	size_t reply_len;
+	size_t reply_room;
 	bool reply_too_long;
 	const char *progress;
 	bool progress_shown;
@@ -38,18 +40,24 @@ struct client {
 static size_t on_reply(char *data, size_t size, size_t count, void *arg)
 {
 	struct client *c = arg;
-	size_t len = size * count;
+	size_t len = size * count, room = c->reply_room;
 	char *grown;
 
 	if (len > CLIENT_MAX_REPLY - c->reply_len) {
 		c->reply_too_long = true;
 		return 0;
 	}
-	grown = realloc(c->reply, c->reply_len + len + 1);
-	if (grown == NULL)
-		return 0;
-	memcpy(grown + c->reply_len, data, len);
-	c->reply = grown;
+	/* Twice as much each time: a long reply comes in a thousand pieces. */
+	while (room < c->reply_len + len + 1)
+		room = room == 0 ? REPLY_ROOM : 2 * room;
+	if (room != c->reply_room) {
+		grown = realloc(c->reply, room);
+		if (grown == NULL)
+			return 0;
+		c->reply = grown;
+		c->reply_room = room;
+	}
+	memcpy(c->reply + c->reply_len, data, len);
 	c->reply_len += len;
 	return len;
 }
@@ -249,7 +257,7 @@ static CURLcode client_perform(struct client *c)
 	CURLcode code;
 
 	free(ptr_take(&c->reply));
-	c->reply_len = 0;
+	c->reply_len = c->reply_room = 0;
 	c->reply_too_long = false;
 	c->progress_shown = false;
 	c->started_ns = now_ns();
