@@ -4,6 +4,7 @@
 
 import argparse
 import dataclasses
+import os
 import pathlib
 import sys
 import time
@@ -12,7 +13,7 @@ import typing
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from runner import builds, labsuite, suites  # noqa: E402
+from runner import builds, labsuite, longsuite, suites  # noqa: E402
 from runner.results import Result, Tally  # noqa: E402
 
 
@@ -30,9 +31,17 @@ SUITES = {
     "fuzz": Suite("replay of the fuzz corpora", ("fuzz",), suites.run_fuzz),
     "component": Suite("the real processes, no lab", ("asan",), suites.run_component),
     "lab": Suite("end to end in the virtual host", ("release",), labsuite.run_lab),
-    "long": Suite("what takes too long for every day", ("release",), suites.run_long, False),
+    "long": Suite("what takes too long for every day", ("release", "fuzz"), longsuite.run_long,
+                  False),
 }
 GROUPS = {"quick": ["style", "unit", "fuzz", "component"]}
+
+
+def seconds(text):
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of seconds (--fuzz-seconds or VIADUCT_FUZZ_SECONDS)")
+    return int(text)
 
 
 def parse_args():
@@ -44,6 +53,10 @@ def parse_args():
     parser.add_argument("--list", action="store_true",
                         help="list the suites; with --suite or -k, the cases")
     parser.add_argument("-v", "--verbose", action="store_true", help="show the lab's output live")
+    parser.add_argument("--fuzz-seconds", type=seconds, metavar="N",
+                        default=os.environ.get("VIADUCT_FUZZ_SECONDS") or "900",
+                        help="how long the long suite runs each fuzz target (%(default)s;"
+                        " VIADUCT_FUZZ_SECONDS sets it, too)")
     parser.add_argument("--build-only", choices=list(builds.KINDS), metavar="KIND",
                         help="build that kind and stop: " + ", ".join(builds.KINDS))
     return parser.parse_args()
@@ -106,7 +119,7 @@ def main():
         return 0
     names = chosen(args.suite)
     broken = build_all(names, tally)
-    ctx = suites.Context(tally, args.pattern, args.list, args.verbose)
+    ctx = suites.Context(tally, args.pattern, args.list, args.verbose, args.fuzz_seconds)
     for name in names:
         run_suite(name, ctx, broken)
     if args.list:

@@ -3,12 +3,13 @@
 
 import io
 import pathlib
+import subprocess
 import sys
 
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from runner import labsuite, suites  # noqa: E402
+from runner import labsuite, longsuite, suites  # noqa: E402
 from runner.results import Result, Tally  # noqa: E402
 
 
@@ -154,7 +155,7 @@ def lab(tmp_path, monkeypatch):
         monkeypatch.setenv("VIADUCT_BUILD_ROOT", str(tmp_path))
         cases = [{"name": n, "timeout": None} for n in "ab"]
         ctx = suites.Context(Tally(io.StringIO()))
-        return labsuite.run_host("h", [], cases, ctx), log, ctx.tally.out.getvalue()
+        return labsuite.run_host("lab", "h", [], cases, ctx), log, ctx.tally.out.getvalue()
 
     return run
 
@@ -185,3 +186,67 @@ def test_lab_boots_once_otherwise(lab, status):
 def test_lab_odd_exit_is_a_failure(lab):
     got, _, _ = lab(({"a": "passed", "b": "passed"}, 3))
     assert [r.outcome for r in got] == ["passed", "passed", "failed"]
+
+
+FINAL = "echo 'stat::number_of_executed_units: 7'"
+
+
+@pytest.fixture
+def fuzzers(tmp_path, monkeypatch):
+    """run_fuzzers() with shell scripts as targets; FOUND is where an input of theirs goes."""
+
+    def run(*bodies, width=2):
+        monkeypatch.setenv("VIADUCT_BUILD_ROOT", str(tmp_path))
+        targets = []
+        for n, body in enumerate(bodies):
+            (tmp_path / str(n)).mkdir()
+            targets.append((f"t{n}", script(
+                tmp_path / str(n),
+                f"for a; do case $a in -artifact_prefix=*) FOUND=${{a#*=}};; esac; done\n{body}")[0]))
+        ctx = suites.Context(Tally(io.StringIO()), fuzz_seconds=1)
+        longsuite.run_fuzzers(ctx, targets, width)
+        return sorted(ctx.tally.results, key=lambda r: r.name), ctx.tally.out.getvalue()
+
+    return run
+
+
+def test_fuzzer_that_finds_nothing_passes(fuzzers):
+    got, said = fuzzers(FINAL, f"echo slow > ${{FOUND}}slow-unit-1; {FINAL}")
+    assert outcomes(got) == [("fuzz/t0", "passed"), ("fuzz/t1", "passed")]
+    assert "fuzz/t0: 7 executions" in said
+
+
+def test_fuzzer_says_where_its_input_is_and_what_to_do(fuzzers, tmp_path):
+    got, said = fuzzers(f"echo x > ${{FOUND}}crash-1; echo boom; {FINAL}; exit 77", FINAL)
+    assert outcomes(got) == [("fuzz/t0", "failed"), ("fuzz/t1", "passed")]
+    file = tmp_path / "long-tests/fuzz/t0/found/crash-1"
+    for words in ("exit 77", "boom", f"replay: {tmp_path}/0/program {file}", f"cp {file} "):
+        assert words in got[0].detail and words in said
+
+
+@pytest.mark.parametrize("body", [
+    "true", "echo 'stat::number_of_executed_units: 0'", f"{FINAL}; kill -SEGV $$", f"{FINAL}; exit 1",
+    f"echo x > ${{FOUND}}leak-1; {FINAL}",
+])
+def test_fuzzer_that_did_no_work_or_ended_oddly_fails(fuzzers, body):
+    assert [r.outcome for r in fuzzers(body)[0]] == ["failed"]
+
+
+def test_fuzzer_that_does_not_end_is_ended(fuzzers, monkeypatch):
+    monkeypatch.setattr(longsuite, "GRACE_SECONDS", 0)
+    got, _ = fuzzers("sleep 60", FINAL)
+    assert outcomes(got) == [("fuzz/t0", "failed"), ("fuzz/t1", "passed")]
+    assert "timed out" in got[0].detail
+
+
+def test_fuzzers_run_so_many_at_once(fuzzers, tmp_path):
+    one = f"mkdir {tmp_path}/busy || exit 1; sleep 0.3; rmdir {tmp_path}/busy; {FINAL}"
+    assert {r.outcome for r in fuzzers(one, one, one, width=1)[0]} == {"passed"}
+
+
+@pytest.mark.parametrize("text", ["0", "-5", "soon", "1.5", ""])
+def test_fuzz_seconds_are_checked(text):
+    got = subprocess.run(
+        [suites.PYTHON, suites.TESTS / "run.py", "--suite", "long", "--list", f"--fuzz-seconds={text}"],
+        capture_output=True, text=True, check=False)
+    assert got.returncode == 2 and "is no number of seconds" in got.stderr

@@ -1,61 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Chooses the lab cases that belong to the machine that pytest runs on."""
+"""The hooks and fixtures of lab cases."""
 
-import os
 import pathlib
 import sys
 
-import pytest
-
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from hosts import DEFAULT, HOSTS  # noqa: E402
-from labkit import daemon, far, folder, pf, ports  # noqa: E402,F401,F403
-
-TOP = pathlib.Path(__file__).resolve().parents[2]
-
-
-def pytest_addoption(parser):
-    parser.addoption(
-        "--viaduct-host",
-        help="run the cases of this virtual host; 'outside': those that boot hosts themselves;"
-        " 'all': everything (to collect). Without it: by where pytest runs",
-    )
-
-
-def hosts_of(item):
-    mark = item.get_closest_marker("host")
-    names = list(mark.args) if mark else [DEFAULT]
-    for name in names:
-        if name not in HOSTS:
-            raise pytest.UsageError(f"{item.nodeid}: no host {name!r} in tests/lab/hosts.py")
-    return names
-
-
-def pytest_collection_modifyitems(config, items):
-    wanted = config.getoption("--viaduct-host")
-    if wanted == "all":
-        return
-    if not wanted:
-        wanted = DEFAULT if os.environ.get("VIADUCT_LAB") else "outside"
-    keep, drop = [], []
-    for item in items:
-        outside = item.get_closest_marker("outside") is not None
-        fits = outside if wanted == "outside" else not outside and wanted in hosts_of(item)
-        (keep if fits else drop).append(item)
-    config.hook.pytest_deselected(items=drop)
-    items[:] = keep
-
-
-@pytest.fixture(scope="session")
-def scratch():
-    """The folder that survives the virtual host's run."""
-    name = os.environ.get("VIADUCT_LAB_SCRATCH")
-    if not name:
-        pytest.fail("VIADUCT_LAB_SCRATCH is not set: this case runs inside lab/run")
-    return pathlib.Path(name)
-
-
-@pytest.fixture(scope="session")
-def build_dir():
-    """The folder with the built programs."""
-    return pathlib.Path(os.environ.get("VIADUCT_BUILD") or TOP / "build/release")
+from labcases import (  # noqa: E402,F401
+    build_dir, pytest_addoption, pytest_collection_modifyitems, scratch,
+)
+from labkit import daemon, far, folder, pf, ports  # noqa: E402,F401

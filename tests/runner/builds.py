@@ -30,6 +30,17 @@ KINDS = {
             "-Dc_args=-fsanitize=fuzzer-no-link -fno-sanitize-recover=undefined",
         ],
     ),
+    # The counters live in mapped files: what dies, or may open nothing at its end, is counted too.
+    "coverage": (
+        {"CC": "clang"},
+        [
+            "--buildtype=debug",
+            "-Db_lundef=false",
+            "-Dc_args=-fprofile-instr-generate -fcoverage-mapping"
+            " -mllvm -runtime-counter-relocation=true",
+            "-Dc_link_args=-fprofile-instr-generate",
+        ],
+    ),
 }
 
 

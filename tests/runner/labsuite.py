@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The lab suite: cases grouped by the virtual host they need, one boot per host.
+"""Cases that run inside the virtual host (tests/lab, tests/long), grouped by the host they need, one
+boot per host.
 
 A host that did not come up or died (exit 125 of lab/run: the emulator's fault, not a result) is
 booted again for the cases that have no outcome yet, and that is said. What a case already said
@@ -22,7 +23,7 @@ from .suites import (
 HOST_DIED = 125
 BOOTS = 3
 CASE_SECONDS = 120  # as in pytest.ini
-HOST_SECONDS = 1800
+HOST_SECONDS = {"lab": 1800, "long": 4 * 3600}  # the most that one boot may last
 LAB = TESTS / "lab"
 
 
@@ -71,13 +72,13 @@ def boot(host, options, names, seconds, ctx, scratch):
     return status, log.read_text(encoding="utf-8", errors="replace")
 
 
-def run_host(host, options, cases, ctx):
+def run_host(suite, host, options, cases, ctx):
     """All cases of one host; one boot unless the host dies."""
     names = [case["name"] for case in cases]
-    seconds = min(60 + sum(case["timeout"] or CASE_SECONDS for case in cases), HOST_SECONDS)
+    seconds = min(60 + sum(case["timeout"] or CASE_SECONDS for case in cases), HOST_SECONDS[suite])
     results = []
     for attempt in range(1, BOOTS + 1):
-        scratch = builds.root() / "lab-tests" / f"{host}-{attempt}"
+        scratch = builds.root() / f"{suite}-tests" / f"{host}-{attempt}"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         begin = time.monotonic()
@@ -85,37 +86,42 @@ def run_host(host, options, cases, ctx):
         rows = [row for row in read_rows(scratch / "rows") if row["kind"] == "result"]
         done = {row["name"].removesuffix(" (teardown)") for row in rows}
         left = [name for name in names if name not in done]
-        ctx.tally.say(f"lab: host {host}: {len(names) - len(left)} of {len(names)} cases,"
+        ctx.tally.say(f"{suite}: host {host}: {len(names) - len(left)} of {len(names)} cases,"
                       f" {time.monotonic() - begin:.0f} s, {how_it_ended(status)}")
         retry = status == HOST_DIED and left and attempt < BOOTS
         if not retry:
             rows += [{"kind": "collected", "name": name} for name in left]
-            return results + results_of("lab", rows, status, output)
-        results += results_of("lab", rows, 0, output)
+            return results + results_of(suite, rows, status, output)
+        results += results_of(suite, rows, 0, output)
         tail = "\n".join(output.splitlines()[-25:])
-        ctx.tally.say(f"lab: host {host} did not come up or died; booting it again for"
+        ctx.tally.say(f"{suite}: host {host} did not come up or died; booting it again for"
                       f" {len(left)} cases (attempt {attempt + 1} of {BOOTS}). It said:\n{tail}")
         names = left
     return results
 
 
-def run_lab(ctx):
+def run_folder(suite, folder, ctx):
+    """The cases of a folder that keeps tests/lab's conventions."""
     more = ("-k", ctx.pattern) if ctx.pattern else ()
-    rows, status, output = collect(LAB, "--viaduct-host=all", *more)
+    rows, status, output = collect(folder, "--viaduct-host=all", *more)
     if ctx.list_only:
         for row in rows:
             if row["kind"] == "collected":
-                ctx.tally.say(f"lab: {row['name']}")
+                ctx.tally.say(f"{suite}: {row['name']}")
         return
-    for result in results_of("lab", [r for r in rows if r["kind"] == "result"], status, output):
+    for result in results_of(suite, [r for r in rows if r["kind"] == "result"], status, output):
         ctx.tally.add(result)
     table = hosts_table()
     for host, cases in group(rows, table).items():
-        for result in run_host(host, table.HOSTS[host], cases, ctx):
+        for result in run_host(suite, host, table.HOSTS[host], cases, ctx):
             if host != table.DEFAULT:
                 result = Result(result.suite, f"{result.name} [{host}]", result.outcome,
                                 result.seconds, result.detail)
             ctx.tally.add(result)
     if any(row["kind"] == "collected" and row["outside"] for row in rows):
-        run_pytest("lab", LAB, ctx, HOST_SECONDS, "--viaduct-host=outside",
+        run_pytest(suite, folder, ctx, HOST_SECONDS[suite], "--viaduct-host=outside",
                    VIADUCT_BUILD=str(builds.path("release")))
+
+
+def run_lab(ctx):
+    run_folder("lab", LAB, ctx)

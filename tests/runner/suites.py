@@ -32,6 +32,9 @@ class Context:
     pattern: str = ""
     list_only: bool = False
     verbose: bool = False
+    fuzz_seconds: int = 900  # of each target, in the long suite
+    kind: str = ""  # run on this kind of build instead of the suite's own
+    env: dict = dataclasses.field(default_factory=dict)
 
     def wants(self, name):
         return self.pattern.lower() in name.lower()
@@ -81,9 +84,9 @@ def how_it_ended(status):
 
 # --- unit: cmocka programs ------------------------------------------------------------------
 
-def unit_programs():
-    """(name, argv, env, seconds) of every test that meson knows in the ASan build."""
-    for test in builds.introspect("asan", "tests"):
+def unit_programs(kind):
+    """(name, argv, env, seconds) of every test that meson knows in that build."""
+    for test in builds.introspect(kind, "tests"):
         name = test["name"]
         yield name, test["cmd"], test["env"], max(test["timeout"], UNIT_SECONDS)
 
@@ -140,13 +143,13 @@ def run_cmocka(program, argv, env, seconds):
 
 
 def run_unit(ctx):
-    programs = [p for p in unit_programs() if _could_match(ctx, p[0], p[1])]
+    programs = [p for p in unit_programs(ctx.kind or "asan") if _could_match(ctx, p[0], p[1])]
     if ctx.list_only:
         for name, *_ in programs:
             ctx.tally.say(f"unit: {name}")
         return
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        jobs = [pool.submit(run_cmocka, n, argv, env, secs) for n, argv, env, secs in programs]
+        jobs = [pool.submit(run_cmocka, n, argv, {**env, **ctx.env}, secs) for n, argv, env, secs in programs]
         for job in jobs:
             for result in job.result():
                 if ctx.wants(result.name) or result.outcome == "failed":
@@ -155,20 +158,20 @@ def run_unit(ctx):
 
 # --- fuzz: replay of the corpora --------------------------------------------------------------
 
-def fuzz_targets():
-    """name -> executable of the clang build."""
+def fuzz_targets(kind="fuzz"):
+    """name -> executable of a clang build."""
     found = {}
-    for target in builds.introspect("fuzz", "targets"):
+    for target in builds.introspect(kind, "targets"):
         if target["type"] == "executable" and target["name"].startswith("fuzz_"):
             found[target["name"].removeprefix("fuzz_")] = target["filename"][0]
     return found
 
 
-def replay(name, executable, files):
+def replay(name, executable, files, **env):
     """Replays files one by one in one process; when one brings it down, goes on with the next."""
     left = list(files)
     while left:
-        status, output = run_program([executable, *map(str, left)], FUZZ_SECONDS, quiet_env())
+        status, output = run_program([executable, *map(str, left)], FUZZ_SECONDS, quiet_env(**env))
         done = {pathlib.Path(m) for m in re.findall(r"^Executed (\S+) in", output, re.M)}
         for file in [f for f in left if f in done]:
             yield Result("fuzz", f"{name}/{file.name}", "passed")
@@ -182,7 +185,7 @@ def replay(name, executable, files):
 
 
 def run_fuzz(ctx):
-    for name, executable in sorted(fuzz_targets().items()):
+    for name, executable in sorted(fuzz_targets(ctx.kind or "fuzz").items()):
         files = sorted(f for f in (TESTS / "fuzz/corpus" / name).glob("*") if f.is_file())
         if not files:
             ctx.tally.add(Result("fuzz", name, "failed", 0, f"no corpus in fuzz/corpus/{name}/"))
@@ -191,11 +194,11 @@ def run_fuzz(ctx):
             for file in files:
                 ctx.tally.say(f"fuzz: {name}/{file.name}")
             continue
-        for result in replay(name, executable, files):
+        for result in replay(name, executable, files, **ctx.env):
             ctx.tally.add(result)
 
 
-# --- pytest: style, component, long, and the lab's outside cases ------------------------------
+# --- pytest: style, component, and what the lab's suites share ---------------------------------
 
 def pytest_argv(folder, results, *more):
     return [PYTHON, "-m", "pytest", "-c", str(TESTS / "pytest.ini"), "--rootdir", str(TESTS),
@@ -264,8 +267,5 @@ def run_style(ctx):
 
 
 def run_component(ctx):
-    run_pytest("component", TESTS / "component", ctx, 900, VIADUCT_BUILD=str(builds.path("asan")))
-
-
-def run_long(ctx):
-    run_pytest("long", TESTS / "long", ctx, 4 * 3600, VIADUCT_BUILD=str(builds.path("release")))
+    run_pytest("component", TESTS / "component", ctx, 900,
+               VIADUCT_BUILD=str(builds.path(ctx.kind or "asan")), **ctx.env)
