@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tests/fake/vfio_guest.h"
 
+#include "tests/fake/fault.h"
+
 #include "base/fd.h"
 #include "vmm/layout.h"
 
@@ -13,7 +15,6 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #define VM_FD	   1000 /* never used as a real one */
@@ -23,40 +24,11 @@
 struct fake_guest fake_guest;
 
 int __wrap_ioctl(int fd, unsigned long request, ...);
-int __wrap_eventfd(unsigned int count, int flags);
-int __wrap_timerfd_create(int clock, int flags);
-void *__wrap_mmap64(void *at, size_t len, int prot, int flags, int fd, off_t off);
-int __real_eventfd(unsigned int count, int flags);
-int __real_timerfd_create(int clock, int flags);
-void *__real_mmap64(void *at, size_t len, int prot, int flags, int fd, off_t off);
-
-static bool fails(void)
-{
-	return ++fake_guest.calls == fake_guest.fail_at;
-}
 
 static int fail(int errnum)
 {
 	errno = errnum;
 	return -1;
-}
-
-int __wrap_eventfd(unsigned int count, int flags)
-{
-	return fails() ? fail(EMFILE) : __real_eventfd(count, flags);
-}
-
-int __wrap_timerfd_create(int clock, int flags)
-{
-	return fails() ? fail(EMFILE) : __real_timerfd_create(clock, flags);
-}
-
-void *__wrap_mmap64(void *at, size_t len, int prot, int flags, int fd, off_t off)
-{
-	if (!fails())
-		return __real_mmap64(at, len, prot, flags, fd, off);
-	errno = ENOMEM;
-	return MAP_FAILED;
 }
 
 static void trace(char what)
@@ -138,7 +110,7 @@ static int irqs_set(const struct vfio_irq_set *set)
 	return 0;
 }
 
-static int vfio_ioctl(unsigned long request, void *arg)
+int fake_vfio_ioctl(unsigned long request, void *arg)
 {
 	struct fake_guest *g = &fake_guest;
 
@@ -242,7 +214,7 @@ static int kvm_ioctl(unsigned long request, void *arg)
 		routes_set(arg);
 		return 0;
 	case KVM_CREATE_DEVICE:
-		((struct kvm_create_device *)arg)->fd = (uint32_t)__real_eventfd(0, EFD_CLOEXEC);
+		((struct kvm_create_device *)arg)->fd = (uint32_t)eventfd(0, EFD_CLOEXEC);
 		return 0;
 	case KVM_SET_DEVICE_ATTR:
 		trace(attr->attr == KVM_DEV_VFIO_GROUP_ADD ? 'K' : 'k');
@@ -254,7 +226,8 @@ static int kvm_ioctl(unsigned long request, void *arg)
 	}
 }
 
-int __wrap_ioctl(int fd, unsigned long request, ...)
+/* Weak: a fake of more of KVM takes its place. */
+__attribute__((weak)) int __wrap_ioctl(int fd, unsigned long request, ...)
 {
 	va_list ap;
 	void *arg;
@@ -262,9 +235,10 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	va_start(ap, request);
 	arg = va_arg(ap, void *);
 	va_end(ap);
-	if (fails())
-		return fail(EIO);
-	return _IOC_TYPE(request) == VFIO_TYPE ? vfio_ioctl(request, arg) : kvm_ioctl(request, arg);
+	if (fault_hits("ioctl", EIO))
+		return -1;
+	return _IOC_TYPE(request) == VFIO_TYPE ? fake_vfio_ioctl(request, arg)
+					       : kvm_ioctl(request, arg);
 }
 
 static void config_put(const uint32_t (*dwords)[2], size_t count)
@@ -341,6 +315,20 @@ static void spec_fill(struct fake_guest *g)
 	g->spec.device_count = 1;
 }
 
+/* What the test brings along: device, RAM, fds. */
+static int device_make(struct fake_guest *g)
+{
+	g->memfd = memfd_create("fake device", MFD_CLOEXEC);
+	if (g->memfd < 0 || ftruncate(g->memfd, 9LL << FAKE_REGION_SHIFT) < 0 ||
+	    pwrite(g->memfd, g->config, sizeof(g->config), CFG_OFFSET) != sizeof(g->config))
+		return -errno;
+	g->gmem.host = aligned_alloc(4096, RAM_BYTES);
+	g->gmem.slots[0] = (struct gmem_slot){ .size = RAM_BYTES, .host = g->gmem.host };
+	g->gmem.slot_count = 1;
+	spec_fill(g);
+	return 0;
+}
+
 int fake_guest_start(bool assign, struct err *e)
 {
 	struct fake_guest *g = &fake_guest;
@@ -352,17 +340,16 @@ int fake_guest_start(bool assign, struct err *e)
 				.arg = g };
 	int r;
 
-	g->memfd = memfd_create("fake device", MFD_CLOEXEC);
-	if (g->memfd < 0 || ftruncate(g->memfd, 9LL << FAKE_REGION_SHIFT) < 0 ||
-	    pwrite(g->memfd, g->config, sizeof(g->config), CFG_OFFSET) != sizeof(g->config))
-		return -errno;
-	g->gmem.host = aligned_alloc(4096, RAM_BYTES);
-	g->gmem.slots[0] = (struct gmem_slot){ .size = RAM_BYTES, .host = g->gmem.host };
-	g->gmem.slot_count = 1;
-	spec_fill(g);
-	if (loop_create(&g->loop, e) < 0 || bus_init(&g->pio, &g->lock) < 0 ||
-	    bus_init(&g->mmio, &g->lock) < 0)
-		return -ENOMEM;
+	fault_pause();
+	r = device_make(g);
+	fault_resume();
+	if (r < 0)
+		return r;
+	r = loop_create(&g->loop, e);
+	if (r < 0)
+		return r;
+	if (bus_init(&g->pio, &g->lock) < 0 || bus_init(&g->mmio, &g->lock) < 0)
+		return err_set(e, ENOMEM, "buses: out of memory");
 	r = board_start(g, e);
 	if (r == 0)
 		r = vfio_set_create(&g->spec, VM_FD, &g->gmem, &g->set, e);
@@ -378,7 +365,7 @@ void fake_guest_stop(void)
 {
 	struct fake_guest *g = &fake_guest;
 
-	g->fail_at = 0;
+	fault_disarm();
 	pci_host_destroy(g->pci);
 	vfio_set_destroy(g->set);
 	irq_router_destroy(g->irq);

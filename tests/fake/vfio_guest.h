@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A machine with one VFIO function, without KVM, VFIO or a device: real buses, root complex, interrupt
- * router and slots of vmm/, over link-time wrapped ioctl(2), eventfd(2), timerfd_create(2) and mmap(2).
- * The device is a memfd that looks like a VF of an 82576. The n-th wrapped call can be made to fail.
+ * router and slots of vmm/, over a link-time wrapped ioctl(2). The device is a memfd that looks like
+ * a VF of an 82576. fault.h makes the n-th system call fail.
  */
 #ifndef VIADUCT_TESTS_FAKE_VFIO_GUEST_H
 #define VIADUCT_TESTS_FAKE_VFIO_GUEST_H
@@ -31,9 +31,6 @@ struct fake_guest {
 	uint32_t irq_count[5];
 	uint32_t host_vectors_left; /* what the host's interrupt controllers have */
 
-	int fail_at; /* the n-th wrapped call fails with EIO */
-	int calls;
-
 	/* What the kernel would hold. */
 	struct fake_slot slots[FAKE_SLOTS];
 	unsigned int irqfds; /* attached */
@@ -61,6 +58,9 @@ struct fake_guest {
 };
 
 extern struct fake_guest fake_guest;
+
+/* VFIO's side of ioctl(2), for a program with a fake KVM of its own. */
+int fake_vfio_ioctl(unsigned long request, void *arg);
 
 /* Forgets everything; the device is as on the card. */
 void fake_guest_init(void);

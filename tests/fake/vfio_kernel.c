@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tests/fake/vfio_kernel.h"
 
+#include "tests/fake/fault.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -83,6 +85,8 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	va_end(ap);
 	if (++k->calls == k->fail_at)
 		return fail(k->fail_errno);
+	if (fault_hits("ioctl", EIO))
+		return -1;
 	switch (request) {
 	case VFIO_GROUP_SET_CONTAINER:
 		if (k->refuse_attach)

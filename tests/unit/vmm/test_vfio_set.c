@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "tests/fake/fault_sweep.h"
 #include "tests/fake/vfio_guest.h"
 
 #include "iommu/vfio_device.h"
 #include "vmm/vfio.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <linux/pci_regs.h>
 #include <setjmp.h>
@@ -34,17 +34,6 @@ static void start(void)
 
 	if (fake_guest_start(true, &e) < 0)
 		fail_msg("%s", e.text);
-}
-
-static unsigned int fds_open(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	while (readdir(dir) != NULL)
-		n++;
-	closedir(dir);
-	return n;
 }
 
 static void event(enum vfio_irq irq)
@@ -79,30 +68,39 @@ static void life_is_in_order(void **state)
 	start();
 }
 
+static int guest_make(void *arg, struct err *e)
+{
+	int r;
+
+	fake_guest_init();
+	r = fake_guest_start(true, e);
+	if (r < 0)
+		fake_guest_stop();
+	return r;
+}
+
+static void guest_end(void *arg)
+{
+	fake_guest_stop();
+}
+
+static void guest_is_gone(void *arg)
+{
+	assert_int_equal(fake_guest.irqfds, 0);
+	assert_int_equal(fake_guest.dma_maps, 0);
+	assert_int_equal(fake_guest.groups, 0);
+}
+
 static void every_failing_call_leaves_nothing(void **state)
 {
-	(void)state;
-	unsigned int before = fds_open();
-	int last;
+	const struct fault_sweep sweep = {
+		.name = "a guest with a function",
+		.create = guest_make,
+		.destroy = guest_end,
+		.after = guest_is_gone,
+	};
 
-	start();
-	last = fake_guest.calls;
-	fake_guest_stop();
-	assert_true(last > 20);
-	for (int n = 1; n <= last; n++) {
-		struct err e = { 0 };
-		int r;
-
-		fake_guest_init();
-		fake_guest.fail_at = n;
-		r = fake_guest_start(true, &e);
-		assert_true(r == 0 || e.text[0] != '\0');
-		fake_guest_stop();
-		assert_int_equal(fake_guest.irqfds, 0);
-		assert_int_equal(fake_guest.dma_maps, 0);
-		assert_int_equal(fake_guest.groups, 0);
-		assert_int_equal(fds_open(), before);
-	}
+	assert_true(fault_sweep(&sweep) > 20);
 	fake_guest_init();
 	start();
 }
