@@ -33,11 +33,12 @@ def main():
     tally = Tally()
     if not args.again:
         coverage.run(suites.Context(tally))
-    asserting, everything = coverage.measure(coverage.ASSERTING), coverage.measure(coverage.ALL)
+    lines = coverage.measure(coverage.ASSERTING)
+    asserting, everything = coverage.sums(lines), coverage.sums(coverage.measure(coverage.ALL))
     for line in coverage.table(asserting, everything, args.folders or FOLDERS):
         print(line)
     for file in args.show:
-        print(file, *coverage.missed(file), sep="\n")
+        print(file, *coverage.missed(file, lines.get(file, {})), sep="\n")
     low = coverage.too_low(asserting) if args.check else []
     for line in low:
         print(line)

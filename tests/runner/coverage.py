@@ -6,7 +6,7 @@ replay of the fuzz corpora, which only shows that it does no harm.
 """
 
 import dataclasses
-import json
+import os
 import shutil
 import subprocess
 
@@ -87,21 +87,29 @@ def merged(names):
 
 
 def measure(names):
-    """Path below the top folder -> Lines."""
-    text = _tool("llvm-cov", "export", "-summary-only", f"-instr-profile={merged(names)}",
-                 *_objects())
-    return read_export(json.loads(text))
+    """Path below the top folder -> {line: how often it ran}."""
+    return read_lcov(_tool("llvm-cov", "export", "-format=lcov",
+                           f"-instr-profile={merged(names)}", *_objects()))
 
 
-def read_export(export):
-    found = {}
-    for file in export["data"][0]["files"]:
-        if not file["filename"].startswith(f"{builds.TOP}/"):
-            continue
-        lines = file["summary"]["lines"]
-        name = file["filename"].removeprefix(f"{builds.TOP}/")
-        found[name] = Lines(lines["count"], lines["covered"])
-    return found
+def read_lcov(text):
+    found, lines = {}, {}
+    for row in text.splitlines():
+        key, _, value = row.partition(":")
+        if key == "SF":
+            # The compiler was told paths from the build folder on.
+            name = os.path.normpath(value)
+            lines = found.setdefault(name.removeprefix(f"{builds.TOP}/"), {})
+        elif key == "DA":
+            number, count = value.split(",")[:2]
+            lines[int(number)] = max(int(count), lines.get(int(number), 0))
+    return {name: lines for name, lines in found.items() if lines and not name.startswith("/")}
+
+
+def sums(files):
+    """Path -> Lines."""
+    return {name: Lines(len(lines), sum(count > 0 for count in lines.values()))
+            for name, lines in files.items()}
 
 
 def by_folder(files):
@@ -136,8 +144,7 @@ def too_low(asserting):
     ]
 
 
-def missed(file):
-    """FILE with a count for each line, only around what unit and component tests do not run."""
-    text = _tool("llvm-cov", "show", f"-instr-profile={merged(ASSERTING)}", "-show-instantiations=0",
-                 *_objects(), builds.TOP / file)
-    return [line for line in text.splitlines() if "|      0|" in line]
+def missed(file, lines):
+    """The text of the lines that did not run, with their numbers."""
+    text = (builds.TOP / file).read_text(encoding="utf-8").splitlines()
+    return [f"{number:5} {text[number - 1]}" for number, count in sorted(lines.items()) if not count]
