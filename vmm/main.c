@@ -229,7 +229,7 @@ static const char *caller_check(int fd)
 
 int main(int argc, char **argv)
 {
-	struct vmm *vmm = calloc(1, sizeof(*vmm));
+	struct vmm *vmm;
 	struct err e = { 0 };
 	const char *why;
 	int fd = -1, r = arguments_parse(argc, argv, &fd);
@@ -239,6 +239,7 @@ int main(int argc, char **argv)
 	why = caller_check(fd);
 	if (why != NULL)
 		return usage(why);
+	vmm = calloc(1, sizeof(*vmm));
 	if (vmm == NULL)
 		return EXIT_FAILURE;
 	log_init("viaduct-vmm", LOG_LEVEL_INFO);
