@@ -14,7 +14,7 @@ void fault_arm(unsigned int nth);
 /* None fails any more. True if one did. */
 bool fault_disarm(void);
 
-/* What a fake does for itself neither counts nor fails. */
+/* What a fake does for itself neither counts nor fails; they nest. */
 void fault_pause(void);
 void fault_resume(void);
 

@@ -200,6 +200,11 @@ static int guest_run(struct fake_kvm_vcpu *v)
 	read_complete(v);
 	if (__atomic_load_n(&v->run->immediate_exit, __ATOMIC_RELAXED) != 0)
 		return fail(EINTR);
+	/* Code of its own: one HLT. */
+	if (*ram_text(v->regs.rip) == (char)0xF4) {
+		v->run->exit_reason = KVM_EXIT_HLT;
+		return 0;
+	}
 	do {
 		if (!word_find(v, &w)) {
 			usleep(IDLE_US);
@@ -371,18 +376,8 @@ static int vcpu_ioctl(struct fake_kvm_vcpu *v, unsigned long request, void *arg)
 	}
 }
 
-int __wrap_ioctl(int fd, unsigned long request, ...);
-
-int __wrap_ioctl(int fd, unsigned long request, ...)
+static int fake_ioctl(int fd, unsigned long request, void *arg)
 {
-	va_list ap;
-	void *arg;
-
-	va_start(ap, request);
-	arg = va_arg(ap, void *);
-	va_end(ap);
-	if (request != KVM_RUN && fault_hits("ioctl", EIO))
-		return -1;
 	if (_IOC_TYPE(request) == VFIO_TYPE && fake_kvm.vfio != NULL)
 		return fake_kvm.vfio(request, arg);
 	if (_IOC_TYPE(request) != KVMIO)
@@ -391,6 +386,27 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 		if (fake_kvm.vcpus[i].fd == fd)
 			return vcpu_ioctl(&fake_kvm.vcpus[i], request, arg);
 	return vm_ioctl(request, arg);
+}
+
+int __wrap_ioctl(int fd, unsigned long request, ...);
+
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+	va_list ap;
+	void *arg;
+	int r;
+
+	va_start(ap, request);
+	arg = va_arg(ap, void *);
+	va_end(ap);
+	if (request == KVM_RUN)
+		return fake_ioctl(fd, request, arg);
+	if (fault_hits("ioctl", EIO))
+		return -1;
+	fault_pause();
+	r = fake_ioctl(fd, request, arg);
+	fault_resume();
+	return r;
 }
 
 int fake_kvm_kernel(void)

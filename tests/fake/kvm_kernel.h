@@ -11,7 +11,8 @@
  *   1:hlt                                       vCPU 1 does it; without a number, vCPU 0
  *   |                                           what follows is done after the next reset
  *
- * A vCPU that has done all of its words sleeps until it is kicked.
+ * A vCPU that has done all of its words sleeps until it is kicked. The only instruction that the fake knows is
+ * a HLT at RIP.
  */
 #ifndef VIADUCT_TESTS_FAKE_KVM_KERNEL_H
 #define VIADUCT_TESTS_FAKE_KVM_KERNEL_H

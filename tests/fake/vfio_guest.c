@@ -231,14 +231,18 @@ __attribute__((weak)) int __wrap_ioctl(int fd, unsigned long request, ...)
 {
 	va_list ap;
 	void *arg;
+	int r;
 
 	va_start(ap, request);
 	arg = va_arg(ap, void *);
 	va_end(ap);
 	if (fault_hits("ioctl", EIO))
 		return -1;
-	return _IOC_TYPE(request) == VFIO_TYPE ? fake_vfio_ioctl(request, arg)
-					       : kvm_ioctl(request, arg);
+	fault_pause();
+	r = _IOC_TYPE(request) == VFIO_TYPE ? fake_vfio_ioctl(request, arg)
+					    : kvm_ioctl(request, arg);
+	fault_resume();
+	return r;
 }
 
 static void config_put(const uint32_t (*dwords)[2], size_t count)
@@ -315,13 +319,29 @@ static void spec_fill(struct fake_guest *g)
 	g->spec.device_count = 1;
 }
 
-/* What the test brings along: device, RAM, fds. */
-static int device_make(struct fake_guest *g)
+int fake_guest_device(void)
 {
+	struct fake_guest *g = &fake_guest;
+
 	g->memfd = memfd_create("fake device", MFD_CLOEXEC);
 	if (g->memfd < 0 || ftruncate(g->memfd, 9LL << FAKE_REGION_SHIFT) < 0 ||
 	    pwrite(g->memfd, g->config, sizeof(g->config), CFG_OFFSET) != sizeof(g->config))
 		return -errno;
+	return 0;
+}
+
+void fake_guest_device_close(void)
+{
+	fd_close(&fake_guest.memfd);
+}
+
+/* What the test brings along: device, RAM, fds. */
+static int device_make(struct fake_guest *g)
+{
+	int r = fake_guest_device();
+
+	if (r < 0)
+		return r;
 	g->gmem.host = aligned_alloc(4096, RAM_BYTES);
 	g->gmem.slots[0] = (struct gmem_slot){ .size = RAM_BYTES, .host = g->gmem.host };
 	g->gmem.slot_count = 1;
@@ -374,7 +394,7 @@ void fake_guest_stop(void)
 	loop_destroy(g->loop);
 	vmm_spec_fini(&g->spec);
 	free(g->gmem.host);
-	fd_close(&g->memfd);
+	fake_guest_device_close();
 	pthread_mutex_destroy(&g->lock);
 	memset(&g->gmem, 0, sizeof(g->gmem));
 	g->set = NULL;

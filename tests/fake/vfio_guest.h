@@ -59,8 +59,11 @@ struct fake_guest {
 
 extern struct fake_guest fake_guest;
 
-/* VFIO's side of ioctl(2), for a program with a fake KVM of its own. */
+/* For a program with a KVM and a machine of its own: VFIO's side of ioctl(2), and only the device, after
+ * fake_guest_init(). */
 int fake_vfio_ioctl(unsigned long request, void *arg);
+int fake_guest_device(void);
+void fake_guest_device_close(void);
 
 /* Forgets everything; the device is as on the card. */
 void fake_guest_init(void);

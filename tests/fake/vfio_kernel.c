@@ -83,11 +83,16 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	va_start(ap, request);
 	arg = va_arg(ap, void *);
 	va_end(ap);
-	if (++k->calls == k->fail_at)
-		return fail(k->fail_errno);
 	if (fault_hits("ioctl", EIO))
 		return -1;
 	switch (request) {
+	case VFIO_GET_API_VERSION:
+		return k->api_version != 0 ? k->api_version : VFIO_API_VERSION;
+	case VFIO_CHECK_EXTENSION:
+		return (uintptr_t)arg == VFIO_TYPE1v2_IOMMU && !k->no_type1v2;
+	case VFIO_GROUP_GET_STATUS:
+		((struct vfio_group_status *)arg)->flags = k->group_flags;
+		return 0;
 	case VFIO_GROUP_SET_CONTAINER:
 		if (k->refuse_attach)
 			return fail(EPERM);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * VFIO as the kernel would answer, for link-time wrapping of ioctl(2): one container, one device with
- * the regions and capability chains that the test writes, and a counter that makes the n-th call fail.
+ * the regions and capability chains that the test writes. fault.h makes the n-th call fail.
  */
 #ifndef VIADUCT_TESTS_FAKE_VFIO_KERNEL_H
 #define VIADUCT_TESTS_FAKE_VFIO_KERNEL_H
@@ -11,10 +11,10 @@
 #include <linux/vfio.h>
 
 struct fake_vfio {
-	int fail_at; /* the n-th ioctl fails (from 1); 0: none */
-	int fail_errno;
-	int calls;
 	bool refuse_attach; /* as without interrupt remapping */
+	int api_version; /* 0: the one there is */
+	bool no_type1v2;
+	uint32_t group_flags; /* VFIO_GROUP_FLAGS_* of the status */
 	/* Replies: struct vfio_iommu_type1_info and its chain, regions and their chains, interrupts. */
 	uint8_t iommu_info[1024];
 	uint8_t region[9][512];
