@@ -64,6 +64,7 @@ static const struct field vm_fields[] = {
 	{ "pid", "pid", text_value },
 	{ "vCPUs", "vcpus", text_value },
 	{ "memory", "memory", text_bytes },
+	{ "in pages of", "page_size", text_bytes },
 	{ "DMA remapping", "dma_remapping", text_value },
 	{ "interrupt remapping", "interrupt_remapping", text_value },
 	{ "started at", "started_at", text_time },

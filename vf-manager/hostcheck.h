@@ -44,7 +44,16 @@ int host_iommu_read(const struct daemon *d, struct iommu_host *out, struct err *
 /* Asks `viaduct-vmm --check-kvm`, which makes a VM with a vCPU. False: it could not be asked. */
 bool host_kvm_check(const struct daemon *d, bool *is_usable, char detail[256]);
 
-/* Free hugepages of this size on the whole host; -ENOENT: the kernel has none of this size. */
-int host_hugepages_free(uint64_t page_bytes, uint64_t *out);
+#define HUGEPAGES_DIR "/sys/kernel/mm/hugepages"
+
+/* The whole host's hugepages of one size, in pages. */
+struct host_hugepages {
+	uint64_t unreserved; /* free, and promised to nobody */
+	uint64_t surplus; /* beyond the pool, taken from ordinary memory */
+	uint64_t overcommit; /* as many of those there may be */
+};
+
+/* -ENOENT: the kernel has none of this size. */
+int host_hugepages_read(uint64_t page_bytes, struct host_hugepages *out);
 
 #endif

@@ -139,13 +139,31 @@ bool host_kvm_check(const struct daemon *d, bool *is_usable, char detail[256])
 	return json_get_bool_opt(said, "usable", is_usable, NULL) == 0;
 }
 
-int host_hugepages_free(uint64_t page_bytes, uint64_t *out)
+int host_hugepages_read(uint64_t page_bytes, struct host_hugepages *out)
 {
+	uint64_t free_pages = 0, reserved = 0;
+	struct {
+		const char *file;
+		uint64_t *to;
+	} rows[] = {
+		{ "free_hugepages", &free_pages },
+		{ "resv_hugepages", &reserved },
+		{ "surplus_hugepages", &out->surplus },
+		{ "nr_overcommit_hugepages", &out->overcommit },
+	};
 	char path[128], text[32];
-	ssize_t n;
 
-	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%llukB/free_hugepages",
-		 (unsigned long long)page_bytes >> 10);
-	n = file_read_at(AT_FDCWD, path, text, sizeof(text));
-	return n < 0 ? (int)n : parse_u64(text, UINT64_MAX, out);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		ssize_t n;
+		int r;
+
+		snprintf(path, sizeof(path), HUGEPAGES_DIR "/hugepages-%llukB/%s",
+			 (unsigned long long)page_bytes >> 10, rows[i].file);
+		n = file_read_at(AT_FDCWD, path, text, sizeof(text));
+		r = n < 0 ? (int)n : parse_u64(text, UINT64_MAX, rows[i].to);
+		if (r < 0)
+			return r;
+	}
+	out->unreserved = free_pages > reserved ? free_pages - reserved : 0;
+	return 0;
 }

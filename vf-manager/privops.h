@@ -39,6 +39,11 @@ int priv_group_open(struct daemon *d, const struct pci_addr *vf, int *fd_out, st
 int priv_container_open(struct daemon *d, int *fd_out, struct err *e);
 int priv_kvm_open(struct daemon *d, int *fd_out, struct err *e);
 
+/* Lets the kernel make hugepages of ordinary memory for `bytes` of guest RAM, as far as the pool has
+ * none free (nr_overcommit_hugepages, which is only raised). They go back when the VM ends. Not a
+ * promise: memory may be too fragmented, and the VMM falls back. Op locked. */
+void priv_hugepages_allow(uint64_t page_bytes, uint64_t bytes);
+
 /* The run folder of a VM with its sockets and files, all or nothing. */
 struct vm_run_files {
 	int listener, console, exit_record, console_log, log; /* -1 when closed */

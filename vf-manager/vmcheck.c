@@ -102,12 +102,14 @@ static int hugepages_check(const struct vm_spec *spec, struct err *e)
 {
 	unsigned long long need = spec->memory_bytes / spec->hugepage_bytes;
 	const char *size = spec->hugepage_bytes == GIB(1) ? "1G" : "2M";
-	uint64_t have = 0;
+	struct host_hugepages have = { 0 };
 
-	if (host_hugepages_free(spec->hugepage_bytes, &have) == 0 && have >= need)
+	if (host_hugepages_read(spec->hugepage_bytes, &have) == 0 && have.unreserved >= need)
 		return 0;
+	if (spec->hugepage_fallback)
+		return memory_check(spec, e);
 	err_set(e, ENOMEM, "memory.hugepages: %llu hugepages of %s are needed and %llu are free",
-		need, size, (unsigned long long)have);
+		need, size, (unsigned long long)have.unreserved);
 	err_code(e, "hugepages-short");
 	return err_hint(e, "echo N > /sys/kernel/mm/hugepages/hugepages-%llukB/nr_hugepages",
 			(unsigned long long)spec->hugepage_bytes >> 10);

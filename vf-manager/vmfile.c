@@ -28,6 +28,7 @@ static const cyaml_schema_field_t boot_fields[] = {
 	CYAML_FIELD_STRING_PTR("kernel", OPT, struct vmfile_boot, kernel, 1, PATH_MAX - 1),
 	CYAML_FIELD_STRING_PTR("initrd", OPT, struct vmfile_boot, initrd, 1, PATH_MAX - 1),
 	CYAML_FIELD_STRING_PTR("cmdline", OPT, struct vmfile_boot, cmdline, 0, VMM_MAX_CMDLINE),
+	CYAML_FIELD_STRING_PTR("ready", OPT, struct vmfile_boot, ready, 1, VMM_MAX_READY),
 	CYAML_FIELD_END
 };
 

@@ -19,7 +19,7 @@ struct vmfile_cpus {
 };
 
 struct vmfile_boot {
-	char *kernel, *initrd, *cmdline;
+	char *kernel, *initrd, *cmdline, *ready;
 };
 
 struct vmfile_vlan {

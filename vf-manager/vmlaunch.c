@@ -38,11 +38,13 @@ static json_t *spec_json(const struct vm_start *s)
 				      json_pack("{s:s, s:s, s:i}", "port", spec->ports[i].name,
 						"address", pci_addr_text(&s->holds[i].addr, addr),
 						"group", s->holds[i].group));
-	return json_pack("{s:s, s:{s:I, s:I, s:I}, s:{s:i, s:o}, s:{s:s}, s:o}", "name", spec->name,
-			 "memory", "size", (json_int_t)spec->memory_bytes, "hugepage",
-			 (json_int_t)spec->hugepage_bytes, "low_limit",
-			 (json_int_t)spec->low_limit_bytes, "cpus", "count", (int)spec->cpu_count,
-			 "pin", pin, "boot", "cmdline", spec->cmdline, "devices", devices);
+	return json_pack("{s:s, s:{s:I, s:I, s:b, s:I}, s:{s:i, s:o}, s:{s:s, s:s*}, s:o}", "name",
+			 spec->name, "memory", "size", (json_int_t)spec->memory_bytes, "hugepage",
+			 (json_int_t)spec->hugepage_bytes, "hugepage_fallback",
+			 spec->hugepage_fallback, "low_limit", (json_int_t)spec->low_limit_bytes,
+			 "cpus", "count", (int)spec->cpu_count, "pin", pin, "boot", "cmdline",
+			 spec->cmdline, "ready", spec->ready[0] != '\0' ? spec->ready : NULL,
+			 "devices", devices);
 }
 
 int launch_send(struct vm_start *s, struct err *e)

@@ -18,6 +18,9 @@ int vm_resume(struct daemon *d, const char *name, struct err *e);
 /* The API's VM, with what the VMM and /proc say right now; a new reference. */
 int vm_show(struct daemon *d, const char *name, json_t **out, struct err *e);
 
+/* Appends the steps of STATUS.start (vmm_msg.h) that have the right form. */
+void vm_steps_take(json_t *to, const json_t *from);
+
 /* Sum of /proc/interrupts of the vfio-msix vectors of this function. `text` is that file's. */
 uint64_t irq_count(const char *text, const char *addr);
 

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #define INTERRUPTS_MAX (4U << 20)
+#define STEPS_MAX      64
 
 /* A line is "  57:  12  0  IR-PCI-MSIX-0000:01:10.0  0-edge  vfio-msix[0](0000:01:10.0)". */
 uint64_t irq_count(const char *text, const char *addr)
@@ -101,11 +102,45 @@ static void ports_add_live(json_t *vm, const json_t *status)
 		port_add_live(port, status, interrupts);
 }
 
+/* The VMM's word is a peer's: names and times, and nothing of any other form or depth. */
+void vm_steps_take(json_t *to, const json_t *from)
+{
+	const json_t *step;
+	size_t i;
+
+	json_array_foreach((json_t *)from, i, step) {
+		char name[32];
+		uint64_t ns;
+
+		if (json_array_size(to) < STEPS_MAX &&
+		    json_get_str(step, "step", name, sizeof(name), NULL) == 0 &&
+		    json_get_u64(step, "ns", INT64_MAX, &ns, NULL) == 0)
+			json_array_append_new(to, json_pack("{s:s, s:I}", "step", name, "ns",
+							    (json_int_t)ns));
+	}
+}
+
+/* What the VMM knew at the start is in the facts; that the guest is up comes later. */
+static void ready_add_live(json_t *vm, const json_t *status)
+{
+	auto_json json_t *now = json_array();
+	json_t *step;
+	size_t i;
+
+	vm_steps_take(now, status != NULL ? json_object_get(status, "start") : NULL);
+	json_array_foreach(now, i, step) {
+		const char *name = json_string_value(json_object_get(step, "step"));
+
+		if (strcmp(name, "ready") == 0)
+			json_array_append(json_object_get(vm, "start_steps"), step);
+	}
+}
+
 /* Members that a VM has from its start, null before. */
 static void defaults_add(json_t *j)
 {
-	static const char *const nullable[] = { "vcpus", "memory", "started_at", "start_seconds",
-						"exit" };
+	static const char *const nullable[] = { "vcpus",      "memory",	       "page_size",
+						"started_at", "start_seconds", "exit" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(nullable); i++)
 		if (json_object_get(j, nullable[i]) == NULL)
@@ -164,6 +199,7 @@ int vm_show(struct daemon *d, const char *name, json_t **out, struct err *e)
 	if (peer.pid != 0)
 		vmm_call(d, &peer, "status", &status, NULL);
 	ports_add_live(j, status);
+	ready_add_live(j, status);
 	*out = j;
 	return 0;
 }

@@ -27,7 +27,7 @@ static int memory_parse(const struct vmfile *file, struct vm_spec *out, struct e
 	static const struct {
 		const char *text;
 		uint64_t bytes;
-	} pages[] = { { "off", 0 }, { "2M", MIB(2) }, { "1G", GIB(1) } };
+	} pages[] = { { "auto", MIB(2) }, { "off", 0 }, { "2M", MIB(2) }, { "1G", GIB(1) } };
 	const struct vmfile_memory *m = file->memory;
 	uint64_t unit = MIB(2);
 	size_t i = 0;
@@ -35,15 +35,15 @@ static int memory_parse(const struct vmfile *file, struct vm_spec *out, struct e
 
 	if (r < 0)
 		return r;
-	if (m->hugepages != NULL) {
-		while (i < ARRAY_SIZE(pages) && strcmp(pages[i].text, m->hugepages) != 0)
-			i++;
-		if (i == ARRAY_SIZE(pages))
-			return err_set(e, EINVAL, "memory.hugepages: '%.16s' is not 2M, 1G or off",
-				       m->hugepages);
-		out->hugepage_bytes = pages[i].bytes;
-		unit = u64_max(unit, pages[i].bytes);
-	}
+	while (m->hugepages != NULL && i < ARRAY_SIZE(pages) &&
+	       strcmp(pages[i].text, m->hugepages) != 0)
+		i++;
+	if (i == ARRAY_SIZE(pages))
+		return err_set(e, EINVAL, "memory.hugepages: '%.16s' is not auto, 2M, 1G or off",
+			       m->hugepages);
+	out->hugepage_bytes = pages[i].bytes;
+	out->hugepage_fallback = i == 0;
+	unit = u64_max(unit, pages[i].bytes);
 	if (out->memory_bytes < VMM_MIN_MEMORY || out->memory_bytes > VMM_MAX_MEMORY)
 		return err_set(e, ERANGE, "memory.size: %s is not between %lluM and %lluG", m->size,
 			       VMM_MIN_MEMORY >> 20, VMM_MAX_MEMORY >> 30);
@@ -102,6 +102,20 @@ static int path_parse(const char *path, const char *key, const char *base_dir, c
 	return 0;
 }
 
+/* text may be NULL. */
+static int line_parse(const char *text, const char *key, char *out, size_t cap, struct err *e)
+{
+	if (text == NULL)
+		return 0;
+	for (const char *c = text; *c != '\0'; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			return err_set(e, EINVAL, "%s holds a control character", key);
+	if (strlen(text) >= cap)
+		return err_set(e, EINVAL, "%s has more than %zu bytes", key, cap - 1);
+	memcpy(out, text, strlen(text) + 1);
+	return 0;
+}
+
 static int boot_parse(const struct vmfile_boot *b, const char *base_dir, struct vm_spec *out,
 		      struct err *e)
 {
@@ -117,13 +131,8 @@ static int boot_parse(const struct vmfile_boot *b, const char *base_dir, struct 
 		r = path_parse(b->initrd, "boot.initrd", base_dir, out->initrd, e);
 	if (r < 0)
 		return r;
-	if (b->cmdline == NULL)
-		return 0;
-	for (const char *c = b->cmdline; *c != '\0'; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			return err_set(e, EINVAL, "boot.cmdline holds a control character");
-	snprintf(out->cmdline, sizeof(out->cmdline), "%s", b->cmdline);
-	return 0;
+	r = line_parse(b->cmdline, "boot.cmdline", out->cmdline, sizeof(out->cmdline), e);
+	return r == 0 ? line_parse(b->ready, "boot.ready", out->ready, sizeof(out->ready), e) : r;
 }
 
 static int ports_parse(const struct vmfile *file, struct vm_spec *out, json_t *warnings,
@@ -192,11 +201,12 @@ json_t *vm_spec_json(const struct vm_spec *spec)
 		json_array_append_new(pin, json_integer(spec->pin[i]));
 	for (unsigned int i = 0; i < spec->port_count; i++)
 		json_array_append_new(ports, vm_port_json(&spec->ports[i]));
-	return json_pack("{s:s, s:{s:I, s:I, s:I}, s:{s:i, s:o}, s:{s:s, s:s*, s:s}, s:o}", "name",
-			 spec->name, "memory", "size", (json_int_t)spec->memory_bytes, "hugepage",
-			 (json_int_t)spec->hugepage_bytes, "low_limit",
-			 (json_int_t)spec->low_limit_bytes, "cpus", "count", (int)spec->cpu_count,
-			 "pin", pin, "boot", "kernel", spec->kernel, "initrd",
-			 spec->initrd[0] != '\0' ? spec->initrd : NULL, "cmdline", spec->cmdline,
-			 "ports", ports);
+	return json_pack(
+		"{s:s, s:{s:I, s:I, s:b, s:I}, s:{s:i, s:o}, s:{s:s, s:s*, s:s, s:s*}, s:o}",
+		"name", spec->name, "memory", "size", (json_int_t)spec->memory_bytes, "hugepage",
+		(json_int_t)spec->hugepage_bytes, "hugepage_fallback", spec->hugepage_fallback,
+		"low_limit", (json_int_t)spec->low_limit_bytes, "cpus", "count",
+		(int)spec->cpu_count, "pin", pin, "boot", "kernel", spec->kernel, "initrd",
+		spec->initrd[0] != '\0' ? spec->initrd : NULL, "cmdline", spec->cmdline, "ready",
+		spec->ready[0] != '\0' ? spec->ready : NULL, "ports", ports);
 }

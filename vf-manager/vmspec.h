@@ -30,6 +30,7 @@ struct vm_spec {
 	char name[VM_NAME_TEXT];
 	uint64_t memory_bytes;
 	uint64_t hugepage_bytes; /* 0: none */
+	bool hugepage_fallback; /* rather 4 KiB pages than no VM */
 	uint64_t low_limit_bytes; /* 0: none */
 	unsigned int cpu_count;
 	unsigned int pin[VMM_MAX_CPUS]; /* host CPU of each vCPU */
@@ -37,6 +38,7 @@ struct vm_spec {
 	char kernel[PATH_MAX];
 	char initrd[PATH_MAX]; /* "": none */
 	char cmdline[VMM_MAX_CMDLINE + 1];
+	char ready[VMM_MAX_READY + 1]; /* console text that says that the guest is up; "": none */
 	struct vm_port ports[VMM_MAX_DEVICES];
 	unsigned int port_count;
 };

@@ -7,6 +7,7 @@
 #include "vf-manager/vm.h"
 #include "vf-manager/vmlaunch.h"
 #include "vf-manager/vmm_client.h"
+#include "vf-manager/vmops.h"
 #include "vf-manager/watch.h"
 
 #include "base/fd.h"
@@ -24,14 +25,18 @@
 
 #define START_MS	60000
 #define START_MS_PER_GB 2000 /* to prefault and pin */
-#define STEPS_MAX	64
+
+static void step_append(struct vm_start *s, const char *name, uint64_t ns)
+{
+	json_array_append_new(s->steps,
+			      json_pack("{s:s, s:I}", "step", name, "ns", (json_int_t)ns));
+}
 
 static void step_add(struct vm_start *s, const char *name)
 {
 	uint64_t now = now_ns();
 
-	json_array_append_new(s->steps, json_pack("{s:s, s:I}", "step", name, "ns",
-						  (json_int_t)(now - s->step_ns)));
+	step_append(s, name, now - s->step_ns);
 	s->step_ns = now;
 }
 
@@ -126,6 +131,8 @@ static int start_prepare(struct vm_start *s, struct err *e)
 	if (r < 0)
 		return r;
 	step_add(s, "ports");
+	if (spec->hugepage_fallback)
+		priv_hugepages_allow(spec->hugepage_bytes, spec->memory_bytes);
 	r = priv_kvm_open(s->d, &s->kvm, e);
 	if (r == 0)
 		r = priv_vm_files_make(s->d, spec->name, &s->files, e);
@@ -149,28 +156,27 @@ static int start_wait(struct vm_start *s, json_t **status, struct err *e)
 	return r;
 }
 
-/* The VMM's word is a peer's: names and times, and nothing of any other form or depth. */
-static void steps_take(json_t *to, const json_t *from)
+/* What the VMM does not account for: its process coming up and closing its sandbox, and the messages. */
+static uint64_t process_ns(const json_t *vmm_steps, uint64_t waited_ns)
 {
 	const json_t *step;
 	size_t i;
 
-	json_array_foreach((json_t *)from, i, step) {
-		char name[32];
-		uint64_t ns;
+	json_array_foreach((json_t *)vmm_steps, i, step) {
+		uint64_t ns = 0;
 
-		if (json_array_size(to) < STEPS_MAX &&
-		    json_get_str(step, "step", name, sizeof(name), NULL) == 0 &&
-		    json_get_u64(step, "ns", INT64_MAX, &ns, NULL) == 0)
-			json_array_append_new(to, json_pack("{s:s, s:I}", "step", name, "ns",
-							    (json_int_t)ns));
+		json_get_u64(step, "ns", INT64_MAX, &ns, NULL);
+		waited_ns -= u64_min(ns, waited_ns);
 	}
+	return waited_ns;
 }
 
 /* Op locked. */
 static int start_record(struct vm_start *s, const json_t *status, struct err *e)
 {
 	const struct vm_spec *spec = s->wish->spec;
+	uint64_t page_bytes;
+	json_t *vmm_steps;
 	struct vm *vm;
 	int r = 0;
 
@@ -178,7 +184,11 @@ static int start_record(struct vm_start *s, const json_t *status, struct err *e)
 		r = pool_assign(s->d, &s->holds[i], e);
 	if (r < 0)
 		return r;
-	steps_take(s->steps, json_object_get(status, "start"));
+	vmm_steps = json_array();
+	vm_steps_take(vmm_steps, json_object_get(status, "start"));
+	step_append(s, "process", process_ns(vmm_steps, now_ns() - s->step_ns));
+	json_array_extend(s->steps, vmm_steps);
+	json_decref(vmm_steps);
 	state_lock(s->d);
 	vm = vm_find(s->d, spec->name);
 	vm->pidfd = fd_take(&s->pidfd);
@@ -186,6 +196,8 @@ static int start_record(struct vm_start *s, const json_t *status, struct err *e)
 			    json_real((double)(now_ns() - s->wish->asked_ns) / 1e9));
 	json_object_set_new(vm->facts, "started_at", json_integer((json_int_t)time(NULL)));
 	json_object_set(vm->facts, "start_steps", s->steps);
+	if (json_get_u64(status, "page_size", GIB(1), &page_bytes, NULL) == 0)
+		json_object_set_new(vm->facts, "page_size", json_integer((json_int_t)page_bytes));
 	launch_facts(s, vm->facts);
 	vm_state_set(s->d, vm, VM_RUNNING);
 	state_unlock(s->d);

@@ -145,6 +145,7 @@ int chipset_create(struct machine *m, struct chipset **out, struct err *e)
 				  .arg = cs };
 	cs->rtc = (struct rtc){ .irq = m->irq, .lock = &m->lock, .loop = m->loop, .timer_fd = -1 };
 	env.uart = &cs->uart;
+	env.ready = &m->ready;
 	r = console_create(&env, &cs->console, e);
 	if (r < 0)
 		goto fail;

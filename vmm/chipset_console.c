@@ -2,6 +2,7 @@
 #include "vmm/chipset_console.h"
 
 #include "vmm/chipset_uart.h"
+#include "vmm/ready_mark.h"
 
 #include "base/fd.h"
 
@@ -53,6 +54,8 @@ static void wake(struct console *c)
 void console_put(struct console *c, uint8_t byte)
 {
 	c->ring[c->total++ % CONSOLE_RING] = byte;
+	if (c->env.ready != NULL)
+		ready_mark_byte(c->env.ready, byte);
 	wake(c);
 }
 

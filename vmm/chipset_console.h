@@ -22,6 +22,7 @@
 
 struct uart;
 struct console;
+struct ready_mark;
 
 /* Borrowed for the console's life; fds may be -1. */
 struct console_env {
@@ -30,6 +31,7 @@ struct console_env {
 	struct uart *uart;
 	int listener_fd; /* SOCK_STREAM, listening */
 	int log_fd; /* appended to, at most CONSOLE_LOG_MAX bytes per file */
+	struct ready_mark *ready; /* sees every byte of output; NULL: nobody does */
 };
 
 int console_create(const struct console_env *env, struct console **out, struct err *e);

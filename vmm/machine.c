@@ -89,6 +89,11 @@ static int ram_create(struct machine *m, struct err *e)
 	const struct vmm_spec *spec = m->spec;
 	int r = gmem_create(&m->gmem, spec->memory_size, spec->hugepage, spec->low_limit, e);
 
+	if (r < 0 && spec->hugepage != 0 && spec->hugepage_fallback) {
+		log_warn("guest RAM has 4 KiB pages: %s", e->text);
+		*e = (struct err){ 0 };
+		r = gmem_create(&m->gmem, spec->memory_size, 0, spec->low_limit, e);
+	}
 	if (r < 0)
 		return r;
 	r = kvm_vm_setup(m->kvm_fd, &m->vm_fd, &m->irqchip, e);
@@ -247,6 +252,7 @@ static int machine_init(struct machine *m, struct vmm_spec *spec, struct loop *l
 	m->kvm_fd = spec->kvm_fd;
 	m->vm_fd = m->event_fd = m->gmem.memfd = -1;
 	m->started_ns = m->step_begin_ns = now_ns();
+	ready_mark_init(&m->ready, spec->ready);
 	lock_init(&m->lock);
 	pthread_mutex_init(&m->request_lock, NULL);
 	m->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -17,6 +17,7 @@
 #include "vmm/irq.h"
 #include "vmm/kvm_vm.h"
 #include "vmm/pci.h"
+#include "vmm/ready_mark.h"
 #include "vmm/slots.h"
 #include "vmm/spec.h"
 
@@ -71,11 +72,12 @@ struct machine {
 	uint64_t mmio64_size;
 	struct cpu_model cpu;
 	struct kvm_vm_irqchip irqchip; /* at power-on */
+	struct ready_mark ready; /* guarded by lock */
 
 	/* Main thread only. */
 	uint64_t started_ns; /* CLOCK_MONOTONIC at machine_create() */
 	uint64_t step_ns[MACHINE_STEPS];
-	uint64_t step_begin_ns;
+	uint64_t step_begin_ns; /* after the last step: when the first vCPU ran */
 	uint64_t guest_resets;
 	bool paused;
 

@@ -214,7 +214,8 @@ static int fds_parse(struct vmm_spec *spec, struct seqmsg *m, struct err *e)
 
 static int memory_parse(struct vmm_spec *spec, const json_t *obj, struct err *e)
 {
-	static const char *const keys[] = { "size", "hugepage", "low_limit", NULL };
+	static const char *const keys[] = { "size", "hugepage", "hugepage_fallback", "low_limit",
+					    NULL };
 	json_t *mem;
 	int r = json_get_obj(obj, "memory", &mem, e);
 
@@ -225,6 +226,8 @@ static int memory_parse(struct vmm_spec *spec, const json_t *obj, struct err *e)
 		r = json_get_u64(mem, "size", UINT64_MAX, &spec->memory_size, e);
 	if (r == 0)
 		r = json_get_u64_opt(mem, "hugepage", UINT64_MAX, &spec->hugepage, e);
+	if (r == 0)
+		r = json_get_bool_opt(mem, "hugepage_fallback", &spec->hugepage_fallback, e);
 	if (r == 0)
 		r = json_get_u64_opt(mem, "low_limit", UINT64_MAX, &spec->low_limit, e);
 	return r;
@@ -336,7 +339,7 @@ static int devices_parse(struct vmm_spec *spec, const json_t *obj, struct err *e
 
 static int boot_parse(struct vmm_spec *spec, const json_t *obj, struct err *e)
 {
-	static const char *const keys[] = { "cmdline", NULL };
+	static const char *const keys[] = { "cmdline", "ready", NULL };
 	json_t *boot;
 	int r = json_get_obj(obj, "boot", &boot, e);
 
@@ -344,6 +347,8 @@ static int boot_parse(struct vmm_spec *spec, const json_t *obj, struct err *e)
 		r = json_check_keys(boot, keys, e);
 	if (r == 0)
 		r = json_get_str_opt(boot, "cmdline", spec->cmdline, sizeof(spec->cmdline), e);
+	if (r == 0)
+		r = json_get_str_opt(boot, "ready", spec->ready, sizeof(spec->ready), e);
 	return r;
 }
 

@@ -23,10 +23,12 @@ struct vmm_spec {
 	char name[64];
 	uint64_t memory_size;
 	uint64_t hugepage;
+	bool hugepage_fallback; /* rather 4 KiB pages than no VM */
 	uint64_t low_limit;
 	unsigned int cpu_count;
 	int cpu_pin[VMM_MAX_CPUS]; /* -1: not pinned */
 	char cmdline[VMM_MAX_CMDLINE + 1];
+	char ready[VMM_MAX_READY + 1]; /* "": none */
 	struct vmm_device_spec devices[VMM_MAX_DEVICES];
 	unsigned int device_count;
 

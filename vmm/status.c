@@ -8,13 +8,16 @@
 
 #include <unistd.h>
 
-static json_t *start_status(const struct machine *m)
+static json_t *start_status(const struct machine *m, uint64_t ready_ns)
 {
 	json_t *list = json_array();
 
 	for (unsigned int i = 0; i < MACHINE_STEPS; i++)
 		json_array_append_new(list, json_pack("{s:s, s:I}", "step", machine_step_name(i),
 						      "ns", (json_int_t)m->step_ns[i]));
+	if (ready_ns != 0)
+		json_array_append_new(list, json_pack("{s:s, s:I}", "step", "ready", "ns",
+						      (json_int_t)(ready_ns - m->step_begin_ns)));
 	return list;
 }
 
@@ -31,19 +34,21 @@ static json_t *exits_status(const struct machine *m)
 
 json_t *machine_status(struct machine *m)
 {
-	uint64_t console_bytes;
+	uint64_t console_bytes, ready_ns;
 	json_t *devices;
 
 	pthread_mutex_lock(&m->lock);
 	console_bytes = chipset_console_bytes(m->chipset);
+	ready_ns = m->ready.found_ns;
 	devices = machine_devices_status(m);
 	pthread_mutex_unlock(&m->lock);
 	/* json_pack gives NULL if any of its parts is NULL, and drops the others ("o" steals). */
-	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:o, s:o}", "name",
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:o}", "name",
 			 m->spec->name, "state", m->paused ? "paused" : "running", "pid",
 			 (json_int_t)getpid(), "uptime_ns", (json_int_t)(now_ns() - m->started_ns),
 			 "vcpus", (json_int_t)m->spec->cpu_count, "memory",
-			 (json_int_t)m->gmem.size, "start", start_status(m), "guest_resets",
-			 (json_int_t)m->guest_resets, "console_bytes", (json_int_t)console_bytes,
+			 (json_int_t)m->gmem.size, "start", start_status(m, ready_ns),
+			 "guest_resets", (json_int_t)m->guest_resets, "console_bytes",
+			 (json_int_t)console_bytes, "page_size", (json_int_t)m->gmem.page_size,
 			 "devices", devices, "exits", exits_status(m));
 }

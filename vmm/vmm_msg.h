@@ -14,9 +14,11 @@
  *      "name":"fw1",
  *      "memory":{"size":536870912,                   bytes, a multiple of 2 MiB
  *                "hugepage":0,                       0, 2097152 or 1073741824
+ *                "hugepage_fallback":false,          optional: 4 KiB pages where these run short
  *                "low_limit":0},                     test option: RAM below 4 GiB ends here; 0: as the platform has it
  *      "cpus":{"count":2, "pin":[2,3]},              pin: host CPU of each vCPU, or empty
- *      "boot":{"cmdline":"console=ttyS0"},
+ *      "boot":{"cmdline":"console=ttyS0",
+ *              "ready":"login:"},                    optional: console text that ends the start
  *      "devices":[{"port":"wan", "address":"0000:01:10.0", "group":26}]}}     VFIO functions
  *   -> {"v":1, "ok":true, "result":{STATUS}}         sent when the first vCPU is about to run
  *   -> {"v":1, "ok":false, "error":{"code","errno","text","hint"}}   and the process exits
@@ -32,8 +34,9 @@
  *   {"v":1,"op":"kill"}        -> {} ; stops at once, then the process exits
  *
  * STATUS = {"name","state":"running|paused","pid","uptime_ns","vcpus":N,"memory":bytes,
- *           "start":[{"step":"ram|prefault|pin|devices|kernel|entry","ns":N}...],  in order
- *           "guest_resets":N, "console_bytes":N,
+ *           "start":[{"step":"ram|prefault|pin|devices|kernel|entry|ready","ns":N}...],  in order; ready:
+ *                    from the first instruction to "ready" on the console, once it was seen
+ *           "guest_resets":N, "console_bytes":N, "page_size":bytes (of guest RAM),
  *           "devices":[{"port","address","group","driver_active":bool (bus mastering on),
  *                       "vectors_enabled":N, "flr_count":N}],   what the host took back is gone from here
  *           "exits":{"io":N,"mmio":N,"hlt":N,"other":N}}
@@ -54,5 +57,6 @@
 #define VMM_MIN_MEMORY	(64ULL << 20)
 #define VMM_MAX_MEMORY	(1ULL << 40)
 #define VMM_MAX_CMDLINE 2047
+#define VMM_MAX_READY	63
 
 #endif

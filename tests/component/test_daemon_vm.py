@@ -128,7 +128,7 @@ def test_a_hung_vmm_is_shown_and_killed(host, short_tmp):
 
 def test_only_plain_steps_are_taken_from_a_vmm(host, short_tmp):
     vm = run(host, short_tmp, cmdline="deep")
-    assert [s["step"] for s in vm["start_steps"]] == ["check", "ports", "spawn", "x"]
+    assert [s["step"] for s in vm["start_steps"]] == ["check", "ports", "spawn", "process", "x"]
     assert show(host)["start_steps"] == vm["start_steps"]
 
 

@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -62,6 +63,39 @@ static void a_whole_file_is_read(void **state)
 	free(s);
 }
 
+/* What memory.hugepages means: pages and whether smaller ones will do. */
+static void hugepages_are_wanted_unless_the_file_says_off(void **state)
+{
+	static const struct {
+		const char *word;
+		uint64_t bytes;
+		bool fallback;
+	} rows[] = {
+		{ "", MIB(2), true },
+		{ ", hugepages: auto", MIB(2), true },
+		{ ", hugepages: 2M", MIB(2), false },
+		{ ", hugepages: 1G", GIB(1), false },
+		{ ", hugepages: off", 0, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char yaml[256];
+		const struct vm_text text = { .base_dir = "/srv", .yaml = yaml };
+		struct vm_spec *s = calloc(1, sizeof(*s));
+		auto_json json_t *warnings = json_array();
+		struct err e = { 0 };
+
+		snprintf(yaml, sizeof(yaml),
+			 "name: a\nmemory: {size: 2G%s}\nboot: {kernel: k, ready: 'login:'}\n",
+			 rows[i].word);
+		assert_int_equal(vm_spec_parse(&text, s, warnings, &e), 0);
+		assert_int_equal(s->hugepage_bytes, rows[i].bytes);
+		assert_int_equal(s->hugepage_fallback, rows[i].fallback);
+		assert_string_equal(s->ready, "login:");
+		free(s);
+	}
+}
+
 static void relative_paths_need_a_folder(void **state)
 {
 	const struct vm_text text = { .base_dir = "", .yaml = HEAD };
@@ -109,6 +143,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_whole_file_is_read),
+		cmocka_unit_test(hugepages_are_wanted_unless_the_file_says_off),
 		cmocka_unit_test(relative_paths_need_a_folder),
 		cmocka_unit_test(rates_are_whole_megabits),
 	};
