@@ -9,6 +9,7 @@
 #include "base/err.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /* Closes *fd if it is >= 0 and sets it to -1; errno is kept. */
@@ -51,5 +52,9 @@ int link_base_at(int dirfd, const char *path, char *buf, size_t cap);
 
 /* Writes all of buf, restarting on EINTR. 0 or -errno. */
 int fd_write_all(int fd, const void *buf, size_t len);
+
+/* fstat(2) by the system call of that name, where libc's own may be newfstatat with an empty path: a
+ * filter of system calls cannot tell that from one with a path. 0 or -errno. */
+int fd_stat(int fd, struct stat *st);
 
 #endif

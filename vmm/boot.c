@@ -65,9 +65,10 @@ int boot_file_load(const struct boot_image *im, uint64_t off, uint64_t gpa, uint
 static int file_open(struct boot_file *file, const char *what, int fd, struct err *e)
 {
 	struct stat st;
+	int r = fd_stat(fd, &st);
 
-	if (fstat(fd, &st) < 0)
-		return err_set(e, errno, "%s: %s", what, strerror(errno));
+	if (r < 0)
+		return err_set(e, r, "%s: %s", what, strerror(-r));
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, EINVAL, "%s is no regular file", what);
 	*file = (struct boot_file){ .what = what, .fd = fd, .size = (uint64_t)st.st_size };

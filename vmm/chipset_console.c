@@ -306,7 +306,7 @@ static void log_init_room(struct console *c)
 	struct stat st;
 	uint64_t size = 0;
 
-	if (c->env.log_fd >= 0 && fstat(c->env.log_fd, &st) == 0 && st.st_size > 0)
+	if (c->env.log_fd >= 0 && fd_stat(c->env.log_fd, &st) == 0 && st.st_size > 0)
 		size = (uint64_t)st.st_size;
 	c->log_room = CONSOLE_LOG_MAX - u64_min(size, CONSOLE_LOG_MAX);
 }

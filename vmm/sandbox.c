@@ -101,10 +101,12 @@ int sandbox_process(int keep_fd, struct err *e)
 
 static int call_allow(scmp_filter_ctx ctx, const struct sandbox_call *c)
 {
+	uint64_t value = c->value == SANDBOX_OWN_PID ? (uint64_t)getpid() : c->value;
+
 	if (c->mask == 0)
 		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, c->nr, 0);
 	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, c->nr, 1,
-				SCMP_CMP(c->arg, SCMP_CMP_MASKED_EQ, c->mask, c->value));
+				SCMP_CMP(c->arg, SCMP_CMP_MASKED_EQ, c->mask, value));
 }
 
 static int ioctl_allow(scmp_filter_ctx ctx, uint64_t mask, uint64_t value)

@@ -46,8 +46,7 @@ const struct sandbox_call sandbox_calls[] = {
 	/* files that came as fds: kernel, initrd, VFIO regions, exit record */
 	{ SYS_pread64, BOTH, ANY },
 	{ SYS_pwrite64, BOTH, ANY },
-	{ SYS_fstat, BOTH, ANY },
-	{ SYS_newfstatat, BOTH, ARG_IS(3, AT_EMPTY_PATH) }, /* glibc's fstat; names nothing */
+	{ SYS_fstat, BOTH, ANY }, /* fd_stat(); newfstatat would take a path as well */
 	{ SYS_ftruncate, BOTH, ANY },
 	{ SYS_fdatasync, BOTH, ANY },
 	{ SYS_fcntl, BOTH, ARG_IS(1, F_GETFL) },
@@ -77,11 +76,11 @@ const struct sandbox_call sandbox_calls[] = {
 	{ SYS_exit_group, BOTH, ANY },
 	{ SYS_getpid, BOTH, ANY },
 	{ SYS_gettid, BOTH, ANY },
-	{ SYS_tgkill, BOTH, ANY }, /* the kick of a vCPU; raise() after a crash */
+	{ SYS_tgkill, BOTH, ARG_IS(0, SANDBOX_OWN_PID) }, /* a vCPU's kick; raise() after a crash */
 	{ SYS_rt_sigaction, BOTH, ANY },
 	{ SYS_rt_sigprocmask, BOTH, ANY },
 	{ SYS_rt_sigreturn, BOTH, ANY },
-	{ SYS_sigaltstack, BOTH, ANY }, /* threads of a sanitizer build */
+	{ SYS_sigaltstack, BOTH, ANY }, /* crash_stack.c */
 	{ SYS_restart_syscall, BOTH, ANY },
 	{ SYS_seccomp, S, ANY }, /* the next phase's filter */
 	{ SYS_prctl, S, ARG_IS(0, PR_SET_SECCOMP) },

@@ -9,6 +9,9 @@
 
 #include "base/util.h"
 
+/* As a value: the process id of who sets the filter. No value that a mask of 32 bits lets through. */
+#define SANDBOX_OWN_PID UINT64_MAX
+
 /* Argument `arg` of the call, masked, must be equal to `value`. mask 0: any. */
 struct sandbox_call {
 	int nr;

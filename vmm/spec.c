@@ -43,9 +43,10 @@ void vmm_spec_fini(struct vmm_spec *spec)
 static int file_type_check(int fd, const char *name, mode_t type, struct err *e)
 {
 	struct stat st;
+	int r = fd_stat(fd, &st);
 
-	if (fstat(fd, &st) < 0)
-		return err_set(e, errno, "fd \"%s\": %s", name, strerror(errno));
+	if (r < 0)
+		return err_set(e, r, "fd \"%s\": %s", name, strerror(-r));
 	if ((st.st_mode & S_IFMT) != type)
 		return err_set(e, EINVAL, "fd \"%s\" is no %s", name,
 			       type == S_IFREG	 ? "regular file"

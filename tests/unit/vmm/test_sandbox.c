@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/sandbox.h"
 
+#include "base/fd.h"
+
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <pthread.h>
@@ -97,6 +99,30 @@ static int kvm_run_try(void)
 	return ioctl(-1, KVM_RUN, 0) == 12345;
 }
 
+static int own_file_status_try(void)
+{
+	struct stat st;
+
+	return fd_stat(0, &st);
+}
+
+static int other_file_status_try(void)
+{
+	struct stat st;
+
+	return fstatat(AT_FDCWD, "/etc/passwd", &st, AT_EMPTY_PATH) == 12345;
+}
+
+static int own_thread_signal_try(void)
+{
+	return (int)syscall(SYS_tgkill, getpid(), gettid(), 0);
+}
+
+static int other_process_signal_try(void)
+{
+	return syscall(SYS_tgkill, getppid(), getppid(), 0) == 12345;
+}
+
 static int ptrace_try(void)
 {
 	return syscall(SYS_ptrace, 0, 0, 0, 0) == 12345;
@@ -143,6 +169,10 @@ static void system_calls_are_those_of_the_phase(void **state)
 		{ "KVM_CREATE_VM", kvm_create_try, WORKS, KILLED },
 		{ "KVM_RUN", kvm_run_try, WORKS, WORKS },
 		{ "ptrace", ptrace_try, KILLED, KILLED },
+		{ "fstat", own_file_status_try, WORKS, WORKS },
+		{ "fstatat with a path", other_file_status_try, KILLED, KILLED },
+		{ "signal to itself", own_thread_signal_try, WORKS, WORKS },
+		{ "signal to its parent", other_process_signal_try, KILLED, KILLED },
 		{ "getrlimit", limit_get_try, WORKS, WORKS },
 		{ "setrlimit", limit_set_try, KILLED, KILLED },
 	};
