@@ -4,6 +4,7 @@
  * builds the machine, runs it, writes down why it ended.
  */
 #include "vmm/control.h"
+#include "vmm/crash_stack.h"
 #include "vmm/exit_record.h"
 #include "vmm/kvm_probe.h"
 #include "vmm/machine.h"
@@ -36,6 +37,7 @@ struct vmm {
 	struct machine machine;
 	struct control *control;
 	struct exit_record record;
+	struct crash_stack crash_stack; /* of the main thread */
 };
 
 /* For the handler of fatal signals alone. */
@@ -60,9 +62,12 @@ static void signal_ready(void *arg, int fd, uint32_t events)
 static int signals_init(struct vmm *vmm, struct err *e)
 {
 	static const int fatal[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
-	struct sigaction sa = { .sa_handler = crash_handle, .sa_flags = SA_RESETHAND };
+	struct sigaction sa = { .sa_handler = crash_handle, .sa_flags = SA_RESETHAND | SA_ONSTACK };
 	sigset_t set;
+	int r = crash_stack_init(&vmm->crash_stack);
 
+	if (r < 0)
+		return err_set(e, r, "stack for signals: %s", strerror(-r));
 	crash_record = &vmm->record;
 	for (size_t i = 0; i < ARRAY_SIZE(fatal); i++)
 		sigaction(fatal[i], &sa, NULL);
@@ -220,7 +225,7 @@ static const char *caller_check(int fd)
 
 	if (fd < 0)
 		return "not meant to be started by hand";
-	if (fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))
+	if (fd_stat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))
 		return "the fd given with --fd is no socket";
 	if (getuid() == 0 || geteuid() == 0)
 		return "refuses to run as root: the daemon gives each VM a uid of its own";
@@ -257,6 +262,7 @@ int main(int argc, char **argv)
 	loop_destroy(vmm->loop);
 	vmm_spec_fini(&vmm->spec);
 	fd_close(&vmm->signal_fd);
+	crash_stack_fini(&vmm->crash_stack);
 	free(vmm);
 	return r;
 }

@@ -2,6 +2,7 @@
 #include "vmm/vcpu.h"
 
 #include "vmm/cpuid.h"
+#include "vmm/crash_stack.h"
 #include "vmm/kvm.h"
 #include "vmm/machine.h"
 #include "vmm/vcpu_state.h"
@@ -294,9 +295,12 @@ static bool exit_handle(struct vcpu *v)
 static void *vcpu_main(void *arg)
 {
 	struct vcpu *v = arg;
+	struct crash_stack crash_stack;
 	char name[16];
 	bool go;
 
+	if (crash_stack_init(&crash_stack) < 0)
+		log_warn("vCPU %u: no stack for signals: its crash would leave no record", v->id);
 	snprintf(name, sizeof(name), "vcpu%u", v->id);
 	pthread_setname_np(pthread_self(), name);
 	go = vcpu_park(v, false);
@@ -317,6 +321,7 @@ static void *vcpu_main(void *arg)
 			go = vcpu_park(v, true);
 		}
 	}
+	crash_stack_fini(&crash_stack);
 	return NULL;
 }
 
