@@ -101,9 +101,8 @@ static int ram_create(struct machine *m, struct err *e)
 		r = slots_init(&m->slots, m->vm_fd, e);
 	for (unsigned int i = 0; r == 0 && i < m->gmem.slot_count; i++) {
 		const struct gmem_slot *s = &m->gmem.slots[i];
-		uint32_t slot;
 
-		r = slots_add(&m->slots, s->gpa, s->size, s->host, &slot);
+		r = slots_add_ram(&m->slots, s->gpa, s->size, s->host);
 		if (r < 0)
 			r = err_set(e, r, "memory slot of %llu MiB at 0x%llx: %s",
 				    (unsigned long long)s->size >> 20, (unsigned long long)s->gpa,

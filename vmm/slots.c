@@ -5,6 +5,9 @@
 
 #include <errno.h>
 
+/* The address space's number in a slot's (api.rst, KVM_SET_USER_MEMORY_REGION); 1 is SMM's. */
+#define SMM_SPACE (1U << 16)
+
 int slots_init(struct slots *s, int vm_fd, struct err *e)
 {
 	int max = kvm_extension_check(vm_fd, KVM_CAP_NR_MEMSLOTS);
@@ -14,6 +17,7 @@ int slots_init(struct slots *s, int vm_fd, struct err *e)
 	if (max < 2)
 		return err_set(e, max < 0 ? -max : ENOTSUP, "KVM offers no memory slots");
 	s->max = (unsigned int)u64_min((uint64_t)max, SLOTS_MAX);
+	s->has_smm = kvm_extension_check(vm_fd, KVM_CAP_MULTI_ADDRESS_SPACE) > 1;
 	return 0;
 }
 
@@ -38,6 +42,19 @@ int slots_add(struct slots *s, uint64_t gpa, uint64_t size, void *host, uint32_t
 	s->used[i] = true;
 	*slot = i;
 	return 0;
+}
+
+int slots_add_ram(struct slots *s, uint64_t gpa, uint64_t size, void *host)
+{
+	struct kvm_userspace_memory_region region = { .guest_phys_addr = gpa,
+						      .memory_size = size,
+						      .userspace_addr = (uintptr_t)host };
+	int r = slots_add(s, gpa, size, host, &region.slot);
+
+	if (r < 0 || !s->has_smm)
+		return r;
+	region.slot |= SMM_SPACE;
+	return kvm_memory_region_set(s->vm_fd, &region);
 }
 
 int slots_del(struct slots *s, uint32_t slot)

@@ -258,6 +258,10 @@ static int cpuid_fill(struct kvm_cpuid2 *c)
 
 static int slot_set(const struct kvm_userspace_memory_region *r)
 {
+	if (r->slot >> 16 == 1) { /* the address space of SMM */
+		fake_kvm.smm_slots++;
+		return 0;
+	}
 	if (r->slot >= FAKE_KVM_SLOTS)
 		return fail(EINVAL);
 	for (unsigned int i = 0; r->memory_size != 0 && i < FAKE_KVM_SLOTS; i++) {

@@ -48,6 +48,7 @@ struct fake_kvm {
 	struct fake_kvm_vcpu vcpus[FAKE_KVM_VCPUS];
 	unsigned int vcpu_count;
 	struct kvm_userspace_memory_region slots[FAKE_KVM_SLOTS];
+	unsigned int smm_slots;
 	int irqfds; /* attached */
 
 	/* What was done. */
