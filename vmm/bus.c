@@ -14,13 +14,14 @@ int bus_init(struct bus *bus, pthread_mutex_t *machine_lock)
 {
 	memset(bus, 0, sizeof(*bus));
 	bus->machine_lock = machine_lock;
-	return 0;
+	return -pthread_mutex_init(&bus->queue, NULL);
 }
 
 void bus_fini(struct bus *bus)
 {
 	range_set_fini(&bus->regions[0]);
 	range_set_fini(&bus->regions[1]);
+	pthread_mutex_destroy(&bus->queue);
 }
 
 /* The table to read until table_leave(). seq_cst, both: either this vCPU sees the copy that
@@ -177,11 +178,13 @@ static enum bus_hit bus_access_once(struct bus *bus, const struct bus_access *a)
 		return hit;
 
 	/* With the lock nobody changes the table; and a handler that does must not be a reader. */
+	pthread_mutex_lock(&bus->queue);
 	pthread_mutex_lock(bus->machine_lock);
 	hit = table_find(&bus->regions[copy_shown(bus)], a, &region);
 	if (hit == BUS_ONE_REGION)
 		region_access(region, a);
 	pthread_mutex_unlock(bus->machine_lock);
+	pthread_mutex_unlock(&bus->queue);
 	return hit;
 }
 

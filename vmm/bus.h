@@ -51,6 +51,9 @@ struct bus {
 	struct range_set regions[2];
 	_Atomic uint32_t shown; /* which copy vCPUs read */
 	pthread_mutex_t *machine_lock;
+	/* vCPUs stand in line here and come to the machine's lock one at a time, so the main thread
+	 * waits for a handler of each bus at most, however many vCPUs are in slow ones. */
+	pthread_mutex_t queue;
 	struct bus_reader readers[VMM_MAX_CPUS];
 };
 

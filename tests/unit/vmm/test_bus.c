@@ -62,9 +62,13 @@ struct fixture {
 static int setup(void **state)
 {
 	static struct fixture f;
+	pthread_mutexattr_t fair;
 
 	memset(&f, 0, sizeof(f));
-	pthread_mutex_init(&f.lock, NULL);
+	pthread_mutexattr_init(&fair); /* as the machine's lock is */
+	pthread_mutexattr_setprotocol(&fair, PTHREAD_PRIO_INHERIT);
+	pthread_mutex_init(&f.lock, &fair);
+	pthread_mutexattr_destroy(&fair);
 	assert_int_equal(bus_init(&f.bus, &f.lock), 0);
 	f.mem.lock = &f.lock;
 	f.mem.expects_lock = true;
@@ -259,6 +263,73 @@ static void both_copies_stay_the_same(void **state)
 	assert_int_equal(v, 0);
 }
 
+#define CROWD	16
+#define SLOW_US 10000
+
+struct crowd {
+	struct bus *bus;
+	struct io_region region;
+	_Atomic bool may_end;
+	_Atomic unsigned int inside;
+};
+
+static void crowd_write(void *owner, uint64_t off, unsigned int len, uint64_t value)
+{
+	struct crowd *c = owner;
+
+	atomic_fetch_add(&c->inside, 1);
+	usleep(SLOW_US);
+}
+
+static const struct io_ops crowd_ops = { .write = crowd_write };
+
+struct member {
+	struct crowd *crowd;
+	unsigned int vcpu;
+	pthread_t thread;
+};
+
+static void *member_run(void *arg)
+{
+	struct member *m = arg;
+
+	while (!atomic_load(&m->crowd->may_end))
+		bus_write(m->crowd->bus, m->vcpu, 0x3000, "", 1);
+	return NULL;
+}
+
+/* Every vCPU in a handler of 10 ms without end; the main thread, beside them, takes its turn. */
+static void main_thread_waits_for_one_handler(void **state)
+{
+	struct fixture *f = *state;
+	struct crowd c = { .bus = &f->bus };
+	struct member members[CROWD];
+	unsigned int before, most = 0;
+
+	c.region = (struct io_region){ "slow", 0x3000, 1, &crowd_ops, &c, false };
+	assert_int_equal(bus_add(&f->bus, &c.region), 0);
+	for (unsigned int i = 0; i < CROWD; i++) {
+		members[i] = (struct member){ .crowd = &c, .vcpu = i };
+		assert_int_equal(pthread_create(&members[i].thread, NULL, member_run, &members[i]),
+				 0);
+	}
+	while (atomic_load(&c.inside) < 4)
+		usleep(SLOW_US);
+	for (int turn = 0; turn < 8; turn++) {
+		before = atomic_load(&c.inside);
+		pthread_mutex_lock(&f->lock);
+		most = atomic_load(&c.inside) - before > most ? atomic_load(&c.inside) - before
+							      : most;
+		pthread_mutex_unlock(&f->lock);
+	}
+	atomic_store(&c.may_end, true);
+	for (unsigned int i = 0; i < CROWD; i++)
+		pthread_join(members[i].thread, NULL);
+	bus_del(&f->bus, &c.region);
+	/* On a busy machine a few may pass before this thread is in line. */
+	assert_in_range(most, 0, CROWD / 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -273,6 +344,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(removal_waits_for_an_unlocked_handler, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(both_copies_stay_the_same, setup, teardown),
+		cmocka_unit_test_setup_teardown(main_thread_waits_for_one_handler, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("vmm-bus", tests, NULL, NULL);
