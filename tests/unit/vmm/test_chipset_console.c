@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +44,7 @@ static int setup(void **state)
 	static struct fixture f;
 	struct console_env env;
 	char log_path[80];
+	pthread_mutexattr_t fair;
 
 	memset(&f, 0, sizeof(f));
 	memset(&fake_kvm, 0, sizeof(fake_kvm));
@@ -52,7 +54,10 @@ static int setup(void **state)
 	snprintf(log_path, sizeof(log_path), "%s/log", f.folder);
 	assert_int_equal(unix_listen(f.path, SOCK_STREAM, 0600, &f.listener, NULL), 0);
 	f.log = open(log_path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	pthread_mutex_init(&f.lock, NULL);
+	pthread_mutexattr_init(&fair); /* as the machine's lock is */
+	pthread_mutexattr_setprotocol(&fair, PTHREAD_PRIO_INHERIT);
+	pthread_mutex_init(&f.lock, &fair);
+	pthread_mutexattr_destroy(&fair);
 	assert_int_equal(loop_create(&f.loop, NULL), 0);
 	assert_int_equal(irq_router_create(3, &f.irq, NULL), 0);
 	f.uart = (struct uart){ .irq = f.irq, .gsi = 4, .tx = tx, .rx_ready = rx_ready, .arg = &f };
@@ -316,6 +321,42 @@ static void log_has_it_all_up_to_its_limit(void **state)
 	assert_non_null(strstr(tail, "log is full"));
 }
 
+struct storm {
+	struct fixture *f;
+	_Atomic bool may_end;
+};
+
+static void *storm_run(void *arg)
+{
+	struct storm *s = arg;
+
+	while (!atomic_load(&s->may_end)) {
+		pthread_mutex_lock(&s->f->lock);
+		for (unsigned int i = 0; i < CONSOLE_RING; i++)
+			console_put(s->f->console, '.');
+		pthread_mutex_unlock(&s->f->lock);
+	}
+	return NULL;
+}
+
+/* However fast the guest prints, the main thread comes back to whoever asks for something. */
+static void storm_of_output_does_not_keep_the_main_thread(void **state)
+{
+	struct storm s = { .f = *state };
+	struct stat st;
+	pthread_t vcpus[4]; /* so that one always stands before the main thread */
+
+	for (size_t i = 0; i < ARRAY_SIZE(vcpus); i++)
+		assert_int_equal(pthread_create(&vcpus[i], NULL, storm_run, &s), 0);
+	usleep(20000);
+	assert_int_equal(loop_step(s.f->loop, 0), 0);
+	assert_int_equal(fstat(s.f->log, &st), 0);
+	atomic_store(&s.may_end, true);
+	for (size_t i = 0; i < ARRAY_SIZE(vcpus); i++)
+		pthread_join(vcpus[i], NULL);
+	assert_in_range(st.st_size, 1, 2 * CONSOLE_RING);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -328,6 +369,7 @@ int main(void)
 		CASE(half_closed_client_still_reads),
 		CASE(clients_are_limited),
 		CASE(log_has_it_all_up_to_its_limit),
+		CASE(storm_of_output_does_not_keep_the_main_thread),
 	};
 
 	return cmocka_run_group_tests_name("vmm-chipset_console", tests, NULL, NULL);
