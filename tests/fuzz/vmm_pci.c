@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * A guest's accesses to configuration space: CF8/CFC and MMIO (ECAM, wherever it moves it), in any
- * order and width, while a device is plugged and unplugged. Twelve bytes are one step.
+ * order and width, while devices are plugged, unplugged and pulled, and the guest is reset, with its
+ * addresses assigned anew or left as they are. Twelve bytes are one step.
  */
 #include "fake_board.h"
 
@@ -10,14 +11,29 @@
 #define STEP 12
 
 /* Behind a port stands another one: a device like any other. */
-static void plug(struct machine *m, struct pci_port *port)
+static void plug(struct machine *m, struct pci_port *port, bool pull)
 {
 	struct pci_port *dev;
 
-	if (!pci_port_is_empty(port))
-		pci_host_unplug_request(m->pci, port->bus.devs[0]);
-	else if (pci_port_create(31, m->irq, &dev) == 0)
-		pci_port_insert(port, &dev->dev, true);
+	if (!pci_port_is_empty(port)) {
+		if (pull)
+			(void)pci_host_pull(m->pci, port->bus.devs[0]);
+		else
+			(void)pci_host_unplug_request(m->pci, port->bus.devs[0]);
+	} else if (pci_port_create(31, m->irq, &dev) == 0) {
+		/* Into the first empty port, or the one that was meant. */
+		if (!pull)
+			pci_port_insert(port, &dev->dev, true);
+		else if (pci_host_hot_plug(m->pci, &dev->dev, NULL) < 0)
+			dev->dev.ops->destroy(&dev->dev);
+	}
+}
+
+static void reset(struct machine *m, bool assign)
+{
+	pci_host_reset(m->pci);
+	if (assign)
+		(void)pci_host_assign(m->pci, NULL);
 }
 
 static void step(struct machine *m, const uint8_t *p)
@@ -30,9 +46,9 @@ static void step(struct machine *m, const uint8_t *p)
 	if (p[0] >> 6 == 1) /* likelier: ECAM where direct boot has it */
 		addr = LAYOUT_ECAM | (addr & 0x03FFFFFF);
 	if (p[0] >> 6 == 2)
-		plug(m, m->pci->ports[p[10] % m->pci->port_count]);
-	else if (p[0] >> 6 == 3 && p[11] == 0xFF)
-		pci_host_reset(m->pci);
+		plug(m, m->pci->ports[p[10] % m->pci->port_count], (p[11] & 1) != 0);
+	else if (p[0] >> 6 == 3 && p[11] >= 0xFE)
+		reset(m, (p[11] & 1) != 0);
 	else if (write)
 		bus_write(mmio ? &m->mmio : &m->pio, 0, mmio ? addr : 0xCF8 | (addr & 7), &value,
 			  len);
@@ -48,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct machine m = { .vm_fd = -1 };
 
 	board_init(&m);
-	if (pci_host_add_ports(m.pci, 2, NULL) < 0 || pci_host_assign(m.pci, NULL) < 0)
+	if (pci_host_add_ports(m.pci, 3, NULL) < 0 || pci_host_assign(m.pci, NULL) < 0)
 		abort();
 	for (; size >= STEP; data += STEP, size -= STEP)
 		step(&m, data);

@@ -32,7 +32,8 @@ KINDS = {
     ),
     # The counters live in mapped files: what dies, or may open nothing at its end, is counted too.
     "coverage": (
-        {"CC": "clang"},
+        # The compiler checks of the set-up run programs, too.
+        {"CC": "clang", "LLVM_PROFILE_FILE": "/dev/null"},
         [
             "--buildtype=debug",
             "-Db_lundef=false",
