@@ -44,6 +44,9 @@ KINDS = {
     ),
 }
 
+# What a suite runs of a build, where that is not everything: half of a fuzz build would be unit tests.
+TARGETS = {"fuzz": ["fuzzers"]}
+
 
 class BuildError(Exception):
     """Carries the compiler's output."""
@@ -96,8 +99,8 @@ def _configure(kind):
     stamp.write_text(_stamp(kind))
 
 
-def ensure(kind, targets=()):
-    """Configures the build of that kind where needed and builds it (or only TARGETS)."""
+def ensure(kind):
+    """Configures the build of that kind where needed and builds what is run of it."""
     try:
         root().mkdir(parents=True, exist_ok=True)
         lock = open(root() / f".{kind}.lock", "w")
@@ -109,7 +112,7 @@ def ensure(kind, targets=()):
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         _configure(kind)
-        status, output = _run(["ninja", "-C", str(path(kind)), *targets], KINDS[kind][0])
+        status, output = _run(["ninja", "-C", str(path(kind)), *TARGETS.get(kind, [])], KINDS[kind][0])
     if status:
         raise BuildError(_only_errors(output))
     return path(kind)
