@@ -19,6 +19,7 @@
 static struct {
 	_Atomic unsigned int left; /* calls until the one that fails; 0: disarmed */
 	_Atomic bool fired;
+	_Atomic bool lazy;
 	_Atomic int paused;
 	_Atomic(const char *) call;
 	_Atomic long mapped; /* bytes, of the tree's own mappings */
@@ -34,6 +35,11 @@ bool fault_disarm(void)
 {
 	atomic_store(&fault.left, 0);
 	return atomic_load(&fault.fired);
+}
+
+void fault_lazy_memory(bool lazy)
+{
+	atomic_store(&fault.lazy, lazy);
 }
 
 void fault_pause(void)
@@ -103,12 +109,13 @@ WRAP(ssize_t, pwrite64, ENOSPC, (int fd, const void *buf, size_t len, off_t off)
 int __real_madvise(void *at, size_t len, int advice);
 int __wrap_madvise(void *at, size_t len, int advice);
 
-/* A sweep makes a guest's RAM hundreds of times; that it is populated shows nowhere. */
 int __wrap_madvise(void *at, size_t len, int advice)
 {
 	if (fault_hits("madvise", EINVAL))
 		return -1;
-	return advice == MADV_POPULATE_WRITE ? 0 : __real_madvise(at, len, advice);
+	return advice == MADV_POPULATE_WRITE && atomic_load(&fault.lazy)
+		       ? 0
+		       : __real_madvise(at, len, advice);
 }
 
 /* The heap. */

@@ -18,6 +18,9 @@ bool fault_disarm(void);
 void fault_pause(void);
 void fault_resume(void);
 
+/* For those who make a guest's RAM hundreds of times: nothing is populated before it is touched. */
+void fault_lazy_memory(bool lazy);
+
 /* Name of the call that failed last, for messages. */
 const char *fault_call(void);
 

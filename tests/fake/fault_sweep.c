@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -37,54 +38,80 @@ static struct holdings holdings_now(void)
 	return h;
 }
 
-static void holdings_compare(const struct fault_sweep *s, unsigned int nth,
-			     const struct holdings *before)
+/* Both write what is wrong into why; true if nothing is. */
+static bool holdings_compare(const struct holdings *before, char why[FAULT_WHY])
 {
 	struct holdings now = holdings_now();
 
-	if (now.fds != before->fds || now.mapped != before->mapped || now.heap != before->heap)
-		fail_msg("%s, call %u (%s): %d fds, %ld mapped and %ld heap bytes are left",
-			 s->name, nth, fault_call(), (int)(now.fds - before->fds),
-			 now.mapped - before->mapped, (long)(now.heap - before->heap));
+	if (now.fds == before->fds && now.mapped == before->mapped && now.heap == before->heap)
+		return true;
+	snprintf(why, FAULT_WHY, "%d fds, %ld mapped and %ld heap bytes are left",
+		 (int)(now.fds - before->fds), now.mapped - before->mapped,
+		 (long)(now.heap - before->heap));
+	return false;
 }
 
-static void error_check(const struct fault_sweep *s, unsigned int nth, int r, const struct err *e)
+static bool error_check(int r, bool fired, const struct err *e, char why[FAULT_WHY])
 {
-	if (r < -4095 || e->text[0] == '\0' || strstr(e->text, strerror(0)) != NULL ||
-	    e->errnum != -r)
-		fail_msg("%s, call %u (%s): returned %d with \"%s\" (errno %d)", s->name, nth,
-			 fault_call(), r, e->text, e->errnum);
+	if (fired && r >= -4095 && e->text[0] != '\0' && strstr(e->text, strerror(0)) == NULL &&
+	    e->errnum == -r)
+		return true;
+	snprintf(why, FAULT_WHY, "%s %d with \"%.150s\" (errno %d)",
+		 fired ? "returned" : "with no call failing it returned", r, e->text, e->errnum);
+	return false;
+}
+
+/* One round; *fired: there was an n-th call. */
+static bool round_do(const struct fault_sweep *s, unsigned int nth, bool *fired,
+		     char why[FAULT_WHY])
+{
+	struct err e = { 0 };
+	bool good = true;
+	int r;
+
+	fault_arm(nth);
+	r = s->create(s->arg, &e);
+	*fired = fault_disarm();
+	if (r == 0)
+		s->destroy(s->arg);
+	else
+		good = error_check(r, *fired, &e, why);
+	if (s->after != NULL)
+		s->after(s->arg);
+	return good;
+}
+
+int fault_sweep_find(const struct fault_sweep *s, char why[FAULT_WHY])
+{
+	struct holdings before;
+	char what[FAULT_WHY];
+	bool fired;
+
+	/* Round 0, in which nothing fails, lets libraries take what they keep for ever. */
+	if (!round_do(s, 0, &fired, why))
+		return -1;
+	before = holdings_now();
+	for (unsigned int nth = 1; nth <= ROUNDS_MAX; nth++) {
+		if (!round_do(s, nth, &fired, what) || !holdings_compare(&before, what)) {
+			snprintf(why, FAULT_WHY, "call %u (%s): %.160s", nth, fault_call(), what);
+			return -1;
+		}
+		if (!fired)
+			return (int)nth - 1;
+	}
+	snprintf(why, FAULT_WHY, "no end after %d calls", ROUNDS_MAX);
+	return -1;
 }
 
 unsigned int fault_sweep(const struct fault_sweep *s)
 {
-	struct holdings before = { 0 };
+	char why[FAULT_WHY];
+	int calls;
 
-	for (unsigned int nth = 0; nth < ROUNDS_MAX; nth++) {
-		struct err e = { 0 };
-		bool fired;
-		int r;
-
-		/* Round 0 lets libraries take what they keep for ever. */
-		fault_arm(nth);
-		r = s->create(s->arg, &e);
-		fired = fault_disarm();
-		if (r == 0)
-			s->destroy(s->arg);
-		else if (fired)
-			error_check(s, nth, r, &e);
-		else
-			fail_msg("%s fails with no call failing: %s", s->name, e.text);
-		if (s->after != NULL)
-			s->after(s->arg);
-		if (nth == 0) {
-			before = holdings_now();
-			continue;
-		}
-		holdings_compare(s, nth, &before);
-		if (!fired)
-			return nth - 1;
-	}
-	fail_msg("%s: no end after %d calls", s->name, ROUNDS_MAX);
-	return 0;
+	fault_lazy_memory(true);
+	calls = fault_sweep_find(s, why);
+	fault_lazy_memory(false);
+	if (calls < 0)
+		fail_msg("%s: %s", s->name, why);
+	return (unsigned int)calls;
 }

@@ -19,8 +19,12 @@ struct fault_sweep {
 	void (*after)(void *arg);
 };
 
-/* Runs rounds until no call is left to fail; cmocka assertions on what is left behind. Returns how many
- * calls there are. */
+#define FAULT_WHY 256
+
+/* How many calls there are, or -1 with what is wrong in why. */
+int fault_sweep_find(const struct fault_sweep *s, char why[FAULT_WHY]);
+
+/* The same as an assertion. */
 unsigned int fault_sweep(const struct fault_sweep *s);
 
 #endif

@@ -183,6 +183,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct err e = { 0 };
 
 	log_init("fuzz", LOG_LEVEL_ERROR);
+	fault_lazy_memory(true);
 	fake_kvm.vfio = fake_vfio_ioctl;
 	fake_guest_init();
 	spec_fill(&f.spec);

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "tests/fake/fault_sweep.h"
+
 #include "vmm/exit_record.h"
 
 #include "base/json.h"
@@ -87,12 +89,31 @@ static void no_file_is_no_error(void **state)
 	exit_record_crash(&none, 11);
 }
 
+static int record_write(void *arg, struct err *e)
+{
+	int r = exit_record_write(&rec, "poweroff", "off");
+
+	return r < 0 ? err_set(e, r, "exit record: %s", strerror(-r)) : 0;
+}
+
+static void nothing(void *arg)
+{
+}
+
+static void each_call_may_fail(void **state)
+{
+	const struct fault_sweep sweep = { "exit record", NULL, record_write, nothing, NULL };
+
+	assert_int_equal(fault_sweep(&sweep), 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(record_replaces_what_was_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(record_of_a_crash_is_whole, setup, teardown),
 		cmocka_unit_test(no_file_is_no_error),
+		cmocka_unit_test_setup_teardown(each_call_may_fail, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

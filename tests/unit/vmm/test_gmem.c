@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "tests/fake/fault_sweep.h"
+
 #include "vmm/gmem.h"
 
 #include "vmm/layout.h"
@@ -161,6 +163,39 @@ static void missing_hugepages_are_counted(void **state)
 	assert_non_null(strstr(e.hint, "hugepages-2048kB"));
 }
 
+struct ram {
+	uint64_t size;
+	unsigned int slots;
+	struct gmem gm;
+};
+
+static int ram_make(void *arg, struct err *e)
+{
+	struct ram *ram = arg;
+	int r = gmem_create(&ram->gm, ram->size, 0, 0, e);
+
+	if (r < 0)
+		assert_int_equal(ram->gm.memfd, -1);
+	else
+		assert_int_equal(ram->gm.slot_count, ram->slots);
+	return r;
+}
+
+static void ram_end(void *arg)
+{
+	gmem_destroy(&((struct ram *)arg)->gm);
+}
+
+static void each_call_may_fail(void **state)
+{
+	struct ram low = { MIB(64), 1 }, both = { GIB(4), 2 };
+	const struct fault_sweep one = { "RAM", &low, ram_make, ram_end, NULL };
+	const struct fault_sweep two = { "RAM in two slots", &both, ram_make, ram_end, NULL };
+
+	assert_int_equal(fault_sweep(&one), 7);
+	assert_int_equal(fault_sweep(&two), 7);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,6 +207,7 @@ int main(void)
 		cmocka_unit_test(memfd_is_sealed),
 		cmocka_unit_test(prefault_populates_every_page),
 		cmocka_unit_test(missing_hugepages_are_counted),
+		cmocka_unit_test(each_call_may_fail),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
