@@ -193,6 +193,11 @@ int kvm_msrs_set(int vcpu_fd, const struct kvm_msrs *msrs)
 	return kvm_ioctl(vcpu_fd, KVM_SET_MSRS, msrs);
 }
 
+int kvm_translate(int vcpu_fd, struct kvm_translation *t)
+{
+	return kvm_ioctl(vcpu_fd, KVM_TRANSLATE, t);
+}
+
 int kvm_lapic_get(int vcpu_fd, struct kvm_lapic_state *lapic)
 {
 	return kvm_ioctl(vcpu_fd, KVM_GET_LAPIC, lapic);

@@ -50,6 +50,7 @@ int kvm_sregs_get(int vcpu_fd, struct kvm_sregs *sregs);
 int kvm_sregs_set(int vcpu_fd, const struct kvm_sregs *sregs);
 int kvm_msrs_get(int vcpu_fd, struct kvm_msrs *msrs); /* number of MSRs read */
 int kvm_msrs_set(int vcpu_fd, const struct kvm_msrs *msrs); /* number of MSRs set */
+int kvm_translate(int vcpu_fd, struct kvm_translation *t); /* linear to guest-physical */
 int kvm_lapic_get(int vcpu_fd, struct kvm_lapic_state *lapic);
 int kvm_lapic_set(int vcpu_fd, const struct kvm_lapic_state *lapic);
 int kvm_mp_state_get(int vcpu_fd, struct kvm_mp_state *mp);

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define CPUID_MONITOR_LEAF 5U
+
 /* Everything that is used later, so that a lack is named at start and not in the middle. */
 static const struct {
 	int extension;
@@ -130,11 +132,43 @@ int kvm_vm_irqchip_reset(int vm_fd, const struct kvm_vm_irqchip *irqchip, struct
 	return r < 0 ? err_set(e, r, "reset of the interrupt controllers: %s", strerror(-r)) : 0;
 }
 
-int kvm_vm_cpu_model(int kvm_fd, unsigned int cpu_count, struct cpu_model *model, struct err *e)
+int kvm_vm_dedicate(int vm_fd, uint32_t *exits_off, struct err *e)
+{
+	const uint32_t need = KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE;
+	int r = kvm_extension_check(vm_fd, KVM_CAP_X86_DISABLE_EXITS);
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_X86_DISABLE_EXITS };
+	uint32_t have = r > 0 ? (uint32_t)r : 0;
+
+	if ((have & need) != need) {
+		err_set(e, ENOTSUP,
+			"cpus.dedicated: this host's KVM does not leave HLT and PAUSE to "
+			"guests (it offers 0x%x)",
+			have);
+		err_code(e, "dedicated-unsupported");
+		return err_hint(e, "leave cpus.dedicated out; or, where kvm's parameter "
+				   "mitigate_smt_rsb is the reason: "
+				   "echo off > /sys/devices/system/cpu/smt/control");
+	}
+	have &= need | KVM_X86_DISABLE_EXITS_MWAIT;
+	cap.args[0] = have;
+	r = kvm_cap_enable(vm_fd, &cap);
+	if (r < 0)
+		return err_set(e, r, "KVM_CAP_X86_DISABLE_EXITS: %s", strerror(-r));
+	*exits_off = have;
+	return 0;
+}
+
+int kvm_vm_cpu_model(int kvm_fd, unsigned int cpu_count, uint32_t exits_off,
+		     struct cpu_model *model, struct err *e)
 {
 	auto_free struct kvm_cpuid2 *host =
 		calloc(1, sizeof(*host) + CPUID_ENTRIES_MAX * sizeof(host->entries[0]));
-	bool tsc_deadline = kvm_extension_check(kvm_fd, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+	struct cpu_wish wish = {
+		.count = cpu_count,
+		.tsc_deadline = kvm_extension_check(kvm_fd, KVM_CAP_TSC_DEADLINE_TIMER) > 0,
+		.is_dedicated = (exits_off & KVM_X86_DISABLE_EXITS_HLT) != 0,
+	};
+	uint32_t *m = wish.monitor;
 	int r;
 
 	if (host == NULL)
@@ -143,5 +177,10 @@ int kvm_vm_cpu_model(int kvm_fd, unsigned int cpu_count, struct cpu_model *model
 	r = kvm_cpuid_supported(kvm_fd, host);
 	if (r < 0)
 		return err_set(e, r, "KVM_GET_SUPPORTED_CPUID: %s", strerror(-r));
-	return cpu_model_init(model, host, cpu_count, tsc_deadline, e);
+	/* KVM does not name it, since without exits it is the host CPU's own. */
+	if ((exits_off & KVM_X86_DISABLE_EXITS_MWAIT) != 0)
+		__asm__ volatile("cpuid"
+				 : "=a"(m[0]), "=b"(m[1]), "=c"(m[2]), "=d"(m[3])
+				 : "a"(CPUID_MONITOR_LEAF), "c"(0));
+	return cpu_model_init(model, host, &wish, e);
 }

@@ -25,7 +25,12 @@ int kvm_vm_setup(int kvm_fd, int *vm_fd, struct kvm_vm_irqchip *irqchip, struct 
 
 int kvm_vm_irqchip_reset(int vm_fd, const struct kvm_vm_irqchip *irqchip, struct err *e);
 
-/* The CPU model for cpu_count vCPUs on this host. */
-int kvm_vm_cpu_model(int kvm_fd, unsigned int cpu_count, struct cpu_model *model, struct err *e);
+/* Leaves HLT, PAUSE and, where the host can, MWAIT to the guest: its vCPUs keep their host CPUs when
+ * they idle. Before the first vCPU. -ENOTSUP code "dedicated-unsupported". */
+int kvm_vm_dedicate(int vm_fd, uint32_t *exits_off, struct err *e);
+
+/* The CPU model for cpu_count vCPUs on this host. exits_off: of kvm_vm_dedicate(), or 0. */
+int kvm_vm_cpu_model(int kvm_fd, unsigned int cpu_count, uint32_t exits_off,
+		     struct cpu_model *model, struct err *e);
 
 #endif

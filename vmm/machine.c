@@ -122,7 +122,7 @@ static int cpus_create(struct machine *m, struct err *e)
 {
 	const struct gmem_slot *top = &m->gmem.slots[m->gmem.slot_count - 1];
 	uint64_t ram_end = top->gpa + top->size;
-	int r = kvm_vm_cpu_model(m->kvm_fd, m->spec->cpu_count, &m->cpu, e);
+	int r = kvm_vm_cpu_model(m->kvm_fd, m->spec->cpu_count, m->exits_off, &m->cpu, e);
 
 	if (r < 0)
 		return err_wrap(e, "CPU model");

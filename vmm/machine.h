@@ -71,6 +71,7 @@ struct machine {
 	uint64_t mmio64_base; /* 64-bit window of the root complex */
 	uint64_t mmio64_size;
 	struct cpu_model cpu;
+	uint32_t exits_off; /* KVM_X86_DISABLE_EXITS_*: dedicated CPUs */
 	struct kvm_vm_irqchip irqchip; /* at power-on */
 	struct ready_mark ready; /* guarded by lock */
 
@@ -85,7 +86,7 @@ struct machine {
 	int event_fd;
 	pthread_mutex_t request_lock; /* innermost; guards what follows */
 	enum machine_end end;
-	char end_text[256];
+	char end_text[384];
 	const char *reset_wanted; /* why; NULL: no reset */
 };
 

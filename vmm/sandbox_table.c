@@ -109,6 +109,7 @@ const struct sandbox_ioctl sandbox_ioctls[] = {
 	{ KVM_SET_REGS, BOTH },
 	{ KVM_GET_SREGS, BOTH },
 	{ KVM_SET_SREGS, BOTH },
+	{ KVM_TRANSLATE, BOTH }, /* where the instruction is that a vCPU stopped at */
 	{ KVM_GET_MSRS, BOTH },
 	{ KVM_SET_MSRS, BOTH },
 	{ KVM_SET_LAPIC, BOTH },

@@ -5,6 +5,7 @@
 #include "vmm/crash_stack.h"
 #include "vmm/kvm.h"
 #include "vmm/machine.h"
+#include "vmm/vcpu_fault.h"
 #include "vmm/vcpu_state.h"
 
 #include "base/fd.h"
@@ -29,7 +30,6 @@ struct vcpu {
 	struct kvm_run *run;
 	pthread_t thread;
 	bool started;
-	bool failure_logged;
 	struct vcpu_state *power_on;
 	/* Written by the vCPU's thread alone; relaxed: numbers for people. */
 	_Atomic uint64_t exits[VCPU_EXITS];
@@ -48,6 +48,7 @@ struct vcpu_set {
 	enum vcpu_want want;
 	unsigned int epoch; /* counts resumes: what a stalled vCPU waits for */
 	unsigned int parked;
+	bool fault_is_logged;
 };
 
 static void kick_ignore(int sig)
@@ -65,21 +66,29 @@ static int kick_install(struct err *e)
 		       : 0;
 }
 
-/* Every vCPU counts at the rate that the first one found on this host: part of the machine's state. */
+/* Every vCPU counts at the rate that the first one found on this host: part of the machine's state,
+ * and what CPUID says. */
 static int tsc_rate_set(struct vcpu *v, uint32_t *khz, struct err *e)
 {
-	int r = *khz == 0 ? kvm_tsc_khz_get(v->fd) : 0;
+	int r = kvm_tsc_khz_get(v->fd);
 
-	if (r < 0)
+	if (r <= 0 && *khz == 0)
 		return 0; /* a host whose TSC is unstable offers none; kvmclock needs none */
-	if (r > 0)
+	if (*khz == 0)
 		*khz = (uint32_t)r;
 	r = kvm_tsc_khz_set(v->fd, *khz);
-	return r < 0 ? err_set(e, r, "TSC of vCPU %u at %u kHz: %s", v->id, *khz, strerror(-r)) : 0;
+	if (r == 0)
+		r = kvm_tsc_khz_get(v->fd);
+	if (r < 0)
+		return err_set(e, r, "TSC of vCPU %u at %u kHz: %s", v->id, *khz, strerror(-r));
+	if ((uint32_t)r != *khz)
+		return err_set(e, ERANGE, "TSC of vCPU %u counts at %d kHz, not at %u kHz", v->id,
+			       r, *khz);
+	return 0;
 }
 
-static int vcpu_init(struct vcpu *v, const struct cpu_model *model,
-		     const struct vcpu_msr_list *msrs, struct err *e)
+static int vcpu_init(struct vcpu *v, struct cpu_model *model, const struct vcpu_msr_list *msrs,
+		     struct err *e)
 {
 	struct machine *m = v->set->machine;
 	auto_free struct kvm_cpuid2 *cpuid =
@@ -97,13 +106,13 @@ static int vcpu_init(struct vcpu *v, const struct cpu_model *model,
 	if (run == MAP_FAILED)
 		return err_set(e, errno, "map vCPU %u: %s", v->id, strerror(errno));
 	v->run = run;
+	r = tsc_rate_set(v, &model->tsc_khz, e);
+	if (r < 0)
+		return r;
 	cpu_model_for(model, v->id, cpuid);
 	r = kvm_cpuid_set(v->fd, cpuid);
 	if (r < 0)
 		return err_set(e, r, "KVM_SET_CPUID2 of vCPU %u: %s", v->id, strerror(-r));
-	r = tsc_rate_set(v, &m->cpu.tsc_khz, e);
-	if (r < 0)
-		return r;
 	return vcpu_state_get(v->fd, msrs, v->power_on, e);
 }
 
@@ -115,7 +124,7 @@ static void vcpu_fini(struct vcpu *v, size_t run_size)
 	free(v->power_on);
 }
 
-static int vcpus_create(struct vcpu_set *set, const struct cpu_model *model, struct err *e)
+static int vcpus_create(struct vcpu_set *set, struct cpu_model *model, struct err *e)
 {
 	auto_free struct vcpu_msr_list *msrs = calloc(1, sizeof(*msrs));
 	int r = msrs == NULL ? err_set(e, ENOMEM, "vCPUs: out of memory")
@@ -126,7 +135,7 @@ static int vcpus_create(struct vcpu_set *set, const struct cpu_model *model, str
 	return r;
 }
 
-int vcpu_set_create(struct machine *m, const struct cpu_model *model, struct vcpu_set **out,
+int vcpu_set_create(struct machine *m, struct cpu_model *model, struct vcpu_set **out,
 		    struct err *e)
 {
 	struct vcpu_set *set = calloc(1, sizeof(*set));
@@ -230,21 +239,41 @@ static void mmio_handle(struct vcpu *v)
 		bus_read(mmio, v->id, run->mmio.phys_addr, run->mmio.data, run->mmio.len);
 }
 
-/* The vCPU cannot go on: says so once, with its registers, and ends the VM. */
-static void vcpu_fail(struct vcpu *v, const char *what, uint64_t code, uint64_t detail)
+/* One dump tells more than one of each vCPU: the first to fail is nearest to the cause. */
+static bool fault_is_first(struct vcpu_set *set)
 {
-	char regs[512];
+	bool is_first;
+
+	pthread_mutex_lock(&set->lock);
+	is_first = !set->fault_is_logged;
+	set->fault_is_logged = true;
+	pthread_mutex_unlock(&set->lock);
+	return is_first;
+}
+
+/* The vCPU cannot go on: ends the VM with the cause, and puts what led to it into the log. error: of
+ * KVM_RUN itself. */
+static void vcpu_fail(struct vcpu *v, int error)
+{
+	struct machine *m = v->set->machine;
+	char cause[320], text[VCPU_STATE_TEXT];
+	struct vcpu_code code;
 
 	exit_count(v, VCPU_EXIT_OTHER);
-	if (!v->failure_logged) {
-		vcpu_state_text(v->fd, regs, sizeof(regs));
-		log_error("vCPU %u: %s (code 0x%llx, 0x%llx): %s", v->id, what,
-			  (unsigned long long)code, (unsigned long long)detail, regs);
-		v->failure_logged = true;
+	vcpu_code_read(v->fd, &m->gmem, &code);
+	vcpu_fault_text(v->run, error, &code, cause, sizeof(cause));
+	if (fault_is_first(v->set)) {
+		log_error("vCPU %u: %s", v->id, cause);
+		vcpu_fault_data(v->run, error, text, sizeof(text));
+		log_error("vCPU %u: %s", v->id, text);
+		vcpu_code_text(&code, text, sizeof(text));
+		log_error("vCPU %u: code %s", v->id, text);
+		vcpu_state_text(v->fd, text, sizeof(text));
+		log_error("vCPU %u: %s", v->id, text);
+		vcpu_state_segments_text(v->fd, text, sizeof(text));
+		log_error("vCPU %u: %s", v->id, text);
 	}
-	machine_end_request(v->set->machine, MACHINE_INTERNAL_ERROR,
-			    "vCPU %u: %s (code 0x%llx, 0x%llx)", v->id, what,
-			    (unsigned long long)code, (unsigned long long)detail);
+	machine_end_request(m, MACHINE_INTERNAL_ERROR, "vCPU %u: %s", v->id, cause);
 }
 
 /* What KVM_RUN returned with. False: the vCPU must wait for the main thread. */
@@ -278,16 +307,8 @@ static bool exit_handle(struct vcpu *v)
 		else
 			machine_reset_request(v->set->machine, "KVM's system event");
 		return false;
-	case KVM_EXIT_FAIL_ENTRY:
-		vcpu_fail(v, "the CPU refused to enter the guest",
-			  run->fail_entry.hardware_entry_failure_reason, run->fail_entry.cpu);
-		return false;
-	case KVM_EXIT_INTERNAL_ERROR:
-		vcpu_fail(v, "KVM internal error", run->internal.suberror,
-			  run->internal.ndata > 0 ? run->internal.data[0] : 0);
-		return false;
-	default:
-		vcpu_fail(v, "KVM stopped for a reason unknown to viaduct", run->exit_reason, 0);
+	default: /* KVM_EXIT_INTERNAL_ERROR, KVM_EXIT_FAIL_ENTRY, and what nobody asked for */
+		vcpu_fail(v, 0);
 		return false;
 	}
 }
@@ -315,7 +336,7 @@ static void *vcpu_main(void *arg)
 		} else if (r == -EAGAIN) {
 			continue; /* INIT or SIPI changed the vCPU's state */
 		} else if (r < 0) {
-			vcpu_fail(v, "KVM_RUN failed", (uint64_t)-r, v->run->exit_reason);
+			vcpu_fail(v, r);
 			go = vcpu_park(v, true);
 		} else if (!exit_handle(v)) {
 			go = vcpu_park(v, true);

@@ -22,8 +22,8 @@ struct vcpu_set;
 enum vcpu_exit { VCPU_EXIT_IO, VCPU_EXIT_MMIO, VCPU_EXIT_HLT, VCPU_EXIT_OTHER, VCPU_EXITS };
 
 /* Creates spec->cpu_count vCPUs of m->vm_fd with the CPU model's CPUID and remembers their
- * power-on state, which vcpu_set_reset() restores. */
-int vcpu_set_create(struct machine *m, const struct cpu_model *model, struct vcpu_set **out,
+ * power-on state, which vcpu_set_reset() restores. Sets the model's tsc_khz. */
+int vcpu_set_create(struct machine *m, struct cpu_model *model, struct vcpu_set **out,
 		    struct err *e);
 void vcpu_set_destroy(struct vcpu_set *set); /* stops and joins the threads; NULL-safe */
 

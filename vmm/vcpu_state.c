@@ -251,15 +251,30 @@ int vcpu_state_boot(int vcpu_fd, const struct boot_entry *entry, struct err *e)
 void vcpu_state_text(int vcpu_fd, char *buf, size_t cap)
 {
 	struct kvm_regs r;
+
+	buf[0] = '\0';
+	if (kvm_regs_get(vcpu_fd, &r) < 0)
+		return;
+	snprintf(buf, cap,
+		 "rip 0x%llx rflags 0x%llx rsp 0x%llx rbp 0x%llx rax 0x%llx rbx 0x%llx rcx 0x%llx"
+		 " rdx 0x%llx rsi 0x%llx rdi 0x%llx r8 0x%llx r9 0x%llx r10 0x%llx r11 0x%llx"
+		 " r12 0x%llx r13 0x%llx r14 0x%llx r15 0x%llx",
+		 r.rip, r.rflags, r.rsp, r.rbp, r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.r8,
+		 r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15);
+}
+
+void vcpu_state_segments_text(int vcpu_fd, char *buf, size_t cap)
+{
 	struct kvm_sregs s;
 
 	buf[0] = '\0';
-	if (kvm_regs_get(vcpu_fd, &r) < 0 || kvm_sregs_get(vcpu_fd, &s) < 0)
+	if (kvm_sregs_get(vcpu_fd, &s) < 0)
 		return;
-	snprintf(buf, cap,
-		 "rip 0x%llx rsp 0x%llx rflags 0x%llx rax 0x%llx rbx 0x%llx rcx 0x%llx rdx 0x%llx"
-		 " rsi 0x%llx rdi 0x%llx cs 0x%x cr0 0x%llx cr2 0x%llx cr3 0x%llx cr4 0x%llx"
-		 " efer 0x%llx",
-		 r.rip, r.rsp, r.rflags, r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, s.cs.selector,
-		 s.cr0, s.cr2, s.cr3, s.cr4, s.efer);
+	snprintf(
+		buf, cap,
+		"cr0 0x%llx cr2 0x%llx cr3 0x%llx cr4 0x%llx efer 0x%llx cs 0x%x base 0x%llx ss 0x%x"
+		" ds 0x%x tr 0x%x base 0x%llx gdt 0x%llx limit 0x%x idt 0x%llx limit 0x%x",
+		s.cr0, s.cr2, s.cr3, s.cr4, s.efer, s.cs.selector, s.cs.base, s.ss.selector,
+		s.ds.selector, s.tr.selector, s.tr.base, s.gdt.base, s.gdt.limit, s.idt.base,
+		s.idt.limit);
 }

@@ -46,7 +46,9 @@ int vcpu_state_mtrr_set(int vcpu_fd, struct err *e);
 /* On top of the power-on state. */
 int vcpu_state_boot(int vcpu_fd, const struct boot_entry *entry, struct err *e);
 
-/* One line for the log: where the vCPU is. "" if KVM does not say. */
+/* One line each for the log: where the vCPU is, and in what mode. "" if KVM does not say. */
+#define VCPU_STATE_TEXT 640
 void vcpu_state_text(int vcpu_fd, char *buf, size_t cap);
+void vcpu_state_segments_text(int vcpu_fd, char *buf, size_t cap);
 
 #endif
