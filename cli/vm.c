@@ -51,6 +51,44 @@ static void text_steps(const json_t *steps, char *buf, size_t cap)
 	text_clean(buf, cap, clean[0] != '\0' ? clean : "-");
 }
 
+/* "2, 3 (dedicated)". */
+static void text_host_cpus(const json_t *cpus, char *buf, size_t cap)
+{
+	bool is_dedicated = json_is_true(text_member(cpus, "dedicated"));
+	char pin[TEXT_CELL];
+
+	if (json_array_size(text_member(cpus, "pin")) == 0) {
+		text_clean(buf, cap, json_is_object(cpus) ? "any" : "-");
+		return;
+	}
+	text_value(text_member(cpus, "pin"), pin, sizeof(pin));
+	snprintf(buf, cap, "%s%s", pin, is_dedicated ? " (dedicated)" : "");
+}
+
+/* "512 MiB on node 1 (strict: 1)". */
+static void text_numa(const json_t *numa, char *buf, size_t cap)
+{
+	const json_t *nodes = text_member(numa, "nodes"), *row, *node = text_member(numa, "node");
+	char bytes[64], nr[64], policy[64], clean[TEXT_CELL] = "";
+	size_t i, n = 0;
+
+	json_array_foreach((json_t *)nodes, i, row) {
+		text_bytes(text_member(row, "bytes"), bytes, sizeof(bytes));
+		text_value(text_member(row, "node"), nr, sizeof(nr));
+		n += (size_t)snprintf(clean + n, sizeof(clean) - n, "%s%s on node %s",
+				      i > 0 ? ", " : "", bytes, nr);
+		if (n >= sizeof(clean))
+			break;
+	}
+	if (n < sizeof(clean) && json_is_integer(node)) {
+		text_value(text_member(numa, "policy"), policy, sizeof(policy));
+		text_value(node, nr, sizeof(nr));
+		snprintf(clean + n, sizeof(clean) - n, "%s(%s: node %s)", n > 0 ? " " : "", policy,
+			 nr);
+	}
+	text_clean(buf, cap, clean[0] != '\0' ? clean : "-");
+}
+
 static const struct field vm_columns[] = {
 	{ "NAME", "name", text_value, true },	{ "STATE", "state", text_value },
 	{ "VCPUS", "vcpus", text_value },	{ "MEMORY", "memory", text_bytes },
@@ -63,8 +101,10 @@ static const struct field vm_fields[] = {
 	{ "state", "state", text_value },
 	{ "pid", "pid", text_value },
 	{ "vCPUs", "vcpus", text_value },
+	{ "host CPUs", "cpus", text_host_cpus },
 	{ "memory", "memory", text_bytes },
 	{ "in pages of", "page_size", text_bytes },
+	{ "memory lies", "numa", text_numa },
 	{ "DMA remapping", "dma_remapping", text_value },
 	{ "interrupt remapping", "interrupt_remapping", text_value },
 	{ "started at", "started_at", text_time },

@@ -91,7 +91,7 @@ int api_vm_check(struct request *req, struct err *e)
 
 	if (r == 0) {
 		req->is_valid = true;
-		r = vm_host_check(req->d, in.spec, e);
+		r = vm_host_check(req->d, in.spec, in.warnings, e);
 	}
 	if (r == 0) {
 		state_lock(req->d);
@@ -125,7 +125,7 @@ int api_vm_run(struct request *req, struct err *e)
 
 	if (r == 0) {
 		req->is_valid = true;
-		r = vm_host_check(req->d, in.spec, e);
+		r = vm_host_check(req->d, in.spec, in.warnings, e);
 	}
 	if (r == 0) {
 		const struct vm_start_wish wish = { .who = &req->who,

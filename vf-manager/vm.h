@@ -33,7 +33,7 @@ struct vm {
 	bool is_watched;
 	char *yaml;
 	char boot_id[BOOT_ID_TEXT];
-	/* {"vcpus","memory","ports":[..],"started_at","start_seconds","start_steps","exit",
+	/* {"vcpus","memory","ports":[..],"started_at","start_seconds","start_steps","exit","cpus","numa",
 	 * "dma_remapping","interrupt_remapping"}: members of the API's VM. */
 	json_t *facts;
 };

@@ -2,6 +2,7 @@
 #include "vf-manager/daemon.h"
 #include "vf-manager/hostcheck.h"
 #include "vf-manager/vmcheck.h"
+#include "vf-manager/vmplace.h"
 
 #include "base/fd.h"
 
@@ -115,23 +116,6 @@ static int hugepages_check(const struct vm_spec *spec, struct err *e)
 			(unsigned long long)spec->hugepage_bytes >> 10);
 }
 
-static int cpus_check(const struct vm_spec *spec, struct err *e)
-{
-	char path[80], text[8];
-
-	for (unsigned int i = 0; i < spec->pin_count; i++) {
-		snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/online", spec->pin[i]);
-		/* CPU 0 often has no such file: it cannot go. */
-		if (file_read_at(AT_FDCWD, path, text, sizeof(text)) >= 0 ? text[0] == '1'
-									  : spec->pin[i] == 0)
-			continue;
-		err_set(e, EINVAL, "cpus.pin: the host has no CPU %u that is online", spec->pin[i]);
-		err_code(e, "no-such-cpu");
-		return err_hint(e, "cat /sys/devices/system/cpu/online");
-	}
-	return 0;
-}
-
 static int kvm_check(struct daemon *d, struct err *e)
 {
 	bool is_usable;
@@ -165,10 +149,13 @@ static int remapping_check(const struct daemon *d, const struct vm_spec *spec, s
 		d->is_root || limit.rlim_max == RLIM_INFINITY ? UINT64_MAX : limit.rlim_max, e);
 }
 
-int vm_host_check(struct daemon *d, const struct vm_spec *spec, struct err *e)
+int vm_host_check(struct daemon *d, const struct vm_spec *spec, json_t *warnings, struct err *e)
 {
-	int r = cpus_check(spec, e);
+	int r;
 
+	state_lock(d);
+	r = vm_place_check(d, spec, warnings, e);
+	state_unlock(d);
 	if (r == 0)
 		r = spec->hugepage_bytes != 0 ? hugepages_check(spec, e) : memory_check(spec, e);
 	if (r == 0 && spec->port_count > 0)

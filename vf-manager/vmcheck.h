@@ -18,8 +18,8 @@ void vm_files_close(struct vm_files *files);
 int vm_files_open(const struct daemon *d, const struct caller *who, const struct vm_spec *spec,
 		  struct vm_files *out, struct err *e);
 
-/* KVM, IOMMU and interrupt remapping, memory, hugepages, memlock, CPUs. */
-int vm_host_check(struct daemon *d, const struct vm_spec *spec, struct err *e);
+/* KVM, IOMMU and interrupt remapping, memory, hugepages, memlock, CPUs, NUMA nodes. No lock held. */
+int vm_host_check(struct daemon *d, const struct vm_spec *spec, json_t *warnings, struct err *e);
 
 /* What RLIMIT_MEMLOCK of the VMM must allow: guest RAM and what else it may lock; 0: no device does
  * DMA, so nothing is pinned. */

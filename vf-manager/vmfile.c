@@ -13,7 +13,7 @@
 static const cyaml_schema_field_t memory_fields[] = {
 	CYAML_FIELD_STRING_PTR("size", CYAML_FLAG_POINTER, struct vmfile_memory, size, 1, 32),
 	CYAML_FIELD_STRING_PTR("hugepages", OPT, struct vmfile_memory, hugepages, 1, 8),
-	CYAML_FIELD_END
+	CYAML_FIELD_STRING_PTR("numa", OPT, struct vmfile_memory, numa, 1, 16), CYAML_FIELD_END
 };
 
 static const cyaml_schema_value_t number = { CYAML_VALUE_UINT(CYAML_FLAG_DEFAULT, unsigned int) };
@@ -21,7 +21,7 @@ static const cyaml_schema_value_t number = { CYAML_VALUE_UINT(CYAML_FLAG_DEFAULT
 static const cyaml_schema_field_t cpus_fields[] = {
 	CYAML_FIELD_UINT_PTR("count", OPT, struct vmfile_cpus, count),
 	CYAML_FIELD_SEQUENCE("pin", OPT, struct vmfile_cpus, pin, &number, 0, VMM_MAX_CPUS),
-	CYAML_FIELD_END
+	CYAML_FIELD_BOOL_PTR("dedicated", OPT, struct vmfile_cpus, dedicated), CYAML_FIELD_END
 };
 
 static const cyaml_schema_field_t boot_fields[] = {
@@ -83,8 +83,6 @@ static const cyaml_schema_value_t file_schema = { CYAML_VALUE_MAPPING(CYAML_FLAG
 static const struct yaml_later later[] = {
 	{ "disks", "disks are" },
 	{ "firmware", "booting by firmware is" },
-	{ "dedicated", "dedicated CPUs are" },
-	{ "numa", "NUMA placement of a VM is" },
 	{ "macs", "further MAC addresses are" },
 	{ "queues", "the number of queues of a port is" },
 	{ "queue_size", "the queue size of a port is" },

@@ -9,13 +9,14 @@
 #include "base/err.h"
 
 struct vmfile_memory {
-	char *size, *hugepages;
+	char *size, *hugepages, *numa;
 };
 
 struct vmfile_cpus {
 	unsigned int *count;
 	unsigned int *pin;
 	unsigned int pin_count;
+	bool *dedicated;
 };
 
 struct vmfile_boot {

@@ -25,26 +25,52 @@ void start_fds_close(struct vm_start *s)
 		fd_close(&s->groups[i].fd);
 }
 
+/* The node of all VFs; -1: none, or more than one. */
+static int vf_node(const struct vm_start *s)
+{
+	int node = s->hold_count > 0 ? s->holds[0].numa_node : -1;
+
+	for (unsigned int i = 1; i < s->hold_count; i++)
+		if (s->holds[i].numa_node != node)
+			return -1;
+	return node;
+}
+
+static json_t *memory_json(const struct vm_start *s)
+{
+	const struct vm_spec *spec = s->wish->spec;
+	json_t *memory = json_pack("{s:I, s:I, s:b, s:I}", "size", (json_int_t)spec->memory_bytes,
+				   "hugepage", (json_int_t)s->place.hugepage_bytes,
+				   "hugepage_fallback", (int)spec->hugepage_fallback, "low_limit",
+				   (json_int_t)spec->low_limit_bytes);
+	char cpus[CPU_LIST_TEXT];
+
+	if (s->place.node >= 0)
+		json_object_set_new(
+			memory, "numa",
+			json_pack("{s:i, s:b, s:s}", "node", s->place.node, "strict",
+				  (int)s->place.is_strict, "cpus",
+				  cpu_list_text(&s->place.node_cpus, cpus, sizeof(cpus))));
+	return memory;
+}
+
 static json_t *spec_json(const struct vm_start *s)
 {
 	const struct vm_spec *spec = s->wish->spec;
-	json_t *pin = json_array(), *devices = json_array();
-	char addr[PCI_ADDR_TEXT];
+	json_t *cpus = vm_place_cpus(spec), *devices = json_array();
+	char addr[PCI_ADDR_TEXT], own[CPU_LIST_TEXT];
 
-	for (unsigned int i = 0; i < spec->pin_count; i++)
-		json_array_append_new(pin, json_integer(spec->pin[i]));
+	json_object_set_new(cpus, "count", json_integer(spec->cpu_count));
+	json_object_set_new(cpus, "own",
+			    json_string(cpu_list_text(&s->place.own, own, sizeof(own))));
 	for (unsigned int i = 0; i < s->hold_count; i++)
 		json_array_append_new(devices,
 				      json_pack("{s:s, s:s, s:i}", "port", spec->ports[i].name,
 						"address", pci_addr_text(&s->holds[i].addr, addr),
 						"group", s->holds[i].group));
-	return json_pack("{s:s, s:{s:I, s:I, s:b, s:I}, s:{s:i, s:o}, s:{s:s, s:s*}, s:o}", "name",
-			 spec->name, "memory", "size", (json_int_t)spec->memory_bytes, "hugepage",
-			 (json_int_t)spec->hugepage_bytes, "hugepage_fallback",
-			 spec->hugepage_fallback, "low_limit", (json_int_t)spec->low_limit_bytes,
-			 "cpus", "count", (int)spec->cpu_count, "pin", pin, "boot", "cmdline",
-			 spec->cmdline, "ready", spec->ready[0] != '\0' ? spec->ready : NULL,
-			 "devices", devices);
+	return json_pack("{s:s, s:o, s:o, s:{s:s, s:s*}, s:o}", "name", spec->name, "memory",
+			 memory_json(s), "cpus", cpus, "boot", "cmdline", spec->cmdline, "ready",
+			 spec->ready[0] != '\0' ? spec->ready : NULL, "devices", devices);
 }
 
 int launch_send(struct vm_start *s, struct err *e)
@@ -68,6 +94,9 @@ int launch_send(struct vm_start *s, struct err *e)
 	size_t count = 0;
 	char group[24];
 
+	state_lock(s->d);
+	vm_place(s->d, s->wish->spec, vf_node(s), &s->place);
+	state_unlock(s->d);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		if (rows[i].fd < 0)
 			continue;
@@ -124,6 +153,29 @@ void launch_facts(const struct vm_start *s, json_t *facts)
 	json_object_set_new(facts, "interrupt_remapping",
 			    json_boolean(is_known && host.interrupt_remapping == IOMMU_ON));
 	json_object_set_new(facts, "owner_uid", json_integer(s->wish->who->uid));
+}
+
+/* The VMM's word is a peer's: numbers, and no more of them than there are nodes. */
+json_t *launch_numa(const struct vm_start *s, const json_t *status)
+{
+	json_t *nodes = json_array(), *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "ram_nodes"), i, row) {
+		uint64_t node, bytes;
+
+		if (i < VMM_MAX_NODE && json_get_u64(row, "node", VMM_MAX_NODE, &node, NULL) == 0 &&
+		    json_get_u64(row, "bytes", VMM_MAX_MEMORY, &bytes, NULL) == 0)
+			json_array_append_new(nodes,
+					      json_pack("{s:I, s:I}", "node", (json_int_t)node,
+							"bytes", (json_int_t)bytes));
+	}
+	return json_pack("{s:o, s:s, s:o}", "node",
+			 s->place.node >= 0 ? json_integer(s->place.node) : json_null(), "policy",
+			 s->place.node < 0    ? "none"
+			 : s->place.is_strict ? "strict"
+					      : "preferred",
+			 "nodes", nodes);
 }
 
 void launch_log_tail(const struct vm_start *s, struct err *e)

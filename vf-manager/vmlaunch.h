@@ -8,6 +8,7 @@
 
 #include "vf-manager/pool.h"
 #include "vf-manager/privops.h"
+#include "vf-manager/vmplace.h"
 #include "vf-manager/vmstart.h"
 
 struct start_group {
@@ -26,6 +27,7 @@ struct vm_start {
 	unsigned int hold_count;
 	struct start_group groups[VMM_MAX_DEVICES];
 	unsigned int group_count;
+	struct vm_place place;
 	json_t *steps;
 	uint64_t step_ns; /* when the last step ended */
 };
@@ -37,6 +39,9 @@ int launch_send(struct vm_start *s, struct err *e);
 
 /* "vcpus", "memory", "ports" and so on for `vm show`. */
 void launch_facts(const struct vm_start *s, json_t *facts);
+
+/* "numa": where RAM should be, and where it is by the VMM's status. */
+json_t *launch_numa(const struct vm_start *s, const json_t *status);
 
 /* The VMM died without an answer: its last words become the error's. */
 void launch_log_tail(const struct vm_start *s, struct err *e);

@@ -140,7 +140,8 @@ static void ready_add_live(json_t *vm, const json_t *status)
 static void defaults_add(json_t *j)
 {
 	static const char *const nullable[] = { "vcpus",      "memory",	       "page_size",
-						"started_at", "start_seconds", "exit" };
+						"started_at", "start_seconds", "exit",
+						"cpus",	      "numa" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(nullable); i++)
 		if (json_object_get(j, nullable[i]) == NULL)

@@ -9,6 +9,7 @@
 #include "base/parse.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 
 static int text_size(const char *text, const char *key, uint64_t *out, struct err *e)
@@ -19,6 +20,26 @@ static int text_size(const char *text, const char *key, uint64_t *out, struct er
 		return err_set(e, ERANGE, "%s: %.32s is more than a number can hold", key, text);
 	if (r < 0)
 		return err_set(e, EINVAL, "%s: '%.32s' is no size (such as 512M or 2G)", key, text);
+	return 0;
+}
+
+static int numa_parse(const char *text, struct vm_spec *out, struct err *e)
+{
+	uint64_t node;
+
+	out->numa = VM_NUMA_AUTO;
+	if (text == NULL || strcmp(text, "auto") == 0)
+		return 0;
+	if (strcmp(text, "off") == 0) {
+		out->numa = VM_NUMA_OFF;
+		return 0;
+	}
+	if (parse_u64(text, VMM_MAX_NODE, &node) < 0)
+		return err_set(e, EINVAL,
+			       "memory.numa: '%.16s' is not auto, off or a node (0 to %d)", text,
+			       VMM_MAX_NODE);
+	out->numa = VM_NUMA_NODE;
+	out->numa_node = (int)node;
 	return 0;
 }
 
@@ -50,6 +71,9 @@ static int memory_parse(const struct vmfile *file, struct vm_spec *out, struct e
 	if (!is_aligned(out->memory_bytes, unit))
 		return err_set(e, EINVAL, "memory.size: %s is not a multiple of %lluM", m->size,
 			       (unsigned long long)unit >> 20);
+	r = numa_parse(m->numa, out, e);
+	if (r < 0)
+		return r;
 	if (file->test == NULL || file->test->low_ram_limit == NULL)
 		return 0;
 	r = text_size(file->test->low_ram_limit, "test.low_ram_limit", &out->low_limit_bytes, e);
@@ -81,9 +105,15 @@ static int cpus_parse(const struct vmfile_cpus *c, struct vm_spec *out, struct e
 			if (c->pin[k] == c->pin[i])
 				return err_set(e, EINVAL, "cpus.pin: host CPU %u is there twice",
 					       c->pin[i]);
+		if (c->pin[i] >= CPU_SETSIZE)
+			return err_set(e, ERANGE, "cpus.pin: there is no host CPU %u", c->pin[i]);
 	}
 	out->pin_count = c->pin_count;
-	return 0;
+	out->is_dedicated = c->dedicated != NULL && *c->dedicated;
+	if (!out->is_dedicated || out->pin_count > 0)
+		return 0;
+	err_set(e, EINVAL, "cpus.dedicated: needs cpus.pin, a host CPU for each vCPU");
+	return err_hint(e, "cpus: {pin: [2, 3], dedicated: true}; host CPUs: lscpu -e");
 }
 
 static int path_parse(const char *path, const char *key, const char *base_dir, char out[PATH_MAX],
@@ -193,6 +223,13 @@ out:
 	return r;
 }
 
+static json_t *numa_json(const struct vm_spec *spec)
+{
+	if (spec->numa == VM_NUMA_NODE)
+		return json_integer(spec->numa_node);
+	return json_string(spec->numa == VM_NUMA_OFF ? "off" : "auto");
+}
+
 json_t *vm_spec_json(const struct vm_spec *spec)
 {
 	json_t *pin = json_array(), *ports = json_array();
@@ -202,11 +239,12 @@ json_t *vm_spec_json(const struct vm_spec *spec)
 	for (unsigned int i = 0; i < spec->port_count; i++)
 		json_array_append_new(ports, vm_port_json(&spec->ports[i]));
 	return json_pack(
-		"{s:s, s:{s:I, s:I, s:b, s:I}, s:{s:i, s:o}, s:{s:s, s:s*, s:s, s:s*}, s:o}",
+		"{s:s, s:{s:I, s:I, s:b, s:I, s:o}, s:{s:i, s:o, s:b}, s:{s:s, s:s*, s:s, s:s*}, s:o}",
 		"name", spec->name, "memory", "size", (json_int_t)spec->memory_bytes, "hugepage",
 		(json_int_t)spec->hugepage_bytes, "hugepage_fallback", spec->hugepage_fallback,
-		"low_limit", (json_int_t)spec->low_limit_bytes, "cpus", "count",
-		(int)spec->cpu_count, "pin", pin, "boot", "kernel", spec->kernel, "initrd",
+		"low_limit", (json_int_t)spec->low_limit_bytes, "numa", numa_json(spec), "cpus",
+		"count", (int)spec->cpu_count, "pin", pin, "dedicated", (int)spec->is_dedicated,
+		"boot", "kernel", spec->kernel, "initrd",
 		spec->initrd[0] != '\0' ? spec->initrd : NULL, "cmdline", spec->cmdline, "ready",
 		spec->ready[0] != '\0' ? spec->ready : NULL, "ports", ports);
 }

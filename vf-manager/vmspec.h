@@ -16,6 +16,9 @@
 #define VM_NAME_TEXT   64
 #define VM_TARGET_TEXT 129 /* name of a network, PF, VF or lease */
 
+/* memory.numa: near the pinned CPUs or the VFs if it fits there; anywhere; on this node or not at all. */
+enum vm_numa { VM_NUMA_AUTO, VM_NUMA_OFF, VM_NUMA_NODE };
+
 enum port_source { PORT_FROM_NETWORK, PORT_FROM_PF, PORT_FROM_VF };
 
 struct vm_port {
@@ -32,9 +35,12 @@ struct vm_spec {
 	uint64_t hugepage_bytes; /* 0: none */
 	bool hugepage_fallback; /* rather 4 KiB pages than no VM */
 	uint64_t low_limit_bytes; /* 0: none */
+	enum vm_numa numa;
+	int numa_node; /* with VM_NUMA_NODE */
 	unsigned int cpu_count;
 	unsigned int pin[VMM_MAX_CPUS]; /* host CPU of each vCPU */
 	unsigned int pin_count; /* 0 or cpu_count */
+	bool is_dedicated;
 	char kernel[PATH_MAX];
 	char initrd[PATH_MAX]; /* "": none */
 	char cmdline[VMM_MAX_CMDLINE + 1];

@@ -8,6 +8,7 @@
 #include "vf-manager/vmlaunch.h"
 #include "vf-manager/vmm_client.h"
 #include "vf-manager/vmops.h"
+#include "vf-manager/vmplace.h"
 #include "vf-manager/watch.h"
 
 #include "base/fd.h"
@@ -72,8 +73,12 @@ static int start_reserve(struct vm_start *s, struct err *e)
 		return r;
 	memcpy(vm->boot_id, d->boot_id, sizeof(vm->boot_id));
 	vm->yaml = strdup(s->wish->yaml);
+	json_object_set_new(vm->facts, "cpus", vm_place_cpus(s->wish->spec));
 	state_lock(d);
-	r = uid_pick(d, &s->uid, e);
+	/* Again: another VM may have taken the CPUs since they were looked at. */
+	r = vm_place_check(d, s->wish->spec, NULL, e);
+	if (r == 0)
+		r = uid_pick(d, &s->uid, e);
 	if (r == 0)
 		r = vm_add(d, vm, e);
 	if (r < 0) {
@@ -199,6 +204,7 @@ static int start_record(struct vm_start *s, const json_t *status, struct err *e)
 	if (json_get_u64(status, "page_size", GIB(1), &page_bytes, NULL) == 0)
 		json_object_set_new(vm->facts, "page_size", json_integer((json_int_t)page_bytes));
 	launch_facts(s, vm->facts);
+	json_object_set_new(vm->facts, "numa", launch_numa(s, status));
 	vm_state_set(s->d, vm, VM_RUNNING);
 	state_unlock(s->d);
 	watcher_kick(s->d->watcher);

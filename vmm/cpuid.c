@@ -147,12 +147,9 @@ static void kvm_features_fix(struct cpu_model *model, struct kvm_cpuid_entry2 *c
 {
 	c->eax &= KVM_FEATURES_SHOWN;
 	c->ebx = c->ecx = c->edx = 0;
-	if (!model->wish.is_dedicated)
-		return;
-	/* The guest need not yield to others nor wake sleeping vCPUs by hypercall: it spins and halts as
-	 * on bare metal. */
-	c->eax &= ~BIT(KVM_FEATURE_PV_UNHALT);
-	c->edx = BIT(KVM_HINTS_REALTIME);
+	/* PV_UNHALT stays: Linux looks at the hint where it is there, and KVM takes it away where it must. */
+	if (model->wish.is_dedicated)
+		c->edx = BIT(KVM_HINTS_REALTIME);
 }
 
 static void extended_fix(struct cpu_model *model, struct kvm_cpuid_entry2 *c)

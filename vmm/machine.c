@@ -122,8 +122,11 @@ static int cpus_create(struct machine *m, struct err *e)
 {
 	const struct gmem_slot *top = &m->gmem.slots[m->gmem.slot_count - 1];
 	uint64_t ram_end = top->gpa + top->size;
-	int r = kvm_vm_cpu_model(m->kvm_fd, m->spec->cpu_count, m->exits_off, &m->cpu, e);
+	int r = m->spec->cpus_are_dedicated ? kvm_vm_dedicate(m->vm_fd, &m->exits_off, e) : 0;
 
+	if (r < 0)
+		return r;
+	r = kvm_vm_cpu_model(m->kvm_fd, m->spec->cpu_count, m->exits_off, &m->cpu, e);
 	if (r < 0)
 		return err_wrap(e, "CPU model");
 	if (ram_end > LAYOUT_HT_HOLE)
@@ -265,12 +268,18 @@ static int machine_init(struct machine *m, struct vmm_spec *spec, struct loop *l
 
 static int machine_build(struct machine *m, struct err *e)
 {
-	int r = ram_create(m, e);
+	int r;
 
+	placement_enter(&m->placement, m->spec);
+	r = ram_create(m, e);
+	if (r == 0)
+		r = placement_ram_bind(m->spec, &m->gmem, e);
 	if (r < 0)
 		return r;
 	step_done(m, MACHINE_STEP_RAM);
 	r = gmem_prefault(&m->gmem, host_cpus(), e);
+	if (r == 0)
+		r = placement_ram_check(&m->placement, m->spec, &m->gmem, e);
 	if (r < 0)
 		return r;
 	step_done(m, MACHINE_STEP_PREFAULT);
@@ -290,7 +299,8 @@ static int machine_build(struct machine *m, struct err *e)
 	if (r < 0)
 		return r;
 	step_done(m, MACHINE_STEP_KERNEL);
-	return vcpu_set_start(m->vcpus, e);
+	r = placement_leave(&m->placement, m->spec, e);
+	return r == 0 ? vcpu_set_start(m->vcpus, e) : r;
 }
 
 int machine_create(struct machine *m, struct vmm_spec *spec, struct loop *loop, struct err *e)

@@ -17,6 +17,7 @@
 #include "vmm/irq.h"
 #include "vmm/kvm_vm.h"
 #include "vmm/pci.h"
+#include "vmm/placement.h"
 #include "vmm/ready_mark.h"
 #include "vmm/slots.h"
 #include "vmm/spec.h"
@@ -61,6 +62,7 @@ struct machine {
 	int vm_fd;
 	struct gmem gmem;
 	struct slots slots;
+	struct placement placement;
 	struct bus pio;
 	struct bus mmio;
 	struct irq_router *irq;

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <linux/mempolicy.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -61,6 +62,9 @@ const struct sandbox_call sandbox_calls[] = {
 	{ SYS_mremap, BOTH, ANY }, /* realloc */
 	{ SYS_madvise, BOTH, ANY },
 	{ SYS_brk, BOTH, ANY },
+	{ SYS_mbind, S, ARG_IS(2, MPOL_BIND) }, /* guest RAM's NUMA node */
+	{ SYS_mbind, S, ARG_IS(2, MPOL_PREFERRED) },
+	{ SYS_move_pages, S, 3, UINT64_MAX, 0 }, /* no target: where pages are, moves none */
 	{ SYS_prlimit64, BOTH, 2, UINT64_MAX, 0 }, /* getrlimit: what a DMA map was refused for */
 
 	/* threads; new ones only while the VM is set up */

@@ -3,12 +3,12 @@
 
 #include "vmm/kvm.h"
 
+#include "base/cpulist.h"
 #include "base/fd.h"
 #include "base/json.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,6 +23,7 @@ void vmm_spec_init(struct vmm_spec *spec)
 	spec->kernel_fd = spec->initrd_fd = spec->container_fd = -1;
 	for (unsigned int i = 0; i < VMM_MAX_CPUS; i++)
 		spec->cpu_pin[i] = -1;
+	spec->numa_node = -1;
 }
 
 void vmm_spec_fini(struct vmm_spec *spec)
@@ -207,16 +208,54 @@ static int fds_parse(struct vmm_spec *spec, struct seqmsg *m, struct err *e)
 		if (r < 0)
 			return r;
 	}
+	return 0;
+}
+
+static int fds_required_check(struct vmm_spec *spec, struct err *e)
+{
 	for (size_t i = 0; i < ARRAY_SIZE(fd_rows); i++)
 		if (fd_rows[i].required && *fd_member(spec, &fd_rows[i]) < 0)
 			return err_set(e, ENOENT, "fd \"%s\" is missing", fd_rows[i].name);
 	return 0;
 }
 
+/* "" and absent: the empty set. */
+static int cpu_list_get(const json_t *obj, const char *key, cpu_set_t *out, struct err *e)
+{
+	char text[CPU_LIST_TEXT] = "";
+	int r = json_get_str_opt(obj, key, text, sizeof(text), e);
+
+	if (r == 0)
+		r = cpu_list_parse(text, out);
+	return r < 0 ? err_set(e, r, "%s: '%.32s' is no list of host CPUs", key, text) : 0;
+}
+
+static int numa_parse(struct vmm_spec *spec, const json_t *mem, struct err *e)
+{
+	static const char *const keys[] = { "node", "strict", "cpus", NULL };
+	uint64_t node = 0;
+	json_t *numa;
+	int r;
+
+	if (json_object_get(mem, "numa") == NULL)
+		return 0;
+	r = json_get_obj(mem, "numa", &numa, e);
+	if (r == 0)
+		r = json_check_keys(numa, keys, e);
+	if (r == 0)
+		r = json_get_u64(numa, "node", VMM_MAX_NODE, &node, e);
+	if (r == 0)
+		r = json_get_bool_opt(numa, "strict", &spec->numa_is_strict, e);
+	if (r == 0)
+		r = cpu_list_get(numa, "cpus", &spec->numa_cpus, e);
+	spec->numa_node = (int)node;
+	return r < 0 ? err_wrap(e, "numa") : 0;
+}
+
 static int memory_parse(struct vmm_spec *spec, const json_t *obj, struct err *e)
 {
-	static const char *const keys[] = { "size", "hugepage", "hugepage_fallback", "low_limit",
-					    NULL };
+	static const char *const keys[] = { "size",	 "hugepage", "hugepage_fallback",
+					    "low_limit", "numa",     NULL };
 	json_t *mem;
 	int r = json_get_obj(obj, "memory", &mem, e);
 
@@ -231,7 +270,7 @@ static int memory_parse(struct vmm_spec *spec, const json_t *obj, struct err *e)
 		r = json_get_bool_opt(mem, "hugepage_fallback", &spec->hugepage_fallback, e);
 	if (r == 0)
 		r = json_get_u64_opt(mem, "low_limit", UINT64_MAX, &spec->low_limit, e);
-	return r;
+	return r == 0 ? numa_parse(spec, mem, e) : r;
 }
 
 static int pins_parse(struct vmm_spec *spec, const json_t *cpus, struct err *e)
@@ -261,9 +300,27 @@ static int pins_parse(struct vmm_spec *spec, const json_t *cpus, struct err *e)
 	return 0;
 }
 
+static int dedicated_check(const struct vmm_spec *spec, struct err *e)
+{
+	if (!spec->cpus_are_dedicated)
+		return 0;
+	for (unsigned int i = 0; i < spec->cpu_count; i++) {
+		if (spec->cpu_pin[i] < 0)
+			return err_set(e, EINVAL, "dedicated: vCPU %u is not pinned", i);
+		if (CPU_ISSET(spec->cpu_pin[i], &spec->own_cpus))
+			return err_set(e, EINVAL, "own: host CPU %d is that of vCPU %u",
+				       spec->cpu_pin[i], i);
+		for (unsigned int k = 0; k < i; k++)
+			if (spec->cpu_pin[k] == spec->cpu_pin[i])
+				return err_set(e, EINVAL, "dedicated: host CPU %d has two vCPUs",
+					       spec->cpu_pin[i]);
+	}
+	return 0;
+}
+
 static int cpus_parse(struct vmm_spec *spec, const json_t *obj, struct err *e)
 {
-	static const char *const keys[] = { "count", "pin", NULL };
+	static const char *const keys[] = { "count", "pin", "dedicated", "own", NULL };
 	uint64_t count = 0;
 	json_t *cpus;
 	int r = json_get_obj(obj, "cpus", &cpus, e);
@@ -278,7 +335,12 @@ static int cpus_parse(struct vmm_spec *spec, const json_t *obj, struct err *e)
 		return err_set(e, ERANGE, "count of %llu vCPUs: must be 1 to %d",
 			       (unsigned long long)count, VMM_MAX_CPUS);
 	spec->cpu_count = (unsigned int)count;
-	return pins_parse(spec, cpus, e);
+	r = pins_parse(spec, cpus, e);
+	if (r == 0)
+		r = json_get_bool_opt(cpus, "dedicated", &spec->cpus_are_dedicated, e);
+	if (r == 0)
+		r = cpu_list_get(cpus, "own", &spec->own_cpus, e);
+	return r == 0 ? dedicated_check(spec, e) : r;
 }
 
 static int device_parse(struct vmm_spec *spec, const json_t *obj, struct err *e)
@@ -378,5 +440,6 @@ int vmm_spec_parse(struct vmm_spec *spec, struct seqmsg *m, struct err *e)
 	r = boot_parse(spec, obj, e);
 	if (r < 0)
 		return err_wrap(e, "boot");
-	return devices_parse(spec, obj, e);
+	r = devices_parse(spec, obj, e);
+	return r == 0 ? fds_required_check(spec, e) : r;
 }

@@ -12,6 +12,8 @@
 #include "base/parse.h"
 #include "base/seqmsg.h"
 
+#include <sched.h>
+
 struct vmm_device_spec {
 	char port[64];
 	struct pci_addr address;
@@ -25,8 +27,13 @@ struct vmm_spec {
 	uint64_t hugepage;
 	bool hugepage_fallback; /* rather 4 KiB pages than no VM */
 	uint64_t low_limit;
+	int numa_node; /* of guest RAM; -1: any */
+	bool numa_is_strict; /* else other nodes may help out */
+	cpu_set_t numa_cpus; /* CPUs near it that may be used while the machine is built */
 	unsigned int cpu_count;
 	int cpu_pin[VMM_MAX_CPUS]; /* -1: not pinned */
+	bool cpus_are_dedicated;
+	cpu_set_t own_cpus; /* for threads that are not pinned; empty: as the process was started */
 	char cmdline[VMM_MAX_CMDLINE + 1];
 	char ready[VMM_MAX_READY + 1]; /* "": none */
 	struct vmm_device_spec devices[VMM_MAX_DEVICES];

@@ -32,6 +32,24 @@ static json_t *exits_status(const struct machine *m)
 			 (json_int_t)vcpu_set_exits(set, VCPU_EXIT_OTHER));
 }
 
+static json_t *cpus_status(const struct machine *m)
+{
+	return json_pack("{s:b, s:b, s:I}", "dedicated", (int)m->spec->cpus_are_dedicated, "mwait",
+			 (int)((m->exits_off & KVM_X86_DISABLE_EXITS_MWAIT) != 0), "tsc_khz",
+			 (json_int_t)m->cpu.tsc_khz);
+}
+
+static json_t *ram_nodes_status(const struct placement *p)
+{
+	json_t *list = json_array();
+
+	for (int node = 0; p->is_known && node < PLACEMENT_NODES; node++)
+		if (p->node_bytes[node] > 0)
+			json_array_append_new(list, json_pack("{s:i, s:I}", "node", node, "bytes",
+							      (json_int_t)p->node_bytes[node]));
+	return list;
+}
+
 json_t *machine_status(struct machine *m)
 {
 	uint64_t console_bytes, ready_ns;
@@ -43,12 +61,13 @@ json_t *machine_status(struct machine *m)
 	devices = machine_devices_status(m);
 	pthread_mutex_unlock(&m->lock);
 	/* json_pack gives NULL if any of its parts is NULL, and drops the others ("o" steals). */
-	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:o}", "name",
-			 m->spec->name, "state", m->paused ? "paused" : "running", "pid",
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:o, s:o, s:o}",
+			 "name", m->spec->name, "state", m->paused ? "paused" : "running", "pid",
 			 (json_int_t)getpid(), "uptime_ns", (json_int_t)(now_ns() - m->started_ns),
 			 "vcpus", (json_int_t)m->spec->cpu_count, "memory",
 			 (json_int_t)m->gmem.size, "start", start_status(m, ready_ns),
 			 "guest_resets", (json_int_t)m->guest_resets, "console_bytes",
 			 (json_int_t)console_bytes, "page_size", (json_int_t)m->gmem.page_size,
-			 "devices", devices, "exits", exits_status(m));
+			 "devices", devices, "cpus", cpus_status(m), "ram_nodes",
+			 ram_nodes_status(&m->placement), "exits", exits_status(m));
 }

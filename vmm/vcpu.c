@@ -8,6 +8,7 @@
 #include "vmm/vcpu_fault.h"
 #include "vmm/vcpu_state.h"
 
+#include "base/cpulist.h"
 #include "base/fd.h"
 #include "base/log.h"
 
@@ -346,6 +347,21 @@ static void *vcpu_main(void *arg)
 	return NULL;
 }
 
+/* What the kernel made of the wish, which a cpuset may have narrowed or widened. */
+static int pin_check(const struct vcpu *v, struct err *e)
+{
+	char text[80];
+	cpu_set_t now;
+	int r = pthread_getaffinity_np(v->thread, sizeof(now), &now);
+
+	if (r != 0)
+		return err_set(e, r, "host CPUs of vCPU %u: %s", v->id, strerror(r));
+	if (CPU_COUNT(&now) == 1 && CPU_ISSET(v->pin, &now))
+		return 0;
+	return err_set(e, EPERM, "vCPU %u was pinned to host CPU %d and may run on %s", v->id,
+		       v->pin, cpu_list_text(&now, text, sizeof(text)));
+}
+
 static int vcpu_start(struct vcpu *v, struct err *e)
 {
 	pthread_attr_t attr;
@@ -369,7 +385,7 @@ static int vcpu_start(struct vcpu *v, struct err *e)
 	if (r != 0)
 		return err_set(e, r, "thread of vCPU %u: %s", v->id, strerror(r));
 	v->started = true;
-	return 0;
+	return v->pin >= 0 ? pin_check(v, e) : 0;
 }
 
 int vcpu_set_start(struct vcpu_set *set, struct err *e)

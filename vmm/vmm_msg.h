@@ -15,8 +15,12 @@
  *      "memory":{"size":536870912,                   bytes, a multiple of 2 MiB
  *                "hugepage":0,                       0, 2097152 or 1073741824
  *                "hugepage_fallback":false,          optional: 4 KiB pages where these run short
- *                "low_limit":0},                     test option: RAM below 4 GiB ends here; 0: as the platform has it
- *      "cpus":{"count":2, "pin":[2,3]},              pin: host CPU of each vCPU, or empty
+ *                "low_limit":0,                      test option: RAM below 4 GiB ends here; 0: as the platform has it
+ *                "numa":{"node":1, "strict":false,   may be absent; strict: the start fails rather than use another node
+ *                        "cpus":"4-7"}},             CPUs near it, to build the VM on; "": none
+ *      "cpus":{"count":2, "pin":[2,3],               pin: host CPU of each vCPU, or empty
+ *              "dedicated":false,                    HLT, PAUSE and MWAIT do not exit; needs pin
+ *              "own":"0-1"},                         host CPUs of the threads that are not pinned; "": any
  *      "boot":{"cmdline":"console=ttyS0",
  *              "ready":"login:"},                    optional: console text that ends the start
  *      "devices":[{"port":"wan", "address":"0000:01:10.0", "group":26}]}}     VFIO functions
@@ -39,6 +43,8 @@
  *           "guest_resets":N, "console_bytes":N, "page_size":bytes (of guest RAM),
  *           "devices":[{"port","address","group","driver_active":bool (bus mastering on),
  *                       "vectors_enabled":N, "flr_count":N}],   what the host took back is gone from here
+ *           "cpus":{"dedicated":bool,"mwait":bool,"tsc_khz":N},   mwait: the guest idles with it; 0 kHz: not known
+ *           "ram_nodes":[{"node":N,"bytes":N}...],   where guest RAM lies; empty if the kernel does not say
  *           "exits":{"io":N,"mmio":N,"hlt":N,"other":N}}
  *
  * Exit record: one JSON object written into exit_record when the VM ends, whatever the cause:
@@ -58,5 +64,6 @@
 #define VMM_MAX_MEMORY	(1ULL << 40)
 #define VMM_MAX_CMDLINE 2047
 #define VMM_MAX_READY	63
+#define VMM_MAX_NODE	1023
 
 #endif

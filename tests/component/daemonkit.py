@@ -31,12 +31,32 @@ def pf_make(sysfs, address=MACHINE, total=4):
     return fn
 
 
+def cpus_make(sysfs):
+    """Eight CPUs on two nodes, two threads a core (0-1, 2-3, ...); node 1 has little memory."""
+    system = sysfs / "devices/system"
+    files = {"cpu/online": "0-7", "cpu/isolated": "2-3,6-7", "node/online": "0-1"}
+    for cpu in range(8):
+        files[f"cpu/cpu{cpu}/topology/thread_siblings_list"] = f"{cpu & ~1}-{cpu | 1}"
+    for node, free_kib, pages in ((0, 1 << 20, 64), (1, 16 << 10, 8)):
+        base = f"node/node{node}"
+        files[f"{base}/cpulist"] = f"{4 * node}-{4 * node + 3}"
+        files[f"{base}/meminfo"] = (
+            f"Node {node} MemTotal: 8388608 kB\nNode {node} MemFree: {free_kib} kB\n"
+            f"Node {node} Active(file): 8192 kB\nNode {node} Inactive(file): 4096 kB\n"
+            f"Node {node} SReclaimable: 4096 kB")
+        files[f"{base}/hugepages/hugepages-2048kB/free_hugepages"] = str(pages)
+    for name, text in files.items():
+        (system / name).parent.mkdir(parents=True, exist_ok=True)
+        (system / name).write_text(text + "\n")
+
+
 def setup(daemon, folder):
     """Points a stopped daemon at a fake host; returns the folder of the fake /sys."""
     sysfs, dev = folder / "host/sys", folder / "dev"
     (sysfs / "bus/pci/devices").mkdir(parents=True)
     (sysfs / "bus/pci/drivers/vfio-pci").mkdir(parents=True)
     dev.mkdir()
+    cpus_make(sysfs)
     (dev / "kvm").touch()
     daemon.args = ["--sysfs", str(sysfs), "--dev", str(dev), "--vmm-path", str(FAKE_VMM)]
     kernel_make(folder / "kernel")

@@ -42,6 +42,8 @@ class Vm:
             "name": self.spec["name"], "state": self.state, "pid": os.getpid(),
             "uptime_ns": time.monotonic_ns() - self.began, "vcpus": self.spec["cpus"]["count"],
             "memory": self.spec["memory"]["size"], "start": [{"step": "ram", "ns": 1000}],
+            "cpus": self.spec["cpus"], "ram": self.spec["memory"],
+            "ram_nodes": [{"node": 1, "bytes": self.spec["memory"]["size"]}],
             "guest_resets": 0, "console_bytes": 0, "devices": [],
             "exits": {"io": 0, "mmio": 0, "hlt": 0, "other": 0},
             "fds": sorted(self.fds), "uid": os.getuid(), "groups": os.getgroups(),

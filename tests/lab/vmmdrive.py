@@ -69,7 +69,7 @@ class Console:
 class Vmm:
     """One viaduct-vmm process. Use as a context manager: it is killed at the end."""
 
-    def __init__(self, binary, uid=NOBODY):
+    def __init__(self, binary, uid=NOBODY, stderr=None):
         self.folder = tempfile.TemporaryDirectory(prefix="vmmdrive-")
         self.record_path = os.path.join(self.folder.name, "exit.json")
         self.log_path = os.path.join(self.folder.name, "console.log")
@@ -81,6 +81,7 @@ class Vmm:
                 [binary, "--fd", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                stderr=stderr,
                 preexec_fn=lambda: self._become(uid),
             )
 
@@ -139,7 +140,8 @@ class Vmm:
         return {
             "name": name,
             "memory": memory,
-            "cpus": {"count": cpus, "pin": more.pop("pin", [])},
+            "cpus": {"count": cpus, "pin": more.pop("pin", []),
+                     **{k: more.pop(k) for k in ("dedicated", "own") if k in more}},
             "boot": {"cmdline": cmdline},
             "devices": [],
             **more,

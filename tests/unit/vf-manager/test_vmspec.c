@@ -3,6 +3,7 @@
 
 #include "vf-manager/vmport.h"
 
+#include "base/fd.h"
 #include "base/json.h"
 
 #include <errno.h>
@@ -25,7 +26,7 @@ static void a_whole_file_is_read(void **state)
 	const struct vm_text text = {
 		.base_dir = "/srv",
 		.yaml = HEAD
-		"cpus: {count: 2, pin: [2, 3]}\n"
+		"cpus: {count: 2, pin: [2, 3], dedicated: yes}\n"
 		"ports:\n"
 		"  - {name: wan, network: provider, mac: '02:00:00:00:00:01',\n"
 		"     vlan: {mode: qinq, ids: [100], qos: 3}, trust: promisc, spoofchk: off,\n"
@@ -46,6 +47,8 @@ static void a_whole_file_is_read(void **state)
 	assert_int_equal(s->hugepage_bytes, MIB(2));
 	assert_int_equal(s->low_limit_bytes, MIB(256));
 	assert_int_equal(s->pin[1], 3);
+	assert_true(s->is_dedicated);
+	assert_int_equal(s->numa, VM_NUMA_AUTO);
 	assert_int_equal(s->port_count, 2);
 	a = &s->ports[0].attrs;
 	assert_int_equal(a->mask, VF_ATTRS_ALL);
@@ -96,6 +99,39 @@ static void hugepages_are_wanted_unless_the_file_says_off(void **state)
 	}
 }
 
+static void memory_lies_on_a_node_near_or_anywhere(void **state)
+{
+	static const struct {
+		const char *word;
+		enum vm_numa numa;
+		const char *shown;
+	} rows[] = { { "auto", VM_NUMA_AUTO, "\"auto\"" },
+		     { "off", VM_NUMA_OFF, "\"off\"" },
+		     { "0", VM_NUMA_NODE, "0" },
+		     { "1023", VM_NUMA_NODE, "1023" } };
+	struct vm_spec *s = calloc(1, sizeof(*s));
+	auto_json json_t *warnings = json_array();
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		auto_json json_t *json = NULL;
+		auto_free char *shown = NULL;
+		struct vm_text text = { .base_dir = "/" };
+		char yaml[128];
+
+		snprintf(yaml, sizeof(yaml),
+			 "name: a\nmemory: {size: 64M, numa: %s}\nboot: {kernel: k}\n",
+			 rows[i].word);
+		text.yaml = yaml;
+		assert_int_equal(vm_spec_parse(&text, s, warnings, NULL), 0);
+		assert_int_equal(s->numa, rows[i].numa);
+		json = vm_spec_json(s);
+		shown = json_dumps(json_object_get(json_object_get(json, "memory"), "numa"),
+				   JSON_ENCODE_ANY);
+		assert_string_equal(shown, rows[i].shown);
+	}
+	free(s);
+}
+
 static void relative_paths_need_a_folder(void **state)
 {
 	const struct vm_text text = { .base_dir = "", .yaml = HEAD };
@@ -144,6 +180,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_whole_file_is_read),
 		cmocka_unit_test(hugepages_are_wanted_unless_the_file_says_off),
+		cmocka_unit_test(memory_lies_on_a_node_near_or_anywhere),
 		cmocka_unit_test(relative_paths_need_a_folder),
 		cmocka_unit_test(rates_are_whole_megabits),
 	};

@@ -215,7 +215,6 @@ static void dedicated_cpus_are_told_so(void **state)
 
 	assert_int_equal(model_of(&wish, NULL), 0);
 	assert_int_equal(leaf(1, 0x40000001, 0)->edx, BIT(0)); /* KVM_HINTS_REALTIME */
-	assert_int_equal(leaf(1, 0x40000001, 0)->eax & BIT(7), 0); /* PV_UNHALT */
 	assert_int_equal(leaf(0, 1, 0)->ecx & BIT(3), 0); /* MONITOR: exits */
 	assert_null(leaf(0, 5, 0));
 	memcpy(wish.monitor, (const uint32_t[]){ 64, 64, 0xFF, 0x11142120 }, sizeof(wish.monitor));

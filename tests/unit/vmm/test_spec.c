@@ -99,6 +99,43 @@ static void fds_are_matched_with_their_names(void **state)
 	expect("{}", NULL, 0, SPEC, "fds");
 }
 
+static void cpus_and_nodes_are_checked(void **state)
+{
+	static const struct {
+		const char *memory, *cpus, *text;
+	} rows[] = {
+		{ "\"numa\":{\"node\":1,\"strict\":true,\"cpus\":\"4-7\"}",
+		  "\"count\":2,\"pin\":[4,5],\"dedicated\":true,\"own\":\"0-3\"", "is missing" },
+		{ "\"numa\":7", "\"count\":1", "memory: numa" },
+		{ "\"numa\":{}", "\"count\":1", "node" },
+		{ "\"numa\":{\"node\":-1}", "\"count\":1", "memory: numa: node" },
+		{ "\"numa\":{\"node\":1024}", "\"count\":1", "memory: numa: node" },
+		{ "\"numa\":{\"node\":1,\"cpus\":\"4-\"}", "\"count\":1", "'4-' is no list" },
+		{ "\"numa\":{\"node\":1,\"far\":1}", "\"count\":1", "far" },
+		{ "\"hugepage\":0", "\"count\":0", "count of 0 vCPUs" },
+		{ "\"hugepage\":0", "\"count\":65", "must be 1 to 64" },
+		{ "\"hugepage\":0", "\"count\":2,\"pin\":[0]", "1 host CPUs for 2" },
+		{ "\"hugepage\":0", "\"count\":1,\"pin\":[1024]", "is no host CPU" },
+		{ "\"hugepage\":0", "\"count\":1,\"dedicated\":true", "vCPU 0 is not pinned" },
+		{ "\"hugepage\":0", "\"count\":1,\"dedicated\":1", "dedicated" },
+		{ "\"hugepage\":0", "\"count\":2,\"pin\":[3,3],\"dedicated\":true",
+		  "host CPU 3 has two vCPUs" },
+		{ "\"hugepage\":0", "\"count\":1,\"pin\":[3],\"dedicated\":true,\"own\":\"2-3\"",
+		  "own: host CPU 3 is that of vCPU 0" },
+		{ "\"hugepage\":0", "\"count\":1,\"own\":\"2000\"", "own: '2000' is no list" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char spec[512];
+
+		snprintf(spec, sizeof(spec),
+			 "{\"name\":\"a\",\"memory\":{\"size\":268435456,%s},\"cpus\":{%s},"
+			 "\"boot\":{}}",
+			 rows[i].memory, rows[i].cpus);
+		expect("[]", NULL, 0, spec, rows[i].text);
+	}
+}
+
 static void listening_socket_must_listen(void **state)
 {
 	int pair[2];
@@ -122,6 +159,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fds_are_checked_by_type),
 		cmocka_unit_test(fds_are_matched_with_their_names),
+		cmocka_unit_test(cpus_and_nodes_are_checked),
 		cmocka_unit_test(listening_socket_must_listen),
 	};
 

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which host CPUs and which NUMA node a VM gets beside the others, on a host made of files: eight
+CPUs, two threads a core, nodes 0 (CPUs 0 to 3) and 1 (4 to 7), of which 2, 3, 6 and 7 are isolated."""
+
+import json
+import signal
+import socket
+
+import daemonkit
+import pytest
+
+
+@pytest.fixture
+def host(stopped_daemon, short_tmp):
+    daemonkit.setup(stopped_daemon, short_tmp)
+    yield stopped_daemon.start()
+    for vm in stopped_daemon.request("GET", "/v1/vms")[1]["vms"]:
+        if vm["pid"]:
+            stopped_daemon.request("POST", f"/v1/vms/{vm['name']}/kill", {})
+
+
+@pytest.fixture
+def run(host, short_tmp):
+    """run("vm1", "{pin: [2, 3]}") -> the VM, or with status= the error."""
+
+    def start(name, cpus="", status=200, memory="size: 64M", target="/v1/vms"):
+        text = daemonkit.vm_yaml(short_tmp, name, extra=f"cpus: {cpus}\n" if cpus else "")
+        text = text.replace("size: 64M", memory)
+        got, body = host.request("POST", target, {"yaml": text})
+        assert got == status, body
+        return body if status == 200 else body["error"]
+
+    return start
+
+
+def launched(host, name):
+    """cpus and memory as the VMM was told them."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+        s.connect(str(host.run_dir / "vm" / name / "control.sock"))
+        s.send(b'{"v":1,"op":"status"}')
+        result = json.loads(s.recv(65536))["result"]
+        return result["cpus"], result["ram"]
+
+
+def test_a_dedicated_vm_has_its_cpus_for_itself(host, run):
+    vm = run("fast", "{pin: [2, 3], dedicated: true}")
+    assert vm["cpus"] == {"pin": [2, 3], "dedicated": True} and vm["warnings"] == []
+    cpus, _ = launched(host, "fast")
+    assert cpus["dedicated"] is True and cpus["pin"] == [2, 3]
+    own = cpus["own"].split(",")
+    assert own != [""] and not {"2", "3", "2-3", "0-7"} & set(own)
+    # Others: neither dedicated nor merely pinned there, at `vm check` as at `vm run`.
+    for target in ("/v1/vms", "/v1/vms/check"):
+        error = run("slow", "{pin: [3]}", 409, target=target)
+        assert error["code"] == "cpu-in-use", error
+        assert "cpus.pin: host CPU 3 is dedicated to VM fast" in error["text"]
+        assert "0-1,4-7 have no VM" in error["hint"] and "viaduct vm stop fast" in error["hint"]
+    # The VMMs of other VMs keep off them as well.
+    run("plain")
+    assert launched(host, "plain")[0]["own"] == cpus["own"]
+    assert launched(host, "plain")[0]["dedicated"] is False
+
+
+def test_dedicated_needs_cpus_that_nobody_has(host, run):
+    run("slow", "{pin: [5]}")
+    run("other", "{pin: [5]}")  # two that share know what they do
+    error = run("fast", "{pin: [4, 5], dedicated: true}", 409)
+    assert error["code"] == "cpu-in-use" and "host CPU 5 is pinned by VM" in error["text"]
+    host.request("POST", "/v1/vms/other/kill", {})
+    host.request("POST", "/v1/vms/slow/kill", {})
+    assert run("fast", "{pin: [4, 5], dedicated: true}")["cpus"]["dedicated"] is True
+    host.request("POST", "/v1/vms/fast/kill", {})
+    assert run("fast", "{pin: [4, 5], dedicated: true}")["state"] == "running"
+
+
+def test_a_core_is_not_shared(host, run, short_tmp):
+    run("slow", "{pin: [7]}")
+    error = run("fast", "{pin: [6], dedicated: true}", 409)
+    assert error["code"] == "cpu-sibling"
+    assert "host CPU 6 shares its core with CPU 7 of VM slow" in error["text"]
+    error = run("fast", "{pin: [2], dedicated: true}", 409)
+    assert "cpu3/online" in error["hint"]
+    # As the hint says: the other thread goes offline.
+    system = short_tmp / "host/sys/devices/system/cpu"
+    (system / "online").write_text("0-2,4-7\n")
+    (system / "cpu2/topology/thread_siblings_list").write_text("2\n")
+    assert run("fast", "{pin: [2], dedicated: true}")["state"] == "running"
+
+
+def test_cpus_are_remembered_over_a_restart_of_the_daemon(host, run):
+    run("fast", "{pin: [2, 3], dedicated: true}")
+    host.stop(signal.SIGKILL)
+    host.start()
+    assert run("slow", "{pin: [2]}", 409)["code"] == "cpu-in-use"
+    assert host.request("GET", "/v1/vms/fast")[1]["cpus"]["dedicated"] is True
+
+
+def test_cpus_that_are_not_isolated_are_warned_of(run):
+    for target in ("/v1/vms/check", "/v1/vms"):
+        warnings = run("fast", "{pin: [2, 3, 4, 5], dedicated: true}", target=target)["warnings"]
+        assert len(warnings) == 1 and "host CPU 4-5 is not isolated" in warnings[0], warnings
+        assert "isolcpus=2-5" in warnings[0]
+    assert run("slow", "{pin: [0]}")["warnings"] == []
+
+
+def test_memory_goes_where_it_is_wanted(host, run):
+    vm = run("near", "{pin: [4, 5]}")
+    assert vm["numa"] == {"node": 1, "policy": "preferred",
+                          "nodes": [{"node": 1, "bytes": 64 << 20}]}
+    assert launched(host, "near")[1]["numa"] == {"node": 1, "strict": False, "cpus": "4-7"}
+    vm = run("here", memory="size: 64M, numa: 0")
+    assert vm["numa"]["policy"] == "strict" and vm["numa"]["node"] == 0
+    assert launched(host, "here")[1]["numa"]["strict"] is True
+    for name, cpus, memory in (("both", "{pin: [3, 4]}", "size: 64M"),
+                               ("off", "{pin: [4]}", "size: 64M, numa: off"),
+                               ("plain", "", "size: 64M")):
+        vm = run(name, cpus, memory=memory)
+        assert vm["numa"]["policy"] == "none" and vm["numa"]["node"] is None
+        assert "numa" not in launched(host, name)[1]
+
+
+def test_cpus_far_from_the_memory_are_warned_of(run):
+    warnings = run("far", "{pin: [3, 4]}", memory="size: 64M, numa: 0")["warnings"]
+    assert len(warnings) == 1 and "host CPU 4 of cpus.pin is not on node 0" in warnings[0]
+
+
+def test_a_host_without_nodes(host, run, short_tmp):
+    (short_tmp / "host/sys/devices/system/node/online").unlink()
+    assert "it has no nodes" in run("vm1", memory="size: 64M, numa: 0", status=400)["text"]
+    assert run("vm1", "{pin: [4]}")["numa"]["policy"] == "none"
