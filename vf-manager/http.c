@@ -164,13 +164,14 @@ static const struct status_row {
 	const char *code;
 	unsigned int status;
 } code_rows[] = {
-	{ "no-such-vm", MHD_HTTP_NOT_FOUND },	{ "no-such-vf", MHD_HTTP_NOT_FOUND },
-	{ "no-such-pf", MHD_HTTP_NOT_FOUND },	{ "no-such-network", MHD_HTTP_NOT_FOUND },
-	{ "no-such-path", MHD_HTTP_NOT_FOUND }, { "vf-index", MHD_HTTP_NOT_FOUND },
-	{ "no-sriov", MHD_HTTP_BAD_REQUEST },	{ "method", MHD_HTTP_METHOD_NOT_ALLOWED },
-	{ "not-allowed", MHD_HTTP_FORBIDDEN },	{ "no-such-cpu", MHD_HTTP_BAD_REQUEST },
-	{ "memory-short", MHD_HTTP_CONFLICT },	{ "hugepages-short", MHD_HTTP_CONFLICT },
-	{ "kvm-unusable", MHD_HTTP_CONFLICT },
+	{ "no-such-vm", MHD_HTTP_NOT_FOUND },		{ "no-such-vf", MHD_HTTP_NOT_FOUND },
+	{ "no-such-pf", MHD_HTTP_NOT_FOUND },		{ "no-such-network", MHD_HTTP_NOT_FOUND },
+	{ "no-such-path", MHD_HTTP_NOT_FOUND },		{ "vf-index", MHD_HTTP_NOT_FOUND },
+	{ "no-sriov", MHD_HTTP_BAD_REQUEST },		{ "method", MHD_HTTP_METHOD_NOT_ALLOWED },
+	{ "not-allowed", MHD_HTTP_FORBIDDEN },		{ "no-such-cpu", MHD_HTTP_BAD_REQUEST },
+	{ "no-such-node", MHD_HTTP_BAD_REQUEST },	{ "numa-short", MHD_HTTP_CONFLICT },
+	{ "dedicated-unsupported", MHD_HTTP_CONFLICT }, { "memory-short", MHD_HTTP_CONFLICT },
+	{ "hugepages-short", MHD_HTTP_CONFLICT },	{ "kvm-unusable", MHD_HTTP_CONFLICT },
 };
 
 static const struct errno_row {

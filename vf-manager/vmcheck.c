@@ -32,8 +32,9 @@ static int kernel_check(int fd, const char *path, struct err *e)
 
 	if (n < 0)
 		return err_set(e, errno, "kernel %s: %s", path, strerror(errno));
-	if (n == (ssize_t)sizeof(head) &&
-	    (memcmp(head + BZIMAGE_MAGIC_AT, "HdrS", 4) == 0 || memcmp(head, "\177ELF", 4) == 0))
+	if (n >= 4 && memcmp(head, "\177ELF", 4) == 0)
+		return 0;
+	if (n == (ssize_t)sizeof(head) && memcmp(head + BZIMAGE_MAGIC_AT, "HdrS", 4) == 0)
 		return 0;
 	err_set(e, EINVAL, "kernel %s: is no kernel (neither bzImage nor vmlinux)", path);
 	err_code(e, "no-kernel");

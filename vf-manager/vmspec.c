@@ -105,8 +105,11 @@ static int cpus_parse(const struct vmfile_cpus *c, struct vm_spec *out, struct e
 			if (c->pin[k] == c->pin[i])
 				return err_set(e, EINVAL, "cpus.pin: host CPU %u is there twice",
 					       c->pin[i]);
-		if (c->pin[i] >= CPU_SETSIZE)
-			return err_set(e, ERANGE, "cpus.pin: there is no host CPU %u", c->pin[i]);
+		if (c->pin[i] >= CPU_SETSIZE) {
+			err_set(e, ERANGE, "cpus.pin: there is no CPU %u (0 to %d)", c->pin[i],
+				CPU_SETSIZE - 1);
+			return err_hint(e, "cat /sys/devices/system/cpu/online");
+		}
 	}
 	out->pin_count = c->pin_count;
 	out->is_dedicated = c->dedicated != NULL && *c->dedicated;
