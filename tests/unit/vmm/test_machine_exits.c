@@ -138,10 +138,11 @@ static void failures_of_kvm_end_the_machine_and_say_what(void **state)
 	static const struct {
 		const char *cmdline, *text;
 	} rows[] = {
-		{ "refused", "vCPU 0: the CPU refused to enter the guest (code 0x80000021" },
-		{ "hlt internal", "vCPU 0: KVM internal error (code 0x1, 0xdead)" },
-		{ "odd", "vCPU 0: KVM stopped for a reason unknown to viaduct (code 0x63" },
-		{ "fault", "vCPU 0: KVM_RUN failed (code 0xe" },
+		{ "refused",
+		  "vCPU 0: the CPU refused to enter the guest: invalid guest state (0x80000021)" },
+		{ "hlt internal", "vCPU 0: KVM cannot emulate the guest's instruction" },
+		{ "odd", "that viaduct did not ask for: exit 99 (no name)" },
+		{ "fault", "vCPU 0: KVM could not get at the memory behind a guest address" },
 		{ "1:refused", "vCPU 1: the CPU refused" },
 	};
 
