@@ -82,8 +82,8 @@ def end_of(vmm, status=0):
     ("off", "poweroff", "the guest powered off", 0),
     ("out@604=2000*1 off", "poweroff", "the guest powered itself off", 0),
     ("triple | reboot | off", "poweroff", "the guest powered off", 0),
-    ("refused", "internal-error", "vCPU 0: the CPU refused to enter the guest (code 0x80000021, 0x0)", 1),
-    ("1:internal", "internal-error", "vCPU 1: KVM internal error (code 0x1, 0xdead)", 1),
+    ("refused", "internal-error", "vCPU 0: the CPU refused to enter the guest: invalid guest state (0x80000021)", 1),
+    ("1:internal", "internal-error", "vCPU 1: KVM cannot emulate the guest's instruction (at 0x0)", 1),
 ])
 def test_guest_ends(vmm, kernel, cmdline, reason, text, status):
     launched = launch(vmm, kernel, cmdline, cpus=2)
@@ -91,7 +91,7 @@ def test_guest_ends(vmm, kernel, cmdline, reason, text, status):
     assert launched["memory"] == 64 << 20 and launched["pid"] == vmm.process.pid
     assert [step["step"] for step in launched["start"]][-1] == "entry"
     record = end_of(vmm, status)
-    assert (record["reason"], record["text"]) == (reason, text)
+    assert record["reason"] == reason and record["text"].startswith(text), record
 
 
 def test_control(vmm, kernel):
