@@ -15,6 +15,7 @@ static uint64_t bar_read(void *owner, uint64_t off, unsigned int len)
 
 	if (vfio_msix_owns(b->msix, &at))
 		return vfio_msix_read(b->msix, b->vectors, &at);
+	vfio_traps_hit(bar, off);
 	/* All ones when it fails or lies beyond a region smaller than a page. */
 	(void)vfio_device_read(b->dev, (enum vfio_region)bar->index, off, bytes, len);
 	return get_le(bytes, len);
@@ -34,6 +35,7 @@ static void bar_write(void *owner, uint64_t off, unsigned int len, uint64_t valu
 			b->vector_failed(b->arg, r);
 		return;
 	}
+	vfio_traps_hit(bar, off);
 	put_le(bytes, len, value);
 	(void)vfio_device_write(b->dev, (enum vfio_region)bar->index, off, bytes, len);
 }
@@ -53,19 +55,46 @@ static void piece_add(struct vfio_bar *bar, const struct vfio_area *area, uint64
 	};
 }
 
-/* The area without the pages of the MSI-X table. */
-static void pieces_add(struct vfio_bar *bar, const struct vfio_area *area, uint8_t *host)
+struct span {
+	uint64_t from, to;
+};
+
+static struct span pages_of(uint64_t off, uint64_t size)
+{
+	return (struct span){ align_down(off, PAGE), align_up(off + size, PAGE) };
+}
+
+/* The pages of the MSI-X table and the pending bits as far as they are in this BAR, in order. */
+static unsigned int msix_pages(const struct vfio_bar *bar, struct span out[2])
 {
 	const struct vfio_msix *m = bar->bars->msix;
-	uint64_t start = area->offset, end = area->offset + area->size;
-	uint64_t hole = end, hole_end = end;
+	unsigned int n = 0;
 
-	if (m->count != 0 && m->table_bar == bar->index) {
-		hole = align_down(m->table_off, PAGE);
-		hole_end = align_up(m->table_off + m->count * MSIX_ENTRY_BYTES, PAGE);
+	if (m->count != 0 && m->table_bar == bar->index)
+		out[n++] = pages_of(m->table_off, m->count * MSIX_ENTRY_BYTES);
+	if (m->count != 0 && m->pba_bar == bar->index)
+		out[n++] = pages_of(m->pba_off, m->pba_bytes);
+	if (n == 2 && out[1].from < out[0].from) {
+		struct span first = out[1];
+
+		out[1] = out[0];
+		out[0] = first;
 	}
-	piece_add(bar, area, start, u64_min(end, hole), host);
-	piece_add(bar, area, u64_max(start, hole_end), end, host);
+	return n;
+}
+
+/* The area without those pages. */
+static void pieces_add(struct vfio_bar *bar, const struct vfio_area *area, uint8_t *host)
+{
+	uint64_t at = area->offset, end = area->offset + area->size;
+	struct span holes[2];
+	unsigned int n = msix_pages(bar, holes);
+
+	for (unsigned int i = 0; i < n; i++) {
+		piece_add(bar, area, at, u64_min(end, holes[i].from), host);
+		at = u64_max(at, holes[i].to);
+	}
+	piece_add(bar, area, at, end, host);
 }
 
 static int bar_map(struct vfio_bar *bar, struct err *e)
@@ -86,6 +115,7 @@ static int bar_map(struct vfio_bar *bar, struct err *e)
 /* Absent are BARs without a region and those of I/O ports: the root ports have no I/O window. */
 static int bar_init(struct vfio_bar *bar, struct vfio_config *c, struct err *e)
 {
+	int r;
 	uint32_t reg = get_le32(&c->host[PCI_BASE_ADDRESS_0 + 4 * bar->index]);
 	uint64_t size = bar->bars->dev->regions[bar->index].size;
 
@@ -99,7 +129,9 @@ static int bar_init(struct vfio_bar *bar, struct vfio_config *c, struct err *e)
 			       bar->index, (unsigned long long)size);
 	bar->size = u64_max(size, VFIO_BAR_MIN);
 	vfio_config_set_bar(c, bar->index, bar->size, bar->is_64bit);
-	return bar_map(bar, e);
+	r = bar_map(bar, e);
+	vfio_traps_find(bar);
+	return r;
 }
 
 int vfio_bars_init(struct vfio_bars *b, struct vfio_config *c, struct err *e)

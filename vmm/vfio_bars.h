@@ -2,8 +2,8 @@
 /*
  * BARs of one function in the guest's address space. Each decoded BAR is one trapped region of the
  * MMIO bus, over which the parts that the device lets us map lie as KVM memory slots: the guest
- * reaches those without an exit, and only the pages of the MSI-X table (and what is smaller than a
- * page) by read and write through VFIO. The VMM itself never touches a mapped BAR, so that no guest
+ * reaches those without an exit, and only the pages of the MSI-X table and its pending bits (and what
+ * is smaller than a page) by read and write through VFIO. The VMM itself never touches a mapped BAR, so that no guest
  * can make it fault.
  */
 #ifndef VIADUCT_VMM_VFIO_BARS_H
@@ -13,10 +13,12 @@
 #include "vmm/slots.h"
 #include "vmm/vfio_config.h"
 #include "vmm/vfio_msix.h"
+#include "vmm/vfio_traps.h"
 
 #define VFIO_BARS    6
 #define VFIO_BAR_MIN 4096ULL
-#define VFIO_PIECES  (VFIO_SPARSE_AREAS + 1) /* the MSI-X pages cut one area in two */
+#define VFIO_PIECES  (VFIO_SPARSE_AREAS + 2) /* table and pending bits each cut one area in two */
+#define VFIO_TRAPS   (VFIO_PIECES + 1) /* before, between and after them */
 #define VFIO_NO_SLOT UINT32_MAX
 
 struct vfio_piece {
@@ -36,6 +38,8 @@ struct vfio_bar {
 	void *maps[VFIO_SPARSE_AREAS]; /* as the region's areas */
 	struct vfio_piece pieces[VFIO_PIECES];
 	unsigned int piece_count;
+	struct vfio_trap traps[VFIO_TRAPS];
+	unsigned int trap_count;
 	bool decoded; /* region is on the bus */
 	struct io_region region;
 };

@@ -191,6 +191,7 @@ static int func_open(struct vfio_func *f, const struct vmm_device_spec *spec, st
 	r = vfio_bars_init(&f->bars, &f->config, e);
 	if (r < 0)
 		return r;
+	vfio_traps_tell(&f->bars);
 	r = command_forward(f, 0);
 	if (r < 0)
 		return err_set(e, r, "switch memory decoding on: %s", strerror(-r));

@@ -11,9 +11,13 @@
 #define ENTRY_CONTROL 12
 #define ENTRY_MASKED  0x1
 
-static bool fits_bar(const struct vfio_device *dev, unsigned int bar, uint64_t off, uint64_t len)
+/* In a BAR that there is and that the guest can have: not one of I/O ports, nor the upper half of a
+ * 64-bit one, which has no region. */
+static bool fits_bar(const struct vfio_config *c, const struct vfio_device *dev, unsigned int bar,
+		     uint64_t off, uint64_t len)
 {
-	return bar <= VFIO_REGION_BAR5 && range_fits(off, len, dev->regions[bar].size);
+	return bar <= VFIO_REGION_BAR5 && range_fits(off, len, dev->regions[bar].size) &&
+	       (c->host[PCI_BASE_ADDRESS_0 + 4 * bar] & PCI_BASE_ADDRESS_SPACE_IO) == 0;
 }
 
 int vfio_msix_init(struct vfio_msix *m, const struct vfio_config *c, const struct vfio_device *dev,
@@ -32,8 +36,8 @@ int vfio_msix_init(struct vfio_msix *m, const struct vfio_config *c, const struc
 	m->pba_bar = pba & PCI_MSIX_PBA_BIR;
 	m->pba_off = pba & PCI_MSIX_PBA_OFFSET;
 	m->pba_bytes = (m->count + 63) / 64 * 8;
-	if (!fits_bar(dev, m->table_bar, m->table_off, m->count * MSIX_ENTRY_BYTES) ||
-	    !fits_bar(dev, m->pba_bar, m->pba_off, m->pba_bytes))
+	if (!fits_bar(c, dev, m->table_bar, m->table_off, m->count * MSIX_ENTRY_BYTES) ||
+	    !fits_bar(c, dev, m->pba_bar, m->pba_off, m->pba_bytes))
 		return err_set(e, EBADMSG, "its MSI-X table lies outside its BARs");
 	m->table = calloc(m->count, MSIX_ENTRY_BYTES);
 	if (m->table == NULL)

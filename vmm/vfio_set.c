@@ -217,11 +217,11 @@ static json_t *func_status(const struct vfio_func *f)
 {
 	char address[PCI_ADDR_TEXT];
 
-	return json_pack("{s:s, s:s, s:I, s:b, s:I, s:I}", "port", f->port, "address",
+	return json_pack("{s:s, s:s, s:I, s:b, s:I, s:I, s:o}", "port", f->port, "address",
 			 pci_addr_text(&f->device.address, address), "group", (json_int_t)f->group,
 			 "driver_active", f->bus_master, "vectors_enabled",
 			 (json_int_t)vfio_vectors_live(&f->vectors), "flr_count",
-			 (json_int_t)f->flr_count);
+			 (json_int_t)f->flr_count, "traps", vfio_traps_status(&f->bars));
 }
 
 json_t *vfio_set_status(const struct vfio_set *set)

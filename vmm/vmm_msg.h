@@ -42,7 +42,9 @@
  *                    from the first instruction to "ready" on the console, once it was seen
  *           "guest_resets":N, "console_bytes":N, "page_size":bytes (of guest RAM),
  *           "devices":[{"port","address","group","driver_active":bool (bus mastering on),
- *                       "vectors_enabled":N, "flr_count":N}],   what the host took back is gone from here
+ *                       "vectors_enabled":N, "flr_count":N,
+ *                       "traps":[{"bar":N,"offset":bytes,"size":bytes,"table":bool (MSI-X table or pending bits are there),
+ *                                 "accesses":N (to other registers there)}]}],   what the host took back is gone from here
  *           "cpus":{"dedicated":bool,"mwait":bool,"tsc_khz":N},   mwait: the guest idles with it; 0 kHz: not known
  *           "ram_nodes":[{"node":N,"bytes":N}...],   where guest RAM lies; empty if the kernel does not say
  *           "exits":{"io":N,"mmio":N,"hlt":N,"other":N}}

@@ -46,26 +46,56 @@ static bool is_bus_master(void)
 	return pread(fake_guest.memfd, command, 2, CFG_OFFSET + 4) == 2 && (command[0] & 4) != 0;
 }
 
+/* The chain behind the struct: the MSI-X table may be mapped; then which areas, if there is a list. */
+static size_t region_chain(uint32_t index, uint8_t chain[256])
+{
+	const struct fake_guest *g = &fake_guest;
+	const uint32_t first = sizeof(struct vfio_region_info);
+	struct vfio_info_cap_header cap = { .id = VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
+					    .version = 1 };
+	struct vfio_region_info_cap_sparse_mmap sparse = {
+		.header = { .id = VFIO_REGION_INFO_CAP_SPARSE_MMAP, .version = 1 },
+		.nr_areas = g->area_count[index],
+	};
+	size_t len = sizeof(cap);
+
+	if (sparse.nr_areas != 0)
+		cap.next = first + sizeof(cap);
+	memcpy(chain, &cap, sizeof(cap));
+	if (sparse.nr_areas == 0)
+		return len;
+	memcpy(chain + len, &sparse, sizeof(sparse));
+	len += sizeof(sparse);
+	for (unsigned int i = 0; i < sparse.nr_areas; i++) {
+		const struct vfio_region_sparse_mmap_area area = { g->areas[index][i].offset,
+								   g->areas[index][i].size };
+
+		memcpy(chain + len, &area, sizeof(area));
+		len += sizeof(area);
+	}
+	return len;
+}
+
 static int region_info(struct vfio_region_info *info)
 {
-	/* A chain with one member behind the struct: the MSI-X table may be mapped. */
-	const struct vfio_info_cap_header cap = { .id = VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
-						  .version = 1 };
+	uint8_t chain[256];
 	uint32_t room = info->argsz;
+	size_t len;
 
 	if (info->index >= ARRAY_SIZE(fake_guest.region_bytes))
 		return fail(EINVAL);
 	info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
 	info->size = fake_guest.region_bytes[info->index];
 	info->offset = (uint64_t)info->index << FAKE_REGION_SHIFT;
-	if (info->index > 5 || info->size < 4096)
+	if (info->index > 5 || info->size < 4096 || fake_guest.no_mmap[info->index])
 		return 0;
+	len = region_chain(info->index, chain);
 	info->flags |= VFIO_REGION_INFO_FLAG_MMAP | VFIO_REGION_INFO_FLAG_CAPS;
-	info->argsz = sizeof(*info) + sizeof(cap);
+	info->argsz = (uint32_t)(sizeof(*info) + len);
 	info->cap_offset = 0;
 	if (room >= info->argsz) {
 		info->cap_offset = sizeof(*info);
-		memcpy(info + 1, &cap, sizeof(cap));
+		memcpy(info + 1, chain, len);
 	}
 	return 0;
 }
@@ -82,30 +112,35 @@ static int irq_info(struct vfio_irq_info *info)
 	return 0;
 }
 
-/* As vfio-pci does it: the first call sets up start + count vectors, later ones only if it may grow. */
+/* As vfio-pci does it: the first call sets up vectors, later ones more only if it may grow, and then those
+ * alone that are asked for. */
 static int irqs_set(const struct vfio_irq_set *set)
 {
 	struct fake_guest *g = &fake_guest;
 	uint32_t *enabled = &g->enabled[set->index];
 	bool is_real = set->index <= VFIO_PCI_MSIX_IRQ_INDEX; /* the others are the driver's own */
 	bool can_grow = set->index == VFIO_PCI_MSIX_IRQ_INDEX && !g->msix_noresize;
-	uint32_t want = set->start + set->count;
+	uint32_t more = 0;
 
 	if ((set->flags & VFIO_IRQ_SET_DATA_EVENTFD) == 0) {
-		for (int i = 0; i < FAKE_VECTORS; i++)
+		for (int i = 0; i < FAKE_VECTORS_MAX; i++)
 			g->trigger[set->index][i] = -1;
+		memset(g->has_vector[set->index], 0, sizeof(g->has_vector[0]));
 		g->host_vectors_left += is_real ? *enabled : 0;
 		*enabled = 0;
 		return 0;
 	}
-	if (want > FAKE_VECTORS || (*enabled != 0 && want > *enabled && !can_grow))
+	if (!range_fits(set->start, set->count, FAKE_VECTORS_MAX))
 		return fail(EINVAL);
-	if (want > *enabled) {
-		if (is_real && want - *enabled > g->host_vectors_left)
-			return fail(ENOSPC);
-		g->host_vectors_left -= is_real ? want - *enabled : 0;
-		*enabled = want;
-	}
+	for (uint32_t i = set->start; i < set->start + set->count; i++)
+		more += !g->has_vector[set->index][i];
+	if (more != 0 && *enabled != 0 && !can_grow)
+		return fail(EINVAL);
+	if (is_real && more > g->host_vectors_left)
+		return fail(ENOSPC);
+	g->host_vectors_left -= is_real ? more : 0;
+	*enabled += more;
+	memset(&g->has_vector[set->index][set->start], 1, set->count);
 	memcpy(&g->trigger[set->index][set->start], set->data, set->count * sizeof(int32_t));
 	return 0;
 }
@@ -425,39 +460,78 @@ void fake_cfg_write(unsigned int off, unsigned int len, uint32_t value)
 
 uint64_t fake_bar(unsigned int bar)
 {
-	return (fake_cfg_read(0x10 + 4 * bar, 4) & ~0xFU) |
-	       (uint64_t)fake_cfg_read(0x14 + 4 * bar, 4) << 32;
+	uint32_t low = fake_cfg_read(0x10 + 4 * bar, 4);
+	uint64_t high = (low & 4) != 0 ? fake_cfg_read(0x14 + 4 * bar, 4) : 0;
+
+	return (low & ~0xFU) | high << 32;
 }
 
-static uint8_t *slot_host(uint64_t gpa)
+static uint8_t *slot_host(uint64_t gpa, unsigned int len)
 {
 	for (int i = 0; i < FAKE_SLOTS; i++) {
 		const struct fake_slot *s = &fake_guest.slots[i];
 
-		if (s->size != 0 && gpa >= s->gpa && range_fits(gpa - s->gpa, 4, s->size))
+		if (s->size != 0 && gpa >= s->gpa && range_fits(gpa - s->gpa, len, s->size))
 			return (uint8_t *)(uintptr_t)s->host + (gpa - s->gpa);
 	}
 	return NULL;
 }
 
-uint32_t fake_mem_read(uint64_t gpa)
+void fake_mem_get(uint64_t gpa, void *bytes, unsigned int len)
 {
-	const uint8_t *host = slot_host(gpa);
-	uint8_t bytes[4];
+	const uint8_t *host = slot_host(gpa, len);
 
 	if (host != NULL)
-		return get_le32(host);
-	bus_read(&fake_guest.mmio, 0, gpa, bytes, 4);
+		memcpy(bytes, host, len);
+	else
+		bus_read(&fake_guest.mmio, 0, gpa, bytes, len);
+}
+
+void fake_mem_put(uint64_t gpa, const void *bytes, unsigned int len)
+{
+	uint8_t *host = slot_host(gpa, len);
+
+	if (host != NULL)
+		memcpy(host, bytes, len);
+	else
+		bus_write(&fake_guest.mmio, 0, gpa, bytes, len);
+}
+
+uint32_t fake_mem_read(uint64_t gpa)
+{
+	uint8_t bytes[4];
+
+	fake_mem_get(gpa, bytes, sizeof(bytes));
 	return get_le32(bytes);
 }
 
 void fake_mem_write(uint64_t gpa, uint32_t value)
 {
-	uint8_t *host = slot_host(gpa), bytes[4];
+	uint8_t bytes[4];
 
-	put_le32(host != NULL ? host : bytes, value);
-	if (host == NULL)
-		bus_write(&fake_guest.mmio, 0, gpa, bytes, 4);
+	put_le32(bytes, value);
+	fake_mem_put(gpa, bytes, sizeof(bytes));
+}
+
+bool fake_is_mapped(uint64_t gpa)
+{
+	return slot_host(gpa, 1) != NULL;
+}
+
+void fake_bar_set(unsigned int bar, uint64_t bytes, uint32_t reg)
+{
+	fake_guest.region_bytes[bar] = bytes;
+	put_le32(&fake_guest.config[0x10 + 4 * bar], bytes != 0 ? reg : 0);
+}
+
+uint32_t fake_device_read(unsigned int bar, uint64_t off)
+{
+	uint8_t bytes[4] = { 0 };
+
+	if (pread(fake_guest.memfd, bytes, 4,
+		  (off_t)(((uint64_t)bar << FAKE_REGION_SHIFT) + off)) != 4)
+		return UINT32_MAX;
+	return get_le32(bytes);
 }
 
 unsigned int fake_slot_count(void)

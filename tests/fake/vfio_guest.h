@@ -7,11 +7,14 @@
 #ifndef VIADUCT_TESTS_FAKE_VFIO_GUEST_H
 #define VIADUCT_TESTS_FAKE_VFIO_GUEST_H
 
+#include "iommu/vfio_device.h"
 #include "vmm/vfio.h"
 
 #define FAKE_REGION_SHIFT 24 /* region n starts at n << 24 of the device's fd */
 #define FAKE_BAR_BYTES	  0x4000
-#define FAKE_VECTORS	  3
+#define FAKE_VECTORS	  3 /* as on the card */
+#define FAKE_VECTORS_MAX  2048
+#define FAKE_AREAS	  4
 #define FAKE_MSIX	  0x70 /* capabilities, as on the card */
 #define FAKE_PCIE	  0xA0
 #define FAKE_PM		  0x40
@@ -26,6 +29,10 @@ struct fake_guest {
 	/* How the device is, before fake_guest_start(). */
 	uint8_t config[4096];
 	uint64_t region_bytes[9];
+	/* What may be mapped of a region; none: all of it from a page on. */
+	struct vfio_area areas[6][FAKE_AREAS];
+	unsigned int area_count[6];
+	bool no_mmap[6];
 	bool msix_noresize;
 	bool no_reset;
 	uint32_t irq_count[5];
@@ -36,8 +43,9 @@ struct fake_guest {
 	unsigned int irqfds; /* attached */
 	unsigned int routes; /* MSI routes in the table */
 	uint64_t last_route_addr;
-	int trigger[5][FAKE_VECTORS]; /* eventfds by VFIO interrupt index; -1: none */
-	uint32_t enabled[5]; /* vectors set up in the host */
+	int trigger[5][FAKE_VECTORS_MAX]; /* eventfds by VFIO interrupt index; -1: none */
+	bool has_vector[5][FAKE_VECTORS_MAX]; /* set up in the host */
+	uint32_t enabled[5]; /* how many of them */
 	unsigned int resets, dma_maps, groups;
 	bool dma_hole; /* memory was unmapped from under a bus master */
 	char order[64]; /* A attach, M map, K KVM told, D device opened, R reset, U unmap, k, G detach */
@@ -82,6 +90,19 @@ uint64_t fake_bar(unsigned int bar);
 /* What the guest reads and writes at an address: a slot's memory if one is there, else the bus. */
 uint32_t fake_mem_read(uint64_t gpa);
 void fake_mem_write(uint64_t gpa, uint32_t value);
+
+/* Likewise, of 1 to 8 bytes; a piece that begins in a slot must end in it. */
+void fake_mem_get(uint64_t gpa, void *bytes, unsigned int len);
+void fake_mem_put(uint64_t gpa, const void *bytes, unsigned int len);
+
+/* True if a slot is there: the guest gets at it without an exit. */
+bool fake_is_mapped(uint64_t gpa);
+
+/* A BAR register and what lies behind it; bytes 0: absent. `reg`: its low bits. Before the start. */
+void fake_bar_set(unsigned int bar, uint64_t bytes, uint32_t reg);
+
+/* What the device has at an offset of a BAR: 4 bytes. */
+uint32_t fake_device_read(unsigned int bar, uint64_t off);
 
 unsigned int fake_slot_count(void);
 

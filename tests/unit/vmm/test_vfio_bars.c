@@ -1,50 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "tests/fake/vfio_guest.h"
+#include "tests/unit/vmm/vfio_cases.h"
 
 #include "vmm/vfio_bars.h"
 
 #include <errno.h>
 #include <linux/pci_regs.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <unistd.h>
-
-#include <cmocka.h>
-
-static int setup(void **state)
-{
-	(void)state;
-	fake_guest_init();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fake_guest_stop();
-	return 0;
-}
-
-static void start(void)
-{
-	struct err e = { 0 };
-
-	if (fake_guest_start(true, &e) < 0)
-		fail_msg("%s", e.text);
-}
 
 #define MEM PCI_COMMAND_MEMORY
 #define LOW 0xD0000000U
-
-static uint32_t bar_device(unsigned int bar, unsigned int off)
-{
-	uint8_t bytes[4] = { 0 };
-
-	assert_int_equal(
-		pread(fake_guest.memfd, bytes, 4, (off_t)((bar << FAKE_REGION_SHIFT) + off)), 4);
-	return get_le32(bytes);
-}
 
 static void bar_move(unsigned int bar, uint64_t gpa)
 {
@@ -74,15 +38,15 @@ static void memory_enable_maps_and_unmaps(void **state)
 	assert_true(bar0 >= 0xC000000000);
 	assert_int_equal(fake_mem_read(bar0), UINT32_MAX);
 	fake_cfg_write(PCI_COMMAND, 2, MEM);
-	/* RAM, all of BAR 0, BAR 3 without the page of the MSI-X table. */
-	assert_int_equal(fake_slot_count(), 3);
+	/* RAM, all of BAR 0, BAR 3 without the pages of the MSI-X table and the pending bits. */
+	assert_int_equal(fake_slot_count(), 4);
 	fake_mem_write(bar0 + 0x40, 0xCAFE);
-	assert_int_equal(bar_device(0, 0x40), 0xCAFE);
+	assert_int_equal(fake_device_read(0, 0x40), 0xCAFE);
 	fake_cfg_write(PCI_COMMAND, 2, 0);
 	assert_int_equal(fake_slot_count(), 1);
 	assert_int_equal(fake_mem_read(bar0 + 0x40), UINT32_MAX);
 	fake_mem_write(bar0 + 0x40, 1);
-	assert_int_equal(bar_device(0, 0x40), 0xCAFE);
+	assert_int_equal(fake_device_read(0, 0x40), 0xCAFE);
 }
 
 static void table_page_is_trapped_and_the_rest_is_not(void **state)
@@ -94,12 +58,12 @@ static void table_page_is_trapped_and_the_rest_is_not(void **state)
 	fake_cfg_write(PCI_COMMAND, 2, MEM);
 	bar3 = fake_bar(3);
 	fake_mem_write(bar3, 0xFEE00000);
-	assert_int_equal(bar_device(3, 0), 0); /* the table is ours */
+	assert_int_equal(fake_device_read(3, 0), 0); /* the table is ours */
 	assert_int_equal(fake_mem_read(bar3), 0xFEE00000);
 	fake_mem_write(bar3 + 0x800, 0x77); /* same page, behind the table */
-	assert_int_equal(bar_device(3, 0x800), 0x77);
+	assert_int_equal(fake_device_read(3, 0x800), 0x77);
 	fake_mem_write(bar3 + 0x1000, 0x88); /* by a slot */
-	assert_int_equal(bar_device(3, 0x1000), 0x88);
+	assert_int_equal(fake_device_read(3, 0x1000), 0x88);
 	for (int i = 0; i < FAKE_SLOTS; i++)
 		assert_true(fake_guest.slots[i].size == 0 || fake_guest.slots[i].gpa != bar3);
 }
@@ -114,7 +78,7 @@ static void moving_a_bar_in_use_leaves_nothing_behind(void **state)
 	old = fake_bar(0);
 	fake_mem_write(old, 0x11);
 	bar_move(0, LOW);
-	assert_int_equal(fake_slot_count(), 3);
+	assert_int_equal(fake_slot_count(), 4);
 	assert_int_equal(fake_mem_read(LOW), 0x11);
 	assert_int_equal(fake_mem_read(old), UINT32_MAX);
 }
@@ -131,7 +95,7 @@ static void overlapping_bars_are_harmless(void **state)
 	assert_int_equal(fake_slot_count(), 2);
 	assert_int_equal(fake_mem_read(LOW), 0x11);
 	bar_move(0, LOW + 0x10000);
-	assert_int_equal(fake_slot_count(), 3);
+	assert_int_equal(fake_slot_count(), 4);
 	assert_int_equal(fake_mem_read(LOW + 0x10000), 0x11);
 }
 
@@ -148,7 +112,7 @@ static void bar_on_ram_or_nowhere_is_harmless(void **state)
 	}
 	bar_move(0, LOW);
 	fake_mem_write(LOW, 5);
-	assert_int_equal(bar_device(0, 0), 5);
+	assert_int_equal(fake_device_read(0, 0), 5);
 }
 
 static void small_bar_is_trapped_and_ends_in_ones(void **state)
@@ -160,12 +124,12 @@ static void small_bar_is_trapped_and_ends_in_ones(void **state)
 	assert_int_equal(fake_cfg_read(PCI_BASE_ADDRESS_0, 4), 0xFFFFF00C);
 	bar_move(0, LOW);
 	fake_cfg_write(PCI_COMMAND, 2, MEM);
-	assert_int_equal(fake_slot_count(), 2);
+	assert_int_equal(fake_slot_count(), 3);
 	fake_mem_write(LOW + 0xFC, 9);
-	assert_int_equal(bar_device(0, 0xFC), 9);
+	assert_int_equal(fake_device_read(0, 0xFC), 9);
 	assert_int_equal(fake_mem_read(LOW + 0x100), UINT32_MAX);
 	fake_mem_write(LOW + 0x100, 9);
-	assert_int_equal(bar_device(0, 0x100), 0);
+	assert_int_equal(fake_device_read(0, 0x100), 0);
 }
 
 static void port_bar_is_not_offered(void **state)
@@ -198,25 +162,22 @@ static void without_slots_all_is_trapped(void **state)
 	assert_int_equal(fake_slot_count(), 1);
 	fake_mem_write(LOW + 8, 0x42);
 	assert_int_equal(fake_mem_read(LOW + 8), 0x42);
-	assert_int_equal(bar_device(0, 8), 0x42);
+	assert_int_equal(fake_device_read(0, 8), 0x42);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(sizes_read_as_on_the_card, setup, teardown),
-		cmocka_unit_test_setup_teardown(memory_enable_maps_and_unmaps, setup, teardown),
-		cmocka_unit_test_setup_teardown(table_page_is_trapped_and_the_rest_is_not, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(moving_a_bar_in_use_leaves_nothing_behind, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(overlapping_bars_are_harmless, setup, teardown),
-		cmocka_unit_test_setup_teardown(bar_on_ram_or_nowhere_is_harmless, setup, teardown),
-		cmocka_unit_test_setup_teardown(small_bar_is_trapped_and_ends_in_ones, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(port_bar_is_not_offered, setup, teardown),
-		cmocka_unit_test_setup_teardown(impossible_sizes_are_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(without_slots_all_is_trapped, setup, teardown),
+		CASE(sizes_read_as_on_the_card),
+		CASE(memory_enable_maps_and_unmaps),
+		CASE(table_page_is_trapped_and_the_rest_is_not),
+		CASE(moving_a_bar_in_use_leaves_nothing_behind),
+		CASE(overlapping_bars_are_harmless),
+		CASE(bar_on_ram_or_nowhere_is_harmless),
+		CASE(small_bar_is_trapped_and_ends_in_ones),
+		CASE(port_bar_is_not_offered),
+		CASE(impossible_sizes_are_refused),
+		CASE(without_slots_all_is_trapped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

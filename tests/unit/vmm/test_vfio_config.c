@@ -1,38 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "tests/fake/vfio_guest.h"
+#include "tests/unit/vmm/vfio_cases.h"
 
 #include "vmm/vfio_config.h"
 
 #include <errno.h>
 #include <linux/pci_regs.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <unistd.h>
-
-#include <cmocka.h>
-
-static int setup(void **state)
-{
-	(void)state;
-	fake_guest_init();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fake_guest_stop();
-	return 0;
-}
-
-static void start(void)
-{
-	struct err e = { 0 };
-
-	if (fake_guest_start(true, &e) < 0)
-		fail_msg("%s", e.text);
-}
 
 static uint32_t device_get(unsigned int off)
 {
@@ -217,7 +190,7 @@ static void flr_resets_device_and_shadow(void **state)
 	(void)state;
 	start();
 	fake_cfg_write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-	assert_int_equal(fake_slot_count(), 3);
+	assert_int_equal(fake_slot_count(), 4);
 	fake_guest.resets = 0;
 	fake_cfg_write(FAKE_PCIE + PCI_EXP_DEVCTL, 2, PCI_EXP_DEVCTL_BCR_FLR);
 	assert_int_equal(fake_guest.resets, 1);
@@ -266,28 +239,24 @@ static void vpd_can_be_read_not_written(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(header_is_the_functions_own, setup, teardown),
-		cmocka_unit_test_setup_teardown(multifunction_bit_is_hidden, setup, teardown),
-		cmocka_unit_test_setup_teardown(known_capabilities_are_listed, setup, teardown),
-		cmocka_unit_test_setup_teardown(unknown_capability_is_hidden, setup, teardown),
-		cmocka_unit_test_setup_teardown(sriov_and_its_like_are_hidden, setup, teardown),
-		cmocka_unit_test_setup_teardown(no_extended_capability_left_reads_zero, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(looping_list_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(looping_extended_list_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(capability_past_the_end_is_refused, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(function_that_is_gone_is_told, setup, teardown),
-		cmocka_unit_test_setup_teardown(link_is_consistent_with_the_port, setup, teardown),
-		cmocka_unit_test_setup_teardown(power_state_stays_here, setup, teardown),
-		cmocka_unit_test_setup_teardown(device_control_is_the_devices, setup, teardown),
-		cmocka_unit_test_setup_teardown(bus_mastering_is_forwarded_and_memory_stays_on,
-						setup, teardown),
-		cmocka_unit_test_setup_teardown(flr_resets_device_and_shadow, setup, teardown),
-		cmocka_unit_test_setup_teardown(function_without_flr_ignores_the_bit, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(unowned_registers_read_zero, setup, teardown),
-		cmocka_unit_test_setup_teardown(vpd_can_be_read_not_written, setup, teardown),
+		CASE(header_is_the_functions_own),
+		CASE(multifunction_bit_is_hidden),
+		CASE(known_capabilities_are_listed),
+		CASE(unknown_capability_is_hidden),
+		CASE(sriov_and_its_like_are_hidden),
+		CASE(no_extended_capability_left_reads_zero),
+		CASE(looping_list_is_refused),
+		CASE(looping_extended_list_is_refused),
+		CASE(capability_past_the_end_is_refused),
+		CASE(function_that_is_gone_is_told),
+		CASE(link_is_consistent_with_the_port),
+		CASE(power_state_stays_here),
+		CASE(device_control_is_the_devices),
+		CASE(bus_mastering_is_forwarded_and_memory_stays_on),
+		CASE(flr_resets_device_and_shadow),
+		CASE(function_without_flr_ignores_the_bit),
+		CASE(unowned_registers_read_zero),
+		CASE(vpd_can_be_read_not_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,38 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "tests/fake/vfio_guest.h"
+#include "tests/unit/vmm/vfio_cases.h"
 
 #include "vmm/vfio_msix.h"
 
 #include <errno.h>
 #include <linux/pci_regs.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <unistd.h>
-
-#include <cmocka.h>
-
-static int setup(void **state)
-{
-	(void)state;
-	fake_guest_init();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fake_guest_stop();
-	return 0;
-}
-
-static void start(void)
-{
-	struct err e = { 0 };
-
-	if (fake_guest_start(true, &e) < 0)
-		fail_msg("%s", e.text);
-}
 
 #define TRIGGER(i) fake_guest.trigger[VFIO_IRQ_MSIX][i]
 #define ENABLED	   fake_guest.enabled[VFIO_IRQ_MSIX]
@@ -202,6 +175,53 @@ static void vector_without_a_gsi_takes_no_fd(void **state)
 	assert_int_equal(after, before);
 }
 
+/* The number that the next fd gets; none is free below the last one here. */
+static int fd_next(void)
+{
+	int fd = dup(0);
+
+	close(fd);
+	return fd;
+}
+
+/* Of a table of 2048, three are used, the last among them. */
+static void a_large_table_costs_what_is_used(void **state)
+{
+	static const unsigned int used[] = { 0, 7, FAKE_VECTORS_MAX - 1 };
+
+	(void)state;
+	for (int noresize = 0; noresize < 2; noresize++) {
+		int before, after;
+
+		fake_guest_init();
+		fake_guest.msix_noresize = noresize;
+		fake_guest.host_vectors_left = FAKE_VECTORS_MAX;
+		fake_guest.irq_count[VFIO_IRQ_MSIX] = FAKE_VECTORS_MAX;
+		put_le16(&fake_guest.config[FAKE_MSIX + PCI_MSIX_FLAGS], FAKE_VECTORS_MAX - 1);
+		put_le32(&fake_guest.config[FAKE_MSIX + PCI_MSIX_PBA], 0x00008003);
+		fake_bar_set(3, 0x10000, 0xC);
+		start();
+		before = fd_next();
+		fake_cfg_write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+		control(PCI_MSIX_FLAGS_ENABLE);
+		for (unsigned int i = 0; i < FAKE_VECTORS_MAX; i++)
+			fake_mem_write(entry(i) + 8, i); /* a driver fills the table, masked */
+		assert_int_equal(fd_next(), before);
+		assert_int_equal(ENABLED, 1);
+		for (size_t i = 0; i < ARRAY_SIZE(used); i++)
+			entry_write(used[i], ADDR, 0);
+		after = fd_next();
+		assert_int_equal(after - before, ARRAY_SIZE(used)); /* eventfds */
+		assert_int_equal(fake_guest.irqfds, ARRAY_SIZE(used));
+		assert_int_equal(fake_guest.routes, ARRAY_SIZE(used));
+		/* A kernel that can add one by one; else the host needs all below the last one, too. */
+		assert_int_equal(ENABLED, noresize ? FAKE_VECTORS_MAX : ARRAY_SIZE(used));
+		assert_true(TRIGGER(FAKE_VECTORS_MAX - 1) >= 0 && TRIGGER(8) < 0);
+		if (noresize == 0)
+			fake_guest_stop();
+	}
+}
+
 static void function_mask_holds_all(void **state)
 {
 	(void)state;
@@ -286,40 +306,37 @@ static void msi_delivers_and_masks(void **state)
 	assert_int_equal(fake_guest.enabled[VFIO_IRQ_MSI], 0);
 }
 
-static void pending_bits_in_a_page_of_their_own_are_the_devices(void **state)
+/* The device's own bits say nothing of vectors that only the guest has masked. */
+static void pending_bits_in_a_page_of_their_own_are_the_guests(void **state)
 {
 	(void)state;
 	put_le32(&fake_guest.config[FAKE_MSIX + PCI_MSIX_PBA], 0x00001003);
 	enable();
-	assert_int_equal(pending(), 0);
+	entry_write(1, ADDR, 0);
+	fake_mem_write(entry(1) + 12, 1);
+	fire(TRIGGER(1));
+	assert_int_equal(pending(), 2);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(table_is_masked_at_reset, setup, teardown),
-		cmocka_unit_test_setup_teardown(vectors_cost_nothing_until_unmasked, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(nothing_is_delivered_while_disabled, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(kernel_that_cannot_grow_is_set_up_anew, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(host_short_of_vectors_keeps_what_works, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(masked_vector_is_pending_until_unmasked, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(delivered_vector_is_not_pending_again, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(vector_without_a_gsi_takes_no_fd, setup, teardown),
-		cmocka_unit_test_setup_teardown(function_mask_holds_all, setup, teardown),
-		cmocka_unit_test_setup_teardown(retarget_changes_the_route_only, setup, teardown),
-		cmocka_unit_test_setup_teardown(accesses_across_the_tables_end_are_harmless, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(table_outside_its_bar_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(reset_takes_vectors_back, setup, teardown),
-		cmocka_unit_test_setup_teardown(msi_delivers_and_masks, setup, teardown),
-		cmocka_unit_test_setup_teardown(pending_bits_in_a_page_of_their_own_are_the_devices,
-						setup, teardown),
+		CASE(table_is_masked_at_reset),
+		CASE(vectors_cost_nothing_until_unmasked),
+		CASE(nothing_is_delivered_while_disabled),
+		CASE(kernel_that_cannot_grow_is_set_up_anew),
+		CASE(host_short_of_vectors_keeps_what_works),
+		CASE(masked_vector_is_pending_until_unmasked),
+		CASE(delivered_vector_is_not_pending_again),
+		CASE(vector_without_a_gsi_takes_no_fd),
+		CASE(a_large_table_costs_what_is_used),
+		CASE(function_mask_holds_all),
+		CASE(retarget_changes_the_route_only),
+		CASE(accesses_across_the_tables_end_are_harmless),
+		CASE(table_outside_its_bar_is_refused),
+		CASE(reset_takes_vectors_back),
+		CASE(msi_delivers_and_masks),
+		CASE(pending_bits_in_a_page_of_their_own_are_the_guests),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,40 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tests/fake/fault_sweep.h"
-#include "tests/fake/vfio_guest.h"
+#include "tests/unit/vmm/vfio_cases.h"
 
 #include "iommu/vfio_device.h"
 #include "vmm/vfio.h"
 
 #include <errno.h>
 #include <linux/pci_regs.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <unistd.h>
-
-#include <cmocka.h>
-
-static int setup(void **state)
-{
-	(void)state;
-	fake_guest_init();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fake_guest_stop();
-	return 0;
-}
-
-static void start(void)
-{
-	struct err e = { 0 };
-
-	if (fake_guest_start(true, &e) < 0)
-		fail_msg("%s", e.text);
-}
 
 static void event(enum vfio_irq irq)
 {
@@ -208,15 +181,14 @@ static void function_without_reset_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(life_is_in_order, setup, teardown),
-		cmocka_unit_test_setup_teardown(every_failing_call_leaves_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(status_tells_what_the_guest_did, setup, teardown),
-		cmocka_unit_test_setup_teardown(pcie_error_ends_the_machine, setup, teardown),
-		cmocka_unit_test_setup_teardown(request_pulls_the_function, setup, teardown),
-		cmocka_unit_test_setup_teardown(machine_reset_resets_the_function, setup, teardown),
-		cmocka_unit_test_setup_teardown(legacy_interrupts_only_are_refused_by_name, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(function_without_reset_is_refused, setup, teardown),
+		CASE(life_is_in_order),
+		CASE(every_failing_call_leaves_nothing),
+		CASE(status_tells_what_the_guest_did),
+		CASE(pcie_error_ends_the_machine),
+		CASE(request_pulls_the_function),
+		CASE(machine_reset_resets_the_function),
+		CASE(legacy_interrupts_only_are_refused_by_name),
+		CASE(function_without_reset_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
