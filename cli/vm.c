@@ -12,22 +12,33 @@
 #define STOP_MAX_S     86400
 #define STOP_MARGIN_S  60 /* the kill at the deadline, and the release of the VFs */
 
-static void text_ports(const json_t *ports, char *buf, size_t cap)
+/* "wan=0000:01:10.0 lan=0000:01:10.2"; `key` is the member with the address. */
+static void text_devices(const json_t *list, const char *key, char *buf, size_t cap)
 {
-	char name[64], vf[64], clean[TEXT_CELL];
-	const json_t *port;
+	char name[64], address[64], clean[TEXT_CELL];
+	const json_t *one;
 	size_t i, n = 0;
 
 	clean[0] = '\0';
-	json_array_foreach((json_t *)ports, i, port) {
-		text_value(text_member(port, "name"), name, sizeof(name));
-		text_value(text_member(port, "vf"), vf, sizeof(vf));
+	json_array_foreach((json_t *)list, i, one) {
+		text_value(text_member(one, "name"), name, sizeof(name));
+		text_value(text_member(one, key), address, sizeof(address));
 		n += (size_t)snprintf(clean + n, sizeof(clean) - n, "%s%s=%s", i > 0 ? " " : "",
-				      name, vf);
+				      name, address);
 		if (n >= sizeof(clean))
 			break;
 	}
 	text_clean(buf, cap, clean[0] != '\0' ? clean : "-");
+}
+
+static void text_ports(const json_t *ports, char *buf, size_t cap)
+{
+	text_devices(ports, "vf", buf, cap);
+}
+
+static void text_functions(const json_t *functions, char *buf, size_t cap)
+{
+	text_devices(functions, "address", buf, cap);
 }
 
 /* "ram 0.12 s, pin 0.40 s". */
@@ -93,8 +104,10 @@ static const struct field vm_columns[] = {
 	{ "NAME", "name", text_value, true },	{ "STATE", "state", text_value },
 	{ "VCPUS", "vcpus", text_value },	{ "MEMORY", "memory", text_bytes },
 	{ "UPTIME", "uptime_s", text_seconds }, { "PORTS", "ports", text_ports, true },
-	{ "PID", "pid", text_value },
+	{ "PID", "pid", text_value },		{ "FUNCTIONS", "functions", text_functions, true },
 };
+
+#define FUNCTION_COLUMNS 1 /* the last ones, where a VM has any */
 
 static const struct field vm_fields[] = {
 	{ "VM", "name", text_value },
@@ -134,9 +147,22 @@ static const struct field port_columns[] = {
 	{ "INTERRUPTS", "interrupts", text_value },
 };
 
+static const struct field function_columns[] = {
+	{ "FUNCTION", "name", text_value, true },
+	{ "ADDRESS", "address", text_value },
+	{ "KIND", "kind", text_value },
+	{ "ON THE HOST", "host_name", text_value, true },
+	{ "HOST'S DRIVER", "host_driver", text_value },
+	{ "GROUP", "iommu_group", text_value },
+	{ "DMA ON", "bus_mastering", text_value },
+	{ "VECTORS", "vectors", text_value },
+	{ "INTERRUPTS", "interrupts", text_value },
+};
+
 int render_vm_list(FILE *out, const json_t *reply, struct err *e)
 {
-	json_t *rows;
+	size_t columns = ARRAY_SIZE(vm_columns) - FUNCTION_COLUMNS, i;
+	json_t *rows, *vm;
 	int r = render_rows(reply, "vms", &rows, e);
 
 	if (r < 0)
@@ -145,24 +171,77 @@ int render_vm_list(FILE *out, const json_t *reply, struct err *e)
 		fprintf(out, "No VMs. To start one: viaduct vm run FILE\n");
 		return 0;
 	}
-	return view_table(out, vm_columns, ARRAY_SIZE(vm_columns), rows, e);
+	json_array_foreach(rows, i, vm)
+		if (json_array_size(json_object_get(vm, "functions")) > 0)
+			columns = ARRAY_SIZE(vm_columns);
+	return view_table(out, vm_columns, columns, rows, e);
+}
+
+/* What costs exits that no driver expects: a page that holds registers and the interrupt table. */
+static void print_traps(FILE *out, const json_t *device)
+{
+	const json_t *traps = json_object_get(device, "traps");
+	char name[TEXT_CELL];
+	const json_t *trap;
+	size_t i;
+
+	text_value(text_member(device, "name"), name, sizeof(name));
+	json_array_foreach((json_t *)traps, i, trap) {
+		unsigned long long from, size, count;
+
+		from = (unsigned long long)json_integer_value(json_object_get(trap, "offset"));
+		size = (unsigned long long)json_integer_value(json_object_get(trap, "size"));
+		count = (unsigned long long)json_integer_value(json_object_get(trap, "accesses"));
+		if (count == 0)
+			continue;
+		fprintf(out,
+			"%s: registers of BAR %lld from 0x%llx to 0x%llx %s: %llu accesses trapped\n",
+			name, (long long)json_integer_value(json_object_get(trap, "bar")), from,
+			from + size - 1,
+			json_is_true(json_object_get(trap, "table"))
+				? "share pages with its interrupt table"
+				: "cannot be mapped",
+			count);
+	}
+}
+
+static int print_devices(FILE *out, const json_t *vm, struct err *e)
+{
+	const struct {
+		const char *key;
+		const struct field *columns;
+		size_t count;
+	} tables[] = { { "ports", port_columns, ARRAY_SIZE(port_columns) },
+		       { "functions", function_columns, ARRAY_SIZE(function_columns) } };
+	const json_t *device;
+	size_t k;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(tables); i++) {
+		const json_t *rows = json_object_get(vm, tables[i].key);
+
+		if (json_array_size(rows) == 0)
+			continue;
+		fputc('\n', out);
+		r = view_table(out, tables[i].columns, tables[i].count, rows, e);
+		json_array_foreach((json_t *)rows, k, device)
+			print_traps(out, device);
+	}
+	return r;
 }
 
 int render_vm(FILE *out, const json_t *reply, struct err *e)
 {
-	const json_t *ports = json_object_get(reply, "ports");
 	bool has_ended = json_is_object(json_object_get(reply, "exit"));
 
 	view_block(out, vm_fields, ARRAY_SIZE(vm_fields) - (has_ended ? 0 : EXIT_FIELDS), reply);
-	if (json_array_size(ports) == 0)
-		return 0;
-	fputc('\n', out);
-	return view_table(out, port_columns, ARRAY_SIZE(port_columns), ports, e);
+	return print_devices(out, reply, e);
 }
 
 int render_vm_state(FILE *out, const json_t *reply, struct err *e)
 {
 	char name[TEXT_CELL], state[TEXT_CELL], why[TEXT_CELL];
+	size_t functions;
 	bool is_paused;
 
 	text_value(text_member(reply, "name"), name, sizeof(name));
@@ -171,8 +250,10 @@ int render_vm_state(FILE *out, const json_t *reply, struct err *e)
 	is_paused = strcmp(state, "paused") == 0;
 	fprintf(out, "VM %s is %s%s%s\n", name, state, strcmp(why, "-") != 0 ? ": " : "",
 		strcmp(why, "-") != 0 ? why : "");
-	if (is_paused && json_array_size(json_object_get(reply, "ports")) > 0)
-		fprintf(out, "Its vCPUs stand still; its VFs still do DMA into its memory.\n");
+	functions = json_array_size(json_object_get(reply, "functions"));
+	if (is_paused && json_array_size(json_object_get(reply, "ports")) + functions > 0)
+		fprintf(out, "Its vCPUs stand still; its %s still do DMA into its memory.\n",
+			functions > 0 ? "devices" : "VFs");
 	return 0;
 }
 

@@ -125,11 +125,19 @@ static const struct field started_columns[] = {
 	{ "MAC", "mac", text_value },	{ "VLAN", "vlan", text_value },
 };
 
+static const struct field taken_columns[] = {
+	{ "FUNCTION", "name", text_value },	    { "ADDRESS", "address", text_value },
+	{ "ON THE HOST", "host_name", text_value }, { "HOST'S DRIVER", "host_driver", text_value },
+	{ "GROUP", "iommu_group", text_value },
+};
+
 int render_vm_started(FILE *out, const json_t *reply, struct err *e)
 {
 	char name[TEXT_CELL], state[TEXT_CELL], seconds[TEXT_CELL], vcpus[TEXT_CELL];
 	char memory[TEXT_CELL], console[TEXT_CELL];
 	const json_t *ports = json_object_get(reply, "ports");
+	const json_t *functions = json_object_get(reply, "functions");
+	int r = 0;
 
 	text_value(text_member(reply, "name"), name, sizeof(name));
 	text_value(text_member(reply, "state"), state, sizeof(state));
@@ -140,12 +148,12 @@ int render_vm_started(FILE *out, const json_t *reply, struct err *e)
 	fprintf(out, "VM %s is %s: %s vCPUs, %s; its first vCPU ran after %s\n", name, state, vcpus,
 		memory, seconds);
 	print_lines(out, json_object_get(reply, "warnings"), "warning: ");
-	if (json_array_size(ports) > 0) {
-		int r = view_table(out, started_columns, ARRAY_SIZE(started_columns), ports, e);
-
-		if (r < 0)
-			return r;
-	}
+	if (json_array_size(ports) > 0)
+		r = view_table(out, started_columns, ARRAY_SIZE(started_columns), ports, e);
+	if (r == 0 && json_array_size(functions) > 0)
+		r = view_table(out, taken_columns, ARRAY_SIZE(taken_columns), functions, e);
+	if (r < 0)
+		return r;
 	fprintf(out, "console: viaduct vm console %s   (%s)\n", name, console);
 	return 0;
 }

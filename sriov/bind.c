@@ -202,3 +202,56 @@ fail:
 	err_wrap(e, "give %s back to its driver", pci_addr_text(fn, name));
 	return r;
 }
+
+int fn_binding_read(const struct sysfs *sys, const struct pci_addr *fn, struct fn_binding *out,
+		    struct err *e)
+{
+	override_read(sys, fn, out->override);
+	return driver_read(sys, fn, out->driver, e);
+}
+
+/* The kernel's own choice first; a driver that was bound by hand is asked by hand. */
+static int driver_again(const struct sysfs *sys, const struct pci_addr *fn, const char *driver,
+			struct err *e)
+{
+	char now[DRIVER_NAME], name[PCI_ADDR_TEXT], path[SYSFS_PATH];
+	int asked = 0, r = driver_check_loaded(sys, driver, e);
+
+	if (r < 0)
+		return r;
+	(void)driver_probe(sys, fn);
+	r = driver_read(sys, fn, now, e);
+	if (r == 0 && now[0] == '\0') {
+		snprintf(path, sizeof(path), "bus/pci/drivers/%s/bind", driver);
+		asked = file_write_at(sys->root_fd, path, pci_addr_text(fn, name));
+		r = driver_read(sys, fn, now, e);
+	}
+	if (r < 0 || strcmp(now, driver) == 0)
+		return r;
+	r = now[0] != '\0' ? err_set(e, EBUSY, "driver %s took it instead of %s", now, driver)
+	    : asked < 0
+		    ? err_set(e, EBUSY, "driver %s did not take it: %s", driver, strerror(-asked))
+		    : err_set(e, EBUSY, "driver %s did not take it", driver);
+	err_code(e, "bind-refused");
+	err_hint(e, "dmesg shows the driver's reason");
+	return r;
+}
+
+int fn_bind_back(const struct sysfs *sys, const struct pci_addr *fn, const struct fn_binding *was,
+		 struct err *e)
+{
+	char now[DRIVER_NAME], name[PCI_ADDR_TEXT];
+	int r = driver_read(sys, fn, now, e);
+
+	if (r == 0)
+		r = override_write(sys, fn, was->override, e);
+	if (r == 0 && strcmp(now, was->driver) != 0) {
+		r = driver_detach(sys, fn, e);
+		if (r == 0 && was->driver[0] != '\0')
+			r = driver_again(sys, fn, was->driver, e);
+	}
+	if (r < 0)
+		err_wrap(e, "give %s back to the driver %.32s", pci_addr_text(fn, name),
+			 was->driver);
+	return r;
+}

@@ -32,6 +32,22 @@ static inline int fn_bind_vfio(const struct sysfs *sys, const struct pci_addr *f
 /* Takes the driver away and clears the override: the function is nobody's. */
 int fn_unbind(const struct sysfs *sys, const struct pci_addr *fn, struct err *e);
 
+/* Which driver has a function, and which one it is kept for; "": none. */
+struct fn_binding {
+	char driver[DRIVER_NAME];
+	char override[DRIVER_NAME];
+};
+
+int fn_binding_read(const struct sysfs *sys, const struct pci_addr *fn, struct fn_binding *out,
+		    struct err *e);
+
+/*
+ * Makes it `was` again after fn_bind(). Does nothing but set the override if that driver has it
+ * already. -EBUSY code "bind-refused": the driver did not take it; then it has none.
+ */
+int fn_bind_back(const struct sysfs *sys, const struct pci_addr *fn, const struct fn_binding *was,
+		 struct err *e);
+
 /* fn_unbind(), then lets the kernel choose as it does at boot. A VF whose PF has automatic probing
  * off stays without a driver, which is success. */
 int fn_bind_default(const struct sysfs *sys, const struct pci_addr *fn, struct err *e);

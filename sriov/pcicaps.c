@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum cap_id { CAP_PCIE = 0x10, CAP_MSIX = 0x11 };
+enum cap_id { CAP_MSI = 0x05, CAP_PCIE = 0x10, CAP_MSIX = 0x11 };
 
 enum ext_cap_id {
 	EXT_ACS = 0x0d,
@@ -96,6 +96,11 @@ static void decode_pcie(struct cfg_space *cfg, int cap, struct pci_caps *out)
 		.width = link_sta >> 4 & 0x3f,
 		.width_max = link_cap >> 4 & 0x3f,
 	};
+}
+
+static void decode_msi(struct cfg_space *cfg, int cap, struct pci_caps *out)
+{
+	out->msi = true;
 }
 
 static void decode_msix(struct cfg_space *cfg, int cap, struct pci_caps *out)
@@ -202,10 +207,11 @@ static const struct {
 	bool is_extended;
 	decode_fn *decode;
 } decoders[] = {
-	{ CAP_PCIE, false, decode_pcie }, { CAP_MSIX, false, decode_msix },
-	{ EXT_ACS, true, decode_acs },	  { EXT_ARI, true, decode_ari },
-	{ EXT_ATS, true, decode_ats },	  { EXT_SRIOV, true, decode_sriov },
-	{ EXT_PRI, true, decode_pri },	  { EXT_PASID, true, decode_pasid },
+	{ CAP_PCIE, false, decode_pcie },  { CAP_MSIX, false, decode_msix },
+	{ CAP_MSI, false, decode_msi },	   { EXT_ACS, true, decode_acs },
+	{ EXT_ARI, true, decode_ari },	   { EXT_ATS, true, decode_ats },
+	{ EXT_SRIOV, true, decode_sriov }, { EXT_PRI, true, decode_pri },
+	{ EXT_PASID, true, decode_pasid },
 };
 
 void pci_caps_decode(struct cfg_space *cfg, struct pci_caps *out)

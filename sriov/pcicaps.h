@@ -104,6 +104,7 @@ struct pci_caps {
 	bool needs_root;
 	bool is_dead; /* the header reads as all ones: the function does not answer */
 	uint16_t msix_vectors; /* 0: no MSI-X */
+	bool msi;
 	struct pcie_cap pcie;
 	struct ari_cap ari;
 	struct acs_cap acs;

@@ -15,7 +15,11 @@
 #define POLL_NS		   10000000L
 
 /* Resets that end at the function, in the words of sysfs `reset_method`. */
-static const char *const own_methods[] = { "flr", "af_flr", "device_specific" };
+static const char *const own_methods[] = { "flr", "af_flr", "device_specific", NULL };
+
+/* All that the kernel offers end at a function that is alone on its bus. */
+static const char *const alone_methods[] = { "flr",  "af_flr", "device_specific", "pm", "bus",
+					     "acpi", NULL };
 
 static int command_read(int fd, uint16_t *out)
 {
@@ -63,8 +67,8 @@ int fn_dma_stop(const struct sysfs *sys, const struct pci_addr *fn, struct err *
 	return r;
 }
 
-/* True if the first method that the kernel would use (their order is its order) is one of ours. */
-static bool has_own_method(const struct sysfs *sys, const struct pci_addr *fn)
+/* True if the first method that the kernel would use (their order is its order) is in the list. */
+static bool has_method(const struct sysfs *sys, const struct pci_addr *fn, const char *const *list)
 {
 	char methods[128];
 	ssize_t n = sysfs_fn_read(sys, fn, "reset_method", methods, sizeof(methods));
@@ -72,10 +76,9 @@ static bool has_own_method(const struct sysfs *sys, const struct pci_addr *fn)
 	if (n <= 0)
 		return false;
 	methods[strcspn(methods, " ")] = '\0';
-	for (size_t i = 0; i < ARRAY_SIZE(own_methods); i++)
-		if (strcmp(methods, own_methods[i]) == 0)
-			return true;
-	return false;
+	while (*list != NULL && strcmp(methods, *list) != 0)
+		list++;
+	return *list != NULL;
 }
 
 static bool is_quiet(const struct sysfs *sys, const struct pci_addr *fn)
@@ -89,21 +92,24 @@ static bool is_quiet(const struct sysfs *sys, const struct pci_addr *fn)
 	       (command & PCI_COMMAND_MASTER) == 0;
 }
 
-int fn_reset(const struct sysfs *sys, const struct pci_addr *fn, uint64_t deadline_ns,
-	     struct err *e)
+static int method_refuse(const struct pci_addr *fn, const char *what, struct err *e)
+{
+	char name[PCI_ADDR_TEXT];
+
+	err_set(e, EOPNOTSUPP, "%s has no %s", pci_addr_text(fn, name), what);
+	err_code(e, "no-flr");
+	return err_hint(e, "cat /sys/bus/pci/devices/%s/reset_method   shows what the kernel has",
+			name);
+}
+
+static int reset_do(const struct sysfs *sys, const struct pci_addr *fn, uint64_t deadline_ns,
+		    struct err *e)
 {
 	const struct timespec pause = { .tv_nsec = POLL_NS };
 	char name[PCI_ADDR_TEXT];
 	int r;
 
 	pci_addr_text(fn, name);
-	if (!has_own_method(sys, fn)) {
-		r = err_set(e, EOPNOTSUPP, "%s has no function-level reset", name);
-		err_code(e, "no-flr");
-		err_hint(e, "cat /sys/bus/pci/devices/%s/reset_method   shows what the kernel has",
-			 name);
-		return r;
-	}
 	/* The kernel restores the command register after the reset, so it must be right before. */
 	r = fn_dma_stop(sys, fn, e);
 	if (r < 0)
@@ -120,4 +126,23 @@ int fn_reset(const struct sysfs *sys, const struct pci_addr *fn, uint64_t deadli
 		nanosleep(&pause, NULL);
 	}
 	return 0;
+}
+
+int fn_reset(const struct sysfs *sys, const struct pci_addr *fn, uint64_t deadline_ns,
+	     struct err *e)
+{
+	return has_method(sys, fn, own_methods) ? reset_do(sys, fn, deadline_ns, e)
+						: method_refuse(fn, "function-level reset", e);
+}
+
+int fn_reset_alone(const struct sysfs *sys, const struct pci_addr *fn, uint64_t deadline_ns,
+		   struct err *e)
+{
+	return has_method(sys, fn, alone_methods) ? reset_do(sys, fn, deadline_ns, e)
+						  : method_refuse(fn, "reset of its own", e);
+}
+
+bool fn_can_reset_alone(const struct sysfs *sys, const struct pci_addr *fn)
+{
+	return has_method(sys, fn, alone_methods);
 }

@@ -19,4 +19,12 @@ int fn_dma_stop(const struct sysfs *sys, const struct pci_addr *fn, struct err *
 int fn_reset(const struct sysfs *sys, const struct pci_addr *fn, uint64_t deadline_ns,
 	     struct err *e);
 
+/* Likewise for a function that is alone in its IOMMU group, by whatever reset the kernel has for it:
+ * also by its power state, or of a bus on which there is nothing else (the kernel sees to that). */
+int fn_reset_alone(const struct sysfs *sys, const struct pci_addr *fn, uint64_t deadline_ns,
+		   struct err *e);
+
+/* True if fn_reset_alone() would have a way. */
+bool fn_can_reset_alone(const struct sysfs *sys, const struct pci_addr *fn);
+
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/adopt.h"
 
+#include "vf-manager/fnpool.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/privops.h"
 #include "vf-manager/vm.h"
@@ -152,7 +153,7 @@ static void vf_reconcile(struct daemon *d, struct vf_row row)
 	} else {
 		state_lock(d);
 		is_left = row.state == VF_SCRUBBING ||
-			  (row.owner[0] != '\0' && !pool_owner_lives(d, &row));
+			  (row.owner[0] != '\0' && !pool_owner_lives(d, row.owner));
 		state_unlock(d);
 		if (is_left)
 			r = pool_release(d, &row.pf, row.index, row.lease[0] != '\0', &e);
@@ -172,6 +173,7 @@ int daemon_reconcile(struct daemon *d, struct err *e)
 		vm_reconcile(d, d->vms[i]);
 	for (size_t i = 0; i < ledger_vf_count(d->ledger); i++)
 		vf_reconcile(d, *ledger_vf_at(d->ledger, i));
+	fnpool_reconcile(d);
 	op_unlock(d);
 	watcher_kick(d->watcher);
 	return 0;

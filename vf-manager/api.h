@@ -18,6 +18,9 @@
  *   POST /v1/vfs/{vf}/set          any of {"mac","vlan","qos","proto","spoofchk","trust","link_state",
  *                                   "min_tx_rate","max_tx_rate"} -> VF (as read back)
  *   POST /v1/vfs/{vf}/release      -> VF
+ *   GET  /v1/functions             {"functions":[FUNCTION]}
+ *   GET  /v1/functions/{function}  FUNCTION
+ *   POST /v1/functions/{function}/release        -> FUNCTION     of a quarantined one: try again to give it back
  *   POST /v1/vms/check             {"yaml","file","base_dir"} -> {"spec":{..},"warnings":[".."],"plan":[".."]}
  *   POST /v1/vms                   {"yaml","file","base_dir"} -> VM      creates and starts; returns when the vCPUs run
  *   GET  /v1/vms                   {"vms":[VM]}
@@ -26,7 +29,8 @@
  *   POST /v1/vms/{name}/kill|pause|resume        -> VM
  *   GET  /v1/vms/{name}/console    {"socket":"/run/viaduct/vm/NAME/console.sock"}  SOCK_STREAM, raw bytes
  *
- * {pf}: PCI address or network device name. {vf}: PCI address, PF#index or lease name.
+ * {pf}: PCI address or network device name. {vf}: PCI address, PF#index or lease name. {function}: PCI
+ * address, name of a network device or of an NVMe controller.
  * A value that takes root to read and could not be read is the string API_NEEDS_ROOT, never blank.
  *
  * PF = {"address","name" (netdev or nvme controller, null),"kind":"network|nvme|other","vendor":"8086",
@@ -43,9 +47,14 @@
  *       "owner":"fw1/wan"|null,"generation":N,
  *       "attributes":{"mac","vlan","qos","proto":"802.1Q|802.1ad","spoofchk","trust","link_state",
  *                     "min_tx_rate","max_tx_rate"}|null     members the driver does not report are null}
+ * FUNCTION = {"address","name"|null,"kind","vendor","device","driver"|null,"host_driver"|null,"numa_node","iommu_group"|null,
+ *       "state":"host|taken|assigned|returning|quarantined","owner":"fw1/disk0"|null,
+ *       "assignable":bool (with take: true),"in_use"|null (what the host does with it),"reason"|null,"remedy"|null}
  * VM = {"name","state":"starting|running|paused|stopping|stopped|failed|unknown","pid"|null,"vcpus",
  *       "memory","ports":[{"name","engine":"vf","vf","vf_id","pf","iommu_group","mac"|null,"vlan"|null,
- *                          "bus_mastering":bool,"vectors":N,"interrupts":N (host's count)}],
+ *                          "bus_mastering":bool,"vectors":N,"interrupts":N (host's count),
+ *                          "traps":[{"bar","offset","size","table":bool,"accesses":N}] (registers that no slot covers)}],
+ *       "functions":[{"name","address","kind","host_name","host_driver","iommu_group","bus_mastering","vectors","interrupts","traps"}],
  *       "dma_remapping":bool,"interrupt_remapping":bool,"started_at":epoch|null,"uptime_s":N|null,
  *       "start_seconds":N|null (request to first vCPU),"start_steps":[{"step","ns"}],
  *       "console":path,"log":path,"exit":{"reason","text","wall_time"}|null}

@@ -225,7 +225,7 @@ static int release_check(struct request *req, const struct pci_fn **out, struct 
 	}
 	/* With `op` locked nothing is under way: what has no owner that lives was left behind, as when
 	 * the ledger could not be written. */
-	if (state != VF_FOREIGN && (row->owner[0] == '\0' || !pool_owner_lives(req->d, row)))
+	if (state != VF_FOREIGN && (row->owner[0] == '\0' || !pool_owner_lives(req->d, row->owner)))
 		return 0;
 	return pool_vf_refuse(req->d, *out, e);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/api_handlers.h"
+#include "vf-manager/fnpool.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/vm.h"
 #include "vf-manager/vmcheck.h"
@@ -82,6 +83,32 @@ static int plan_ports(struct daemon *d, const struct vm_spec *spec, json_t *plan
 	return 0;
 }
 
+static int plan_functions(struct daemon *d, const struct vm_spec *spec, json_t *plan, struct err *e)
+{
+	char text[300], addr[PCI_ADDR_TEXT], from[128];
+
+	for (unsigned int i = 0; i < spec->function_count; i++) {
+		const struct vm_function *f = &spec->functions[i];
+		const struct fn_want want = { .addr = f->addr, .take = f->take };
+		const struct pci_fn *fn;
+		int r = fnpool_find(d, pci_addr_text(&f->addr, addr), &fn, e);
+
+		if (r == 0)
+			r = fnpool_check(d, fn, &want, e);
+		if (r < 0)
+			return err_wrap(e, "function %s", f->name);
+		from[0] = '\0';
+		if (fn->driver[0] != '\0')
+			snprintf(from, sizeof(from), " from its driver %s", fn->driver);
+		snprintf(text, sizeof(text),
+			 "function %s: %s%s%s, IOMMU group %d,%s to vfio-pci until the VM ends",
+			 f->name, fn->name, fn->dev_name[0] != '\0' ? " " : "", fn->dev_name,
+			 fn->iommu_group, from);
+		json_array_append_new(plan, json_string(text));
+	}
+	return 0;
+}
+
 int api_vm_check(struct request *req, struct err *e)
 {
 	json_t *plan = json_array();
@@ -98,6 +125,8 @@ int api_vm_check(struct request *req, struct err *e)
 		r = daemon_scan(req->d, e);
 		if (r == 0)
 			r = plan_ports(req->d, in.spec, plan, e);
+		if (r == 0)
+			r = plan_functions(req->d, in.spec, plan, e);
 		state_unlock(req->d);
 	}
 	if (r == 0) {

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 
-/* Version 1. A later version adds its statements to the end; none is ever changed. */
+/* One for each version. A later version adds its statements to the end; none is ever changed. */
 static const char *const migrations[] = {
 	"CREATE TABLE pfs(pf TEXT PRIMARY KEY, vfs INTEGER NOT NULL, boot_id TEXT NOT NULL);"
 	"CREATE TABLE vfs(pf TEXT NOT NULL, idx INTEGER NOT NULL, address TEXT NOT NULL,"
@@ -23,6 +23,9 @@ static const char *const migrations[] = {
 	"CREATE TABLE vms(name TEXT PRIMARY KEY, state TEXT NOT NULL, uid INTEGER NOT NULL,"
 	" pid INTEGER NOT NULL, start_ticks INTEGER NOT NULL, boot_id TEXT NOT NULL,"
 	" yaml TEXT NOT NULL, facts TEXT NOT NULL);",
+	"CREATE TABLE functions(address TEXT PRIMARY KEY, state TEXT NOT NULL, owner TEXT NOT NULL,"
+	" driver TEXT NOT NULL, override TEXT NOT NULL, device TEXT NOT NULL,"
+	" namespaces INTEGER NOT NULL, boot_id TEXT NOT NULL, note TEXT NOT NULL);",
 };
 static_assert(ARRAY_SIZE(migrations) == LEDGER_SCHEMA, "one migration for each version");
 
@@ -146,6 +149,7 @@ int ledger_open(struct ledger **out, const char *dir, const char *boot_id, struc
 		return err_set(e, ENOMEM, "no memory");
 	l->vfs = (struct table){ .item_bytes = sizeof(struct vf_row), .cmp = vf_row_cmp };
 	l->pfs = (struct table){ .item_bytes = sizeof(struct pf_row), .cmp = pf_row_cmp };
+	ledger_fn_init(l);
 	l->lock_fd = -1;
 	snprintf(l->boot_id, sizeof(l->boot_id), "%s", boot_id);
 	r = dir != NULL ? state_claim(l, dir, e) : 0;
@@ -169,6 +173,8 @@ int ledger_open(struct ledger **out, const char *dir, const char *boot_id, struc
 		r = vfs_load(l, e);
 	if (r == 0)
 		r = pfs_load(l, e);
+	if (r == 0)
+		r = ledger_fns_load(l, e);
 	if (r < 0) {
 		err_wrap(e, "%s", path);
 		goto fail;
@@ -188,6 +194,7 @@ void ledger_close(struct ledger *l)
 	fd_close(&l->lock_fd);
 	free(l->vfs.items);
 	free(l->pfs.items);
+	free(l->fns.items);
 	free(l);
 }
 

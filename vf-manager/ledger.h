@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What viaduct must still know after a crash: which VFs are whose, which PFs' VFs it created, and
- * which VMs run. SQLite in WAL mode in the state folder; a copy in memory answers all reads.
+ * What viaduct must still know after a crash: which VFs are whose, which PFs' VFs it created, which
+ * whole functions it took from which driver, and which VMs run. SQLite in WAL mode in the state folder; a copy in memory answers all reads.
  * Every change is in the database before its effect is in the world. Not thread-safe: the daemon's
  * `state` lock guards it.
  *
@@ -13,12 +13,13 @@
 #include "vf-manager/vfstate.h"
 
 #include "base/parse.h"
+#include "sriov/bind.h"
 
 #include <jansson.h>
 
 #include <sys/types.h>
 
-#define LEDGER_SCHEMA	1
+#define LEDGER_SCHEMA	2
 #define LEASE_TEXT	64
 #define OWNER_TEXT	130 /* "VM/PORT" */
 #define BOOT_ID_TEXT	40
@@ -41,6 +42,28 @@ struct pf_row {
 	struct pci_addr pf;
 	uint16_t vfs; /* as many were created by viaduct */
 	char boot_id[BOOT_ID_TEXT];
+};
+
+/* A whole function that was taken from the host. Its row is written before it is touched and goes when
+ * the host has it again. */
+enum fn_state {
+	FN_HOST, /* no row */
+	FN_TAKEN, /* on its way to a VM: with its old driver, none, or vfio-pci */
+	FN_ASSIGNED,
+	FN_RETURNING,
+	FN_QUARANTINED, /* could not be given back; `note` says why */
+	FN_STATES
+};
+
+struct fn_row {
+	struct pci_addr addr; /* key */
+	enum fn_state state;
+	char owner[OWNER_TEXT]; /* "VM/NAME" */
+	struct fn_binding was; /* as it was found */
+	char dev_name[32]; /* of its network device or controller then; "": none */
+	unsigned int namespaces; /* of an NVMe controller then */
+	char boot_id[BOOT_ID_TEXT];
+	char note[LEDGER_NOTE];
 };
 
 /* Of a VM only the daemon's own view is kept; `facts` is its JSON. */
@@ -79,6 +102,17 @@ int ledger_vf_force(struct ledger *l, const struct vf_row *row, struct err *e);
 
 const struct pf_row *ledger_pf_find(const struct ledger *l, const struct pci_addr *pf);
 int ledger_pf_put(struct ledger *l, const struct pf_row *row, struct err *e);
+
+const char *fn_state_text(enum fn_state state);
+
+/* NULL: the host has it. Valid until the next write. */
+const struct fn_row *ledger_fn_find(const struct ledger *l, const struct pci_addr *addr);
+size_t ledger_fn_count(const struct ledger *l);
+const struct fn_row *ledger_fn_at(const struct ledger *l, size_t i);
+
+/* Writes the row; the arc from the present state must be legal unless the state stays. */
+int ledger_fn_put(struct ledger *l, const struct fn_row *row, struct err *e);
+int ledger_fn_del(struct ledger *l, const struct pci_addr *addr, struct err *e);
 
 int ledger_vm_put(struct ledger *l, const struct vm_row *row, struct err *e);
 int ledger_vm_del(struct ledger *l, const char *name, struct err *e);

@@ -68,6 +68,18 @@ int table_put(struct table *t, const void *item, struct err *e)
 	return 0;
 }
 
+void table_del(struct table *t, const void *key)
+{
+	bool is_there;
+	size_t at = table_place(t, key, &is_there);
+	char *slot = (char *)t->items + at * t->item_bytes;
+
+	if (!is_there)
+		return;
+	t->count--;
+	memmove(slot, slot + t->item_bytes, (t->count - at) * t->item_bytes);
+}
+
 int db_failed(sqlite3 *db, struct err *e)
 {
 	int code = sqlite3_errcode(db);

@@ -22,13 +22,19 @@ struct ledger {
 	char boot_id[BOOT_ID_TEXT];
 	struct table vfs; /* struct vf_row */
 	struct table pfs; /* struct pf_row */
+	struct table fns; /* struct fn_row */
 };
+
+/* Of the whole functions (ledger_fn.c). */
+void ledger_fn_init(struct ledger *l);
+int ledger_fns_load(struct ledger *l, struct err *e);
 
 void *table_find(const struct table *t, const void *key);
 
 /* Room for one more, so that table_put() after a commit cannot fail. */
 int table_reserve(struct table *t, struct err *e);
 int table_put(struct table *t, const void *item, struct err *e);
+void table_del(struct table *t, const void *key); /* not there: nothing to do */
 
 static inline void stmt_put(sqlite3_stmt **st)
 {

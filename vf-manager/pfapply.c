@@ -35,6 +35,14 @@ int pf_apply(struct daemon *d, const char *name, uint16_t vfs, struct err *e)
 			    vfs);
 		err_code(e, "too-many-vfs");
 	}
+	if (r == 0 && ledger_fn_find(d->ledger, &pf->addr) != NULL) {
+		const struct fn_row *fn = ledger_fn_find(d->ledger, &pf->addr);
+
+		r = err_set(e, EBUSY, "PF %s is %s as a whole function: %s has it", name,
+			    fn_state_text(fn->state), fn->owner[0] != '\0' ? fn->owner : "nobody");
+		err_code(e, "function-in-use");
+		err_hint(e, "viaduct function show %s", pf->name);
+	}
 	if (r == 0) {
 		addr = pf->addr;
 		row = ledger_pf_find(d->ledger, &addr);

@@ -55,12 +55,12 @@ int pool_foreign_hint(const struct daemon *d, const struct pci_fn *vf, struct er
 		pf->name, pf->dev_name[0] != '\0' ? pf->dev_name : pf->name);
 }
 
-bool pool_owner_lives(struct daemon *d, const struct vf_row *row)
+bool pool_owner_lives(struct daemon *d, const char *owner)
 {
 	char name[64];
 	const struct vm *vm;
 
-	snprintf(name, sizeof(name), "%.*s", (int)strcspn(row->owner, "/"), row->owner);
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(owner, "/"), owner);
 	vm = vm_find(d, name);
 	return vm != NULL && (vm->pid != 0 || vm_state_is_live(vm->state));
 }

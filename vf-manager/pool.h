@@ -37,8 +37,8 @@ struct vf_want {
 /* State locked. The row of the ledger, or what the machine shows; *why may be NULL. */
 enum vf_state pool_vf_state(const struct daemon *d, const struct pci_fn *vf, char why[128]);
 
-/* State locked. False for a VF that failed steps have left behind: its VM is not there. */
-bool pool_owner_lives(struct daemon *d, const struct vf_row *row);
+/* State locked. False for the owner ("VM/PORT") of what failed steps have left behind: its VM is not there. */
+bool pool_owner_lives(struct daemon *d, const char *owner);
 
 /* State locked. By address, PF#index or lease name. -ENOENT code "no-such-vf". */
 int pool_vf_find(const struct daemon *d, const char *text, const struct pci_fn **out,

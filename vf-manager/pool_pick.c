@@ -64,9 +64,10 @@ int pool_vf_refuse(struct daemon *d, const struct pci_fn *vf, struct err *e)
 		err_set(e, EBUSY, "VF %s (%s) is %s: %s has it", id, vf->name, vf_state_text(state),
 			row->owner);
 		err_code(e, "vf-in-use");
-		return pool_owner_lives(d, row) ? err_hint(e, "viaduct vm stop %.*s",
-							   (int)(slash - row->owner), row->owner)
-						: err_hint(e, "viaduct vf release %s", id);
+		return pool_owner_lives(d, row->owner)
+			       ? err_hint(e, "viaduct vm stop %.*s", (int)(slash - row->owner),
+					  row->owner)
+			       : err_hint(e, "viaduct vf release %s", id);
 	}
 	if (row == NULL || row->lease[0] == '\0') {
 		err_set(e, EBUSY, "VF %s (%s) is %s", id, vf->name, vf_state_text(state));

@@ -69,18 +69,18 @@ static int hold_check(const struct vf_hold *hold, const struct vm_port *port, st
 	return 0;
 }
 
-static int group_add(struct vm_start *s, const struct vf_hold *hold, struct err *e)
+static int group_add(struct vm_start *s, const struct pci_addr *addr, int nr, struct err *e)
 {
 	struct start_group *g = &s->groups[s->group_count];
 	int r;
 
 	for (unsigned int i = 0; i < s->group_count; i++)
-		if (s->groups[i].nr == hold->group)
+		if (s->groups[i].nr == nr)
 			return 0;
-	r = priv_group_open(s->d, &hold->addr, &g->fd, e);
+	r = priv_group_open(s->d, addr, &g->fd, e);
 	if (r < 0)
 		return r;
-	g->nr = hold->group;
+	g->nr = nr;
 	s->group_count++;
 	return 0;
 }
@@ -102,8 +102,25 @@ static int port_take(struct vm_start *s, const struct vm_port *port, struct err 
 	if (r == 0)
 		r = bind_with_mac(s, port, owner, e);
 	if (r == 0)
-		r = group_add(s, hold, e);
+		r = group_add(s, &hold->addr, hold->group, e);
 	return r;
+}
+
+static int function_take(struct vm_start *s, const struct vm_function *fn, struct err *e)
+{
+	struct fn_hold *hold = &s->fns[s->fn_count];
+	struct fn_want want = { .addr = fn->addr, .take = fn->take };
+	char owner[OWNER_TEXT];
+	int r;
+
+	snprintf(owner, sizeof(owner), "%s/%s", s->wish->spec->name, fn->name);
+	want.owner = owner;
+	r = fnpool_lease(s->d, &want, hold, e);
+	if (r < 0)
+		return r;
+	s->fn_count++;
+	r = fnpool_bind(s->d, hold, e);
+	return r == 0 ? group_add(s, &hold->addr, hold->group, e) : r;
 }
 
 int ports_take(struct vm_start *s, struct err *e)
@@ -116,5 +133,10 @@ int ports_take(struct vm_start *s, struct err *e)
 		if (r < 0)
 			return err_wrap(e, "port %s", spec->ports[i].name);
 	}
-	return spec->port_count > 0 ? priv_container_open(s->d, &s->container, e) : 0;
+	for (unsigned int i = 0; i < spec->function_count; i++) {
+		r = function_take(s, &spec->functions[i], e);
+		if (r < 0)
+			return err_wrap(e, "function %s", spec->functions[i].name);
+	}
+	return vm_spec_devices(spec) > 0 ? priv_container_open(s->d, &s->container, e) : 0;
 }

@@ -160,8 +160,7 @@ static int attrs_reset(struct daemon *d, const struct pci_fn *fn, struct err *e)
 	return vf_attrs_reset(d->nl, fn, NULL, e);
 }
 
-/* The last user's fds close with its process, which takes the kernel a moment. */
-static int group_wait(struct daemon *d, const struct pci_addr *vf, struct err *e)
+int priv_group_wait(struct daemon *d, const struct pci_addr *fn, struct err *e)
 {
 	const struct timespec pause = { .tv_nsec = GROUP_PAUSE_NS };
 	int r = -EBUSY;
@@ -171,7 +170,7 @@ static int group_wait(struct daemon *d, const struct pci_addr *vf, struct err *e
 
 		if (i > 0)
 			nanosleep(&pause, NULL);
-		r = priv_group_open(d, vf, &fd, e);
+		r = priv_group_open(d, fn, &fd, e);
 	}
 	return r;
 }
@@ -200,7 +199,7 @@ int priv_vf_scrub(struct daemon *d, const struct pci_addr *vf, struct err *e)
 	if (r == -ENODEV)
 		return 0;
 	if (r == 0 && strcmp(driver, DRIVER_VFIO) == 0)
-		r = group_wait(d, vf, e);
+		r = priv_group_wait(d, vf, e);
 	else if (r == 0 && driver[0] != '\0')
 		r = err_set(e, EBUSY, "the driver %s has taken it", driver);
 	if (r == 0)
@@ -233,14 +232,14 @@ static int device_open(struct daemon *d, const char *name, int *fd_out, struct e
 	return 0;
 }
 
-int priv_group_open(struct daemon *d, const struct pci_addr *vf, int *fd_out, struct err *e)
+int priv_group_open(struct daemon *d, const struct pci_addr *fn, int *fd_out, struct err *e)
 {
 	char group[32];
 	uint64_t nr;
-	int r = sysfs_fn_link(inventory_sysfs(d->inv), vf, "iommu_group", group, sizeof(group));
+	int r = sysfs_fn_link(inventory_sysfs(d->inv), fn, "iommu_group", group, sizeof(group));
 
 	if (r < 0 || parse_u64(group, UINT32_MAX, &nr) < 0)
-		return err_set(e, ENODEV, "the VF is in no IOMMU group");
+		return err_set(e, ENODEV, "it is in no IOMMU group");
 	return vfio_group_open((uint32_t)nr, fd_out, e);
 }
 

@@ -34,8 +34,18 @@ int priv_vf_attrs_get(struct daemon *d, const struct pci_addr *vf, struct vf_att
  */
 int priv_vf_scrub(struct daemon *d, const struct pci_addr *vf, struct err *e);
 
-/* For a VM; the fds are the caller's. The group must be that of the VF. */
-int priv_group_open(struct daemon *d, const struct pci_addr *vf, int *fd_out, struct err *e);
+/* Takes a whole function from whatever driver it has to vfio-pci (privops_fn.c). */
+int priv_fn_bind(struct daemon *d, const struct pci_addr *fn, struct err *e);
+
+/* The way back of a function that nobody uses any more: its group opens again, bus mastering off, reset,
+ * the driver it had, which then makes of it what it was. 0 also if there is no such function any more. */
+int priv_fn_give_back(struct daemon *d, const struct fn_row *row, struct err *e);
+
+/* For a VM; the fds are the caller's. */
+int priv_group_open(struct daemon *d, const struct pci_addr *fn, int *fd_out, struct err *e);
+
+/* Until the group opens: the last user's fds close with its process, which takes the kernel a moment. */
+int priv_group_wait(struct daemon *d, const struct pci_addr *fn, struct err *e);
 int priv_container_open(struct daemon *d, int *fd_out, struct err *e);
 int priv_kvm_open(struct daemon *d, int *fd_out, struct err *e);
 

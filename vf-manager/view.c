@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/view.h"
 
+#include "vf-manager/fnpool.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/view_caps.h"
 #include "vf-manager/vmport.h"
@@ -9,6 +10,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+
+#define CLASS_BRIDGE 0x06 /* base class */
 
 static json_t *text_or_null(const char *text)
 {
@@ -123,6 +126,42 @@ static json_t *isolation_json(const struct pci_fn *vf)
 	return json_pack("{s:i, s:b, s:o, s:b}", "group", vf->iommu_group, "assignable",
 			 is_known && group.count == 1 && !has_direct, "shares_group_with", others,
 			 "firmware_reserved_memory", has_direct);
+}
+
+bool view_fn_is_listed(const struct pci_fn *fn)
+{
+	return !fn->is_vf && fn->class_code >> 16 != CLASS_BRIDGE;
+}
+
+/* "assignable" is what it would be with `take: true`; "in_use" is what that would take from the host. */
+static void assignable_set(struct daemon *d, const struct pci_fn *fn, json_t *j)
+{
+	struct fn_want want = { .addr = fn->addr, .take = true };
+	struct err e = { 0 };
+	bool is_assignable = fnpool_check(d, fn, &want, &e) == 0;
+	struct fn_use use;
+
+	json_object_set_new(j, "assignable", json_boolean(is_assignable));
+	json_object_set_new(j, "reason", text_or_null(e.text));
+	json_object_set_new(j, "remedy", text_or_null(e.hint));
+	fn_use_look(inventory_sysfs(d->inv), fn, false, &use);
+	json_object_set_new(j, "in_use", text_or_null(use.why));
+}
+
+json_t *view_fn(struct daemon *d, const struct pci_fn *fn)
+{
+	const struct fn_row *row = d->ledger != NULL ? ledger_fn_find(d->ledger, &fn->addr) : NULL;
+	json_t *j = json_pack("{s:s, s:o, s:s}", "address", fn->name, "name",
+			      text_or_null(fn->dev_name), "kind", fn_kind_text(fn->kind));
+
+	ids_set(j, fn);
+	json_object_set_new(j, "state",
+			    json_string(fn_state_text(row != NULL ? row->state : FN_HOST)));
+	json_object_set_new(j, "owner", text_or_null(row != NULL ? row->owner : ""));
+	json_object_set_new(j, "host_driver",
+			    text_or_null(row != NULL ? row->was.driver : fn->driver));
+	assignable_set(d, fn, j);
+	return j;
 }
 
 json_t *view_vf_full(struct daemon *d, const struct pci_fn *vf)

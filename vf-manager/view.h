@@ -16,6 +16,10 @@ json_t *view_pf(struct daemon *d, const struct pci_fn *pf);
 /* All VFs of a PF, in order of index. */
 json_t *view_vfs_of(struct daemon *d, const struct pci_fn *pf);
 
+/* Whole functions: all endpoints that are no VFs. */
+bool view_fn_is_listed(const struct pci_fn *fn);
+json_t *view_fn(struct daemon *d, const struct pci_fn *fn);
+
 /* One VF with "capabilities" and "isolation". */
 json_t *view_vf_full(struct daemon *d, const struct pci_fn *vf);
 

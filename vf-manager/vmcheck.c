@@ -79,7 +79,7 @@ int vm_files_open(const struct daemon *d, const struct caller *who, const struct
 
 uint64_t vm_memlock_need(const struct vm_spec *spec)
 {
-	return spec->port_count > 0 ? spec->memory_bytes + MEMLOCK_SLACK : 0;
+	return vm_spec_devices(spec) > 0 ? spec->memory_bytes + MEMLOCK_SLACK : 0;
 }
 
 static int memory_check(const struct vm_spec *spec, struct err *e)
@@ -159,7 +159,7 @@ int vm_host_check(struct daemon *d, const struct vm_spec *spec, json_t *warnings
 	state_unlock(d);
 	if (r == 0)
 		r = spec->hugepage_bytes != 0 ? hugepages_check(spec, e) : memory_check(spec, e);
-	if (r == 0 && spec->port_count > 0)
+	if (r == 0 && vm_spec_devices(spec) > 0)
 		r = remapping_check(d, spec, e);
 	return r == 0 ? kvm_check(d, e) : r;
 }

@@ -62,6 +62,16 @@ static const cyaml_schema_field_t port_fields[] = {
 static const cyaml_schema_value_t port_value = { CYAML_VALUE_MAPPING(
 	CYAML_FLAG_DEFAULT, struct vmfile_port, port_fields) };
 
+static const cyaml_schema_field_t function_fields[] = {
+	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct vmfile_function, name, 1, 128),
+	CYAML_FIELD_STRING_PTR("address", CYAML_FLAG_POINTER, struct vmfile_function, address, 1,
+			       128),
+	CYAML_FIELD_STRING_PTR("take", OPT, struct vmfile_function, take, 1, 8), CYAML_FIELD_END
+};
+
+static const cyaml_schema_value_t function_value = { CYAML_VALUE_MAPPING(
+	CYAML_FLAG_DEFAULT, struct vmfile_function, function_fields) };
+
 static const cyaml_schema_field_t test_fields[] = {
 	CYAML_FIELD_STRING_PTR("low_ram_limit", OPT, struct vmfile_test, low_ram_limit, 1, 32),
 	CYAML_FIELD_END
@@ -73,6 +83,8 @@ static const cyaml_schema_field_t file_fields[] = {
 	CYAML_FIELD_MAPPING_PTR("cpus", OPT, struct vmfile, cpus, cpus_fields),
 	CYAML_FIELD_MAPPING_PTR("boot", CYAML_FLAG_POINTER, struct vmfile, boot, boot_fields),
 	CYAML_FIELD_SEQUENCE("ports", OPT, struct vmfile, ports, &port_value, 0, PORTS_MAX),
+	CYAML_FIELD_SEQUENCE("functions", OPT, struct vmfile, functions, &function_value, 0,
+			     PORTS_MAX),
 	CYAML_FIELD_MAPPING_PTR("test", OPT, struct vmfile, test, test_fields),
 	CYAML_FIELD_END
 };
@@ -90,7 +102,6 @@ static const struct yaml_later later[] = {
 	{ "on_fault", "a fault policy is" },
 	{ "uplink_loss", "the uplink loss policy is" },
 	{ "backend_grace", "the polled engine is" },
-	{ "devices", "assigning whole functions is" },
 	{ "owner", "an owner is" },
 	{ NULL, NULL },
 };

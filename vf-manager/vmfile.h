@@ -37,6 +37,10 @@ struct vmfile_port {
 	struct vmfile_vlan *vlan;
 };
 
+struct vmfile_function {
+	char *name, *address, *take;
+};
+
 struct vmfile_test {
 	char *low_ram_limit;
 };
@@ -48,6 +52,8 @@ struct vmfile {
 	struct vmfile_boot *boot;
 	struct vmfile_port *ports;
 	unsigned int ports_count;
+	struct vmfile_function *functions;
+	unsigned int functions_count;
 	struct vmfile_test *test;
 };
 

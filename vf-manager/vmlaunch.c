@@ -54,23 +54,37 @@ static json_t *memory_json(const struct vm_start *s)
 	return memory;
 }
 
-static json_t *spec_json(const struct vm_start *s)
+static json_t *devices_json(const struct vm_start *s)
 {
 	const struct vm_spec *spec = s->wish->spec;
-	json_t *cpus = vm_place_cpus(spec), *devices = json_array();
-	char addr[PCI_ADDR_TEXT], own[CPU_LIST_TEXT];
+	json_t *devices = json_array();
+	char addr[PCI_ADDR_TEXT];
 
-	json_object_set_new(cpus, "count", json_integer(spec->cpu_count));
-	json_object_set_new(cpus, "own",
-			    json_string(cpu_list_text(&s->place.own, own, sizeof(own))));
 	for (unsigned int i = 0; i < s->hold_count; i++)
 		json_array_append_new(devices,
 				      json_pack("{s:s, s:s, s:i}", "port", spec->ports[i].name,
 						"address", pci_addr_text(&s->holds[i].addr, addr),
 						"group", s->holds[i].group));
+	for (unsigned int i = 0; i < s->fn_count; i++)
+		json_array_append_new(devices,
+				      json_pack("{s:s, s:s, s:i}", "port", spec->functions[i].name,
+						"address", pci_addr_text(&s->fns[i].addr, addr),
+						"group", s->fns[i].group));
+	return devices;
+}
+
+static json_t *spec_json(const struct vm_start *s)
+{
+	const struct vm_spec *spec = s->wish->spec;
+	json_t *cpus = vm_place_cpus(spec);
+	char own[CPU_LIST_TEXT];
+
+	json_object_set_new(cpus, "count", json_integer(spec->cpu_count));
+	json_object_set_new(cpus, "own",
+			    json_string(cpu_list_text(&s->place.own, own, sizeof(own))));
 	return json_pack("{s:s, s:o, s:o, s:{s:s, s:s*}, s:o}", "name", spec->name, "memory",
 			 memory_json(s), "cpus", cpus, "boot", "cmdline", spec->cmdline, "ready",
-			 spec->ready[0] != '\0' ? spec->ready : NULL, "devices", devices);
+			 spec->ready[0] != '\0' ? spec->ready : NULL, "devices", devices_json(s));
 }
 
 int launch_send(struct vm_start *s, struct err *e)
@@ -136,18 +150,33 @@ static json_t *port_facts(const struct vm_start *s, unsigned int i)
 			 (json_int_t)h->generation);
 }
 
+static json_t *function_facts(const struct vm_start *s, unsigned int i)
+{
+	const struct fn_hold *h = &s->fns[i];
+	char addr[PCI_ADDR_TEXT];
+
+	return json_pack("{s:s, s:s, s:s, s:s*, s:s*, s:i}", "name",
+			 s->wish->spec->functions[i].name, "address", pci_addr_text(&h->addr, addr),
+			 "kind", fn_kind_text(h->kind), "host_name",
+			 h->dev_name[0] != '\0' ? h->dev_name : NULL, "host_driver",
+			 h->was.driver[0] != '\0' ? h->was.driver : NULL, "iommu_group", h->group);
+}
+
 void launch_facts(const struct vm_start *s, json_t *facts)
 {
 	const struct vm_spec *spec = s->wish->spec;
 	struct iommu_host host = { 0 };
-	json_t *ports = json_array();
+	json_t *ports = json_array(), *functions = json_array();
 	bool is_known = host_iommu_read(s->d, &host, NULL) == 0;
 
 	for (unsigned int i = 0; i < s->hold_count; i++)
 		json_array_append_new(ports, port_facts(s, i));
+	for (unsigned int i = 0; i < s->fn_count; i++)
+		json_array_append_new(functions, function_facts(s, i));
 	json_object_set_new(facts, "vcpus", json_integer(spec->cpu_count));
 	json_object_set_new(facts, "memory", json_integer((json_int_t)spec->memory_bytes));
 	json_object_set_new(facts, "ports", ports);
+	json_object_set_new(facts, "functions", functions);
 	json_object_set_new(facts, "dma_remapping",
 			    json_boolean(is_known && host.dma_remapping == IOMMU_ON));
 	json_object_set_new(facts, "interrupt_remapping",

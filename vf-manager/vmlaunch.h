@@ -6,6 +6,7 @@
 #ifndef VIADUCT_VF_MANAGER_VMLAUNCH_H
 #define VIADUCT_VF_MANAGER_VMLAUNCH_H
 
+#include "vf-manager/fnpool.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/privops.h"
 #include "vf-manager/vmplace.h"
@@ -25,6 +26,8 @@ struct vm_start {
 	struct vm_run_files files;
 	struct vf_hold holds[VMM_MAX_DEVICES]; /* of wish->spec->ports, in order */
 	unsigned int hold_count;
+	struct fn_hold fns[VMM_MAX_DEVICES]; /* of wish->spec->functions, in order */
+	unsigned int fn_count;
 	struct start_group groups[VMM_MAX_DEVICES];
 	unsigned int group_count;
 	struct vm_place place;

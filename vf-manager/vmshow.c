@@ -14,6 +14,7 @@
 
 #define INTERRUPTS_MAX (4U << 20)
 #define STEPS_MAX      64
+#define TRAPS_MAX      128
 
 /* A line is "  57:  12  0  IR-PCI-MSIX-0000:01:10.0  0-edge  vfio-msix[0](0000:01:10.0)". */
 uint64_t irq_count(const char *text, const char *addr)
@@ -71,9 +72,38 @@ static json_t *status_device(const json_t *status, const char *addr)
 	return NULL;
 }
 
-static void port_add_live(json_t *port, const json_t *status, const char *interrupts)
+/* Parts of BARs in which accesses leave the guest. A peer's word: numbers, and so many. */
+static json_t *traps_take(const json_t *from)
 {
-	const char *addr = json_string_value(json_object_get(port, "vf"));
+	json_t *list = json_array();
+	const json_t *trap;
+	size_t i;
+
+	json_array_foreach((json_t *)from, i, trap) {
+		uint64_t bar, offset, size, accesses;
+		bool has_table = false;
+
+		if (i == TRAPS_MAX)
+			break;
+		if (json_get_u64(trap, "bar", 5, &bar, NULL) < 0 ||
+		    json_get_u64(trap, "offset", INT64_MAX, &offset, NULL) < 0 ||
+		    json_get_u64(trap, "size", INT64_MAX, &size, NULL) < 0 ||
+		    json_get_u64(trap, "accesses", INT64_MAX, &accesses, NULL) < 0)
+			continue;
+		json_get_bool_opt(trap, "table", &has_table, NULL);
+		json_array_append_new(list, json_pack("{s:I, s:I, s:I, s:b, s:I}", "bar",
+						      (json_int_t)bar, "offset", (json_int_t)offset,
+						      "size", (json_int_t)size, "table", has_table,
+						      "accesses", (json_int_t)accesses));
+	}
+	return list;
+}
+
+/* `key` is the member with the function's address. */
+static void port_add_live(json_t *port, const char *key, const json_t *status,
+			  const char *interrupts)
+{
+	const char *addr = json_string_value(json_object_get(port, key));
 	const json_t *dev = addr != NULL ? status_device(status, addr) : NULL;
 	bool is_master = false;
 	uint64_t vectors = 0, count = 0;
@@ -84,6 +114,8 @@ static void port_add_live(json_t *port, const json_t *status, const char *interr
 	}
 	if (addr != NULL && interrupts != NULL)
 		count = irq_count(interrupts, addr);
+	json_object_set_new(port, "traps",
+			    traps_take(dev != NULL ? json_object_get(dev, "traps") : NULL));
 	json_object_set_new(port, "bus_mastering", json_boolean(is_master));
 	json_object_set_new(port, "vectors", json_integer((json_int_t)vectors));
 	json_object_set_new(port, "interrupts", json_integer((json_int_t)count));
@@ -92,14 +124,17 @@ static void port_add_live(json_t *port, const json_t *status, const char *interr
 static void ports_add_live(json_t *vm, const json_t *status)
 {
 	json_t *ports = json_object_get(vm, "ports"), *port;
+	json_t *functions = json_object_get(vm, "functions"), *function;
 	auto_free char *interrupts = NULL;
 	size_t i;
 
-	if (json_array_size(ports) == 0)
+	if (json_array_size(ports) + json_array_size(functions) == 0)
 		return;
 	interrupts = status != NULL ? interrupts_read() : NULL;
 	json_array_foreach(ports, i, port)
-		port_add_live(port, status, interrupts);
+		port_add_live(port, "vf", status, interrupts);
+	json_array_foreach(functions, i, function)
+		port_add_live(function, "address", status, interrupts);
 }
 
 /* The VMM's word is a peer's: names and times, and nothing of any other form or depth. */
@@ -148,6 +183,8 @@ static void defaults_add(json_t *j)
 			json_object_set_new(j, nullable[i], json_null());
 	if (json_object_get(j, "ports") == NULL)
 		json_object_set_new(j, "ports", json_array());
+	if (json_object_get(j, "functions") == NULL)
+		json_object_set_new(j, "functions", json_array());
 	if (json_object_get(j, "start_steps") == NULL)
 		json_object_set_new(j, "start_steps", json_array());
 	if (json_object_get(j, "dma_remapping") == NULL)

@@ -194,6 +194,52 @@ static int ports_parse(const struct vmfile *file, struct vm_spec *out, json_t *w
 	return 0;
 }
 
+static int function_parse(const struct vmfile_function *in, struct vm_function *out, struct err *e)
+{
+	if (parse_name(in->name) < 0)
+		return err_set(e, EINVAL, "name: '%.64s' is no name", in->name);
+	snprintf(out->name, sizeof(out->name), "%s", in->name);
+	if (parse_pci_addr(in->address, &out->addr) < 0) {
+		err_set(e, EINVAL, "address: '%.64s' is no PCI address (such as 0000:03:00.0)",
+			in->address);
+		return err_hint(e, "viaduct function list   shows addresses beside the names");
+	}
+	return yaml_bool(in->take, "take", &out->take, e);
+}
+
+static int name_is_new(const struct vm_spec *spec, const char *name, struct err *e)
+{
+	for (unsigned int i = 0; i < spec->port_count; i++)
+		if (strcmp(spec->ports[i].name, name) == 0)
+			return err_set(e, EINVAL, "a port has the same name");
+	for (unsigned int i = 0; i < spec->function_count; i++)
+		if (strcmp(spec->functions[i].name, name) == 0)
+			return err_set(e, EINVAL, "the name is there twice");
+	return 0;
+}
+
+static int functions_parse(const struct vmfile *file, struct vm_spec *out, struct err *e)
+{
+	for (unsigned int i = 0; i < file->functions_count; i++) {
+		struct vm_function *fn = &out->functions[i];
+		int r = function_parse(&file->functions[i], fn, e);
+
+		if (r == 0)
+			r = name_is_new(out, fn->name, e);
+		for (unsigned int k = 0; r == 0 && k < i; k++)
+			if (pci_addr_cmp(&out->functions[k].addr, &fn->addr) == 0)
+				r = err_set(e, EINVAL, "address: function %s has the same",
+					    out->functions[k].name);
+		if (r < 0)
+			return err_wrap(e, "function %.64s", file->functions[i].name);
+		out->function_count++;
+	}
+	if (vm_spec_devices(out) <= VMM_MAX_DEVICES)
+		return 0;
+	return err_set(e, EINVAL, "%u ports and functions: a VM has %d at most",
+		       vm_spec_devices(out), VMM_MAX_DEVICES);
+}
+
 int vm_spec_parse(const struct vm_text *text, struct vm_spec *out, json_t *warnings, struct err *e)
 {
 	struct vmfile *file = NULL;
@@ -216,7 +262,9 @@ int vm_spec_parse(const struct vm_text *text, struct vm_spec *out, json_t *warni
 		r = boot_parse(file->boot, text->base_dir, out, e);
 	if (r == 0)
 		r = ports_parse(file, out, warnings, e);
-	if (r == 0 && out->port_count > 0 && out->hugepage_bytes == 0)
+	if (r == 0)
+		r = functions_parse(file, out, e);
+	if (r == 0 && vm_spec_devices(out) > 0 && out->hugepage_bytes == 0)
 		json_array_append_new(
 			warnings,
 			json_string("memory.hugepages is off: mapping 4 KiB pages for DMA takes "
@@ -235,19 +283,27 @@ static json_t *numa_json(const struct vm_spec *spec)
 
 json_t *vm_spec_json(const struct vm_spec *spec)
 {
-	json_t *pin = json_array(), *ports = json_array();
+	json_t *pin = json_array(), *ports = json_array(), *functions = json_array();
+	char addr[PCI_ADDR_TEXT];
 
 	for (unsigned int i = 0; i < spec->pin_count; i++)
 		json_array_append_new(pin, json_integer(spec->pin[i]));
 	for (unsigned int i = 0; i < spec->port_count; i++)
 		json_array_append_new(ports, vm_port_json(&spec->ports[i]));
+	for (unsigned int i = 0; i < spec->function_count; i++)
+		json_array_append_new(functions,
+				      json_pack("{s:s, s:s, s:b}", "name", spec->functions[i].name,
+						"address",
+						pci_addr_text(&spec->functions[i].addr, addr),
+						"take", spec->functions[i].take));
 	return json_pack(
-		"{s:s, s:{s:I, s:I, s:b, s:I, s:o}, s:{s:i, s:o, s:b}, s:{s:s, s:s*, s:s, s:s*}, s:o}",
+		"{s:s, s:{s:I, s:I, s:b, s:I, s:o}, s:{s:i, s:o, s:b}, s:{s:s, s:s*, s:s, s:s*}, s:o, s:o}",
 		"name", spec->name, "memory", "size", (json_int_t)spec->memory_bytes, "hugepage",
 		(json_int_t)spec->hugepage_bytes, "hugepage_fallback", spec->hugepage_fallback,
 		"low_limit", (json_int_t)spec->low_limit_bytes, "numa", numa_json(spec), "cpus",
 		"count", (int)spec->cpu_count, "pin", pin, "dedicated", (int)spec->is_dedicated,
 		"boot", "kernel", spec->kernel, "initrd",
 		spec->initrd[0] != '\0' ? spec->initrd : NULL, "cmdline", spec->cmdline, "ready",
-		spec->ready[0] != '\0' ? spec->ready : NULL, "ports", ports);
+		spec->ready[0] != '\0' ? spec->ready : NULL, "ports", ports, "functions",
+		functions);
 }

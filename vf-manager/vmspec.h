@@ -29,6 +29,13 @@ struct vm_port {
 	unsigned int mtu; /* 0: not said */
 };
 
+/* A function of the host's as it is, without a network's policy. */
+struct vm_function {
+	char name[VM_NAME_TEXT];
+	struct pci_addr addr;
+	bool take; /* even if the host uses it */
+};
+
 struct vm_spec {
 	char name[VM_NAME_TEXT];
 	uint64_t memory_bytes;
@@ -47,7 +54,15 @@ struct vm_spec {
 	char ready[VMM_MAX_READY + 1]; /* console text that says that the guest is up; "": none */
 	struct vm_port ports[VMM_MAX_DEVICES];
 	unsigned int port_count;
+	struct vm_function functions[VMM_MAX_DEVICES];
+	unsigned int function_count;
 };
+
+/* How many VFIO functions the VM has: ports and whole functions. */
+static inline unsigned int vm_spec_devices(const struct vm_spec *spec)
+{
+	return spec->port_count + spec->function_count;
+}
 
 /* Paths that are not absolute start at base_dir ("": then they are refused). Appends texts to
  * warnings. -EINVAL or -ERANGE. The struct is large: keep it on the heap. */

@@ -187,6 +187,8 @@ static int start_record(struct vm_start *s, const json_t *status, struct err *e)
 
 	for (unsigned int i = 0; r == 0 && i < s->hold_count; i++)
 		r = pool_assign(s->d, &s->holds[i], e);
+	for (unsigned int i = 0; r == 0 && i < s->fn_count; i++)
+		r = fnpool_assign(s->d, &s->fns[i].addr, e);
 	if (r < 0)
 		return r;
 	vmm_steps = json_array();
@@ -232,6 +234,9 @@ static void start_undo(struct vm_start *s)
 		if (pool_release(s->d, &h->pf, h->index, true, &e) < 0)
 			log_err(&e, name);
 	}
+	for (unsigned int i = s->fn_count; i-- > 0;)
+		if (fnpool_release(s->d, &s->fns[i].addr, &e) < 0)
+			log_err(&e, name);
 	if (s->is_reserved) {
 		priv_vm_files_remove(s->d, name, false);
 		state_lock(s->d);

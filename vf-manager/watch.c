@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/watch.h"
 
+#include "vf-manager/fnpool.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/privops.h"
 #include "vf-manager/vm.h"
@@ -121,6 +122,7 @@ void vm_ended(struct daemon *d, const char *name)
 	state_unlock(d);
 	/* Free before it is called ended: who waits for the end may start the next at once. */
 	pool_release_vm(d, name);
+	fnpool_release_vm(d, name);
 	priv_vm_files_remove(d, name, true);
 	priv_vm_cgroup_remove(d, name);
 	state_lock(d);

@@ -50,6 +50,18 @@ VM = {
     "exit": None,
 }
 
+FUNCTION = {
+    "address": "0000:03:00.0", "name": "nvme0", "kind": "nvme", "vendor": "1b36", "device": "0010",
+    "driver": "nvme", "host_driver": "nvme", "numa_node": -1, "iommu_group": 11, "state": "host",
+    "owner": None, "assignable": True, "in_use": None, "reason": None, "remedy": None,
+}
+VM_FUNCTION = {
+    "name": "disk", "address": "0000:03:00.0", "kind": "nvme", "host_name": "nvme0", "host_driver": "nvme",
+    "iommu_group": 11, "bus_mastering": True, "vectors": 3, "interrupts": 77,
+    "traps": [{"bar": 0, "offset": 8192, "size": 4096, "table": True, "accesses": 12},
+              {"bar": 2, "offset": 0, "size": 4096, "table": False, "accesses": 0}],
+}
+
 
 def error(code, text, hint="", errnum=5):
     return {"error": {"code": code, "errno": errnum, "text": text, "hint": hint}}

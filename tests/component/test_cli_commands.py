@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from cli_daemon import PF, VF, VM, FakeDaemon, error
+from cli_daemon import FUNCTION, PF, VF, VM, VM_FUNCTION, FakeDaemon, error
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 
@@ -183,6 +183,34 @@ def test_requests(fake, words, path, body):
     fake.reply("POST", path, {**VF, **VM})
     ok(fake.run(*words))
     assert fake.requests == [("POST", path, body)]
+
+
+def test_functions_and_what_a_vm_could_have(fake):
+    fake.reply("GET", "/v1/functions", {"functions": [
+        FUNCTION, {**FUNCTION, "address": "0000:04:00.0", "in_use": "nic0 is up"},
+        {**FUNCTION, "address": "0000:05:00.0", "assignable": False, "reason": "it has legacy interrupts only"}]})
+    lines = ok(fake.run("function", "list")).splitlines()
+    assert lines[0].split()[:2] == ["FUNCTION", "NAME"] and lines[1].rstrip().endswith("yes")
+    assert "with take: true (nic0 is up)" in lines[2] and "no: it has legacy interrupts only" in lines[3]
+    fake.reply("GET", "/v1/functions/nvme0", {**FUNCTION, "state": "assigned", "owner": "fw1/disk"})
+    assert "fw1/disk" in ok(fake.run("function", "show", "nvme0"))
+    fake.reply("POST", "/v1/functions/nvme0/release", FUNCTION)
+    assert "the host has it, driver nvme" in ok(fake.run("function", "release", "nvme0"))
+    assert fake.requests[-1] == ("POST", "/v1/functions/nvme0/release", {})
+
+
+def test_vm_with_a_whole_function(fake):
+    vm = {**VM, "functions": [VM_FUNCTION]}
+    fake.reply("GET", "/v1/vms/fw1", vm)
+    shown = ok(fake.run("vm", "show", "fw1"))
+    assert "nvme0" in shown and "disk: registers of BAR 0 from 0x2000 to 0x2fff share pages" in shown
+    assert "12 accesses trapped" in shown and "BAR 2" not in shown
+    fake.reply("GET", "/v1/vms", {"vms": [VM]})
+    assert "FUNCTIONS" not in ok(fake.run("vm", "list"))
+    fake.reply("GET", "/v1/vms", {"vms": [vm]})
+    assert "disk=0000:03:00.0" in ok(fake.run("vm", "list"))
+    fake.reply("POST", "/v1/vms/fw1/pause", {**vm, "state": "paused"})
+    assert "its devices still do DMA" in ok(fake.run("vm", "pause", "fw1"))
 
 
 def test_paused_vm_says_that_dma_goes_on(fake):
@@ -415,7 +443,7 @@ def test_every_command_is_in_help_and_manual(no_daemon):
     out = ok(no_daemon.run("help"))
     manual = (TOP / "docs/viaduct.1").read_text().replace("\\-", "-")
     commands = re.findall(r"^  viaduct (\w+)(?: (\w+)(?= |$))?", out, re.M)
-    assert len(commands) == 20
+    assert len(commands) == 23
     for noun, verb in commands:
         words = [w for w in (noun, verb) if w]
         assert re.search(rf'^\.BI? "?viaduct {" ".join(words)}("|$)', manual, re.M), words
