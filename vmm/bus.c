@@ -14,6 +14,7 @@ int bus_init(struct bus *bus, pthread_mutex_t *machine_lock)
 {
 	memset(bus, 0, sizeof(*bus));
 	bus->machine_lock = machine_lock;
+	bus_counters_init(&bus->counters);
 	return -pthread_mutex_init(&bus->queue, NULL);
 }
 
@@ -76,7 +77,7 @@ static uint32_t copy_shown(const struct bus *bus)
 	return atomic_load_explicit(&bus->shown, memory_order_relaxed);
 }
 
-int bus_add(struct bus *bus, const struct io_region *region)
+int bus_add(struct bus *bus, struct io_region *region)
 {
 	uint32_t old = copy_shown(bus), new = 1 - old;
 	uint64_t last;
@@ -85,6 +86,7 @@ int bus_add(struct bus *bus, const struct io_region *region)
 	if (region->size == 0 || region->base > UINT64_MAX - (region->size - 1))
 		return -EINVAL;
 	last = region->base + (region->size - 1);
+	region->counter = bus_counters_get(&bus->counters, region->name);
 	r = range_set_add(&bus->regions[new], region->base, last, (void *)region);
 	if (r < 0)
 		return r;
@@ -147,6 +149,7 @@ static void region_access(const struct io_region *region, const struct bus_acces
 {
 	uint64_t value = UINT64_MAX;
 
+	bus_counter_add(region->counter, a->write);
 	if (a->write) {
 		if (region->ops->write == NULL)
 			return;
@@ -168,6 +171,8 @@ static enum bus_hit bus_access_once(struct bus *bus, const struct bus_access *a)
 	bool done = true;
 	enum bus_hit hit = table_find(table_enter(bus, a->reader), a, &region);
 
+	if (hit == BUS_NOTHING)
+		bus_counter_add(&bus->counters.items[0], a->write);
 	if (hit == BUS_ONE_REGION) {
 		done = region->unlocked;
 		if (done)

@@ -12,6 +12,7 @@
 #ifndef VIADUCT_VMM_BUS_H
 #define VIADUCT_VMM_BUS_H
 
+#include "vmm/bus_count.h"
 #include "vmm/vmm_msg.h"
 
 #include "base/err.h"
@@ -36,6 +37,7 @@ struct io_region {
 	/* The handler needs no machine lock (a pure function of time, say). It must not take it
 	 * either, nor change the bus: who does that waits for this handler's end. */
 	bool unlocked;
+	struct bus_counter *counter; /* of its accesses; set by bus_add() */
 };
 
 #define BUS_CACHE_LINE 64
@@ -55,6 +57,7 @@ struct bus {
 	 * waits for a handler of each bus at most, however many vCPUs are in slow ones. */
 	pthread_mutex_t queue;
 	struct bus_reader readers[VMM_MAX_CPUS];
+	struct bus_counters counters;
 };
 
 int bus_init(struct bus *bus, pthread_mutex_t *machine_lock);
@@ -62,7 +65,7 @@ void bus_fini(struct bus *bus);
 
 /* The region struct stays the caller's and must live until bus_del, after which no handler of it runs
  * and none will. With the machine's lock held, or without any vCPU thread. -EEXIST on overlap. */
-int bus_add(struct bus *bus, const struct io_region *region);
+int bus_add(struct bus *bus, struct io_region *region);
 void bus_del(struct bus *bus, const struct io_region *region); /* not added: ignored */
 
 /* From the thread of that vCPU (below VMM_MAX_CPUS), without the machine's lock. An access that

@@ -3,6 +3,7 @@
 
 #include "vmm/chipset.h"
 #include "vmm/machine.h"
+#include "vmm/stats.h"
 #include "vmm/status.h"
 
 #include "base/fd.h"
@@ -60,6 +61,12 @@ static int op_status(struct machine *m, json_t **result, struct err *e)
 	return 0;
 }
 
+static int op_stats(struct machine *m, json_t **result, struct err *e)
+{
+	*result = machine_stats(m);
+	return 0;
+}
+
 static int op_pause(struct machine *m, json_t **result, struct err *e)
 {
 	int r = machine_pause(m, e);
@@ -100,8 +107,8 @@ static const struct op_row {
 	size_t fds_max;
 	int (*handle)(struct machine *m, json_t **result, struct err *e);
 } op_rows[] = {
-	{ "status", 0, op_status },	{ "pause", 0, op_pause }, { "resume", 0, op_resume },
-	{ "shutdown", 0, op_shutdown }, { "kill", 0, op_kill },
+	{ "status", 0, op_status }, { "stats", 0, op_stats },	    { "pause", 0, op_pause },
+	{ "resume", 0, op_resume }, { "shutdown", 0, op_shutdown }, { "kill", 0, op_kill },
 };
 
 static int request_handle(struct machine *m, const struct seqmsg *request, json_t **result,

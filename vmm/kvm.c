@@ -148,6 +148,11 @@ int kvm_vcpu_create(int vm_fd, unsigned int id, int *vcpu_fd)
 	return kvm_ioctl_fd(vm_fd, KVM_CREATE_VCPU, id, vcpu_fd);
 }
 
+int kvm_stats_fd(int fd, int *stats_fd)
+{
+	return kvm_ioctl_fd(fd, KVM_GET_STATS_FD, 0, stats_fd);
+}
+
 int kvm_device_attr_set(int device_fd, const struct kvm_device_attr *attr)
 {
 	return kvm_ioctl(device_fd, KVM_SET_DEVICE_ATTR, attr);

@@ -38,6 +38,9 @@ int kvm_msi_signal(int vm_fd, const struct kvm_msi *msi); /* > 0: delivered, 0: 
 int kvm_device_create(int vm_fd, uint32_t type, int *device_fd); /* KVM_DEV_TYPE_* */
 int kvm_vcpu_create(int vm_fd, unsigned int id, int *vcpu_fd);
 
+/* On a VM or a vCPU: a file with its statistics (kvm_stats.h) */
+int kvm_stats_fd(int fd, int *stats_fd);
+
 /* On a device of kvm_device_create */
 int kvm_device_attr_set(int device_fd, const struct kvm_device_attr *attr);
 

@@ -6,6 +6,7 @@
 #include "vmm/chipset.h"
 #include "vmm/layout.h"
 #include "vmm/machine_devices.h"
+#include "vmm/stats.h"
 #include "vmm/vcpu.h"
 
 #include "base/fd.h"
@@ -137,7 +138,8 @@ static int cpus_create(struct machine *m, struct err *e)
 	if (r < 0)
 		return err_set(e, r, "RAM ends at 0x%llx: too much for this CPU's %u address bits",
 			       (unsigned long long)ram_end, m->cpu.phys_bits);
-	return vcpu_set_create(m, &m->cpu, &m->vcpus, e);
+	r = vcpu_set_create(m, &m->cpu, &m->vcpus, e);
+	return r < 0 ? r : stats_create(m, &m->stats, e);
 }
 
 static int board_create(struct machine *m, struct err *e)
@@ -352,6 +354,8 @@ int machine_resume(struct machine *m, struct err *e)
  * then the memory that they pointed to. */
 void machine_destroy(struct machine *m)
 {
+	stats_destroy(m->stats);
+	m->stats = NULL;
 	vcpu_set_destroy(m->vcpus);
 	m->vcpus = NULL;
 	chipset_destroy(m->chipset);

@@ -28,6 +28,7 @@
 #include <pthread.h>
 
 struct chipset;
+struct stats;
 struct vcpu_set;
 struct vfio_set;
 
@@ -69,6 +70,7 @@ struct machine {
 	struct pci_host *pci;
 	struct chipset *chipset;
 	struct vcpu_set *vcpus;
+	struct stats *stats;
 	struct vfio_set *vfio; /* NULL without VFIO functions */
 	uint64_t mmio64_base; /* 64-bit window of the root complex */
 	uint64_t mmio64_size;

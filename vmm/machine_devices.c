@@ -37,6 +37,11 @@ void machine_devices_destroy(struct machine *m)
 	m->vfio = NULL;
 }
 
+json_t *machine_devices_stats(struct machine *m)
+{
+	return vfio_set_stats(m->vfio);
+}
+
 json_t *machine_devices_status(struct machine *m)
 {
 	return vfio_set_status(m->vfio);

@@ -21,7 +21,8 @@ int machine_devices_create(struct machine *m, struct err *e);
 /* After the root complex has destroyed the devices and before guest RAM goes. */
 void machine_devices_destroy(struct machine *m);
 
-/* The "devices" of STATUS: a new reference, NULL when out of memory. */
+/* The "devices" of STATUS and of STATS: a new reference, NULL when out of memory. */
 json_t *machine_devices_status(struct machine *m);
+json_t *machine_devices_stats(struct machine *m);
 
 #endif

@@ -30,6 +30,7 @@ struct pci_dev {
 	const char *name; /* for logs; owned by the device */
 	struct pci_bus *bus; /* where it is plugged; NULL before and after */
 	uint8_t devfn;
+	uint64_t cfg_reads, cfg_writes; /* by the guest */
 };
 
 /* A bus: bus 0, or the one behind a root port (then only devfn 0 answers). */

@@ -50,7 +50,10 @@ static uint32_t cfg_read_aligned(struct pci_host *host, uint32_t addr, unsigned 
 	struct pci_dev *dev =
 		dev_find(host, addr >> ECAM_BUS_SHIFT & 0xFF, addr >> ECAM_DEVFN_SHIFT & 0xFF);
 
-	return dev != NULL ? dev->ops->cfg_read(dev, addr & ECAM_OFF_MASK, len) : UINT32_MAX;
+	if (dev == NULL)
+		return UINT32_MAX;
+	dev->cfg_reads++;
+	return dev->ops->cfg_read(dev, addr & ECAM_OFF_MASK, len);
 }
 
 static void cfg_write_aligned(struct pci_host *host, uint32_t addr, unsigned int len, uint32_t v)
@@ -58,8 +61,10 @@ static void cfg_write_aligned(struct pci_host *host, uint32_t addr, unsigned int
 	struct pci_dev *dev =
 		dev_find(host, addr >> ECAM_BUS_SHIFT & 0xFF, addr >> ECAM_DEVFN_SHIFT & 0xFF);
 
-	if (dev != NULL)
-		dev->ops->cfg_write(dev, addr & ECAM_OFF_MASK, len, v);
+	if (dev == NULL)
+		return;
+	dev->cfg_writes++;
+	dev->ops->cfg_write(dev, addr & ECAM_OFF_MASK, len, v);
 }
 
 /* The largest naturally aligned piece at addr, at most 4 bytes. */

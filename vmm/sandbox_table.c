@@ -151,5 +151,6 @@ const struct sandbox_ioctl sandbox_ioctls[] = {
 	{ KVM_GET_XSAVE, S },
 	{ KVM_GET_XCRS, S },
 	{ KVM_GET_DEBUGREGS, S },
+	{ KVM_GET_STATS_FD, S }, /* read by pread from then on */
 };
 const size_t sandbox_ioctl_count = ARRAY_SIZE(sandbox_ioctls);

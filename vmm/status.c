@@ -21,15 +21,23 @@ static json_t *start_status(const struct machine *m, uint64_t ready_ns)
 	return list;
 }
 
-static json_t *exits_status(const struct machine *m)
+json_t *machine_exits_status(const struct machine *m, int vcpu)
 {
-	const struct vcpu_set *set = m->vcpus;
+	static const char *const names[VCPU_EXITS] = {
+		[VCPU_EXIT_IO] = "io",
+		[VCPU_EXIT_MMIO] = "mmio",
+		[VCPU_EXIT_HLT] = "hlt",
+		[VCPU_EXIT_OTHER] = "other",
+	};
+	json_t *j = json_object();
 
-	return json_pack("{s:I, s:I, s:I, s:I}", "io",
-			 (json_int_t)vcpu_set_exits(set, VCPU_EXIT_IO), "mmio",
-			 (json_int_t)vcpu_set_exits(set, VCPU_EXIT_MMIO), "hlt",
-			 (json_int_t)vcpu_set_exits(set, VCPU_EXIT_HLT), "other",
-			 (json_int_t)vcpu_set_exits(set, VCPU_EXIT_OTHER));
+	for (unsigned int kind = 0; kind < VCPU_EXITS; kind++) {
+		uint64_t n = vcpu < 0 ? vcpu_set_exits(m->vcpus, kind)
+				      : vcpu_exits(m->vcpus, (unsigned int)vcpu, kind);
+
+		json_object_set_new(j, names[kind], json_integer((json_int_t)n));
+	}
+	return j;
 }
 
 static json_t *cpus_status(const struct machine *m)
@@ -69,5 +77,5 @@ json_t *machine_status(struct machine *m)
 			 "guest_resets", (json_int_t)m->guest_resets, "console_bytes",
 			 (json_int_t)console_bytes, "page_size", (json_int_t)m->gmem.page_size,
 			 "devices", devices, "cpus", cpus_status(m), "ram_nodes",
-			 ram_nodes_status(&m->placement), "exits", exits_status(m));
+			 ram_nodes_status(&m->placement), "exits", machine_exits_status(m, -1));
 }

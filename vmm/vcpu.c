@@ -471,13 +471,23 @@ int vcpu_set_boot(struct vcpu_set *set, const struct boot_entry *entry, struct e
 	return vcpu_state_boot(set->vcpus[0].fd, entry, e);
 }
 
+uint64_t vcpu_exits(const struct vcpu_set *set, unsigned int vcpu, enum vcpu_exit kind)
+{
+	return atomic_load_explicit(&set->vcpus[vcpu].exits[kind], memory_order_relaxed);
+}
+
 uint64_t vcpu_set_exits(const struct vcpu_set *set, enum vcpu_exit kind)
 {
 	uint64_t sum = 0;
 
 	for (unsigned int i = 0; i < set->count; i++)
-		sum += atomic_load_explicit(&set->vcpus[i].exits[kind], memory_order_relaxed);
+		sum += vcpu_exits(set, i, kind);
 	return sum;
+}
+
+int vcpu_set_fd(const struct vcpu_set *set, unsigned int vcpu)
+{
+	return set->vcpus[vcpu].fd;
 }
 
 void vcpu_set_destroy(struct vcpu_set *set)

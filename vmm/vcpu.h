@@ -44,7 +44,11 @@ int vcpu_set_reset(struct vcpu_set *set, struct err *e);
 /* Gives vCPU 0 the registers of a direct boot; the others wait for INIT and SIPI. */
 int vcpu_set_boot(struct vcpu_set *set, const struct boot_entry *entry, struct err *e);
 
-/* Returns of KVM_RUN so far, summed over the vCPUs. */
+/* Returns of KVM_RUN so far, of one vCPU and summed over all of them. */
+uint64_t vcpu_exits(const struct vcpu_set *set, unsigned int vcpu, enum vcpu_exit kind);
 uint64_t vcpu_set_exits(const struct vcpu_set *set, enum vcpu_exit kind);
+
+/* KVM's fd of a vCPU, which stays the set's. */
+int vcpu_set_fd(const struct vcpu_set *set, unsigned int vcpu);
 
 #endif

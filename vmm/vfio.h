@@ -47,8 +47,10 @@ int vfio_set_create(struct vmm_spec *spec, int vm_fd, const struct gmem *gm, str
 /* Opens the spec's functions and plugs each behind a root port of its own. */
 int vfio_set_plug(struct vfio_set *set, const struct vfio_env *env, struct err *e);
 
-/* The "devices" of STATUS (vmm_msg.h): a new reference, NULL when out of memory. With the lock. */
+/* The "devices" of STATUS and of STATS (vmm_msg.h): a new reference, NULL when out of memory. With the
+ * lock. */
 json_t *vfio_set_status(const struct vfio_set *set);
+json_t *vfio_set_stats(const struct vfio_set *set);
 
 /* After the root complex is gone. NULL-safe. */
 void vfio_set_destroy(struct vfio_set *set);

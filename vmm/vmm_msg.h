@@ -33,6 +33,7 @@
  *
  * Requests on any control connection, one reply each, in order:
  *   {"v":1,"op":"status"}      -> STATUS
+ *   {"v":1,"op":"stats"}       -> STATS ; error code "unknown-request" from a VMM that is older than it
  *   {"v":1,"op":"pause"} {"v":1,"op":"resume"}      -> STATUS (a paused VM's VFs still do DMA)
  *   {"v":1,"op":"shutdown"}    -> {} ; presses the power button; the daemon owns the deadline
  *   {"v":1,"op":"kill"}        -> {} ; stops at once, then the process exits
@@ -48,6 +49,13 @@
  *           "cpus":{"dedicated":bool,"mwait":bool,"tsc_khz":N},   mwait: the guest idles with it; 0 kHz: not known
  *           "ram_nodes":[{"node":N,"bytes":N}...],   where guest RAM lies; empty if the kernel does not say
  *           "exits":{"io":N,"mmio":N,"hlt":N,"other":N}}
+ *
+ * STATS = {"name","state","uptime_ns",
+ *          "exits":as in STATUS, "vcpus":[as in STATUS, for each vCPU],          returns of KVM_RUN
+ *          "kvm":{"vm_names":[..],"vm":[N..],"vcpu_names":[..],"vcpus":[[N..]..]} or "kvm_absent":"why"
+ *                    KVM's own numbers, in the order of the names, which are KVM's (vmm/kvm_stats.c)
+ *          "regions":[{"space":"pio|mmio","name","reads","writes"}],            trapped accesses
+ *          "devices":[{"port","address","bar":{"reads","writes"},"config":{"reads","writes"}}]}
  *
  * Exit record: one JSON object written into exit_record when the VM ends, whatever the cause:
  *   {"v":1,"name","reason":"poweroff|killed|device-requested|internal-error|launch-failed|signal",

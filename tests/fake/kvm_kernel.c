@@ -2,6 +2,7 @@
 #include "tests/fake/kvm_kernel.h"
 
 #include "tests/fake/fault.h"
+#include "tests/fake/kvm_stats_file.h"
 
 #include "base/fd.h"
 #include "vmm/layout.h"
@@ -322,6 +323,8 @@ static int vm_ioctl(unsigned long request, void *arg)
 		return eventfd(0, EFD_CLOEXEC);
 	case KVM_CREATE_VCPU:
 		return vcpu_make();
+	case KVM_GET_STATS_FD:
+		return fake_kvm_stats_file();
 	case KVM_GET_VCPU_MMAP_SIZE:
 		return FAKE_KVM_RUN_SIZE;
 	case KVM_GET_SUPPORTED_CPUID:
@@ -351,6 +354,8 @@ static int vcpu_ioctl(struct fake_kvm_vcpu *v, unsigned long request, void *arg)
 	switch (request) {
 	case KVM_RUN:
 		return guest_run(v);
+	case KVM_GET_STATS_FD:
+		return fake_kvm_stats_file();
 	case KVM_GET_REGS:
 		memcpy(arg, &v->regs, sizeof(v->regs));
 		return 0;

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -330,6 +331,67 @@ static void main_thread_waits_for_one_handler(void **state)
 	assert_in_range(most, 0, CROWD / 2);
 }
 
+static void expect_count(const struct bus *bus, const char *name, uint64_t reads, uint64_t writes)
+{
+	struct bus_count c;
+
+	assert_true(bus_counters_find(&bus->counters, name, &c));
+	assert_int_equal(c.reads, reads);
+	assert_int_equal(c.writes, writes);
+}
+
+static void every_access_counts_where_it_went(void **state)
+{
+	struct fixture *f = *state;
+	struct io_region moved = { "mem", 0x9000, 16, &mem_ops, &f->mem, false };
+	struct bus_count none;
+	uint8_t v[4];
+
+	bus_read(&f->bus, 0, 0x1000, v, 4);
+	bus_read(&f->bus, 1, 0x1004, v, 2);
+	bus_write(&f->bus, 0, 0x1000, v, 4);
+	bus_read(&f->bus, 0, 0x7000, v, 4);
+	expect_count(&f->bus, "mem", 2, 1);
+	expect_count(&f->bus, "unassigned", 1, 0);
+	bus_write(&f->bus, 0, 0x100E, v, 4); /* two bytes each */
+	expect_count(&f->bus, "mem", 2, 3);
+	expect_count(&f->bus, "unassigned", 1, 2);
+	/* A region that moved goes on counting. */
+	bus_del(&f->bus, &f->region);
+	assert_int_equal(bus_add(&f->bus, &moved), 0);
+	bus_read(&f->bus, 0, 0x9000, v, 1);
+	bus_read(&f->bus, 0, 0x1000, v, 1);
+	expect_count(&f->bus, "mem", 3, 3);
+	expect_count(&f->bus, "unassigned", 2, 2);
+	assert_false(bus_counters_find(&f->bus.counters, "other", &none));
+}
+
+static void counters_have_an_end(void **state)
+{
+	struct fixture *f = *state;
+	struct io_region one = { NULL, 0x8000, 1, &mem_ops, &f->mem, false };
+	struct bus_count c;
+	char name[120];
+	size_t n = 0;
+	uint8_t v;
+
+	for (unsigned int i = 0; i < 2 * BUS_COUNTERS; i++) {
+		/* Longer than a counter's name, and different within it. */
+		snprintf(name, sizeof(name), "%02u%0110u", i, 0);
+		one.name = name;
+		assert_int_equal(bus_add(&f->bus, &one), 0);
+		bus_read(&f->bus, 0, 0x8000, &v, 1);
+		bus_del(&f->bus, &one);
+	}
+	while (bus_counters_read(&f->bus.counters, n, &c)) {
+		assert_true(strlen(c.name) < BUS_COUNTER_NAME);
+		n++;
+	}
+	assert_int_equal(n, BUS_COUNTERS);
+	/* "unassigned", "mem", then one each, and the rest together. */
+	expect_count(&f->bus, "others", 2 * BUS_COUNTERS - (BUS_COUNTERS - 3), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -345,6 +407,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(both_copies_stay_the_same, setup, teardown),
 		cmocka_unit_test_setup_teardown(main_thread_waits_for_one_handler, setup, teardown),
+		cmocka_unit_test_setup_teardown(every_access_counts_where_it_went, setup, teardown),
+		cmocka_unit_test_setup_teardown(counters_have_an_end, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("vmm-bus", tests, NULL, NULL);

@@ -3,12 +3,16 @@
  * A whole machine on a KVM of this file's own: ioctl() comes here, and KVM_RUN is what the test's guest
  * does. For what happens between the main thread and the vCPUs' threads.
  */
+#include "tests/fake/kvm_stats_file.h"
+
 #include "vmm/machine.h"
 
 #include "vmm/layout.h"
+#include "vmm/stats.h"
 #include "vmm/status.h"
 
 #include "base/fd.h"
+#include "base/json.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -37,6 +41,7 @@ static struct {
 	int vcpu_fds[CPUS];
 	struct kvm_run *runs[CPUS];
 	unsigned int vcpus;
+	bool stats_lack, stats_fail; /* KVM has no statistics; gives no fd for them */
 } fake;
 
 static int vcpu_make(void)
@@ -108,11 +113,13 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	case KVM_RUN:
 		return guest_run(fd);
 	case KVM_CHECK_EXTENSION:
-		return 4096;
+		return fake.stats_lack && (uintptr_t)arg == KVM_CAP_BINARY_STATS_FD ? 0 : 4096;
 	case KVM_CREATE_VM:
 		return eventfd(0, EFD_CLOEXEC);
 	case KVM_CREATE_VCPU:
 		return vcpu_make();
+	case KVM_GET_STATS_FD:
+		return fake.stats_fail ? (errno = EMFILE, -1) : fake_kvm_stats_file();
 	case KVM_GET_VCPU_MMAP_SIZE:
 		return RUN_SIZE;
 	case KVM_GET_SUPPORTED_CPUID:
@@ -187,13 +194,12 @@ static uint64_t slow_read(void *owner, uint64_t off, unsigned int len)
 
 static const struct io_ops slow_ops = { .read = slow_read };
 
-static int setup(void **state)
+static int start(void **state)
 {
 	static struct fixture f;
 	struct err e = { 0 };
 
 	memset(&f, 0, sizeof(f));
-	memset(&fake, 0, sizeof(fake));
 	vmm_spec_init(&f.spec);
 	strcpy(f.spec.name, "t");
 	f.spec.memory_size = MIB(64);
@@ -206,6 +212,26 @@ static int setup(void **state)
 	assert_int_equal(bus_add(&f.m.pio, &f.slow), 0);
 	*state = &f;
 	return 0;
+}
+
+static int setup(void **state)
+{
+	memset(&fake, 0, sizeof(fake));
+	return start(state);
+}
+
+static int setup_lack(void **state)
+{
+	memset(&fake, 0, sizeof(fake));
+	fake.stats_lack = true;
+	return start(state);
+}
+
+static int setup_fail(void **state)
+{
+	memset(&fake, 0, sizeof(fake));
+	fake.stats_fail = true;
+	return start(state);
 }
 
 static int teardown(void **state)
@@ -286,6 +312,71 @@ static void guest_cannot_keep_the_lock_to_itself(void **state)
 	}
 }
 
+static const json_t *region_of(const json_t *stats, const char *name)
+{
+	json_t *region;
+	size_t i;
+
+	json_array_foreach(json_object_get(stats, "regions"), i, region)
+		if (strcmp(json_string_value(json_object_get(region, "name")), name) == 0)
+			return region;
+	fail_msg("no region %s", name);
+	return NULL;
+}
+
+static json_int_t number_of(const json_t *obj, const char *key)
+{
+	assert_true(json_is_integer(json_object_get(obj, key)));
+	return json_integer_value(json_object_get(obj, key));
+}
+
+/* vCPU 0 reads a port; STATUS, STATS and the handler count the same. */
+static void statistics_agree_with_status(void **state)
+{
+	auto_json json_t *stats = NULL, *status = NULL;
+	struct fixture *f = *state;
+	const json_t *kvm, *vcpus;
+
+	machine_run(&f->m);
+	atomic_store(&fake.guest, GUEST_USES_SLOW_PORT);
+	while (atomic_load(&fake.slow_reads) < 3)
+		usleep(1000);
+	machine_stop(&f->m);
+	status = machine_status(&f->m);
+	stats = machine_stats(&f->m);
+	assert_true(json_equal(json_object_get(status, "exits"), json_object_get(stats, "exits")));
+	vcpus = json_object_get(stats, "vcpus");
+	assert_int_equal(json_array_size(vcpus), CPUS);
+	assert_int_equal(number_of(json_array_get(vcpus, 0), "io"), atomic_load(&fake.slow_reads));
+	assert_int_equal(number_of(json_array_get(vcpus, 1), "io"), 0);
+	assert_int_equal(number_of(region_of(stats, "slow"), "reads"),
+			 atomic_load(&fake.slow_reads));
+	assert_int_equal(number_of(region_of(stats, "slow"), "writes"), 0);
+
+	kvm = json_object_get(stats, "kvm");
+	assert_int_equal(json_array_size(json_object_get(kvm, "vcpus")), CPUS);
+	assert_int_equal(json_integer_value(json_array_get(
+				 json_array_get(json_object_get(kvm, "vcpus"), 1), 1)),
+			 FAKE_KVM_HALTS);
+	assert_string_equal(
+		json_string_value(json_array_get(json_object_get(kvm, "vcpu_names"), 1)),
+		"halt_exits");
+	assert_int_equal(json_array_size(json_object_get(kvm, "vm")), 1);
+	assert_null(json_object_get(stats, "kvm_absent"));
+}
+
+static void without_kvms_statistics_a_vm_runs_and_says_so(void **state)
+{
+	struct fixture *f = *state;
+	auto_json json_t *stats = machine_stats(&f->m);
+	const char *why = json_string_value(json_object_get(stats, "kvm_absent"));
+
+	assert_null(json_object_get(stats, "kvm"));
+	assert_non_null(why);
+	assert_non_null(strstr(why, fake.stats_lack ? "no binary statistics" : "Too many open"));
+	assert_int_equal(json_array_size(json_object_get(stats, "vcpus")), CPUS);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -293,6 +384,11 @@ int main(void)
 		CASE(many_requests_are_one_reset),
 		CASE(reset_of_a_paused_guest_leaves_it_paused),
 		CASE(guest_cannot_keep_the_lock_to_itself),
+		CASE(statistics_agree_with_status),
+		cmocka_unit_test_setup_teardown(without_kvms_statistics_a_vm_runs_and_says_so,
+						setup_lack, teardown),
+		cmocka_unit_test_setup_teardown(without_kvms_statistics_a_vm_runs_and_says_so,
+						setup_fail, teardown),
 	};
 
 	return cmocka_run_group_tests_name("vmm-machine", tests, NULL, NULL);

@@ -104,6 +104,39 @@ static void status_tells_what_the_guest_did(void **state)
 	json_decref(list);
 }
 
+static json_int_t trapped(const char *what, const char *kind)
+{
+	json_t *list = vfio_set_stats(fake_guest.set);
+	const json_t *n = json_object_get(member(list, what), kind);
+	json_int_t value = json_integer_value(n);
+
+	assert_true(json_is_integer(n));
+	json_decref(list);
+	return value;
+}
+
+static void statistics_count_what_the_guest_trapped_into(void **state)
+{
+	json_int_t bar, config;
+
+	(void)state;
+	start();
+	assert_int_equal(trapped("bar", "reads") + trapped("bar", "writes"), 0);
+	config = trapped("config", "writes");
+	fake_cfg_write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	assert_int_equal(trapped("config", "writes"), config + 1);
+	fake_cfg_read(PCI_VENDOR_ID, 4);
+	assert_int_equal(trapped("config", "reads"), 1);
+	fake_mem_write(fake_bar(3) + 12, 0);
+	bar = trapped("bar", "writes");
+	assert_int_equal(bar, 1);
+	/* A reset takes the BARs away and the guest puts them back: the count goes on. */
+	fake_cfg_write(PCI_COMMAND, 2, 0);
+	fake_cfg_write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	fake_mem_write(fake_bar(3) + 12, 0);
+	assert_int_equal(trapped("bar", "writes"), bar + 1);
+}
+
 static void pcie_error_ends_the_machine(void **state)
 {
 	(void)state;
@@ -184,6 +217,7 @@ int main(void)
 		CASE(life_is_in_order),
 		CASE(every_failing_call_leaves_nothing),
 		CASE(status_tells_what_the_guest_did),
+		CASE(statistics_count_what_the_guest_trapped_into),
 		CASE(pcie_error_ends_the_machine),
 		CASE(request_pulls_the_function),
 		CASE(machine_reset_resets_the_function),
