@@ -28,6 +28,7 @@
  *   POST /v1/vms/{name}/stop       {"timeout_s":N} (default 30) -> VM    power button, then kill at the deadline
  *   POST /v1/vms/{name}/kill|pause|resume        -> VM
  *   GET  /v1/vms/{name}/console    {"socket":"/run/viaduct/vm/NAME/console.sock"}  SOCK_STREAM, raw bytes
+ *   GET  /v1/vms/{name}/stats      STATS                                  exit accounting of a VM that runs
  *
  * {pf}: PCI address or network device name. {vf}: PCI address, PF#index or lease name. {function}: PCI
  * address, name of a network device or of an NVMe controller.
@@ -58,6 +59,13 @@
  *       "dma_remapping":bool,"interrupt_remapping":bool,"started_at":epoch|null,"uptime_s":N|null,
  *       "start_seconds":N|null (request to first vCPU),"start_steps":[{"step","ns"}],
  *       "console":path,"log":path,"exit":{"reason","text","wall_time"}|null}
+ * STATS = {"name","state","time_ns" (CLOCK_MONOTONIC),"uptime_ns",
+ *          "kvm":{"vm":{NAME:N},"total":{NAME:N},"vcpus":[{NAME:N}]}|null (NAME: KVM's own),"kvm_absent":why|null,
+ *          "returns":{"total":{"io","mmio","hlt","other"},"vcpus":[..]} (of KVM_RUN to the VMM),
+ *          "regions":[{"space":"pio|mmio","name","reads","writes"}] (trapped accesses),
+ *          "ports":[{"name","vf","bar":{"reads","writes"}|null,"config":{"reads","writes"}|null,
+ *                    "interrupts":N (host's count),"vectors":[{"vector","irq","chip","interrupts"}],
+ *                    "delivery":"posted|remapped|unknown","delivery_why":text}]}
  */
 #ifndef VIADUCT_VF_MANAGER_API_H
 #define VIADUCT_VF_MANAGER_API_H

@@ -14,6 +14,6 @@ route_handler api_pfs, api_pf, api_pf_apply;
 route_handler api_vfs, api_vf, api_vf_alloc, api_vf_set, api_vf_release;
 route_handler api_fns, api_fn, api_fn_release;
 route_handler api_vm_check, api_vm_run, api_vms, api_vm, api_vm_stop, api_vm_kill, api_vm_pause,
-	api_vm_resume, api_vm_console;
+	api_vm_resume, api_vm_console, api_vm_stats;
 
 #endif

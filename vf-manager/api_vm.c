@@ -6,6 +6,7 @@
 #include "vf-manager/vmcheck.h"
 #include "vf-manager/vmops.h"
 #include "vf-manager/vmstart.h"
+#include "vf-manager/vmstats.h"
 
 #include "base/fd.h"
 #include "base/json.h"
@@ -254,4 +255,11 @@ int api_vm_console(struct request *req, struct err *e)
 		req->reply = json_pack("{s:s}", "socket",
 				       vm_path(req->d, req->arg, "console.sock", path));
 	return r;
+}
+
+int api_vm_stats(struct request *req, struct err *e)
+{
+	/* What comes now is wrong with the VM, not with the request. */
+	req->is_valid = true;
+	return vm_stats(req->d, req->arg, &req->reply, e);
 }

@@ -41,6 +41,7 @@ const struct route routes[] = {
 	{ "POST", "/v1/vms/*/pause", true, false, no_members, api_vm_pause },
 	{ "POST", "/v1/vms/*/resume", true, false, no_members, api_vm_resume },
 	{ "GET", "/v1/vms/*/console", true, false, NULL, api_vm_console },
+	{ "GET", "/v1/vms/*/stats", false, false, NULL, api_vm_stats },
 };
 const size_t route_count = ARRAY_SIZE(routes);
 

@@ -61,6 +61,11 @@ int vmm_reply(int sock, int timeout_ms, json_t **result, struct err *e)
 	return 0;
 }
 
+static bool only_looks(const char *op)
+{
+	return strcmp(op, "status") == 0 || strcmp(op, "stats") == 0;
+}
+
 int vmm_call(const struct daemon *d, const struct vmm_peer *peer, const char *op, json_t **result,
 	     struct err *e)
 {
@@ -72,5 +77,5 @@ int vmm_call(const struct daemon *d, const struct vmm_peer *peer, const char *op
 		r = seqmsg_send(fd, body, NULL, 0);
 	if (r < 0)
 		return err_set(e, r, "VM %s does not answer: %s", peer->name, strerror(-r));
-	return vmm_reply(fd, strcmp(op, "status") == 0 ? VMM_QUICK_MS : VMM_SLOW_MS, result, e);
+	return vmm_reply(fd, only_looks(op) ? VMM_QUICK_MS : VMM_SLOW_MS, result, e);
 }

@@ -21,7 +21,4 @@ int vm_show(struct daemon *d, const char *name, json_t **out, struct err *e);
 /* Appends the steps of STATUS.start (vmm_msg.h) that have the right form. */
 void vm_steps_take(json_t *to, const json_t *from);
 
-/* Sum of /proc/interrupts of the vfio-msix vectors of this function. `text` is that file's. */
-uint64_t irq_count(const char *text, const char *addr);
-
 #endif

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/irqlines.h"
 #include "vf-manager/vm.h"
 #include "vf-manager/vmm_client.h"
 #include "vf-manager/vmops.h"
@@ -7,55 +8,10 @@
 #include "base/json.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 
-#define INTERRUPTS_MAX (4U << 20)
-#define STEPS_MAX      64
-#define TRAPS_MAX      128
-
-/* A line is "  57:  12  0  IR-PCI-MSIX-0000:01:10.0  0-edge  vfio-msix[0](0000:01:10.0)". */
-uint64_t irq_count(const char *text, const char *addr)
-{
-	char wanted[PCI_ADDR_TEXT + 4];
-	uint64_t total = 0;
-
-	snprintf(wanted, sizeof(wanted), "(%s)", addr);
-	while (*text != '\0') {
-		size_t len = strcspn(text, "\n");
-		const char *end = text + len, *at = memchr(text, ':', len);
-		const char *vfio = memmem(text, len, "vfio-msi", 8);
-
-		if (at != NULL && vfio != NULL &&
-		    memmem(vfio, (size_t)(end - vfio), wanted, strlen(wanted)) != NULL) {
-			for (at++; at < end;) {
-				char *after;
-				unsigned long long n;
-
-				at += strspn(at, " ");
-				n = strtoull(at, &after, 10);
-				/* The first word that is no number is the chip's name. */
-				if (after == at || *after != ' ')
-					break;
-				total += n;
-				at = after;
-			}
-		}
-		text = *end == '\n' ? end + 1 : end;
-	}
-	return total;
-}
-
-static char *interrupts_read(void)
-{
-	char *text = malloc(INTERRUPTS_MAX);
-
-	if (text != NULL && file_read_at(AT_FDCWD, "/proc/interrupts", text, INTERRUPTS_MAX) < 0)
-		text[0] = '\0';
-	return text;
-}
+#define STEPS_MAX 64
+#define TRAPS_MAX 128
 
 static json_t *status_device(const json_t *status, const char *addr)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "vf-manager/vmops.h"
+#include "vf-manager/irqlines.h"
 
 #include <errno.h>
 #include <setjmp.h>
