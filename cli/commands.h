@@ -34,6 +34,7 @@ command_fn vm_kill;
 command_fn vm_pause;
 command_fn vm_resume;
 command_fn vm_console;
+command_fn vm_stats;
 command_fn version_show;
 command_fn help_show;
 

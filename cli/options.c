@@ -28,6 +28,10 @@ static const struct argp_option command_options[OPTION_COUNT] = {
 			  "end after this many seconds", 1 },
 	[OPT_DRY_RUN] = { "dry-run", KEY_COMMAND + OPT_DRY_RUN, NULL, 0,
 			  "only say what would be done", 1 },
+	[OPT_FOLLOW] = { "follow", KEY_COMMAND + OPT_FOLLOW, NULL, 0,
+			 "again and again, until Ctrl-C or the VM's end", 1 },
+	[OPT_INTERVAL] = { "interval", KEY_COMMAND + OPT_INTERVAL, "SECONDS", 0,
+			   "between two samples (1)", 1 },
 };
 
 static const struct argp_option setting_options[] = {

@@ -30,6 +30,8 @@ enum option_id {
 	OPT_NAME,
 	OPT_TIMEOUT,
 	OPT_DRY_RUN,
+	OPT_FOLLOW,
+	OPT_INTERVAL,
 	OPTION_COUNT,
 };
 

@@ -1,7 +1,8 @@
 #!/usr/bin/python3 -B
 # SPDX-License-Identifier: BSD-3-Clause
 """A viaduct-vmm without KVM that speaks the contract of vmm/vmm_msg.h. Words of the guest's command
-line tell it to misbehave: fail, die, silent, garbage, deep, hung, deaf (to the power button), stubborn (and to kill)."""
+line tell it to misbehave: fail, die, silent, garbage, deep, hung, deaf (to the power button), stubborn (and to kill),
+old (knows no statistics), liar (about them), nokvm (has none of KVM's)."""
 
 import array
 import json
@@ -36,6 +37,7 @@ class Vm:
         self.words = self.spec["boot"]["cmdline"].split()
         self.state = "running"
         self.began = time.monotonic_ns()
+        self.asked = 0
 
     def status(self):
         return {
@@ -50,6 +52,26 @@ class Vm:
             "open": sorted(os.listdir("/proc/self/fd"), key=int),
         }
 
+    def stats(self):
+        """Each request finds more than the one before."""
+        self.asked += 1
+        kinds = {"io": self.asked, "mmio": 0, "hlt": 0, "other": 0}
+        stats = {
+            "name": self.spec["name"], "state": self.state, "uptime_ns": 5,
+            "exits": kinds, "vcpus": [kinds] * self.spec["cpus"]["count"],
+            "regions": [{"space": "pio", "name": "COM1", "reads": 0, "writes": self.asked}],
+            "devices": [],
+        }
+        if "nokvm" in self.words:
+            stats["kvm_absent"] = "this host's KVM has no binary statistics"
+        else:
+            stats["kvm"] = {"vm_names": ["pages_4k"], "vm": [7],
+                            "vcpu_names": ["exits", "io_exits", "halt_exits"],
+                            "vcpus": [[100 * self.asked, 10, 20]] * self.spec["cpus"]["count"]}
+        if "liar" in self.words:
+            stats["regions"][0]["writes"] = -1
+        return stats
+
     def end(self, reason, text):
         record = {"v": 1, "name": self.spec["name"], "reason": reason, "text": text,
                   "wall_time": int(time.time()), "uptime_ns": 1}
@@ -59,6 +81,8 @@ class Vm:
     def answer(self, sock, op):
         if op == "status":
             send(sock, ok=True, result=self.status())
+        elif op == "stats" and "old" not in self.words:
+            send(sock, ok=True, result=self.stats())
         elif op in ("pause", "resume"):
             self.state = "paused" if op == "pause" else "running"
             send(sock, ok=True, result=self.status())
@@ -72,7 +96,8 @@ class Vm:
             send(sock, ok=True, result={})
             self.end("killed", "by request")
         else:
-            send(sock, ok=False, error={"code": "bad-op", "errno": 22, "text": op, "hint": ""})
+            send(sock, ok=False, error={"code": "unknown-request", "errno": 95,
+                                         "text": f'unknown request "{op}"', "hint": ""})
 
     def begin(self):
         if "die" in self.words:
