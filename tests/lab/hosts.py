@@ -16,6 +16,8 @@ HOSTS = {
     "numa": ["--numa", "2"],
     # A fresh host for the whole story of scripts/quickstart.
     "quickstart": [],
+    # Deterministic time: for figures that must not depend on the machine's mood.
+    "icount": ["--icount"],
 }
 
 DEFAULT = "default"
