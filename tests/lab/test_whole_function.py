@@ -201,3 +201,34 @@ def test_daemon_killed_while_a_vm_has_one(disk, folder, daemon):
         assert guest.show()["state"] in ("failed", "unknown")
     is_hosts(address, "nvme")
     assert block(address).exists()
+
+
+def word(config, off, value):
+    """A shell command of the guest that writes 16 bits of configuration space."""
+    return f"printf '\\{value & 255:03o}\\{value >> 8:03o}' | dd of={config} bs=2 seek={off // 2} conv=notrunc 2>/dev/null"
+
+
+@pytest.mark.timeout(300)
+def test_memory_bit_d3_and_flr_under_a_reader(disk, folder):
+    """A PF's memory bit really gates its BARs; one vCPU reads them while another does all that switches them off."""
+    address, _ = disk
+    with Guest(folder, "gate", extra=entry("disk", address), cpus=2) as guest:
+        pid = guest.show()["pid"]
+        dev = guest.run("basename $(readlink -f /sys/class/nvme/nvme0/device)").strip()
+        sysfs = f"/sys/bus/pci/devices/{dev}"
+        config = f"{sysfs}/config"
+        bar = guest.run(f"awk 'NR == 1 {{print $1}}' {sysfs}/resource").strip()
+        guest.run(f"echo {dev} >/sys/bus/pci/drivers/nvme/unbind; dd if={config} of=/tmp/head bs=64 count=1 2>/dev/null")
+        guest.run(f"{word(config, 4, 2)}; (until [ -e /tmp/stop ]; do devmem {bar} 32; done >/tmp/reads 2>&1) &")
+        turn = [word(config, 4, 0), word(config, 4, 2),  # memory decoding off and on
+                word(config, 0x64, 3), word(config, 0x64, 0),  # D3hot and D0
+                word(config, 0x88, 0x8000),  # function-level reset, after which the BARs are to be set again
+                f"dd if=/tmp/head of={config} bs=4 skip=4 seek=4 count=6 conv=notrunc 2>/dev/null", word(config, 4, 2)]
+        guest.run(f"n=0; while [ $n -lt 25 ]; do n=$((n+1)); {'; '.join(turn)}; done; touch /tmp/stop", 200)
+        seen = set(guest.run("sort -u /tmp/reads").split())
+        assert "0xFFFFFFFF" in seen and len(seen) == 2, seen  # switched off, and the register itself
+        guest.run(f"echo 1 >{sysfs}/remove; echo 1 >/sys/bus/pci/rescan; n=0; "
+                  "until [ -e /dev/nvme0n1 ]; do n=$((n+1)); [ $n -lt 100 ] || exit 1; usleep 100000; done", 40)
+        guest.run("dd if=/dev/nvme0n1 of=/dev/null bs=1M count=1")
+        assert guest.show()["pid"] == pid and guest.show()["state"] == "running"
+    is_hosts(address, "nvme")
