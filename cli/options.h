@@ -32,6 +32,8 @@ enum option_id {
 	OPT_DRY_RUN,
 	OPT_FOLLOW,
 	OPT_INTERVAL,
+	OPT_NO_KILL,
+	OPT_LOG,
 	OPTION_COUNT,
 };
 

@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/console.h"
+#include "cli/console_log.h"
 #include "cli/text.h"
 
 #include "base/fd.h"
@@ -87,6 +88,8 @@ int vm_console(struct cli *cli, const struct args *a, struct err *e)
 	uint64_t seconds;
 	int r;
 
+	if (a->value[OPT_LOG] != NULL)
+		return console_log_show(cli, name, e);
 	if (a->value[OPT_TIMEOUT] != NULL) {
 		r = arg_number(a, OPT_TIMEOUT, TIMEOUT_MAX_S, &seconds, e);
 		if (r < 0)

@@ -5,6 +5,7 @@
 #include "vf-manager/pool.h"
 #include "vf-manager/privops.h"
 #include "vf-manager/vm.h"
+#include "vf-manager/vmend.h"
 #include "vf-manager/vmm_client.h"
 #include "vf-manager/watch.h"
 
@@ -16,7 +17,6 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #define KILL_WAIT_MS 5000
@@ -39,7 +39,7 @@ static void vm_load(void *arg, struct vm_row *row)
 	json_decref(vm->facts);
 	vm->facts = row->facts;
 	row->facts = NULL;
-	if (vm_add(d, vm, NULL) < 0)
+	if (vm_add(d, vm, NULL, NULL) < 0)
 		vm_destroy(vm);
 }
 
@@ -105,13 +105,12 @@ static void vm_adopt(struct daemon *d, struct vm *vm)
 
 static void vm_lost_at_boot(struct daemon *d, struct vm *vm)
 {
+	enum vm_state state;
+
 	state_lock(d);
 	vm->pid = 0;
-	json_object_set_new(vm->facts, "exit",
-			    json_pack("{s:s, s:s, s:I}", "reason", "unknown", "text",
-				      "the host was started again", "wall_time",
-				      (json_int_t)time(NULL)));
-	vm_state_set(d, vm, VM_UNKNOWN);
+	json_object_set_new(vm->facts, "exit", vm_end_at_boot(d, vm->name, &state));
+	vm_state_set(d, vm, state);
 	state_unlock(d);
 }
 

@@ -25,7 +25,7 @@
  *   POST /v1/vms                   {"yaml","file","base_dir"} -> VM      creates and starts; returns when the vCPUs run
  *   GET  /v1/vms                   {"vms":[VM]}
  *   GET  /v1/vms/{name}            VM
- *   POST /v1/vms/{name}/stop       {"timeout_s":N} (default 30) -> VM    power button, then kill at the deadline
+ *   POST /v1/vms/{name}/stop       {"timeout_s":N (30),"kill":bool (true)} -> VM    power button; kill at the deadline
  *   POST /v1/vms/{name}/kill|pause|resume        -> VM
  *   GET  /v1/vms/{name}/console    {"socket":"/run/viaduct/vm/NAME/console.sock"}  SOCK_STREAM, raw bytes
  *   GET  /v1/vms/{name}/stats      STATS                                  exit accounting of a VM that runs
@@ -58,7 +58,9 @@
  *       "functions":[{"name","address","kind","host_name","host_driver","iommu_group","bus_mastering","vectors","interrupts","traps"}],
  *       "dma_remapping":bool,"interrupt_remapping":bool,"started_at":epoch|null,"uptime_s":N|null,
  *       "start_seconds":N|null (request to first vCPU),"start_steps":[{"step","ns"}],
- *       "console":path,"log":path,"exit":{"reason","text","wall_time"}|null}
+ *       "console":path,"log":path,"console_log":path,"console_log_old":path,
+ *       "answers":bool|null,"life":{"resets":{CAUSE:N},..}|null (LIFE of vmm_msg.h),
+ *       "exit":{"reason","text","wall_time","uptime_s"|null,"hint"|null}|null}
  * STATS = {"name","state","time_ns" (CLOCK_MONOTONIC),"uptime_ns",
  *          "kvm":{"vm":{NAME:N},"total":{NAME:N},"vcpus":[{NAME:N}]}|null (NAME: KVM's own),"kvm_absent":why|null,
  *          "returns":{"total":{"io","mmio","hlt","other"},"vcpus":[..]} (of KVM_RUN to the VMM),

@@ -176,27 +176,12 @@ int api_vm_run(struct request *req, struct err *e)
 
 int api_vms(struct request *req, struct err *e)
 {
-	struct daemon *d = req->d;
-	json_t *list = json_array();
-	char(*names)[64] = NULL;
-	size_t count;
+	json_t *list;
+	int r = vm_list(req->d, &list, e);
 
-	state_lock(d);
-	count = d->vm_count;
-	names = calloc(count + 1, sizeof(*names));
-	for (size_t i = 0; names != NULL && i < count; i++)
-		memcpy(names[i], d->vms[i]->name, sizeof(names[i]));
-	state_unlock(d);
-	for (size_t i = 0; names != NULL && i < count; i++) {
-		json_t *vm;
-
-		/* One that went away since is simply not there. */
-		if (vm_show(d, names[i], &vm, NULL) == 0)
-			json_array_append_new(list, vm);
-	}
-	free(names);
-	req->reply = json_pack("{s:o}", "vms", list);
-	return 0;
+	if (r == 0)
+		req->reply = json_pack("{s:o}", "vms", list);
+	return r;
 }
 
 int api_vm(struct request *req, struct err *e)
@@ -207,16 +192,24 @@ int api_vm(struct request *req, struct err *e)
 int api_vm_stop(struct request *req, struct err *e)
 {
 	uint64_t timeout_s = STOP_DEFAULT_S;
+	bool kill = true;
 	int r = json_get_u64_opt(req->body, "timeout_s", STOP_MAX_S, &timeout_s, e);
 
 	if (r == 0)
-		r = vm_stop(req->d, req->arg, (unsigned int)timeout_s, e);
+		r = json_get_bool_opt(req->body, "kill", &kill, e);
+	if (r == 0) {
+		const struct vm_stop_wish wish = { .uid = req->who.uid,
+						   .timeout_s = (unsigned int)timeout_s,
+						   .kill = kill };
+
+		r = vm_stop(req->d, req->arg, &wish, e);
+	}
 	return r < 0 ? r : reply_vm(req, req->arg, e);
 }
 
 int api_vm_kill(struct request *req, struct err *e)
 {
-	int r = vm_kill(req->d, req->arg, e);
+	int r = vm_kill(req->d, req->arg, req->who.uid, e);
 
 	return r < 0 ? r : reply_vm(req, req->arg, e);
 }
@@ -247,8 +240,7 @@ int api_vm_console(struct request *req, struct err *e)
 		err_set(e, EBUSY, "the VM %s is %s: it has no console", vm->name,
 			vm_state_text(vm->state));
 		err_code(e, "vm-state");
-		r = err_hint(e, "cat %s   shows its last output",
-			     vm_path(req->d, vm->name, "console.log", path));
+		r = err_hint(e, "viaduct vm console %s --log   shows its last output", vm->name);
 	}
 	state_unlock(req->d);
 	if (r == 0)

@@ -54,11 +54,15 @@ int priv_kvm_open(struct daemon *d, int *fd_out, struct err *e);
  * promise: memory may be too fragmented, and the VMM falls back. Op locked. */
 void priv_hugepages_allow(uint64_t page_bytes, uint64_t bytes);
 
-/* The run folder of a VM with its sockets and files, all or nothing. */
+/* The run folder of a VM with its sockets and files, all or nothing. One that an ended VM of that name left
+ * is kept aside until it is restored (the new one goes) or dropped. */
 struct vm_run_files {
-	int listener, console, exit_record, console_log, log; /* -1 when closed */
+	int listener, console, exit_record, console_log, console_log_old, log; /* -1 when closed */
 };
 int priv_vm_files_make(struct daemon *d, const char *name, struct vm_run_files *out, struct err *e);
+void priv_vm_files_restore(struct daemon *d, const char *name);
+void priv_vm_files_drop_kept(struct daemon *d, const char *name);
+void vm_run_files_init(struct vm_run_files *files);
 void vm_run_files_close(struct vm_run_files *files);
 
 /* Sockets only (is_ended), or all of the folder. */

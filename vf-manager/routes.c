@@ -15,7 +15,7 @@ static const char *const set_members[] = { "mac",	  "vlan",  "qos",	 "proto",
 					   "spoofchk",	  "trust", "link_state", "min_tx_rate",
 					   "max_tx_rate", NULL };
 static const char *const vm_members[] = { "yaml", "file", "base_dir", NULL };
-static const char *const stop_members[] = { "timeout_s", NULL };
+static const char *const stop_members[] = { "timeout_s", "kill", NULL };
 
 const struct route routes[] = {
 	/* method, path, needs_manage, is_oneshot, members, handler */

@@ -125,9 +125,12 @@ static int oldest_forget(struct daemon *d, struct err *e)
 	return 0;
 }
 
-int vm_add(struct daemon *d, struct vm *vm, struct err *e)
+int vm_add(struct daemon *d, struct vm *vm, struct vm **replaced, struct err *e)
 {
 	size_t i = vm_index(d, vm->name);
+
+	if (replaced != NULL)
+		*replaced = NULL;
 
 	if (i < d->vm_count) {
 		struct vm *old = d->vms[i];
@@ -138,7 +141,10 @@ int vm_add(struct daemon *d, struct vm *vm, struct err *e)
 			err_code(e, "vm-exists");
 			return err_hint(e, "viaduct vm stop %s", vm->name);
 		}
-		vm_destroy(old);
+		if (replaced != NULL)
+			*replaced = old;
+		else
+			vm_destroy(old);
 		d->vms[i] = vm;
 		return 0;
 	}

@@ -34,7 +34,7 @@ struct vm {
 	char *yaml;
 	char boot_id[BOOT_ID_TEXT];
 	/* {"vcpus","memory","ports":[..],"started_at","start_seconds","start_steps","exit","cpus","numa",
-	 * "dma_remapping","interrupt_remapping"}: members of the API's VM. */
+	 * "dma_remapping","interrupt_remapping","asked","life"}: members of the API's VM. */
 	json_t *facts;
 };
 
@@ -50,8 +50,9 @@ struct vm *vm_find(struct daemon *d, const char *name);
 int vm_get(struct daemon *d, const char *name, struct vm **out, struct err *e);
 
 /* State locked. Adds vm (taken over) in place of an ended one of its name. -EEXIST code "vm-exists"
- * if that one lives, -ENOSPC: all live. Where there is no room the VM that ended first is forgotten. */
-int vm_add(struct daemon *d, struct vm *vm, struct err *e);
+ * if that one lives, -ENOSPC: all live. Where there is no room the VM that ended first is forgotten. The one
+ * that was replaced goes to *old (or NULL), or is destroyed if old is NULL. */
+int vm_add(struct daemon *d, struct vm *vm, struct vm **old, struct err *e);
 void vm_remove(struct daemon *d, const char *name);
 
 /* State locked. Enters the state, wakes those who wait, writes the ledger. A ledger that cannot be

@@ -85,6 +85,8 @@ static const cyaml_schema_field_t file_fields[] = {
 	CYAML_FIELD_SEQUENCE("ports", OPT, struct vmfile, ports, &port_value, 0, PORTS_MAX),
 	CYAML_FIELD_SEQUENCE("functions", OPT, struct vmfile, functions, &function_value, 0,
 			     PORTS_MAX),
+	CYAML_FIELD_STRING_PTR("on_panic", OPT, struct vmfile, on_panic, 1, 16),
+	CYAML_FIELD_STRING_PTR("watchdog", OPT, struct vmfile, watchdog, 1, 16),
 	CYAML_FIELD_MAPPING_PTR("test", OPT, struct vmfile, test, test_fields),
 	CYAML_FIELD_END
 };

@@ -54,6 +54,7 @@ struct vmfile {
 	unsigned int ports_count;
 	struct vmfile_function *functions;
 	unsigned int functions_count;
+	char *on_panic, *watchdog;
 	struct vmfile_test *test;
 };
 

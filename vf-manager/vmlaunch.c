@@ -75,6 +75,8 @@ static json_t *devices_json(const struct vm_start *s)
 
 static json_t *spec_json(const struct vm_start *s)
 {
+	static const char *const panics[VMM_PANICS] = VMM_PANIC_WORDS;
+	static const char *const watchdogs[VMM_WATCHDOGS] = VMM_WATCHDOG_WORDS;
 	const struct vm_spec *spec = s->wish->spec;
 	json_t *cpus = vm_place_cpus(spec);
 	char own[CPU_LIST_TEXT];
@@ -82,9 +84,11 @@ static json_t *spec_json(const struct vm_start *s)
 	json_object_set_new(cpus, "count", json_integer(spec->cpu_count));
 	json_object_set_new(cpus, "own",
 			    json_string(cpu_list_text(&s->place.own, own, sizeof(own))));
-	return json_pack("{s:s, s:o, s:o, s:{s:s, s:s*}, s:o}", "name", spec->name, "memory",
-			 memory_json(s), "cpus", cpus, "boot", "cmdline", spec->cmdline, "ready",
-			 spec->ready[0] != '\0' ? spec->ready : NULL, "devices", devices_json(s));
+	return json_pack("{s:s, s:o, s:o, s:{s:s, s:s*}, s:o, s:s, s:s}", "name", spec->name,
+			 "memory", memory_json(s), "cpus", cpus, "boot", "cmdline", spec->cmdline,
+			 "ready", spec->ready[0] != '\0' ? spec->ready : NULL, "devices",
+			 devices_json(s), "on_panic", panics[spec->on_panic], "watchdog",
+			 watchdogs[spec->watchdog]);
 }
 
 int launch_send(struct vm_start *s, struct err *e)
@@ -98,6 +102,7 @@ int launch_send(struct vm_start *s, struct err *e)
 		{ "console", s->files.console },
 		{ "exit_record", s->files.exit_record },
 		{ "console_log", s->files.console_log },
+		{ "console_log_old", s->files.console_log_old },
 		{ "kernel", s->wish->files->kernel },
 		{ "initrd", s->wish->files->initrd },
 		{ "container", s->container },

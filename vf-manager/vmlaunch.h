@@ -20,6 +20,8 @@ struct vm_start {
 	struct daemon *d;
 	const struct vm_start_wish *wish;
 	bool is_reserved;
+	bool has_files;
+	struct vm *replaced; /* an ended one of the same name; NULL: there was none */
 	uid_t uid;
 	pid_t pid; /* 0: not spawned */
 	int pidfd, sock, kvm, container;

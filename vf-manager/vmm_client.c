@@ -7,17 +7,20 @@
 #include "vmm/vmm_msg.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
-int vmm_connect(const struct daemon *d, const struct vmm_peer *peer, int *fd_out, struct err *e)
+/* type: SOCK_SEQPACKET, with SOCK_NONBLOCK if the caller does not want to wait for the VMM to take it. */
+static int peer_connect(const struct daemon *d, const struct vmm_peer *peer, int type, int *fd_out,
+			struct err *e)
 {
 	const struct timeval patience = { .tv_sec = 2 };
 	char path[VM_PATH_TEXT];
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 	auto_fd int fd = -1;
-	int r = unix_connect(vm_path(d, peer->name, "control.sock", path), SOCK_SEQPACKET, &fd, e);
+	int r = unix_connect(vm_path(d, peer->name, "control.sock", path), type, &fd, e);
 
 	if (r < 0)
 		return r;
@@ -30,6 +33,11 @@ int vmm_connect(const struct daemon *d, const struct vmm_peer *peer, int *fd_out
 			       (int)cred.pid, cred.uid, (int)peer->pid, peer->uid);
 	*fd_out = fd_take(&fd);
 	return 0;
+}
+
+int vmm_connect(const struct daemon *d, const struct vmm_peer *peer, int *fd_out, struct err *e)
+{
+	return peer_connect(d, peer, SOCK_SEQPACKET, fd_out, e);
 }
 
 int vmm_reply(int sock, int timeout_ms, json_t **result, struct err *e)
@@ -78,4 +86,56 @@ int vmm_call(const struct daemon *d, const struct vmm_peer *peer, const char *op
 	if (r < 0)
 		return err_set(e, r, "VM %s does not answer: %s", peer->name, strerror(-r));
 	return vmm_reply(fd, only_looks(op) ? VMM_QUICK_MS : VMM_SLOW_MS, result, e);
+}
+
+static int status_ask(const struct daemon *d, const struct vmm_peer *peer, const json_t *body,
+		      int *fd_out)
+{
+	auto_fd int fd = -1;
+	int r = peer_connect(d, peer, SOCK_SEQPACKET | SOCK_NONBLOCK, &fd, NULL);
+
+	if (r == 0)
+		r = seqmsg_send(fd, body, NULL, 0);
+	if (r == 0)
+		*fd_out = fd_take(&fd);
+	return r;
+}
+
+static void status_slice(const struct daemon *d, const struct vmm_peer *peers, size_t count,
+			 json_t **out)
+{
+	auto_json json_t *body = json_pack("{s:i, s:s}", "v", VMM_MSG_VERSION, "op", "status");
+	const uint64_t end = now_ns() + VMM_QUICK_MS * 1000000ULL;
+	struct pollfd p[VMM_ASK_SLICE];
+	size_t waiting = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		p[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
+		out[i] = NULL;
+		if (peers[i].pid != 0 && status_ask(d, &peers[i], body, &p[i].fd) == 0)
+			waiting++;
+	}
+	while (waiting > 0) {
+		uint64_t now = now_ns();
+		int n = now >= end ? 0 : poll(p, count, (int)((end - now) / 1000000 + 1));
+
+		if (n == 0 || (n < 0 && errno != EINTR))
+			break;
+		for (size_t i = 0; n > 0 && i < count; i++) {
+			if (p[i].fd < 0 || p[i].revents == 0)
+				continue;
+			vmm_reply(p[i].fd, 0, &out[i], NULL);
+			fd_close(&p[i].fd);
+			waiting--;
+		}
+	}
+	for (size_t i = 0; i < count; i++)
+		fd_close(&p[i].fd);
+}
+
+void vmm_status_all(const struct daemon *d, const struct vmm_peer *peers, size_t count,
+		    json_t **out)
+{
+	for (size_t i = 0; i < count; i += VMM_ASK_SLICE)
+		status_slice(d, peers + i, u64_min(count - i, VMM_ASK_SLICE), out + i);
 }

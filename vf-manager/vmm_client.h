@@ -26,6 +26,12 @@ int vmm_connect(const struct daemon *d, const struct vmm_peer *peer, int *fd_out
 int vmm_call(const struct daemon *d, const struct vmm_peer *peer, const char *op, json_t **result,
 	     struct err *e);
 
+/* "status" of many at once: out[i] is a new reference, or NULL for who has pid 0 or does not answer. However
+ * many hang, it takes VMM_QUICK_MS at most for each VMM_ASK_SLICE of them. */
+#define VMM_ASK_SLICE 256
+void vmm_status_all(const struct daemon *d, const struct vmm_peer *peers, size_t count,
+		    json_t **out);
+
 /* Reads one reply from sock. -ETIMEDOUT, -ECONNRESET: the VMM is gone. */
 int vmm_reply(int sock, int timeout_ms, json_t **result, struct err *e);
 

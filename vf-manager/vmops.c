@@ -2,6 +2,7 @@
 #include "vf-manager/vmops.h"
 
 #include "vf-manager/vm.h"
+#include "vf-manager/vmend.h"
 #include "vf-manager/vmm_client.h"
 
 #include "base/json.h"
@@ -121,34 +122,78 @@ static int target_kill(struct daemon *d, const struct target *t, struct err *e)
 
 #define STATES_WITH_PROCESS (BIT(VM_RUNNING) | BIT(VM_PAUSED) | BIT(VM_STOPPING) | BIT(VM_UNKNOWN))
 
-int vm_stop(struct daemon *d, const char *name, unsigned int timeout_s, struct err *e)
+/* Who wanted the VM to end, for its "exit"; NULL: nobody any more. Stolen. */
+static void asked_set(struct daemon *d, const struct target *t, json_t *asked)
+{
+	struct err e = { 0 };
+	struct vm *vm;
+
+	state_lock(d);
+	vm = vm_find(d, t->name);
+	if (vm != NULL && vm->pid == t->peer.pid) {
+		if (asked != NULL)
+			json_object_set(vm->facts, "asked", asked);
+		else
+			json_object_del(vm->facts, "asked");
+		if (vm_save(d, vm, &e) < 0)
+			log_err(&e, t->name);
+	}
+	state_unlock(d);
+	json_decref(asked);
+}
+
+static int still_running(struct daemon *d, const struct target *t, unsigned int timeout_s,
+			 struct err *e)
+{
+	asked_set(d, t, NULL);
+	state_enter(d, t, VM_RUNNING);
+	err_set(e, ETIMEDOUT,
+		"the VM %s did not power off within %u s of its power button: it is still running",
+		t->name, timeout_s);
+	err_code(e, "still-running");
+	return err_hint(e,
+			"viaduct vm console %s   shows what it does; viaduct vm kill %s   ends it",
+			t->name, t->name);
+}
+
+int vm_stop(struct daemon *d, const char *name, const struct vm_stop_wish *wish, struct err *e)
+{
+	struct target t;
+	json_t *asked;
+	int r = target_get(d, name, STATES_WITH_PROCESS, &t, e);
+
+	if (r < 0)
+		return r;
+	asked_set(d, &t, vm_asked_json(wish->uid, "stop"));
+	if (t.state == VM_PAUSED)
+		/* A paused guest cannot see its power button. */
+		vmm_call(d, &t.peer, "resume", NULL, NULL);
+	state_enter(d, &t, VM_STOPPING);
+	r = vmm_call(d, &t.peer, "shutdown", NULL, NULL);
+	if (r == 0 || !wish->kill)
+		r = end_wait(d, &t, wish->timeout_s);
+	if (r == 0)
+		return 0;
+	if (r == -ECANCELED)
+		return daemon_ends(&t, e);
+	if (!wish->kill)
+		return still_running(d, &t, wish->timeout_s, e);
+	log_warn("VM %s did not stop within %u s: it is killed", name, wish->timeout_s);
+	asked = vm_asked_json(wish->uid, "stop");
+	json_object_set_new(asked, "waited_s", json_integer(wish->timeout_s));
+	asked_set(d, &t, asked);
+	return target_kill(d, &t, e);
+}
+
+int vm_kill(struct daemon *d, const char *name, uid_t uid, struct err *e)
 {
 	struct target t;
 	int r = target_get(d, name, STATES_WITH_PROCESS, &t, e);
 
 	if (r < 0)
 		return r;
-	if (t.state == VM_PAUSED)
-		/* A paused guest cannot see its power button. */
-		vmm_call(d, &t.peer, "resume", NULL, NULL);
-	state_enter(d, &t, VM_STOPPING);
-	r = vmm_call(d, &t.peer, "shutdown", NULL, NULL);
-	if (r == 0)
-		r = end_wait(d, &t, timeout_s);
-	if (r == 0)
-		return 0;
-	if (r == -ECANCELED)
-		return daemon_ends(&t, e);
-	log_warn("VM %s did not stop within %u s: it is killed", name, timeout_s);
+	asked_set(d, &t, vm_asked_json(uid, "kill"));
 	return target_kill(d, &t, e);
-}
-
-int vm_kill(struct daemon *d, const char *name, struct err *e)
-{
-	struct target t;
-	int r = target_get(d, name, STATES_WITH_PROCESS, &t, e);
-
-	return r < 0 ? r : target_kill(d, &t, e);
 }
 
 static int vm_switch(struct daemon *d, const char *name, const char *op, enum vm_state to,

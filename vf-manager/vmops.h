@@ -9,11 +9,20 @@
 
 #include <jansson.h>
 
-/* The power button; at the deadline the VM is killed. Returns when its VFs are free again. */
-int vm_stop(struct daemon *d, const char *name, unsigned int timeout_s, struct err *e);
-int vm_kill(struct daemon *d, const char *name, struct err *e);
+struct vm_stop_wish {
+	uid_t uid; /* who asks */
+	unsigned int timeout_s;
+	bool kill; /* at the deadline; else -ETIMEDOUT code "still-running", and the VM goes on */
+};
+
+/* The power button. Returns when the VM's VFs are free again. */
+int vm_stop(struct daemon *d, const char *name, const struct vm_stop_wish *wish, struct err *e);
+int vm_kill(struct daemon *d, const char *name, uid_t uid, struct err *e);
 int vm_pause(struct daemon *d, const char *name, struct err *e);
 int vm_resume(struct daemon *d, const char *name, struct err *e);
+
+/* All of them, in order of their names; bounded in time, however many VMMs hang. */
+int vm_list(struct daemon *d, json_t **out, struct err *e);
 
 /* The API's VM, with what the VMM and /proc say right now; a new reference. */
 int vm_show(struct daemon *d, const char *name, json_t **out, struct err *e);

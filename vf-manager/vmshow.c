@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/irqlines.h"
 #include "vf-manager/vm.h"
+#include "vf-manager/vmend.h"
 #include "vf-manager/vmm_client.h"
 #include "vf-manager/vmops.h"
 
@@ -77,22 +78,6 @@ static void port_add_live(json_t *port, const char *key, const json_t *status,
 	json_object_set_new(port, "interrupts", json_integer((json_int_t)count));
 }
 
-static void ports_add_live(json_t *vm, const json_t *status)
-{
-	json_t *ports = json_object_get(vm, "ports"), *port;
-	json_t *functions = json_object_get(vm, "functions"), *function;
-	auto_free char *interrupts = NULL;
-	size_t i;
-
-	if (json_array_size(ports) + json_array_size(functions) == 0)
-		return;
-	interrupts = status != NULL ? interrupts_read() : NULL;
-	json_array_foreach(ports, i, port)
-		port_add_live(port, "vf", status, interrupts);
-	json_array_foreach(functions, i, function)
-		port_add_live(function, "address", status, interrupts);
-}
-
 /* The VMM's word is a peer's: names and times, and nothing of any other form or depth. */
 void vm_steps_take(json_t *to, const json_t *from)
 {
@@ -127,12 +112,29 @@ static void ready_add_live(json_t *vm, const json_t *status)
 	}
 }
 
+/* What the VMM says right now; status NULL: it said nothing. `interrupts` is /proc/interrupts or NULL. */
+static void live_add(json_t *vm, const json_t *status, const char *interrupts)
+{
+	json_t *ports = json_object_get(vm, "ports"), *port;
+	json_t *functions = json_object_get(vm, "functions"), *function;
+	json_t *life = vm_life_copy(json_object_get(status, "life"));
+	size_t i;
+
+	if (life != NULL)
+		json_object_set_new(vm, "life", life);
+	json_array_foreach(ports, i, port)
+		port_add_live(port, "vf", status, status != NULL ? interrupts : NULL);
+	json_array_foreach(functions, i, function)
+		port_add_live(function, "address", status, status != NULL ? interrupts : NULL);
+	ready_add_live(vm, status);
+}
+
 /* Members that a VM has from its start, null before. */
 static void defaults_add(json_t *j)
 {
 	static const char *const nullable[] = { "vcpus",      "memory",	       "page_size",
 						"started_at", "start_seconds", "exit",
-						"cpus",	      "numa" };
+						"cpus",	      "numa",	       "life" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(nullable); i++)
 		if (json_object_get(j, nullable[i]) == NULL)
@@ -163,6 +165,9 @@ static json_t *vm_json(const struct daemon *d, const struct vm *vm)
 	json_object_set_new(j, "log", json_string(vm_path(d, vm->name, "vmm.log", path)));
 	json_object_set_new(j, "console_log",
 			    json_string(vm_path(d, vm->name, "console.log", path)));
+	json_object_set_new(j, "console_log_old",
+			    json_string(vm_path(d, vm->name, "console.log.1", path)));
+	json_object_del(j, "asked");
 	defaults_add(j);
 	started = json_integer_value(json_object_get(j, "started_at"));
 	json_object_set_new(j, "uptime_s",
@@ -171,10 +176,19 @@ static json_t *vm_json(const struct daemon *d, const struct vm *vm)
 	return j;
 }
 
+/* State locked. */
+static struct vmm_peer peer_of(const struct vm *vm)
+{
+	return (struct vmm_peer){ .name = vm->name,
+				  .uid = vm->uid,
+				  .pid = vm->state == VM_STARTING ? 0 : vm->pid };
+}
+
 int vm_show(struct daemon *d, const char *name, json_t **out, struct err *e)
 {
-	struct vmm_peer peer = { .name = name };
+	auto_free char *interrupts = NULL;
 	auto_json json_t *status = NULL;
+	struct vmm_peer peer = { 0 };
 	struct vm *vm;
 	json_t *j = NULL;
 	int r;
@@ -183,17 +197,79 @@ int vm_show(struct daemon *d, const char *name, json_t **out, struct err *e)
 	r = vm_get(d, name, &vm, e);
 	if (r == 0) {
 		j = vm_json(d, vm);
-		peer.uid = vm->uid;
-		peer.pid = vm->state == VM_STARTING ? 0 : vm->pid;
+		peer = peer_of(vm);
+		peer.name = name;
 	}
 	state_unlock(d);
 	if (r < 0)
 		return r;
 	/* Without any lock: a VMM that does not answer delays nobody else. */
 	if (peer.pid != 0)
-		vmm_call(d, &peer, "status", &status, NULL);
-	ports_add_live(j, status);
-	ready_add_live(j, status);
+		r = vmm_call(d, &peer, "status", &status, NULL);
+	json_object_set_new(j, "answers", peer.pid != 0 ? json_boolean(r == 0) : json_null());
+	if (json_array_size(json_object_get(j, "ports")) +
+		    json_array_size(json_object_get(j, "functions")) !=
+	    0)
+		interrupts = interrupts_read();
+	live_add(j, status, interrupts);
 	*out = j;
+	return 0;
+}
+
+/* What a list is made of; the names in peers are those in vms. */
+struct listing {
+	struct vmm_peer *peers;
+	json_t **status;
+	json_t *vms;
+	size_t count;
+};
+
+static int listing_begin(struct daemon *d, struct listing *l)
+{
+	l->vms = json_array();
+	l->peers = calloc(DAEMON_VMS, sizeof(l->peers[0]));
+	l->status = calloc(DAEMON_VMS, sizeof(l->status[0]));
+	if (l->vms == NULL || l->peers == NULL || l->status == NULL)
+		return -ENOMEM;
+	state_lock(d);
+	for (l->count = 0; l->count < d->vm_count; l->count++) {
+		const struct vm *vm = d->vms[l->count];
+		json_t *j = vm_json(d, vm);
+
+		json_array_append_new(l->vms, j);
+		l->peers[l->count] = peer_of(vm);
+		l->peers[l->count].name = json_string_value(json_object_get(j, "name"));
+	}
+	state_unlock(d);
+	return 0;
+}
+
+int vm_list(struct daemon *d, json_t **out, struct err *e)
+{
+	struct listing l = { 0 };
+	char *interrupts = NULL;
+	int r = listing_begin(d, &l);
+
+	if (r == 0) {
+		vmm_status_all(d, l.peers, l.count, l.status);
+		interrupts = interrupts_read();
+	}
+	for (size_t i = 0; i < l.count; i++) {
+		json_t *j = json_array_get(l.vms, i);
+
+		json_object_set_new(j, "answers",
+				    l.peers[i].pid != 0 ? json_boolean(l.status[i] != NULL)
+							: json_null());
+		live_add(j, l.status[i], interrupts);
+		json_decref(l.status[i]);
+	}
+	free(interrupts);
+	free(l.peers);
+	free(l.status);
+	if (r < 0) {
+		json_decref(l.vms);
+		return err_set(e, r, "no memory");
+	}
+	*out = l.vms;
 	return 0;
 }

@@ -119,6 +119,41 @@ static int cpus_parse(const struct vmfile_cpus *c, struct vm_spec *out, struct e
 	return err_hint(e, "cpus: {pin: [2, 3], dedicated: true}; host CPUs: lscpu -e");
 }
 
+/* One of the words; NULL is the first. */
+static int word_parse(const char *word, const char *key, const char *const *words,
+		      unsigned int *out, struct err *e)
+{
+	char all[64] = "";
+	size_t len = 0;
+
+	*out = 0;
+	for (unsigned int i = 0; words[i] != NULL; i++) {
+		if (word == NULL || strcmp(words[i], word) == 0) {
+			*out = i;
+			return 0;
+		}
+		len += (size_t)snprintf(all + len, sizeof(all) - len, "%s%s", i > 0 ? ", " : "",
+					words[i]);
+	}
+	return err_set(e, EINVAL, "%s: '%.16s' is none of %s", key, word, all);
+}
+
+static int life_parse(const struct vmfile *file, struct vm_spec *out, struct err *e)
+{
+	static const char *const panics[VMM_PANICS + 1] = VMM_PANIC_WORDS;
+	static const char *const watchdogs[VMM_WATCHDOGS + 1] = VMM_WATCHDOG_WORDS;
+	unsigned int panic, watchdog;
+	int r = word_parse(file->on_panic, "on_panic", panics, &panic, e);
+
+	if (r == 0)
+		r = word_parse(file->watchdog, "watchdog", watchdogs, &watchdog, e);
+	if (r < 0)
+		return r;
+	out->on_panic = panic;
+	out->watchdog = watchdog;
+	return 0;
+}
+
 static int path_parse(const char *path, const char *key, const char *base_dir, char out[PATH_MAX],
 		      struct err *e)
 {
@@ -261,6 +296,8 @@ int vm_spec_parse(const struct vm_text *text, struct vm_spec *out, json_t *warni
 	if (r == 0)
 		r = boot_parse(file->boot, text->base_dir, out, e);
 	if (r == 0)
+		r = life_parse(file, out, e);
+	if (r == 0)
 		r = ports_parse(file, out, warnings, e);
 	if (r == 0)
 		r = functions_parse(file, out, e);
@@ -283,6 +320,8 @@ static json_t *numa_json(const struct vm_spec *spec)
 
 json_t *vm_spec_json(const struct vm_spec *spec)
 {
+	static const char *const panics[VMM_PANICS] = VMM_PANIC_WORDS;
+	static const char *const watchdogs[VMM_WATCHDOGS] = VMM_WATCHDOG_WORDS;
 	json_t *pin = json_array(), *ports = json_array(), *functions = json_array();
 	char addr[PCI_ADDR_TEXT];
 
@@ -297,13 +336,14 @@ json_t *vm_spec_json(const struct vm_spec *spec)
 						pci_addr_text(&spec->functions[i].addr, addr),
 						"take", spec->functions[i].take));
 	return json_pack(
-		"{s:s, s:{s:I, s:I, s:b, s:I, s:o}, s:{s:i, s:o, s:b}, s:{s:s, s:s*, s:s, s:s*}, s:o, s:o}",
+		"{s:s, s:{s:I, s:I, s:b, s:I, s:o}, s:{s:i, s:o, s:b}, s:{s:s, s:s*, s:s, s:s*}, s:o, s:o,"
+		" s:s, s:s}",
 		"name", spec->name, "memory", "size", (json_int_t)spec->memory_bytes, "hugepage",
 		(json_int_t)spec->hugepage_bytes, "hugepage_fallback", spec->hugepage_fallback,
 		"low_limit", (json_int_t)spec->low_limit_bytes, "numa", numa_json(spec), "cpus",
 		"count", (int)spec->cpu_count, "pin", pin, "dedicated", (int)spec->is_dedicated,
 		"boot", "kernel", spec->kernel, "initrd",
 		spec->initrd[0] != '\0' ? spec->initrd : NULL, "cmdline", spec->cmdline, "ready",
-		spec->ready[0] != '\0' ? spec->ready : NULL, "ports", ports, "functions",
-		functions);
+		spec->ready[0] != '\0' ? spec->ready : NULL, "ports", ports, "functions", functions,
+		"on_panic", panics[spec->on_panic], "watchdog", watchdogs[spec->watchdog]);
 }

@@ -52,6 +52,8 @@ struct vm_spec {
 	char initrd[PATH_MAX]; /* "": none */
 	char cmdline[VMM_MAX_CMDLINE + 1];
 	char ready[VMM_MAX_READY + 1]; /* console text that says that the guest is up; "": none */
+	enum vmm_panic on_panic;
+	enum vmm_watchdog watchdog;
 	struct vm_port ports[VMM_MAX_DEVICES];
 	unsigned int port_count;
 	struct vm_function functions[VMM_MAX_DEVICES];

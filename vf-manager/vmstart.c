@@ -80,7 +80,7 @@ static int start_reserve(struct vm_start *s, struct err *e)
 	if (r == 0)
 		r = uid_pick(d, &s->uid, e);
 	if (r == 0)
-		r = vm_add(d, vm, e);
+		r = vm_add(d, vm, &s->replaced, e);
 	if (r < 0) {
 		state_unlock(d);
 		vm_destroy(vm);
@@ -139,8 +139,10 @@ static int start_prepare(struct vm_start *s, struct err *e)
 	if (spec->hugepage_fallback)
 		priv_hugepages_allow(spec->hugepage_bytes, spec->memory_bytes);
 	r = priv_kvm_open(s->d, &s->kvm, e);
-	if (r == 0)
+	if (r == 0) {
+		s->has_files = true;
 		r = priv_vm_files_make(s->d, spec->name, &s->files, e);
+	}
 	if (r == 0)
 		r = start_spawn(s, e);
 	if (r == 0)
@@ -238,11 +240,16 @@ static void start_undo(struct vm_start *s)
 		if (fnpool_release(s->d, &s->fns[i].addr, &e) < 0)
 			log_err(&e, name);
 	if (s->is_reserved) {
-		priv_vm_files_remove(s->d, name, false);
+		if (s->has_files)
+			priv_vm_files_restore(s->d, name);
 		state_lock(s->d);
 		if (ledger_vm_del(s->d->ledger, name, &e) < 0)
 			log_err(&e, name);
 		vm_remove(s->d, name);
+		/* What was there before says why it ended, and goes on doing so. */
+		if (s->replaced != NULL && (vm_add(s->d, s->replaced, NULL, &e) < 0 ||
+					    vm_save(s->d, ptr_take(&s->replaced), &e) < 0))
+			log_err(&e, name);
 		state_unlock(s->d);
 	}
 }
@@ -256,7 +263,7 @@ static struct vm_start *start_create(struct daemon *d, const struct vm_start_wis
 	s->d = d;
 	s->wish = wish;
 	s->sock = s->pidfd = s->kvm = s->container = -1;
-	s->files = (struct vm_run_files){ -1, -1, -1, -1, -1 };
+	vm_run_files_init(&s->files);
 	for (size_t i = 0; i < ARRAY_SIZE(s->groups); i++)
 		s->groups[i].fd = -1;
 	s->steps = json_array();
@@ -285,7 +292,10 @@ int vm_start(struct daemon *d, const struct vm_start_wish *wish, struct err *e)
 		r = start_record(s, status, e);
 	if (r < 0)
 		start_undo(s);
+	else
+		priv_vm_files_drop_kept(d, wish->spec->name);
 	op_unlock(d);
+	vm_destroy(s->replaced);
 	fd_close(&s->sock);
 	fd_close(&s->pidfd);
 	json_decref(s->steps);

@@ -5,6 +5,7 @@
 #include "vf-manager/pool.h"
 #include "vf-manager/privops.h"
 #include "vf-manager/vm.h"
+#include "vf-manager/vmend.h"
 
 #include "base/fd.h"
 #include "base/json.h"
@@ -19,8 +20,6 @@
 #include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define RECORD_MAX 4096
 
 struct watched {
 	struct watcher *w;
@@ -40,69 +39,24 @@ struct watcher {
 	struct watched *list;
 };
 
-/* What the VMM wrote at its end, or NULL. Its text is a peer's: bounded, and of known members. */
-static json_t *record_read(struct daemon *d, const char *name)
-{
-	char path[VM_PATH_TEXT], text[RECORD_MAX], reason[32] = "", words[512] = "";
-	auto_json json_t *record = NULL;
-	ssize_t n = file_read_at(AT_FDCWD, vm_path(d, name, "exit.json", path), text, sizeof(text));
-	uint64_t wall = 0;
-
-	if (n <= 0)
-		return NULL;
-	record = json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, NULL);
-	if (!json_is_object(record) ||
-	    json_get_str(record, "reason", reason, sizeof(reason), NULL) < 0)
-		return NULL;
-	json_get_str_opt(record, "text", words, sizeof(words), NULL);
-	json_get_u64_opt(record, "wall_time", INT64_MAX, &wall, NULL);
-	return json_pack("{s:s, s:s, s:I}", "reason", reason, "text", words, "wall_time",
-			 (json_int_t)wall);
-}
-
-/* State locked. What the kernel says of a child of ours; else nobody knows. */
-static json_t *status_reap(struct vm *vm)
+/* State locked. What the kernel says of a child of ours. */
+static void status_reap(struct vm *vm, struct vm_end *end)
 {
 	siginfo_t info = { 0 };
-	char text[160];
 
 	if (!vm->is_child || waitid(P_PIDFD, (id_t)vm->pidfd, &info, WEXITED | WNOHANG) < 0 ||
 	    info.si_pid == 0)
-		return json_pack("{s:s, s:s, s:I}", "reason", "unknown", "text",
-				 "viaduct-vmm ended and left no record of why", "wall_time",
-				 (json_int_t)time(NULL));
-	if (info.si_code == CLD_EXITED)
-		snprintf(text, sizeof(text), "viaduct-vmm exited with status %d and left no record",
-			 info.si_status);
-	else
-		snprintf(text, sizeof(text), "viaduct-vmm was killed by signal %d (SIG%s)",
-			 info.si_status, sigabbrev_np(info.si_status));
-	return json_pack("{s:s, s:s, s:I}", "reason",
-			 info.si_code == CLD_EXITED ? "unknown" : "signal", "text", text,
-			 "wall_time", (json_int_t)time(NULL));
-}
-
-static const struct {
-	const char *reason;
-	enum vm_state state;
-} end_states[] = {
-	{ "poweroff", VM_STOPPED }, { "killed", VM_STOPPED },  { "device-requested", VM_STOPPED },
-	{ "signal", VM_FAILED },    { "unknown", VM_UNKNOWN },
-};
-
-static enum vm_state end_state(const json_t *exit)
-{
-	const char *reason = json_string_value(json_object_get(exit, "reason"));
-
-	for (size_t i = 0; reason != NULL && i < ARRAY_SIZE(end_states); i++)
-		if (strcmp(end_states[i].reason, reason) == 0)
-			return end_states[i].state;
-	return VM_FAILED;
+		return;
+	end->has_status = true;
+	end->code = info.si_code;
+	end->status = info.si_status;
 }
 
 void vm_ended(struct daemon *d, const char *name)
 {
-	json_t *exit = record_read(d, name), *reaped;
+	struct vm_end end = { .name = name };
+	auto_json json_t *asked = NULL;
+	json_t *exit, *life = NULL;
 	enum vm_state state;
 	struct vm *vm;
 
@@ -110,16 +64,14 @@ void vm_ended(struct daemon *d, const char *name)
 	vm = vm_find(d, name);
 	if (vm == NULL || !(vm_state_is_live(vm->state) || vm->pid != 0)) {
 		state_unlock(d);
-		json_decref(exit);
 		return;
 	}
-	reaped = status_reap(vm);
-	if (exit == NULL)
-		exit = json_incref(reaped);
-	json_decref(reaped);
-	state = end_state(exit);
-	json_object_set_new(vm->facts, "exit", exit);
+	status_reap(vm, &end);
+	end.pid = vm->pid;
+	end.start_ticks = vm->start_ticks;
+	end.asked = asked = json_incref(json_object_get(vm->facts, "asked"));
 	state_unlock(d);
+	exit = vm_end_find(d, &end, &state, &life);
 	/* Free before it is called ended: who waits for the end may start the next at once. */
 	pool_release_vm(d, name);
 	fnpool_release_vm(d, name);
@@ -128,12 +80,16 @@ void vm_ended(struct daemon *d, const char *name)
 	state_lock(d);
 	vm = vm_find(d, name);
 	if (vm != NULL) {
+		json_object_set(vm->facts, "exit", exit);
+		json_object_set(vm->facts, "life", life);
 		vm->pid = 0;
 		vm->is_watched = false;
 		fd_close(&vm->pidfd);
 		vm_state_set(d, vm, state);
 	}
 	state_unlock(d);
+	json_decref(exit);
+	json_decref(life);
 }
 
 static void watched_drop(struct watched *one)

@@ -8,6 +8,7 @@
 #define OP_BYTE	   0x0A
 #define OP_WORD	   0x0B
 #define OP_DWORD   0x0C
+#define OP_STRING  0x0D
 #define OP_QWORD   0x0E
 #define OP_SCOPE   0x10
 #define OP_BUFFER  0x11
@@ -165,6 +166,12 @@ void aml_eisa_id(struct aml *a, const char *id)
 				  (uint8_t)(product >> 8), (uint8_t)product };
 
 	aml_bytes(a, bytes, sizeof(bytes));
+}
+
+void aml_string(struct aml *a, const char *text)
+{
+	aml_op(a, OP_STRING);
+	aml_bytes(a, text, strlen(text) + 1);
 }
 
 void aml_name(struct aml *a, const char *path)

@@ -42,6 +42,7 @@ void aml_op(struct aml *a, uint8_t op);
 void aml_path(struct aml *a, const char *path);
 void aml_int(struct aml *a, uint64_t value);
 void aml_eisa_id(struct aml *a, const char *id); /* "PNP0A08" */
+void aml_string(struct aml *a, const char *text);
 
 /* Name (path, ...): the object follows. */
 void aml_name(struct aml *a, const char *path);

@@ -193,6 +193,19 @@ static void legacy_device(struct aml *a, const struct legacy_device *dev)
 	aml_end(a);
 }
 
+/* Linux's pvpanic-mmio driver finds it by this id. */
+static void panic_device(struct aml *a)
+{
+	aml_device_begin(a, "PEVT");
+	aml_name(a, "_HID");
+	aml_string(a, "QEMU0001");
+	aml_name(a, "_CRS");
+	aml_resources_begin(a);
+	aml_io(a, LAYOUT_PORT_PVPANIC, 1);
+	aml_resources_end(a);
+	aml_end(a);
+}
+
 uint8_t *acpi_dsdt_body(const struct acpi_config *cfg, size_t *len)
 {
 	struct aml a = { 0 };
@@ -203,6 +216,7 @@ uint8_t *acpi_dsdt_body(const struct acpi_config *cfg, size_t *len)
 	pci_root(&a, cfg);
 	for (size_t i = 0; i < ARRAY_SIZE(legacy_devices); i++)
 		legacy_device(&a, &legacy_devices[i]);
+	panic_device(&a);
 	aml_end(&a);
 	return aml_finish(&a, len);
 }

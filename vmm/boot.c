@@ -83,7 +83,7 @@ static void map_add(struct boot_image *im, uint64_t start, uint64_t size, uint32
 static void map_fill(struct boot_image *im)
 {
 	map_add(im, 0, LOW_RAM_END, BOOT_MEM_RAM);
-	map_add(im, LAYOUT_ACPI, LAYOUT_ACPI_END - LAYOUT_ACPI, BOOT_MEM_ACPI);
+	map_add(im, LAYOUT_ACPI, LAYOUT_BIOS_END - LAYOUT_ACPI, BOOT_MEM_ACPI);
 	map_add(im, HIGH_START, boot_low_end(im) - HIGH_START, BOOT_MEM_RAM);
 	map_add(im, LAYOUT_ECAM, LAYOUT_ECAM_SIZE, BOOT_MEM_RESERVED);
 	if (im->gm->slot_count > 1)

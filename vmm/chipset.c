@@ -4,23 +4,15 @@
 #include "vmm/chipset_console.h"
 #include "vmm/chipset_lpc.h"
 #include "vmm/chipset_pm.h"
+#include "vmm/chipset_reset.h"
 #include "vmm/chipset_rtc.h"
+#include "vmm/chipset_tco.h"
 #include "vmm/chipset_uart.h"
 #include "vmm/layout.h"
 #include "vmm/machine.h"
 
 #include <errno.h>
 #include <stdlib.h>
-
-/* Reset control register of the ICH9 (13.7.5): writing bit 2 from 0 to 1 resets. */
-#define CF9_RESET 0x04
-#define CF9_KEPT  0x0E
-
-/* Keyboard controller command port: 0xF0 to 0xFF pulse the output lines whose bit is 0; line 0 is
- * the CPU's reset. There is no keyboard controller: it reads as nothing. */
-#define KBC_PORT  0x64
-#define KBC_PULSE 0xF0
-#define KBC_RESET 0x01
 
 /* What firmware leaves behind */
 #define BOOT_ACPI_CNTL 0x80
@@ -31,9 +23,10 @@ struct chipset {
 	struct lpc *lpc; /* owned by the PCI host once plugged */
 	struct uart uart;
 	struct rtc rtc;
+	struct tco tco;
+	struct reset_ports reset;
 	struct console *console;
-	uint8_t cf9;
-	struct io_region uart_region, rtc_region, kbc_region;
+	struct io_region uart_region, rtc_region;
 };
 
 static void guest_powered_off(void *arg)
@@ -43,38 +36,12 @@ static void guest_powered_off(void *arg)
 	machine_end_request(cs->m, MACHINE_POWEROFF, "the guest powered itself off");
 }
 
-static uint64_t cf9_read(void *owner, uint64_t off, unsigned int len)
+static void watchdog_expired(void *arg)
 {
-	(void)off;
-	(void)len;
-	return ((struct chipset *)owner)->cf9;
+	struct chipset *cs = arg;
+
+	machine_watchdog_request(cs->m, tco_seconds(&cs->tco));
 }
-
-static void cf9_write(void *owner, uint64_t off, unsigned int len, uint64_t value)
-{
-	struct chipset *cs = owner;
-	bool rises = (cs->cf9 & CF9_RESET) == 0 && (value & CF9_RESET) != 0;
-
-	(void)off;
-	(void)len;
-	cs->cf9 = (uint8_t)value & CF9_KEPT;
-	if (rises)
-		machine_reset_request(cs->m, "port 0xCF9");
-}
-
-static const struct io_ops cf9_ops = { .read = cf9_read, .write = cf9_write };
-
-static void kbc_write(void *owner, uint64_t off, unsigned int len, uint64_t value)
-{
-	struct chipset *cs = owner;
-
-	(void)off;
-	(void)len;
-	if ((value & KBC_PULSE) == KBC_PULSE && (value & KBC_RESET) == 0)
-		machine_reset_request(cs->m, "port 0x64");
-}
-
-static const struct io_ops kbc_ops = { .write = kbc_write };
 
 static void uart_tx(void *arg, uint8_t byte)
 {
@@ -104,13 +71,12 @@ static int lpc_plug(struct chipset *cs, struct err *e)
 
 static int ports_add(struct chipset *cs, struct err *e)
 {
-	struct io_region *regions[] = { &cs->uart_region, &cs->rtc_region, &cs->kbc_region };
+	struct io_region *regions[] = { &cs->uart_region, &cs->rtc_region };
 	int r = 0;
 
 	cs->uart_region = (struct io_region){ "COM1",	 LAYOUT_PORT_COM1, UART_SIZE,
 					      &uart_ops, &cs->uart,	   false };
 	cs->rtc_region = (struct io_region){ "RTC", RTC_PORT, RTC_SIZE, &rtc_ops, &cs->rtc, false };
-	cs->kbc_region = (struct io_region){ "reset port", KBC_PORT, 1, &kbc_ops, cs, false };
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(regions); i++) {
 		r = bus_add(&cs->m->pio, regions[i]);
 		if (r < 0)
@@ -128,6 +94,7 @@ int chipset_create(struct machine *m, struct chipset **out, struct err *e)
 		.lock = &m->lock,
 		.listener_fd = m->spec->console_fd,
 		.log_fd = m->spec->console_log_fd,
+		.log_old_fd = m->spec->console_log_old_fd,
 	};
 	int r;
 
@@ -137,6 +104,14 @@ int chipset_create(struct machine *m, struct chipset **out, struct err *e)
 	cs->pm = (struct pm){
 		.pio = &m->pio, .irq = m->irq, .power_off = guest_powered_off, .arg = cs
 	};
+	cs->tco = (struct tco){ .mmio = &m->mmio,
+				.loop = m->loop,
+				.lock = &m->lock,
+				.expired = watchdog_expired,
+				.arg = cs,
+				.timer_fd = -1 };
+	if (m->spec->watchdog != VMM_WATCHDOG_OFF)
+		cs->pm.tco = &cs->tco;
 	pm_init(&cs->pm);
 	cs->uart = (struct uart){ .irq = m->irq,
 				  .gsi = LAYOUT_IRQ_COM1,
@@ -155,12 +130,18 @@ int chipset_create(struct machine *m, struct chipset **out, struct err *e)
 		err_set(e, r, "RTC: %s", strerror(-r));
 		goto fail;
 	}
+	r = cs->pm.tco != NULL ? tco_init(&cs->tco) : 0;
+	if (r < 0) {
+		err_set(e, r, "watchdog: %s", strerror(-r));
+		goto fail;
+	}
 	r = lpc_plug(cs, e);
 	if (r == 0)
 		r = ports_add(cs, e);
+	if (r == 0)
+		r = reset_ports_init(&cs->reset, m, e);
 	if (r < 0)
 		goto fail;
-	pci_host_set_cf9(m->pci, &cf9_ops, cs);
 	*out = cs;
 	return 0;
 fail:
@@ -172,13 +153,13 @@ void chipset_destroy(struct chipset *cs)
 {
 	if (cs == NULL)
 		return;
-	pci_host_set_cf9(cs->m->pci, NULL, NULL);
+	reset_ports_fini(&cs->reset);
 	bus_del(&cs->m->pio, &cs->uart_region);
 	bus_del(&cs->m->pio, &cs->rtc_region);
-	bus_del(&cs->m->pio, &cs->kbc_region);
 	if (cs->lpc != NULL)
 		cs->lpc->pm = NULL;
 	pm_fini(&cs->pm);
+	tco_fini(&cs->tco);
 	rtc_fini(&cs->rtc);
 	console_destroy(cs->console);
 	free(cs);
@@ -186,7 +167,9 @@ void chipset_destroy(struct chipset *cs)
 
 void chipset_reset(struct chipset *cs)
 {
-	cs->cf9 = 0;
+	reset_ports_reset(&cs->reset);
+	if (cs->pm.tco != NULL)
+		tco_reset(&cs->tco);
 	cs->lpc->dev.ops->reset(&cs->lpc->dev);
 	pm_reset(&cs->pm);
 	uart_reset(&cs->uart);
@@ -201,7 +184,15 @@ int chipset_boot_direct(struct chipset *cs, struct err *e)
 	lpc->ops->cfg_write(lpc, LPC_ACPI_CNTL, 1, BOOT_ACPI_CNTL);
 	if (!cs->pm.mapped)
 		return err_set(e, EBUSY, "power management ports at %#x are taken", LAYOUT_PORT_PM);
-	return 0;
+	if (cs->pm.tco != NULL)
+		lpc->ops->cfg_write(lpc, LPC_RCBA, 4, LAYOUT_RCBA | 1);
+	return reset_vector_load(cs->m, e);
+}
+
+void chipset_pause(struct chipset *cs, bool paused)
+{
+	if (cs->pm.tco != NULL)
+		tco_pause(&cs->tco, paused);
 }
 
 void chipset_power_button(struct chipset *cs)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What a q35 board has beside PCI Express: the ICH9 LPC bridge (00:1f.0) with its power management
- * block, the 16550 at COM1 with the console behind it, the RTC, and the reset ports. Registers are
+ * block and watchdog, the 16550 at COM1 with the console behind it, the RTC, pvpanic and the reset ports. Registers are
  * handled with the machine's lock held, the PM timer without; the console's sockets belong to the
  * main thread's loop.
  */
@@ -24,8 +24,11 @@ void chipset_destroy(struct chipset *cs); /* NULL-safe; sends what the console s
 void chipset_reset(struct chipset *cs);
 
 /* Direct boot, after chipset_create and after each chipset_reset: what firmware would have set up
- * (PMBASE, ACPI_CNTL). Lock held. pci_host_assign() does the same for PCI. */
+ * (PMBASE, ACPI_CNTL, RCBA, a reset vector). Lock held. pci_host_assign() does the same for PCI. */
 int chipset_boot_direct(struct chipset *cs, struct err *e);
+
+/* The guest's watchdog does not count the time that the VM is paused. Lock held. */
+void chipset_pause(struct chipset *cs, bool paused);
 
 /* Presses the power button: the guest gets an SCI if it listens. Lock held. */
 void chipset_power_button(struct chipset *cs);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/chipset_console.h"
 
+#include "vmm/chipset_console_log.h"
 #include "vmm/chipset_uart.h"
 #include "vmm/ready_mark.h"
 
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -31,8 +31,9 @@ struct console {
 	struct console_env env;
 	int timer_fd; /* wakes the main thread */
 	struct console_client clients[CONSOLE_CLIENTS]; /* main thread only */
-	uint64_t log_pos; /* main thread only, like the next */
-	uint64_t log_room; /* bytes that the log file may still grow by */
+	struct console_log log; /* main thread only, like the next */
+	uint64_t log_pos;
+	uint64_t log_lost; /* what it could not take, and has not yet said so */
 
 	/* Under the machine's lock */
 	bool wake_pending;
@@ -109,28 +110,28 @@ static int lost_text(char *text, size_t cap, uint64_t lost)
 /* Bounded, as client_send() is: a guest that prints without end wakes the main thread again. */
 static void log_flush(struct console *c)
 {
-	static const char full[] = "\n[console log is full]\n";
 	uint8_t buf[CHUNK];
 	uint64_t lost;
 	size_t n;
 
-	for (unsigned int i = 0; c->env.log_fd >= 0 && i < CONSOLE_RING / CHUNK + 2; i++) {
+	for (unsigned int i = 0; c->log.fd >= 0 && i < CONSOLE_RING / CHUNK + 2; i++) {
 		char text[64];
+		ssize_t put;
 
 		n = output_copy(c, &c->log_pos, buf, &lost);
 		if (n == 0)
 			return;
-		if (lost != 0 && fd_write_all(c->env.log_fd, text,
-					      (size_t)lost_text(text, sizeof(text), lost)) < 0)
-			c->env.log_fd = -1;
-		n = u64_min(n, c->log_room);
-		if (n == 0 || fd_write_all(c->env.log_fd, buf, n) < 0) {
-			if (n == 0)
-				fd_write_all(c->env.log_fd, full, sizeof(full) - 1);
-			c->env.log_fd = -1; /* full or failing: the guest's log ends here */
+		c->log_lost += lost;
+		if (c->log_lost != 0) {
+			size_t len = (size_t)lost_text(text, sizeof(text), c->log_lost);
+
+			if (console_log_put(&c->log, text, len) > 0)
+				c->log_lost = 0;
 		}
-		c->log_pos += n;
-		c->log_room -= n;
+		put = console_log_put(&c->log, buf, n);
+		if (put < 0) /* the disk is full, say: tried again with the next output */
+			return;
+		c->log_pos += (uint64_t)put;
 	}
 }
 
@@ -305,16 +306,6 @@ static void console_accept(void *arg, int fd, uint32_t events)
 		client_close(cl);
 }
 
-static void log_init_room(struct console *c)
-{
-	struct stat st;
-	uint64_t size = 0;
-
-	if (c->env.log_fd >= 0 && fd_stat(c->env.log_fd, &st) == 0 && st.st_size > 0)
-		size = (uint64_t)st.st_size;
-	c->log_room = CONSOLE_LOG_MAX - u64_min(size, CONSOLE_LOG_MAX);
-}
-
 static int listener_add(struct console *c)
 {
 	int fd = c->env.listener_fd;
@@ -338,7 +329,7 @@ int console_create(const struct console_env *env, struct console **out, struct e
 	c->env = *env;
 	for (unsigned int i = 0; i < CONSOLE_CLIENTS; i++)
 		c->clients[i].fd = -1;
-	log_init_room(c);
+	console_log_init(&c->log, env->log_fd, env->log_old_fd);
 	c->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	r = c->timer_fd < 0 ? -errno : loop_add(env->loop, c->timer_fd, EPOLLIN, console_woken, c);
 	if (r == 0)

@@ -18,7 +18,6 @@
 #define CONSOLE_SCROLLBACK 16384U
 #define CONSOLE_CLIENTS	   8
 #define CONSOLE_INPUT	   4096U
-#define CONSOLE_LOG_MAX	   (16U << 20)
 
 struct uart;
 struct console;
@@ -30,7 +29,7 @@ struct console_env {
 	pthread_mutex_t *lock; /* the machine's */
 	struct uart *uart;
 	int listener_fd; /* SOCK_STREAM, listening */
-	int log_fd; /* appended to, at most CONSOLE_LOG_MAX bytes per file */
+	int log_fd, log_old_fd; /* chipset_console_log.h */
 	struct ready_mark *ready; /* sees every byte of output; NULL: nobody does */
 };
 

@@ -6,6 +6,8 @@
 
 #define ACPI_CNTL_ENABLE 0x80
 #define PMBASE_MASK	 0xFF80
+#define RCBA_MASK	 0xFFFFC000U
+#define RCBA_ENABLE	 0x01
 
 static const struct pci_cfg_reg lpc_regs[] = {
 	{ PCI_CFG_ID, 4, 0x29188086 },
@@ -19,7 +21,7 @@ static const struct pci_cfg_reg lpc_regs[] = {
 	{ 0x64, 1, 0x10, 0xFF },
 	{ 0x68, 4, 0x80808080, 0x8F8F8F8F }, /* PIRQ E to H */
 	{ 0xDC, 1, 0, 0x03 },
-	{ 0xF0, 4, 0, 0xFFFFC001 }, /* RCBA: kept, not decoded */
+	{ LPC_RCBA, 4, 0, RCBA_MASK | RCBA_ENABLE },
 };
 
 static struct lpc *lpc_of(struct pci_dev *dev)
@@ -35,6 +37,15 @@ static void lpc_pm_update(struct lpc *lpc)
 		       pci_cfg_get16(&lpc->cfg, LPC_PMBASE) & PMBASE_MASK);
 }
 
+/* Of all that RCBA points to there is the watchdog's part only. */
+static void lpc_rcba_update(struct lpc *lpc)
+{
+	uint32_t rcba = pci_cfg_get32(&lpc->cfg, LPC_RCBA);
+
+	if (lpc->pm != NULL && lpc->pm->tco != NULL)
+		tco_map(lpc->pm->tco, (rcba & RCBA_ENABLE) != 0, rcba & RCBA_MASK);
+}
+
 static uint32_t lpc_cfg_read(struct pci_dev *dev, unsigned int off, unsigned int len)
 {
 	return pci_cfg_read(&lpc_of(dev)->cfg, off, len);
@@ -47,6 +58,8 @@ static void lpc_cfg_write(struct pci_dev *dev, unsigned int off, unsigned int le
 	pci_cfg_write(&lpc->cfg, off, len, value);
 	if (pci_cfg_touches(off, len, LPC_PMBASE, 5))
 		lpc_pm_update(lpc);
+	if (pci_cfg_touches(off, len, LPC_RCBA, 4))
+		lpc_rcba_update(lpc);
 }
 
 static void lpc_reset(struct pci_dev *dev)
@@ -55,6 +68,7 @@ static void lpc_reset(struct pci_dev *dev)
 
 	pci_cfg_init(&lpc->cfg, lpc_regs, ARRAY_SIZE(lpc_regs));
 	lpc_pm_update(lpc);
+	lpc_rcba_update(lpc);
 }
 
 static void lpc_destroy(struct pci_dev *dev)

@@ -12,6 +12,7 @@
 #define LPC_DEVFN     0xF8
 #define LPC_PMBASE    0x40
 #define LPC_ACPI_CNTL 0x44
+#define LPC_RCBA      0xF0
 
 struct lpc {
 	struct pci_dev dev; /* first */

@@ -3,6 +3,7 @@
 
 #include "vmm/layout.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #define PM1_CNT_SLP_EN	  0x20 /* in the second byte, like the type */
@@ -18,15 +19,18 @@ static const struct pci_cfg_reg pm_regs[] = {
 	{ GPE0_EN, 4, 0, 0xFFFFFFFF },	   { GPE0_EN + 4, 4, 0, 0xFFFFFFFF },
 };
 
-/* What each of the three regions starts with and holds. */
+/* What each of the regions starts with and holds. */
 static const struct {
 	uint8_t off;
 	uint8_t size;
 } pm_parts[] = {
 	{ 0, PM_TMR },
 	{ PM_TMR, 4 },
-	{ PM_TMR + 4, PM_SIZE - PM_TMR - 4 },
+	{ PM_TMR + 4, PM_TCO - PM_TMR - 4 },
+	{ PM_TCO, TCO_SIZE },
 };
+
+static_assert(PM_TCO + TCO_SIZE == PM_SIZE, "the watchdog's registers are the block's last");
 
 uint32_t pm_timer_ticks(uint64_t now_ns)
 {
@@ -113,10 +117,26 @@ static void pm_high_write(void *owner, uint64_t off, unsigned int len, uint64_t 
 	pm_write(owner, (unsigned int)off + pm_parts[2].off, len, value);
 }
 
+static uint64_t pm_tco_read(void *owner, uint64_t off, unsigned int len)
+{
+	struct pm *pm = owner;
+
+	return pm->tco != NULL ? tco_read(pm->tco, (unsigned int)off, len) : 0;
+}
+
+static void pm_tco_write(void *owner, uint64_t off, unsigned int len, uint64_t value)
+{
+	struct pm *pm = owner;
+
+	if (pm->tco != NULL)
+		tco_write(pm->tco, (unsigned int)off, len, value);
+}
+
 static const struct io_ops pm_ops[] = {
 	{ .read = pm_low_read, .write = pm_low_write },
 	{ .read = pm_timer_read },
 	{ .read = pm_high_read, .write = pm_high_write },
+	{ .read = pm_tco_read, .write = pm_tco_write },
 };
 
 static void pm_unmap(struct pm *pm)

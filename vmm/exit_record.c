@@ -34,17 +34,18 @@ static int record_put(const struct exit_record *rec, const char *text, size_t le
 	return 0;
 }
 
-int exit_record_write(const struct exit_record *rec, const char *reason, const char *text)
+int exit_record_write(const struct exit_record *rec, const char *reason, const char *text,
+		      json_t *life)
 {
 	auto_json json_t *obj = NULL;
 	auto_free char *line = NULL;
 
 	if (rec->fd < 0)
 		return 0;
-	obj = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I}", "v", VMM_MSG_VERSION, "name", rec->name,
-			"reason", reason, "text", text, "wall_time",
+	obj = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:O*}", "v", VMM_MSG_VERSION, "name",
+			rec->name, "reason", reason, "text", text, "wall_time",
 			(json_int_t)(clock_ns(CLOCK_REALTIME) / 1000000000ULL), "uptime_ns",
-			(json_int_t)(now_ns() - rec->started_ns));
+			(json_int_t)(now_ns() - rec->started_ns), "life", life);
 	if (obj != NULL)
 		line = json_dumps(obj, JSON_COMPACT);
 	return line == NULL ? -ENOMEM : record_put(rec, line, strlen(line));

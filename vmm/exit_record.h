@@ -8,6 +8,8 @@
 
 #include "base/err.h"
 
+#include <jansson.h>
+
 struct exit_record {
 	int fd; /* borrowed; -1: nowhere to write */
 	char name[64];
@@ -16,8 +18,10 @@ struct exit_record {
 
 void exit_record_init(struct exit_record *rec, int fd, const char *name);
 
-/* Replaces what the file holds. 0 or -errno; nothing to write to is no error. */
-int exit_record_write(const struct exit_record *rec, const char *reason, const char *text);
+/* Replaces what the file holds. life (borrowed, may be NULL) is "life". 0 or -errno; nothing to write to is
+ * no error. */
+int exit_record_write(const struct exit_record *rec, const char *reason, const char *text,
+		      json_t *life);
 
 /* Async-signal-safe. */
 void exit_record_crash(const struct exit_record *rec, int sig);

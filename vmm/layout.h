@@ -18,27 +18,31 @@
 #define LAYOUT_ECAM	   0xE0000000ULL
 #define LAYOUT_ECAM_SIZE   0x10000000ULL
 #define LAYOUT_IOAPIC	   0xFEC00000ULL
+#define LAYOUT_RCBA	   0xFED1C000ULL /* 16 KiB of the ICH9's own registers */
 #define LAYOUT_LAPIC \
 	0xFEE00000ULL /* 1 MiB behind it is the MSI window: never RAM, never a DMA target */
 #define LAYOUT_KVM_IDENTITY 0xFEFFC000ULL
 #define LAYOUT_KVM_TSS	    0xFEFFD000ULL
 
 /* Loaded by the VMM at direct boot, all below 640 KiB or in the BIOS hole. */
-#define LAYOUT_GDT	   0x1000ULL
-#define LAYOUT_PVH_INFO	   0x6000ULL
-#define LAYOUT_BOOT_PARAMS 0x7000ULL
-#define LAYOUT_PAGE_TABLES 0x9000ULL /* 6 pages: identity map of 4 GiB */
-#define LAYOUT_CMDLINE	   0x20000ULL
-#define LAYOUT_ACPI	   0xE0000ULL /* RSDP first; up to LAYOUT_ACPI_END */
-#define LAYOUT_ACPI_END	   0x100000ULL
-#define LAYOUT_KERNEL	   0x1000000ULL
+#define LAYOUT_GDT	    0x1000ULL
+#define LAYOUT_PVH_INFO	    0x6000ULL
+#define LAYOUT_BOOT_PARAMS  0x7000ULL
+#define LAYOUT_PAGE_TABLES  0x9000ULL /* 6 pages: identity map of 4 GiB */
+#define LAYOUT_CMDLINE	    0x20000ULL
+#define LAYOUT_ACPI	    0xE0000ULL /* RSDP first; up to LAYOUT_ACPI_END */
+#define LAYOUT_ACPI_END	    0xFFFF0ULL
+#define LAYOUT_RESET_VECTOR 0xFFFF0ULL
+#define LAYOUT_BIOS_END	    0x100000ULL
+#define LAYOUT_KERNEL	    0x1000000ULL
 
 /* I/O ports */
-#define LAYOUT_PORT_PM	 0x600
-#define LAYOUT_PORT_COM1 0x3F8
-#define LAYOUT_IRQ_COM1	 4
-#define LAYOUT_IRQ_RTC	 8
-#define LAYOUT_IRQ_SCI	 9
+#define LAYOUT_PORT_PM	    0x600
+#define LAYOUT_PORT_COM1    0x3F8
+#define LAYOUT_PORT_PVPANIC 0x505
+#define LAYOUT_IRQ_COM1	    4
+#define LAYOUT_IRQ_RTC	    8
+#define LAYOUT_IRQ_SCI	    9
 
 /* AMD hosts: HyperTransport's hole, where the IOMMU maps nothing: no RAM, no BARs. */
 #define LAYOUT_HT_HOLE	   0xFD00000000ULL

@@ -6,24 +6,24 @@
 #include "vmm/chipset.h"
 #include "vmm/layout.h"
 #include "vmm/machine_devices.h"
+#include "vmm/machine_requests.h"
 #include "vmm/stats.h"
 #include "vmm/vcpu.h"
 
 #include "base/fd.h"
-#include "base/log.h"
 
 #include <errno.h>
 #include <sched.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 static const char *const end_names[] = {
 	[MACHINE_RUNS] = "runs",
 	[MACHINE_POWEROFF] = "poweroff",
 	[MACHINE_KILLED] = "killed",
+	[MACHINE_GUEST_PANICKED] = "guest-panicked",
+	[MACHINE_WATCHDOG] = "watchdog",
 	[MACHINE_DEVICE_REQUESTED] = "device-requested",
+	[MACHINE_DEVICE_ERROR] = "device-error",
 	[MACHINE_INTERNAL_ERROR] = "internal-error",
 	[MACHINE_SIGNAL] = "signal",
 	[MACHINE_LAUNCH_FAILED] = "launch-failed",
@@ -52,37 +52,6 @@ static void step_done(struct machine *m, enum machine_step step)
 
 	m->step_ns[step] = now - m->step_begin_ns;
 	m->step_begin_ns = now;
-}
-
-static void event_raise(struct machine *m)
-{
-	uint64_t one = 1;
-
-	/* EAGAIN would mean that it is raised already. */
-	(void)!write(m->event_fd, &one, sizeof(one));
-}
-
-void machine_end_request(struct machine *m, enum machine_end why, const char *fmt, ...)
-{
-	va_list ap;
-
-	pthread_mutex_lock(&m->request_lock);
-	if (m->end == MACHINE_RUNS) {
-		m->end = why;
-		va_start(ap, fmt);
-		vsnprintf(m->end_text, sizeof(m->end_text), fmt, ap);
-		va_end(ap);
-	}
-	pthread_mutex_unlock(&m->request_lock);
-	event_raise(m);
-}
-
-void machine_reset_request(struct machine *m, const char *why)
-{
-	pthread_mutex_lock(&m->request_lock);
-	m->reset_wanted = why;
-	pthread_mutex_unlock(&m->request_lock);
-	event_raise(m);
 }
 
 static int ram_create(struct machine *m, struct err *e)
@@ -183,16 +152,10 @@ static int boot_prepare(struct machine *m, struct err *e)
 	return r < 0 ? r : vcpu_set_boot(m->vcpus, &entry, e);
 }
 
-/* vCPUs parked, devices back to power-on, kernel loaded again, vCPUs go. */
-static int reset_do(struct machine *m, struct err *e)
+int machine_reset(struct machine *m, struct err *e)
 {
 	int r;
 
-	vcpu_set_park(m->vcpus);
-	/* What was asked for until now is this reset: guests pulse the line more than once. */
-	pthread_mutex_lock(&m->request_lock);
-	m->reset_wanted = NULL;
-	pthread_mutex_unlock(&m->request_lock);
 	pthread_mutex_lock(&m->lock);
 	pci_host_reset(m->pci);
 	chipset_reset(m->chipset);
@@ -202,37 +165,7 @@ static int reset_do(struct machine *m, struct err *e)
 	if (r == 0)
 		r = boot_prepare(m, e);
 	pthread_mutex_unlock(&m->lock);
-	if (r < 0)
-		return err_wrap(e, "guest reset");
-	m->guest_resets++;
-	if (!m->paused)
-		vcpu_set_resume(m->vcpus);
-	return 0;
-}
-
-/* The main thread's answer to machine_end_request() and machine_reset_request(). */
-static void requests_handle(void *arg, int fd, uint32_t events)
-{
-	struct machine *m = arg;
-	struct err e = { 0 };
-	uint64_t count;
-	const char *reset;
-	bool end;
-
-	(void)!read(fd, &count, sizeof(count));
-	pthread_mutex_lock(&m->request_lock);
-	end = m->end != MACHINE_RUNS;
-	reset = m->reset_wanted;
-	pthread_mutex_unlock(&m->request_lock);
-	if (end) {
-		loop_stop(m->loop, 0);
-	} else if (reset != NULL) {
-		log_info("the guest is reset: %s", reset);
-		if (reset_do(m, &e) < 0) {
-			log_err(&e, m->spec->name);
-			machine_end_request(m, MACHINE_INTERNAL_ERROR, "%s", e.text);
-		}
-	}
+	return r;
 }
 
 /* With priority inheritance the kernel hands the lock to who waits for it. A plain mutex goes to who
@@ -254,18 +187,15 @@ static int machine_init(struct machine *m, struct vmm_spec *spec, struct loop *l
 	m->spec = spec;
 	m->loop = loop;
 	m->kvm_fd = spec->kvm_fd;
-	m->vm_fd = m->event_fd = m->gmem.memfd = -1;
+	m->vm_fd = m->event_fd = m->reset_timer_fd = m->gmem.memfd = -1;
 	m->started_ns = m->step_begin_ns = now_ns();
+	life_init(&m->life, m->started_ns);
 	ready_mark_init(&m->ready, spec->ready);
 	lock_init(&m->lock);
 	pthread_mutex_init(&m->request_lock, NULL);
-	m->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (m->event_fd < 0)
-		return err_set(e, errno, "eventfd: %s", strerror(errno));
-	if (bus_init(&m->pio, &m->lock) < 0 || bus_init(&m->mmio, &m->lock) < 0 ||
-	    loop_add(loop, m->event_fd, EPOLLIN, requests_handle, m) < 0)
+	if (bus_init(&m->pio, &m->lock) < 0 || bus_init(&m->mmio, &m->lock) < 0)
 		return err_set(e, ENOMEM, "machine: out of memory");
-	return 0;
+	return machine_requests_init(m, e);
 }
 
 static int machine_build(struct machine *m, struct err *e)
@@ -323,6 +253,7 @@ void machine_entry_mark(struct machine *m)
 
 void machine_run(struct machine *m)
 {
+	m->life.began_ns = now_ns();
 	vcpu_set_resume(m->vcpus);
 }
 
@@ -338,6 +269,9 @@ int machine_pause(struct machine *m, struct err *e)
 	vcpu_set_park(m->vcpus);
 	vcpu_set_clock_pause(m->vcpus);
 	m->paused = true;
+	pthread_mutex_lock(&m->lock);
+	chipset_pause(m->chipset, true);
+	pthread_mutex_unlock(&m->lock);
 	return 0;
 }
 
@@ -346,7 +280,11 @@ int machine_resume(struct machine *m, struct err *e)
 	if (!m->paused)
 		return err_set(e, EALREADY, "VM %s is not paused", m->spec->name);
 	m->paused = false;
-	vcpu_set_resume(m->vcpus);
+	pthread_mutex_lock(&m->lock);
+	chipset_pause(m->chipset, false);
+	pthread_mutex_unlock(&m->lock);
+	if (!m->reset_waits)
+		vcpu_set_resume(m->vcpus);
 	return 0;
 }
 
@@ -371,9 +309,7 @@ void machine_destroy(struct machine *m)
 	bus_fini(&m->pio);
 	fd_close(&m->vm_fd);
 	gmem_destroy(&m->gmem);
-	if (m->event_fd >= 0)
-		loop_del(m->loop, m->event_fd);
-	fd_close(&m->event_fd);
+	machine_requests_fini(m);
 	pthread_mutex_destroy(&m->request_lock);
 	pthread_mutex_destroy(&m->lock);
 }

@@ -16,6 +16,7 @@
 #include "vmm/gmem.h"
 #include "vmm/irq.h"
 #include "vmm/kvm_vm.h"
+#include "vmm/life.h"
 #include "vmm/pci.h"
 #include "vmm/placement.h"
 #include "vmm/ready_mark.h"
@@ -37,7 +38,10 @@ enum machine_end {
 	MACHINE_RUNS,
 	MACHINE_POWEROFF,
 	MACHINE_KILLED,
+	MACHINE_GUEST_PANICKED,
+	MACHINE_WATCHDOG,
 	MACHINE_DEVICE_REQUESTED,
+	MACHINE_DEVICE_ERROR,
 	MACHINE_INTERNAL_ERROR,
 	MACHINE_SIGNAL,
 	MACHINE_LAUNCH_FAILED,
@@ -83,15 +87,18 @@ struct machine {
 	uint64_t started_ns; /* CLOCK_MONOTONIC at machine_create() */
 	uint64_t step_ns[MACHINE_STEPS];
 	uint64_t step_begin_ns; /* after the last step: when the first vCPU ran */
-	uint64_t guest_resets;
+	struct life life;
 	bool paused;
+	bool reset_waits; /* the vCPUs are parked until reset_timer_fd says that it may be done */
+	int reset_timer_fd;
 
-	/* Set from any thread by machine_end_request/machine_reset_request; the main thread acts. */
+	/* Set from any thread by machine_*_request; the main thread acts. */
 	int event_fd;
 	pthread_mutex_t request_lock; /* innermost; guards what follows */
 	enum machine_end end;
 	char end_text[384];
-	const char *reset_wanted; /* why; NULL: no reset */
+	enum reset_cause reset_wanted;
+	unsigned int panic_events;
 };
 
 /* From the main thread. The spec and the loop are borrowed; container and groups are taken out of the
@@ -116,8 +123,17 @@ int machine_resume(struct machine *m, struct err *e);
 void machine_end_request(struct machine *m, enum machine_end why, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);
 
-/* The guest asked for a reset: done, and logged with `why`, by the main thread. why: a literal. */
-void machine_reset_request(struct machine *m, const char *why);
+/* Any thread. The guest asked for a reset, or earned one. Of several before it is done the first counts. */
+void machine_reset_request(struct machine *m, enum reset_cause cause);
+
+/* Events of pvpanic, as its port has them. Any thread. */
+#define MACHINE_PANICKED     0x01
+#define MACHINE_CRASH_LOADED 0x02 /* its crash kernel goes on: nothing is to be done */
+#define MACHINE_SHUTDOWN     0x04
+void machine_panic_request(struct machine *m, unsigned int events);
+
+/* Main thread: the guest's watchdog expired after so many seconds. */
+void machine_watchdog_request(struct machine *m, unsigned int seconds);
 
 const char *machine_end_name(enum machine_end why);
 const char *machine_step_name(enum machine_step step);

@@ -6,8 +6,8 @@
 
 static void device_ended(void *arg, bool requested, const char *text)
 {
-	machine_end_request(arg, requested ? MACHINE_DEVICE_REQUESTED : MACHINE_INTERNAL_ERROR,
-			    "%s", text);
+	machine_end_request(arg, requested ? MACHINE_DEVICE_REQUESTED : MACHINE_DEVICE_ERROR, "%s",
+			    text);
 }
 
 int machine_devices_pin(struct machine *m, struct err *e)

@@ -28,6 +28,7 @@
 
 #define EXIT_USAGE	  2
 #define LAUNCH_TIMEOUT_MS 30000
+#define LOG_MAX_BYTES	  (256U << 10)
 
 struct vmm {
 	int sock; /* launch socket; the control takes it over */
@@ -55,8 +56,9 @@ static void signal_ready(void *arg, int fd, uint32_t events)
 	struct signalfd_siginfo info;
 
 	if (read(fd, &info, sizeof(info)) == sizeof(info))
-		machine_end_request(&vmm->machine, MACHINE_SIGNAL, "ended by signal %u",
-				    info.ssi_signo);
+		machine_end_request(&vmm->machine, MACHINE_SIGNAL,
+				    "ended by signal %u from process %u of uid %u", info.ssi_signo,
+				    info.ssi_pid, info.ssi_uid);
 }
 
 static int signals_init(struct vmm *vmm, struct err *e)
@@ -72,6 +74,7 @@ static int signals_init(struct vmm *vmm, struct err *e)
 	for (size_t i = 0; i < ARRAY_SIZE(fatal); i++)
 		sigaction(fatal[i], &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
@@ -115,6 +118,8 @@ static int launch(struct vmm *vmm, struct err *e)
 	if (loop_add(vmm->loop, vmm->signal_fd, EPOLLIN, signal_ready, vmm) < 0)
 		r = err_set(e, ENOMEM, "signals: out of memory");
 	if (r == 0)
+		r = sandbox_files(VMM_MAX_FILE, e);
+	if (r == 0)
 		r = sandbox_filter(SANDBOX_RUN, e);
 	if (r < 0)
 		machine_destroy(&vmm->machine);
@@ -127,7 +132,8 @@ static int launch_fail(struct vmm *vmm, const struct err *e)
 
 	if (reply != NULL)
 		(void)seqmsg_send(vmm->sock, reply, NULL, 0);
-	(void)exit_record_write(&vmm->record, machine_end_name(MACHINE_LAUNCH_FAILED), e->text);
+	(void)exit_record_write(&vmm->record, machine_end_name(MACHINE_LAUNCH_FAILED), e->text,
+				NULL);
 	log_err(e, vmm->spec.name[0] != '\0' ? vmm->spec.name : "launch");
 	return EXIT_FAILURE;
 }
@@ -156,6 +162,7 @@ static int run(struct vmm *vmm, struct err *e)
 static int vmm_main(struct vmm *vmm)
 {
 	struct err e = { 0 };
+	auto_json json_t *life = NULL;
 	enum machine_end end;
 	int r = launch(vmm, &e);
 
@@ -170,7 +177,8 @@ static int vmm_main(struct vmm *vmm)
 	machine_stop(&vmm->machine);
 	end = vmm->machine.end;
 	log_info("%s: %s: %s", vmm->spec.name, machine_end_name(end), vmm->machine.end_text);
-	r = exit_record_write(&vmm->record, machine_end_name(end), vmm->machine.end_text);
+	life = life_json(&vmm->machine.life);
+	r = exit_record_write(&vmm->record, machine_end_name(end), vmm->machine.end_text, life);
 	if (r < 0)
 		log_warn("%s: exit record: %s", vmm->spec.name, strerror(-r));
 	machine_destroy(&vmm->machine);
@@ -248,6 +256,7 @@ int main(int argc, char **argv)
 	if (vmm == NULL)
 		return EXIT_FAILURE;
 	log_init("viaduct-vmm", LOG_LEVEL_INFO);
+	log_bound(LOG_MAX_BYTES);
 	vmm->sock = fd;
 	vmm_spec_init(&vmm->spec);
 	exit_record_init(&vmm->record, -1, "");

@@ -99,6 +99,15 @@ int sandbox_process(int keep_fd, struct err *e)
 	return r < 0 ? r : landlock_enter(e);
 }
 
+int sandbox_files(uint64_t max_bytes, struct err *e)
+{
+	const struct rlimit max = { max_bytes, max_bytes };
+
+	if (setrlimit(RLIMIT_FSIZE, &max) < 0)
+		return err_set(e, errno, "limit of file sizes: %s", strerror(errno));
+	return 0;
+}
+
 static int call_allow(scmp_filter_ctx ctx, const struct sandbox_call *c)
 {
 	uint64_t value = c->value == SANDBOX_OWN_PID ? (uint64_t)getpid() : c->value;

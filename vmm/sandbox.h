@@ -17,6 +17,10 @@ enum sandbox_phase { SANDBOX_SETUP = 1, SANDBOX_RUN = 2 };
  * `keep_fd`, and by landlock (where the kernel has it) no file, TCP port or abstract socket. */
 int sandbox_process(int keep_fd, struct err *e);
 
+/* From now on no file can be made larger than max_bytes: writing beyond is EFBIG (SIGXFSZ is the caller's
+ * to ignore). After the last memfd has its size, before SANDBOX_RUN. */
+int sandbox_files(uint64_t max_bytes, struct err *e);
+
 /* Restricts system calls to those of the phase. */
 int sandbox_filter(enum sandbox_phase phase, struct err *e);
 

@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #define S    SANDBOX_SETUP
@@ -65,6 +66,7 @@ const struct sandbox_call sandbox_calls[] = {
 	{ SYS_mbind, S, ARG_IS(2, MPOL_BIND) }, /* guest RAM's NUMA node */
 	{ SYS_mbind, S, ARG_IS(2, MPOL_PREFERRED) },
 	{ SYS_move_pages, S, 3, UINT64_MAX, 0 }, /* no target: where pages are, moves none */
+	{ SYS_prlimit64, S, ARG_IS(1, RLIMIT_FSIZE) }, /* once RAM has its size */
 	{ SYS_prlimit64, BOTH, 2, UINT64_MAX, 0 }, /* getrlimit: what a DMA map was refused for */
 
 	/* threads; new ones only while the VM is set up */

@@ -19,7 +19,7 @@ void vmm_spec_init(struct vmm_spec *spec)
 {
 	memset(spec, 0, sizeof(*spec));
 	spec->kvm_fd = spec->listener_fd = spec->console_fd = -1;
-	spec->exit_record_fd = spec->console_log_fd = -1;
+	spec->exit_record_fd = spec->console_log_fd = spec->console_log_old_fd = -1;
 	spec->kernel_fd = spec->initrd_fd = spec->container_fd = -1;
 	for (unsigned int i = 0; i < VMM_MAX_CPUS; i++)
 		spec->cpu_pin[i] = -1;
@@ -33,6 +33,7 @@ void vmm_spec_fini(struct vmm_spec *spec)
 	fd_close(&spec->console_fd);
 	fd_close(&spec->exit_record_fd);
 	fd_close(&spec->console_log_fd);
+	fd_close(&spec->console_log_old_fd);
 	fd_close(&spec->kernel_fd);
 	fd_close(&spec->initrd_fd);
 	fd_close(&spec->container_fd);
@@ -142,6 +143,7 @@ static const struct fd_row {
 	{ "kernel", offsetof(struct vmm_spec, kernel_fd), true, readable_check },
 	{ "initrd", offsetof(struct vmm_spec, initrd_fd), false, readable_check },
 	{ "console_log", offsetof(struct vmm_spec, console_log_fd), false, writable_check },
+	{ "console_log_old", offsetof(struct vmm_spec, console_log_old_fd), false, writable_check },
 	{ "container", offsetof(struct vmm_spec, container_fd), false, device_check },
 };
 
@@ -415,9 +417,42 @@ static int boot_parse(struct vmm_spec *spec, const json_t *obj, struct err *e)
 	return r;
 }
 
+/* A word of the table; without the key *out stays. */
+static int word_parse(const json_t *obj, const char *key, const char *const *words,
+		      unsigned int *out, struct err *e)
+{
+	char word[16] = "";
+	int r = json_get_str_opt(obj, key, word, sizeof(word), e);
+
+	if (r < 0 || word[0] == '\0')
+		return r;
+	for (unsigned int i = 0; words[i] != NULL; i++) {
+		if (strcmp(words[i], word) == 0) {
+			*out = i;
+			return 0;
+		}
+	}
+	return err_set(e, EINVAL, "%s: \"%s\" is unknown to this version", key, word);
+}
+
+static int life_parse(struct vmm_spec *spec, const json_t *obj, struct err *e)
+{
+	static const char *const panics[VMM_PANICS + 1] = VMM_PANIC_WORDS;
+	static const char *const watchdogs[VMM_WATCHDOGS + 1] = VMM_WATCHDOG_WORDS;
+	unsigned int panic = VMM_PANIC_RESTART, watchdog = VMM_WATCHDOG_RESET;
+	int r = word_parse(obj, "on_panic", panics, &panic, e);
+
+	if (r == 0)
+		r = word_parse(obj, "watchdog", watchdogs, &watchdog, e);
+	spec->on_panic = panic;
+	spec->watchdog = watchdog;
+	return r;
+}
+
 int vmm_spec_parse(struct vmm_spec *spec, struct seqmsg *m, struct err *e)
 {
-	static const char *const keys[] = { "name", "memory", "cpus", "boot", "devices", NULL };
+	static const char *const keys[] = { "name",    "memory",   "cpus",     "boot",
+					    "devices", "on_panic", "watchdog", NULL };
 	json_t *obj;
 	int r = fds_parse(spec, m, e);
 
@@ -431,6 +466,9 @@ int vmm_spec_parse(struct vmm_spec *spec, struct seqmsg *m, struct err *e)
 		return r;
 	if (parse_name(spec->name) < 0)
 		return err_set(e, EINVAL, "name \"%s\" is no name for a VM", spec->name);
+	r = life_parse(spec, obj, e);
+	if (r < 0)
+		return r;
 	r = memory_parse(spec, obj, e);
 	if (r < 0)
 		return err_wrap(e, "memory");

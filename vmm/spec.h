@@ -36,12 +36,14 @@ struct vmm_spec {
 	cpu_set_t own_cpus; /* for threads that are not pinned; empty: as the process was started */
 	char cmdline[VMM_MAX_CMDLINE + 1];
 	char ready[VMM_MAX_READY + 1]; /* "": none */
+	enum vmm_panic on_panic;
+	enum vmm_watchdog watchdog;
 	struct vmm_device_spec devices[VMM_MAX_DEVICES];
 	unsigned int device_count;
 
 	/* Owned fds; -1 when absent. */
-	int kvm_fd, listener_fd, console_fd, exit_record_fd, console_log_fd, kernel_fd, initrd_fd;
-	int container_fd;
+	int kvm_fd, listener_fd, console_fd, exit_record_fd, console_log_fd, console_log_old_fd;
+	int kernel_fd, initrd_fd, container_fd;
 	struct {
 		uint32_t nr;
 		int fd;

@@ -69,13 +69,14 @@ json_t *machine_status(struct machine *m)
 	devices = machine_devices_status(m);
 	pthread_mutex_unlock(&m->lock);
 	/* json_pack gives NULL if any of its parts is NULL, and drops the others ("o" steals). */
-	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:o, s:o, s:o}",
-			 "name", m->spec->name, "state", m->paused ? "paused" : "running", "pid",
-			 (json_int_t)getpid(), "uptime_ns", (json_int_t)(now_ns() - m->started_ns),
-			 "vcpus", (json_int_t)m->spec->cpu_count, "memory",
-			 (json_int_t)m->gmem.size, "start", start_status(m, ready_ns),
-			 "guest_resets", (json_int_t)m->guest_resets, "console_bytes",
-			 (json_int_t)console_bytes, "page_size", (json_int_t)m->gmem.page_size,
-			 "devices", devices, "cpus", cpus_status(m), "ram_nodes",
-			 ram_nodes_status(&m->placement), "exits", machine_exits_status(m, -1));
+	return json_pack(
+		"{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}",
+		"name", m->spec->name, "state", m->paused ? "paused" : "running", "pid",
+		(json_int_t)getpid(), "uptime_ns", (json_int_t)(now_ns() - m->started_ns), "vcpus",
+		(json_int_t)m->spec->cpu_count, "memory", (json_int_t)m->gmem.size, "start",
+		start_status(m, ready_ns), "guest_resets", (json_int_t)life_resets(&m->life),
+		"console_bytes", (json_int_t)console_bytes, "page_size",
+		(json_int_t)m->gmem.page_size, "life", life_json(&m->life), "devices", devices,
+		"cpus", cpus_status(m), "ram_nodes", ram_nodes_status(&m->placement), "exits",
+		machine_exits_status(m, -1));
 }

@@ -298,7 +298,7 @@ static bool exit_handle(struct vcpu *v)
 		return true;
 	case KVM_EXIT_SHUTDOWN: /* triple fault */
 		exit_count(v, VCPU_EXIT_OTHER);
-		machine_reset_request(v->set->machine, "triple fault");
+		machine_reset_request(v->set->machine, RESET_TRIPLE_FAULT);
 		return false;
 	case KVM_EXIT_SYSTEM_EVENT:
 		exit_count(v, VCPU_EXIT_OTHER);
@@ -306,7 +306,7 @@ static bool exit_handle(struct vcpu *v)
 			machine_end_request(v->set->machine, MACHINE_POWEROFF,
 					    "the guest powered off");
 		else
-			machine_reset_request(v->set->machine, "KVM's system event");
+			machine_reset_request(v->set->machine, RESET_KVM);
 		return false;
 	default: /* KVM_EXIT_INTERNAL_ERROR, KVM_EXIT_FAIL_ENTRY, and what nobody asked for */
 		vcpu_fail(v, 0);

@@ -8,8 +8,8 @@
  * connections come in through the listener fd given there (SO_PEERCRED: root or the daemon's uid).
  *
  *   {"v":1, "op":"launch",
- *    "fds":["kvm","listener","console","exit_record","console_log","kernel","initrd",
- *           "container","group:26","group:27"],      names of the fds of the message, in order
+ *    "fds":["kvm","listener","console","exit_record","console_log","console_log_old","kernel",
+ *           "initrd","container","group:26","group:27"],      names of the fds of the message, in order
  *    "spec":{
  *      "name":"fw1",
  *      "memory":{"size":536870912,                   bytes, a multiple of 2 MiB
@@ -23,12 +23,13 @@
  *              "own":"0-1"},                         host CPUs of the threads that are not pinned; "": any
  *      "boot":{"cmdline":"console=ttyS0",
  *              "ready":"login:"},                    optional: console text that ends the start
+ *      "on_panic":"restart", "watchdog":"reset",     words of VMM_PANIC_WORDS, VMM_WATCHDOG_WORDS; these without
  *      "devices":[{"port":"wan", "address":"0000:01:10.0", "group":26}]}}     VFIO functions
  *   -> {"v":1, "ok":true, "result":{STATUS}}         sent when the first vCPU is about to run
  *   -> {"v":1, "ok":false, "error":{"code","errno","text","hint"}}   and the process exits
  *
  * Required fds: kvm (/dev/kvm), listener (SOCK_SEQPACKET, listening), console (SOCK_STREAM,
- * listening), exit_record (regular file, write), kernel. Optional: console_log (append), initrd.
+ * listening), exit_record (regular file, write), kernel. Optional: console_log and console_log_old (chipset_console_log.h), initrd.
  * With devices: container (/dev/vfio/vfio, opened, nothing set) and one group:N per IOMMU group.
  *
  * Requests on any control connection, one reply each, in order:
@@ -41,7 +42,7 @@
  * STATUS = {"name","state":"running|paused","pid","uptime_ns","vcpus":N,"memory":bytes,
  *           "start":[{"step":"ram|prefault|pin|devices|kernel|entry|ready","ns":N}...],  in order; ready:
  *                    from the first instruction to "ready" on the console, once it was seen
- *           "guest_resets":N, "console_bytes":N, "page_size":bytes (of guest RAM),
+ *           "guest_resets":N, "console_bytes":N, "page_size":bytes (of guest RAM), "life":LIFE,
  *           "devices":[{"port","address","group","driver_active":bool (bus mastering on),
  *                       "vectors_enabled":N, "flr_count":N,
  *                       "traps":[{"bar":N,"offset":bytes,"size":bytes,"table":bool (MSI-X table or pending bits are there),
@@ -56,10 +57,14 @@
  *                    KVM's own numbers, in the order of the names, which are KVM's (vmm/kvm_stats.c)
  *          "regions":[{"space":"pio|mmio","name","reads","writes"}],            trapped accesses
  *          "devices":[{"port","address","bar":{"reads","writes"},"config":{"reads","writes"}}]}
+ * LIFE = {"resets":{CAUSE:N...}, "reset_at":S, "panics":N, "panicked_at":S, "crash_kernels":N,
+ *         "watchdogs":N, "watchdog_at":S}            S: seconds since the epoch, 0: never
+ *   CAUSE: port-cf9, port-64, port-92, triple-fault, kvm, watchdog, panic; only those that happened
  *
  * Exit record: one JSON object written into exit_record when the VM ends, whatever the cause:
- *   {"v":1,"name","reason":"poweroff|killed|device-requested|internal-error|launch-failed|signal",
- *    "text":"for the operator","wall_time":seconds since the epoch,"uptime_ns"}
+ *   {"v":1,"name","reason":"poweroff|killed|guest-panicked|watchdog|device-requested|device-error|
+ *                           internal-error|launch-failed|signal",
+ *    "text":"for the operator","wall_time":S,"uptime_ns","life":LIFE (not with "signal" after a crash)}
  * A VMM that died without writing one (SIGKILL) is "unknown" to the daemon until it reaps its status.
  */
 #ifndef VIADUCT_VMM_VMM_MSG_H
@@ -75,5 +80,24 @@
 #define VMM_MAX_CMDLINE 2047
 #define VMM_MAX_READY	63
 #define VMM_MAX_NODE	1023
+
+/* No file that a VMM writes (log, console log, exit record) grows beyond this, whatever its guest or a
+ * guest that took it over does: RLIMIT_FSIZE. */
+#define VMM_MAX_FILE (4ULL << 20)
+
+/* What becomes of a guest whose kernel has panicked: reset (at most 5 times in a row), the VM ended, or
+ * nothing: the guest does what it was told (panic=N). */
+enum vmm_panic { VMM_PANIC_RESTART, VMM_PANIC_STOP, VMM_PANIC_KEEP, VMM_PANICS };
+#define VMM_PANIC_WORDS                   \
+	{                                 \
+		"restart", "stop", "keep" \
+	}
+
+/* What the guest's hardware watchdog does when the guest, having started it, does not feed it. */
+enum vmm_watchdog { VMM_WATCHDOG_RESET, VMM_WATCHDOG_STOP, VMM_WATCHDOG_OFF, VMM_WATCHDOGS };
+#define VMM_WATCHDOG_WORDS             \
+	{                              \
+		"reset", "stop", "off" \
+	}
 
 #endif

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A viaduct-vmm without KVM that speaks the contract of vmm/vmm_msg.h. Words of the guest's command
 line tell it to misbehave: fail, die, silent, garbage, deep, hung, deaf (to the power button), stubborn (and to kill),
-old (knows no statistics), liar (about them), nokvm (has none of KVM's)."""
+old (knows no statistics), liar (about them), nokvm (has none of KVM's).
+"end=REASON" ends it when the power button is pressed, for that reason; "say=TEXT" writes to its console's log."""
 
 import array
 import json
@@ -11,6 +12,10 @@ import select
 import socket
 import sys
 import time
+
+
+LIFE = {"resets": {"triple-fault": 2}, "reset_at": 1700000000, "panics": 0, "panicked_at": 0,
+        "crash_kernels": 0, "watchdogs": 0, "watchdog_at": 0}
 
 
 def receive(sock):
@@ -46,7 +51,8 @@ class Vm:
             "memory": self.spec["memory"]["size"], "start": [{"step": "ram", "ns": 1000}],
             "cpus": self.spec["cpus"], "ram": self.spec["memory"],
             "ram_nodes": [{"node": 1, "bytes": self.spec["memory"]["size"]}],
-            "guest_resets": 0, "console_bytes": 0, "devices": [],
+            "guest_resets": 2, "console_bytes": 0, "devices": [], "life": LIFE,
+            "on_panic": self.spec["on_panic"], "watchdog": self.spec["watchdog"],
             "exits": {"io": 0, "mmio": 0, "hlt": 0, "other": 0},
             "fds": sorted(self.fds), "uid": os.getuid(), "groups": os.getgroups(),
             "open": sorted(os.listdir("/proc/self/fd"), key=int),
@@ -74,7 +80,7 @@ class Vm:
 
     def end(self, reason, text):
         record = {"v": 1, "name": self.spec["name"], "reason": reason, "text": text,
-                  "wall_time": int(time.time()), "uptime_ns": 1}
+                  "wall_time": int(time.time()), "uptime_ns": 61 * 10**9, "life": LIFE}
         os.write(self.fds["exit_record"], json.dumps(record).encode())
         sys.exit(0)
 
@@ -88,6 +94,9 @@ class Vm:
             send(sock, ok=True, result=self.status())
         elif op == "shutdown":
             send(sock, ok=True, result={})
+            for word in self.words:
+                if word.startswith("end="):
+                    self.end(word[4:], "as the test wants it")
             if "deaf" not in self.words and "stubborn" not in self.words:
                 self.end("poweroff", "the guest powered off")
         elif op == "kill":
@@ -116,6 +125,10 @@ class Vm:
             steps = '[{"step":"x","ns":1},' + "[" * 2040 + "]" * 2040 + ', {"step":7,"ns":1}]'
             self.launch.send(f'{{"v":1,"ok":true,"result":{{"start":{steps}}}}}'.encode())
             return
+        for word in self.words:
+            if word.startswith("say="):
+                os.write(self.fds["console_log_old"], b"older\r\n")
+                os.write(self.fds["console_log"], b"\x1b[1m" + word[4:].encode() + b"\r\n")
         send(self.launch, ok=True, result=self.status())
         if "hung" in self.words:
             time.sleep(1000)

@@ -175,6 +175,7 @@ def test_json_errors_on_stderr(fake):
     (("vf", "release", "l1"), "/v1/vfs/l1/release", {}),
     (("vm", "stop", "fw1"), "/v1/vms/fw1/stop", {}),
     (("vm", "stop", "fw1", "--timeout", "5"), "/v1/vms/fw1/stop", {"timeout_s": 5}),
+    (("vm", "stop", "fw1", "--no-kill"), "/v1/vms/fw1/stop", {"kill": False}),
     (("vm", "kill", "fw1"), "/v1/vms/fw1/kill", {}),
     (("vm", "pause", "fw1"), "/v1/vms/fw1/pause", {}),
     (("vm", "resume", "fw1"), "/v1/vms/fw1/resume", {}),

@@ -6,6 +6,7 @@ import os
 import pathlib
 import signal
 import socket
+import subprocess
 import time
 
 import daemonkit
@@ -65,11 +66,12 @@ def test_run_show_stop(host, short_tmp):
 def test_vmm_gets_its_fds_and_nothing_else(host, short_tmp):
     run(host, short_tmp)
     status = ask(host, "vm1", "status")
-    assert status["fds"] == ["console", "console_log", "exit_record", "kernel", "kvm", "listener"]
+    assert status["fds"] == ["console", "console_log", "console_log_old", "exit_record", "kernel", "kvm",
+                             "listener"]
     if os.geteuid() == 0:
         assert status["groups"] == [] and status["uid"] >= 1000
-    # 0 to 2, the six above, this client, and the folder that is being listed.
-    assert len(status["open"]) == 3 + 6 + 1 + 1, status["open"]
+    # 0 to 2, the seven above, this client, and the folder that is being listed.
+    assert len(status["open"]) == 3 + 7 + 1 + 1, status["open"]
 
 
 def test_pause_and_resume(host, short_tmp):
@@ -82,8 +84,101 @@ def test_a_deaf_guest_is_killed_at_the_deadline(host, short_tmp):
     run(host, short_tmp, cmdline="deaf")
     begin = time.monotonic()
     status, vm = host.request("POST", "/v1/vms/vm1/stop", {"timeout_s": 1})
-    assert status == 200 and vm["exit"]["reason"] == "killed"
+    assert status == 200 and vm["exit"]["reason"] == "killed" and vm["state"] == "stopped"
     assert 1 <= time.monotonic() - begin < 5
+    assert "did not power off within 1 s of its power button: killed for " in vm["exit"]["text"]
+    assert "--log" in vm["exit"]["hint"]
+
+
+def test_a_deaf_guest_may_be_left_running(host, short_tmp):
+    run(host, short_tmp, cmdline="deaf")
+    status, body = host.request("POST", "/v1/vms/vm1/stop", {"timeout_s": 1, "kill": False})
+    assert status == 500 and body["error"]["code"] == "still-running"
+    assert "viaduct vm kill vm1" in body["error"]["hint"]
+    assert show(host)["state"] == "running"
+    # Who kills it later is not taken for who pressed the button.
+    host.request("POST", "/v1/vms/vm1/kill", {})
+    assert show(host)["exit"]["text"].startswith("killed by ")
+
+
+@pytest.mark.parametrize("reason, state", [
+    ("guest-panicked", "failed"), ("watchdog", "failed"), ("device-error", "failed"),
+    ("device-requested", "stopped"), ("poweroff", "stopped")])
+def test_an_end_says_why_and_what_next(host, short_tmp, reason, state):
+    vm = run(host, short_tmp, cmdline=f"end={reason}")
+    assert vm["answers"] is True and vm["life"]["resets"] == {"triple-fault": 2}
+    vm = host.request("POST", "/v1/vms/vm1/stop", {"timeout_s": 5})[1]
+    assert vm["state"] == state and vm["exit"]["reason"] == reason and vm["exit"]["uptime_s"] == 61
+    assert vm["answers"] is None and vm["life"]["resets"] == {"triple-fault": 2}
+    assert (vm["exit"]["hint"] is None) == (reason == "poweroff")
+    host.stop()
+    host.start()
+    assert show(host)["exit"] == vm["exit"] and show(host)["life"] == vm["life"]
+
+
+def test_a_list_waits_for_hung_vms_together(host, short_tmp):
+    for n in range(6):
+        run(host, short_tmp, f"hung{n}", "hung")
+    run(host, short_tmp, "well")
+    begin = time.monotonic()
+    vms = {vm["name"]: vm for vm in host.request("GET", "/v1/vms")[1]["vms"]}
+    assert time.monotonic() - begin < 3
+    assert vms["well"]["answers"] is True and vms["well"]["life"] is not None
+    assert all(vms[f"hung{n}"]["answers"] is False for n in range(6))
+
+
+def test_a_start_that_fails_keeps_what_was_there(host, short_tmp):
+    """The record of the VM that has ended, its log and its console's, until another one runs."""
+    run(host, short_tmp, cmdline="end=guest-panicked say=panic")
+    before = host.request("POST", "/v1/vms/vm1/stop", {"timeout_s": 5})[1]
+    for word in ("fail", "die"):
+        run(host, short_tmp, cmdline=word, status=500)
+        assert show(host) == before
+        assert (host.run_dir / "vm/vm1/console.log").read_text() == "\x1b[1mpanic\n"
+        assert "guest-panicked" in (host.run_dir / "vm/vm1/exit.json").read_text()
+    host.stop()
+    host.start()
+    assert show(host)["exit"] == before["exit"]
+    run(host, short_tmp)
+    assert show(host)["exit"] is None
+    assert sorted(p.name for p in (host.run_dir / "vm").iterdir()) == ["vm1"]
+
+
+def test_console_log_of_a_vm_that_runs_or_has_ended(host, short_tmp, program):
+    def log(*more):
+        return subprocess.run([program("viaduct"), "--run-dir", host.run_dir, "vm", "console", "vm1",
+                               "--log", *more], capture_output=True, text=True, check=False)
+
+    run(host, short_tmp, cmdline="say=hello")
+    assert log().stdout == "older\nhello\n"
+    host.request("POST", "/v1/vms/vm1/kill", {})
+    assert log().stdout == "older\nhello\n"
+    assert json.loads(log("--json").stdout)["console_log"].endswith("vm/vm1/console.log")
+    host.stop()  # and without a daemon, from the fixed names
+    assert log().stdout == "older\nhello\n"
+    host.start()
+
+
+def test_show_says_what_befell_the_guest(host, short_tmp, program):
+    def text():
+        return subprocess.run([program("viaduct"), "--run-dir", host.run_dir, "vm", "show", "vm1"],
+                              capture_output=True, text=True, check=True).stdout
+
+    run(host, short_tmp, cmdline="end=guest-panicked")
+    assert "2 (2 triple fault), last at 2023-" in text() and "ended" not in text()
+    host.request("POST", "/v1/vms/vm1/stop", {})
+    assert "guest-panicked" in text() and "viaduct vm console vm1 --log" in text()
+    assert "1 m" in text()
+
+
+def test_panic_and_watchdog_reach_the_vmm(host, short_tmp):
+    run(host, short_tmp)
+    status = ask(host, "vm1", "status")
+    assert status["on_panic"] == "restart" and status["watchdog"] == "reset"
+    yaml = daemonkit.vm_yaml(short_tmp, "vm2", extra="on_panic: stop\nwatchdog: off\n")
+    assert host.request("POST", "/v1/vms", {"yaml": yaml})[0] == 200
+    status = ask(host, "vm2", "status")
+    assert status["on_panic"] == "stop" and status["watchdog"] == "off"
 
 
 def test_a_daemon_that_ends_does_not_wait_for_a_stop(host, short_tmp):

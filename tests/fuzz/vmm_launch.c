@@ -67,7 +67,7 @@ static void record_check(const struct vmm_spec *spec)
 	auto_fd int fd = memfd_create("record", MFD_CLOEXEC);
 
 	exit_record_init(&rec, fd, spec->name);
-	if (exit_record_write(&rec, "killed", spec->cmdline) < 0)
+	if (exit_record_write(&rec, "killed", spec->cmdline, NULL) < 0)
 		abort();
 	(void)!pread(fd, text[0], sizeof(text[0]) - 1, 0);
 	exit_record_crash(&rec, 11);

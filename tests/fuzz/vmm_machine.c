@@ -141,7 +141,7 @@ static void step(struct fuzz *f, const uint8_t *p)
 		fault_arm(1 + p[1] % 64U);
 		return;
 	case 7:
-		machine_reset_request(&f->m, "fuzz");
+		machine_reset_request(&f->m, RESET_KVM);
 		(void)loop_step(f->loop, 0);
 		return;
 	case 8:

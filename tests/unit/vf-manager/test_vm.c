@@ -35,9 +35,9 @@ static void ended_vms_make_room(void **state)
 	for (int i = 0; i < DAEMON_VMS; i++) {
 		snprintf(name, sizeof(name), "m%d", i);
 		vm = vm_make(name, i < 500 ? VM_RUNNING : VM_STOPPED, 100 + (i ^ 700));
-		assert_int_equal(vm_add(&d, vm, &e), 0);
+		assert_int_equal(vm_add(&d, vm, NULL, &e), 0);
 	}
-	assert_int_equal(vm_add(&d, vm_make("z", VM_STARTING, 0), &e), 0);
+	assert_int_equal(vm_add(&d, vm_make("z", VM_STARTING, 0), NULL, &e), 0);
 	assert_int_equal(d.vm_count, DAEMON_VMS);
 	assert_null(vm_find(&d, "m700"));
 	assert_non_null(vm_find(&d, "z"));
@@ -46,7 +46,7 @@ static void ended_vms_make_room(void **state)
 	for (size_t i = 0; i < d.vm_count; i++)
 		d.vms[i]->state = VM_RUNNING;
 	vm = vm_make("zz", VM_STARTING, 0);
-	assert_int_equal(vm_add(&d, vm, &e), -ENOSPC);
+	assert_int_equal(vm_add(&d, vm, NULL, &e), -ENOSPC);
 	vm_destroy(vm);
 	for (size_t i = 0; i < d.vm_count; i++)
 		vm_destroy(d.vms[i]);

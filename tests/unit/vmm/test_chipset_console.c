@@ -3,16 +3,19 @@
 
 #include "base/seqmsg.h"
 #include "vmm/chipset_console.h"
+#include "vmm/chipset_console_log.h"
 #include "vmm/chipset_uart.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,7 +29,7 @@ struct fixture {
 	struct uart uart;
 	struct console *console;
 	char folder[32], path[64];
-	int listener, log;
+	int listener, log, log_old;
 };
 
 static void tx(void *arg, uint8_t byte)
@@ -54,6 +57,8 @@ static int setup(void **state)
 	snprintf(log_path, sizeof(log_path), "%s/log", f.folder);
 	assert_int_equal(unix_listen(f.path, SOCK_STREAM, 0600, &f.listener, NULL), 0);
 	f.log = open(log_path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	strcat(log_path, ".1");
+	f.log_old = open(log_path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	pthread_mutexattr_init(&fair); /* as the machine's lock is */
 	pthread_mutexattr_setprotocol(&fair, PTHREAD_PRIO_INHERIT);
 	pthread_mutex_init(&f.lock, &fair);
@@ -61,7 +66,7 @@ static int setup(void **state)
 	assert_int_equal(loop_create(&f.loop, NULL), 0);
 	assert_int_equal(irq_router_create(3, &f.irq, NULL), 0);
 	f.uart = (struct uart){ .irq = f.irq, .gsi = 4, .tx = tx, .rx_ready = rx_ready, .arg = &f };
-	env = (struct console_env){ f.loop, &f.lock, &f.uart, f.listener, f.log };
+	env = (struct console_env){ f.loop, &f.lock, &f.uart, f.listener, f.log, f.log_old };
 	assert_int_equal(console_create(&env, &f.console, NULL), 0);
 	uart_reset(&f.uart);
 	uart_ops.write(&f.uart, 2, 1, 1);
@@ -79,6 +84,7 @@ static int teardown(void **state)
 	irq_router_destroy(f->irq);
 	close(f->listener);
 	close(f->log);
+	close(f->log_old);
 	snprintf(command, sizeof(command), "rm -r %s", f->folder);
 	return system(command);
 }
@@ -301,24 +307,68 @@ static void clients_are_limited(void **state)
 	close(fds[0]);
 }
 
-static void log_has_it_all_up_to_its_limit(void **state)
+static void guest_prints_numbers(struct fixture *f, unsigned int from, unsigned int to)
 {
-	struct fixture *f = *state;
-	static char line[4097];
-	char tail[64] = "";
-	struct stat st;
+	for (unsigned int i = from; i < to; i++) {
+		char line[16];
 
-	memset(line, '.', sizeof(line) - 1);
-	for (size_t i = 0; i < CONSOLE_LOG_MAX / 4096 + 4; i++) {
+		snprintf(line, sizeof(line), "%07u\n", i);
 		guest_prints(f, line);
-		if (i % 8 == 0)
+		if (i % 4096 == 4095)
 			settle(f);
 	}
 	settle(f);
+}
+
+static unsigned int number_at(int fd, off_t at)
+{
+	char line[9] = "";
+
+	assert_int_equal(pread(fd, line, 8, at), 8);
+	return (unsigned int)atoi(line);
+}
+
+/* Two files, bounded, and together the newest output without a gap. */
+static void log_keeps_the_newest_and_never_ends(void **state)
+{
+	const unsigned int lines = 3 * CONSOLE_LOG_MAX / 8 + 1000;
+	struct fixture *f = *state;
+	struct stat st, old;
+
+	guest_prints_numbers(f, 0, 10);
+	assert_int_equal(fstat(f->log_old, &old), 0);
+	assert_int_equal(old.st_size, 0);
+	guest_prints_numbers(f, 10, lines);
 	assert_int_equal(fstat(f->log, &st), 0);
-	assert_in_range(st.st_size, CONSOLE_LOG_MAX, CONSOLE_LOG_MAX + 128);
-	assert_true(pread(f->log, tail, sizeof(tail) - 1, st.st_size - 24) > 0);
-	assert_non_null(strstr(tail, "log is full"));
+	assert_int_equal(fstat(f->log_old, &old), 0);
+	assert_int_equal(old.st_size, CONSOLE_LOG_MAX);
+	assert_int_equal(st.st_size, 8000);
+	assert_int_equal(number_at(f->log, st.st_size - 8), lines - 1);
+	assert_int_equal(number_at(f->log, 0), number_at(f->log_old, old.st_size - 8) + 1);
+	assert_int_equal(number_at(f->log_old, 0), lines - 1000 - CONSOLE_LOG_MAX / 8);
+}
+
+/* A file system that is full for a while: what was lost is said, what comes after is there. */
+static void log_goes_on_when_there_is_room_again(void **state)
+{
+	struct fixture *f = *state;
+	const struct rlimit none = { 16, RLIM_INFINITY }, all = { RLIM_INFINITY, RLIM_INFINITY };
+	char text[256] = "";
+
+	signal(SIGXFSZ, SIG_IGN);
+	guest_prints(f, "the first 16 byt");
+	settle(f);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	for (int i = 0; i < 1100; i++)
+		guest_prints(f, "................................................................");
+	settle(f);
+	guest_prints(f, "newest\n");
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &all), 0);
+	settle(f);
+	assert_true(pread(f->log, text, 100, 0) > 80);
+	assert_memory_equal(text, "the first 16 byt\r\n[4871 bytes of console output lost]", 52);
+	assert_true(pread(f->log, text, 7, lseek(f->log, 0, SEEK_END) - 7) == 7);
+	assert_memory_equal(text, "newest\n", 7);
 }
 
 struct storm {
@@ -368,7 +418,8 @@ int main(void)
 		CASE(client_that_waits_is_not_forgotten),
 		CASE(half_closed_client_still_reads),
 		CASE(clients_are_limited),
-		CASE(log_has_it_all_up_to_its_limit),
+		CASE(log_keeps_the_newest_and_never_ends),
+		CASE(log_goes_on_when_there_is_room_again),
 		CASE(storm_of_output_does_not_keep_the_main_thread),
 	};
 

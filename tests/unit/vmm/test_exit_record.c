@@ -47,8 +47,9 @@ static void record_replaces_what_was_there(void **state)
 {
 	json_t *obj;
 
-	assert_int_equal(exit_record_write(&rec, "internal-error", "a long \"text\" before"), 0);
-	assert_int_equal(exit_record_write(&rec, "poweroff", "off"), 0);
+	assert_int_equal(exit_record_write(&rec, "internal-error", "a long \"text\" before", NULL),
+			 0);
+	assert_int_equal(exit_record_write(&rec, "poweroff", "off", NULL), 0);
 	obj = record_read();
 	assert_string_equal(json_string_value(json_object_get(obj, "reason")), "poweroff");
 	assert_string_equal(json_string_value(json_object_get(obj, "text")), "off");
@@ -85,13 +86,13 @@ static void no_file_is_no_error(void **state)
 	struct exit_record none;
 
 	exit_record_init(&none, -1, "fw1");
-	assert_int_equal(exit_record_write(&none, "poweroff", ""), 0);
+	assert_int_equal(exit_record_write(&none, "poweroff", "", NULL), 0);
 	exit_record_crash(&none, 11);
 }
 
 static int record_write(void *arg, struct err *e)
 {
-	int r = exit_record_write(&rec, "poweroff", "off");
+	int r = exit_record_write(&rec, "poweroff", "off", NULL);
 
 	return r < 0 ? err_set(e, r, "exit record: %s", strerror(-r)) : 0;
 }

@@ -260,11 +260,91 @@ static void many_requests_are_one_reset(void **state)
 
 	machine_run(&f->m);
 	for (unsigned int i = 1; i <= 20; i++) {
+		f->m.life.reset_credit_ns = UINT32_MAX;
 		atomic_store(&fake.guest, GUEST_PULSES_RESET);
 		settle(f);
-		assert_int_equal(f->m.guest_resets, i);
+		assert_int_equal(life_resets(&f->m.life), i);
 		assert_int_equal(atomic_load(&fake.resets), i);
 	}
+}
+
+/* Whatever the guest does, the main thread has time for others, and the host for other VMs. */
+static void tight_loop_of_resets_is_slowed_down(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t begin = now_ns();
+	struct err e = { 0 };
+
+	machine_run(&f->m);
+	while (now_ns() - begin < 2500000000ULL) {
+		atomic_store(&fake.guest, GUEST_TRIPLE_FAULTS);
+		assert_int_equal(loop_step(f->loop, 20), 0);
+	}
+	assert_in_range(life_resets(&f->m.life), LIFE_RESET_BURST, LIFE_RESET_BURST + 3);
+	assert_int_equal(f->m.life.resets[RESET_TRIPLE_FAULT], life_resets(&f->m.life));
+	/* Paused and resumed while one is being waited for: the guest must not run before it. */
+	assert_true(f->m.reset_waits);
+	assert_int_equal(machine_pause(&f->m, &e), 0);
+	atomic_store(&fake.guest, GUEST_USES_SLOW_PORT);
+	assert_int_equal(machine_resume(&f->m, &e), 0);
+	usleep(20000);
+	assert_int_equal(atomic_load(&fake.slow_reads), 0);
+	for (int i = 0; i < 400 && atomic_load(&fake.slow_reads) == 0; i++)
+		assert_int_equal(loop_step(f->loop, 5), 0);
+	assert_true(atomic_load(&fake.slow_reads) > 0);
+}
+
+static void panic_is_answered_as_the_operator_wants(void **state)
+{
+	struct fixture *f = *state;
+
+	machine_run(&f->m);
+	f->spec.on_panic = VMM_PANIC_KEEP;
+	machine_panic_request(&f->m, MACHINE_PANICKED | MACHINE_CRASH_LOADED);
+	settle(f);
+	assert_int_equal(f->m.life.panics, 1);
+	assert_int_equal(f->m.life.crash_kernels, 1);
+	assert_int_equal(life_resets(&f->m.life), 0);
+	assert_int_equal(f->m.end, MACHINE_RUNS);
+
+	f->spec.on_panic = VMM_PANIC_RESTART;
+	for (unsigned int i = 1; i < LIFE_PANIC_ROW - 1; i++) {
+		machine_panic_request(&f->m, MACHINE_PANICKED);
+		settle(f);
+		assert_int_equal(f->m.life.resets[RESET_PANIC], i);
+		assert_int_equal(f->m.end, MACHINE_RUNS);
+	}
+	machine_panic_request(&f->m, MACHINE_PANICKED);
+	settle(f);
+	assert_int_equal(f->m.end, MACHINE_GUEST_PANICKED);
+	assert_non_null(strstr(f->m.end_text, "5 times in a row"));
+}
+
+static void panic_and_watchdog_may_end_the_vm(void **state)
+{
+	struct fixture *f = *state;
+
+	machine_run(&f->m);
+	f->spec.on_panic = VMM_PANIC_STOP;
+	machine_panic_request(&f->m, MACHINE_PANICKED);
+	settle(f);
+	assert_int_equal(f->m.end, MACHINE_GUEST_PANICKED);
+	assert_string_equal(f->m.end_text, "the guest's kernel panicked");
+
+	f->m.end = MACHINE_RUNS;
+	machine_watchdog_request(&f->m, 60);
+	settle(f);
+	assert_int_equal(f->m.life.resets[RESET_WATCHDOG], 1);
+	f->spec.watchdog = VMM_WATCHDOG_STOP;
+	machine_watchdog_request(&f->m, 60);
+	assert_int_equal(f->m.end, MACHINE_WATCHDOG);
+	assert_string_equal(f->m.end_text, "the guest did not feed its watchdog for 60 s");
+	assert_int_equal(f->m.life.watchdogs, 2);
+
+	f->m.end = MACHINE_RUNS;
+	machine_panic_request(&f->m, MACHINE_SHUTDOWN);
+	settle(f);
+	assert_int_equal(f->m.end, MACHINE_POWEROFF);
 }
 
 static void reset_of_a_paused_guest_leaves_it_paused(void **state)
@@ -278,7 +358,7 @@ static void reset_of_a_paused_guest_leaves_it_paused(void **state)
 	assert_int_equal(machine_pause(&f->m, &e), 0);
 	assert_int_equal(machine_pause(&f->m, &e), -EALREADY);
 	settle(f);
-	assert_int_equal(f->m.guest_resets, 1);
+	assert_int_equal(life_resets(&f->m.life), 1);
 	atomic_store(&fake.guest, GUEST_USES_SLOW_PORT);
 	usleep(20000);
 	assert_int_equal(atomic_load(&fake.slow_reads), 0);
@@ -382,6 +462,9 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		CASE(many_requests_are_one_reset),
+		CASE(tight_loop_of_resets_is_slowed_down),
+		CASE(panic_is_answered_as_the_operator_wants),
+		CASE(panic_and_watchdog_may_end_the_vm),
 		CASE(reset_of_a_paused_guest_leaves_it_paused),
 		CASE(guest_cannot_keep_the_lock_to_itself),
 		CASE(statistics_agree_with_status),

@@ -113,7 +113,7 @@ static void exits_that_mean_nothing_are_counted(void **state)
 	assert_int_equal(vcpu_set_exits(f.m.vcpus, VCPU_EXIT_IO), 2);
 	assert_int_equal(vcpu_set_exits(f.m.vcpus, VCPU_EXIT_MMIO), 1);
 	assert_int_equal(f.written, 0x77);
-	assert_int_equal(f.m.guest_resets, 0);
+	assert_int_equal(life_resets(&f.m.life), 0);
 	end(&f);
 }
 
@@ -173,7 +173,7 @@ static void resets_boot_the_guest_again(void **state)
 
 		start(&f, ways[i]);
 		run_to_the_end(&f, MACHINE_POWEROFF, "powered off");
-		assert_int_equal(f.m.guest_resets, i == ARRAY_SIZE(ways) - 1 ? 3 : 1);
+		assert_int_equal(life_resets(&f.m.life), i == ARRAY_SIZE(ways) - 1 ? 3 : 1);
 		machine_stop(&f.m);
 		/* vCPU 0 begins where the kernel does, the other one waits as at power-on. */
 		assert_int_equal(fake_kvm.vcpus[0].regs.rip, LAYOUT_KERNEL);
@@ -188,7 +188,7 @@ static void reset_that_kvm_refuses_ends_the_machine(void **state)
 
 	start(&f, "hlt");
 	fake_kvm.no_msr_writes = true;
-	machine_reset_request(&f.m, "test");
+	machine_reset_request(&f.m, RESET_KVM);
 	run_to_the_end(&f, MACHINE_INTERNAL_ERROR, "guest reset: ");
 	fake_kvm.no_msr_writes = false;
 	end(&f);

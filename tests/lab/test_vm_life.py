@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How a guest starts again and ends, and what is said of it: resets, panics, watchdog, power button."""
+
+import pathlib
+import struct
+import time
+
+import pytest
+from labkit import Guest, cli, cli_json, eventually, refused
+
+RUN = pathlib.Path("/run/viaduct/vm")
+# How a guest of Linux resets itself, and by what the VMM notices. By the reset vector (bios, and efi, which falls
+# through to it) it comes to a few instructions that the VMM has put there: port 0x92.
+BY_TYPE = {"acpi": "port-cf9", "kbd": "port-64", "triple": "triple-fault", "pci": "port-cf9",
+           "efi": "port-92", "bios": "port-92"}
+WAYS = [(f"echo {word} >/sys/kernel/reboot/type; reboot -f", cause) for word, cause in BY_TYPE.items()]
+WAYS += [
+    ("echo b >/proc/sysrq-trigger", "port-cf9"),
+    ("echo 1 >/proc/sys/kernel/panic; echo c >/proc/sysrq-trigger", "port-cf9"),
+    (r"printf '\001' | dd of=/dev/port bs=1 seek=146", "port-92"),
+]
+CRASH = "echo c >/proc/sysrq-trigger"
+BOOT_S = 150  # of a guest on a busy machine
+
+
+def send(guest, command):
+    """A command after which the guest does not answer any more."""
+    guest.console.sock.sendall(f"T{time.monotonic_ns()}\n{command}\n".encode())
+
+
+def ended(name, timeout=60):
+    eventually(lambda: cli_json("vm", "show", name)["pid"] is None, timeout, f"the end of {name}")
+    return cli_json("vm", "show", name)
+
+
+@pytest.mark.timeout(900)
+def test_reset_by_every_way_twice(daemon, folder):
+    """Two resets in a row by each, with two vCPUs; what was counted and said is right."""
+    with Guest(folder, "again", cpus=2, memory="256M", extra=["on_panic: keep"]) as guest:
+        expected = {}
+        for command, cause in WAYS:
+            for _ in range(2):
+                send(guest, command)
+                guest.console.wait_ready(BOOT_S)
+                expected[cause] = expected.get(cause, 0) + 1
+                assert guest.show()["life"]["resets"] == expected, command
+        assert guest.run("grep -c ^processor /proc/cpuinfo").strip() == "2"
+        life = guest.show()["life"]
+        assert life["panics"] == 2 and life["panicked_at"] <= life["reset_at"]
+        text = cli("vm", "show", "again")
+        assert "18 (8 port 0xCF9, 2 port 0x64, 6 port 0x92, 2 triple fault), last at 20" in text, text
+        log = (RUN / "again/vmm.log").read_text()
+        assert log.count("the guest is reset: ") == 18 and log.count("kernel panicked") == 2
+
+
+def triple_fault_kernel(path):
+    """A PVH kernel of one instruction, without an IDT to go to."""
+    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 2, 62, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+    note = struct.pack("<III4sI", 4, 4, 18, b"Xen\0", 0x1000000)
+    at = 64 + 2 * 56
+    notes = struct.pack("<IIQQQQQQ", 4, 4, at, 0, 0, len(note), len(note), 4)
+    load = struct.pack("<IIQQQQQQ", 1, 5, at + len(note), 0, 0x1000000, 16, 16, 1)
+    path.write_bytes((header + notes + load + note + b"\x0f\x0b" * 8).ljust(4096, b"\0"))
+    return path
+
+
+@pytest.mark.timeout(180)
+def test_a_loop_of_resets_harms_nobody(daemon, folder):
+    from operate import vmfile
+
+    file = vmfile.write(folder, "loop", memory="64M", kernel=triple_fault_kernel(folder / "loop.elf"))
+    cli("vm", "run", str(file))
+    try:
+        time.sleep(15)
+        vm = cli_json("vm", "show", "loop")
+        assert vm["answers"] and vm["state"] == "running"
+        # Ten at once, then one a second.
+        assert 12 <= vm["life"]["resets"]["triple-fault"] <= vm["uptime_s"] + 12
+        log = (RUN / "loop/vmm.log").read_text()
+        assert len(log.splitlines()) < 30
+        cli("vm", "pause", "loop")
+        count = cli_json("vm", "show", "loop")["life"]["resets"]
+        cli("vm", "resume", "loop")
+        eventually(lambda: cli_json("vm", "show", "loop")["life"]["resets"] != count, 30, "another reset")
+    finally:
+        cli("vm", "kill", "loop")
+    # By the VMM itself: it had time to answer.
+    vm = cli_json("vm", "show", "loop")
+    assert vm["exit"]["text"] == "killed by root (uid 0)" and vm["life"]["resets"]["triple-fault"] > 12
+
+
+@pytest.mark.timeout(400)
+def test_panic_restarts_the_guest(daemon, folder):
+    with Guest(folder, "panics", cpus=2, memory="256M") as guest:
+        limits = pathlib.Path(f"/proc/{guest.show()['pid']}/limits").read_text()
+        assert "Max file size             4194304" in limits
+        send(guest, CRASH)
+        guest.console.wait_ready(BOOT_S)
+        life = guest.show()["life"]
+        assert life["resets"] == {"panic": 1} and life["panics"] == 1
+        assert "1, last at 20" in cli("vm", "show", "panics")
+        # The last words of the kernel before are there for whoever comes next.
+        assert "Kernel panic - not syncing" in cli("vm", "console", "panics", "--log")
+
+
+@pytest.mark.timeout(400)
+def test_panic_stops_the_vm_if_so_told(daemon, folder):
+    extra = ["on_panic: stop", "watchdog: off"]
+    with Guest(folder, "stops", memory="256M", extra=extra) as guest:
+        assert guest.run("sh /init load-watchdog 2>/dev/null; ls /dev | grep -c watchdog || true").strip() == "0"
+        send(guest, CRASH)
+        vm = ended("stops")
+        assert vm["state"] == "failed" and vm["exit"]["reason"] == "guest-panicked"
+        assert abs(vm["exit"]["wall_time"] - time.time()) < 60 and vm["exit"]["uptime_s"] > 0
+        text = cli("vm", "show", "stops")
+        assert "because:" in text and "the guest's kernel panicked" in text
+        assert "viaduct vm console stops --log" in text
+        log = cli("vm", "console", "stops", "--log")
+        assert "Kernel panic - not syncing: sysrq triggered crash" in log and "\r" not in log
+
+
+def watchdog_feed(guest):
+    """Four seconds, fed each second."""
+    guest.run("sh /init load-watchdog; watchdog -T 4 -t 1 /dev/watchdog", 120)
+    assert guest.run("cat /sys/class/watchdog/watchdog0/state").strip() == "active"
+
+
+@pytest.mark.timeout(400)
+def test_watchdog_resets_a_guest_that_does_not_feed_it(daemon, folder):
+    with Guest(folder, "dog", cpus=2, memory="256M") as guest:
+        watchdog_feed(guest)
+        time.sleep(10)
+        assert guest.show()["life"]["watchdogs"] == 0
+        send(guest, "killall -9 watchdog")
+        guest.console.wait_ready(BOOT_S)
+        life = guest.show()["life"]
+        assert life["watchdogs"] == 1 and life["resets"] == {"watchdog": 1}
+        assert "did not feed its watchdog" in (RUN / "dog/vmm.log").read_text()
+
+
+@pytest.mark.timeout(400)
+def test_watchdog_stands_still_in_a_pause_and_stops_the_vm_if_so_told(daemon, folder):
+    with Guest(folder, "stopdog", memory="256M", extra=["watchdog: stop"]) as guest:
+        watchdog_feed(guest)
+        cli("vm", "pause", "stopdog")
+        time.sleep(12)
+        cli("vm", "resume", "stopdog")
+        assert guest.run("echo alive").strip() == "alive"
+        send(guest, "killall -STOP watchdog")
+        vm = ended("stopdog")
+        assert vm["state"] == "failed" and vm["exit"]["reason"] == "watchdog"
+        assert "did not feed its watchdog" in vm["exit"]["text"]
+        assert "ended:                watchdog" in cli("vm", "show", "stopdog")
+
+
+@pytest.mark.timeout(400)
+def test_guest_that_ignores_its_power_button(daemon, folder):
+    with Guest(folder, "deaf", memory="256M") as guest:
+        guest.run("killall -STOP dd")
+        text = refused("vm", "stop", "deaf", "--timeout", "3", "--no-kill", status=1)
+        assert "still running" in text and "viaduct vm kill deaf" in text
+        assert guest.show()["state"] == "running" and guest.run("echo alive").strip() == "alive"
+        text = cli("vm", "stop", "deaf", "--timeout", "3")
+        assert "it did not power off within 3 s of its power button: killed for root (uid 0)" in text
+        assert "viaduct vm console deaf --log" in text
+        assert cli_json("vm", "show", "deaf")["exit"]["reason"] == "killed"
+
+
+@pytest.mark.timeout(400)
+def test_vmm_that_the_oom_killer_chose(daemon, folder):
+    with Guest(folder, "fat", memory="256M") as guest:
+        pid = guest.show()["pid"]
+        pathlib.Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
+        pathlib.Path("/proc/sysrq-trigger").write_text("f")
+        vm = ended("fat")
+        assert vm["exit"]["reason"] == "oom-killed" and vm["state"] == "failed", vm["exit"]
+        assert "out of memory" in cli("vm", "show", "fat")
