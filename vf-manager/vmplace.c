@@ -243,13 +243,14 @@ static int cpus_check(const struct view *v, json_t *warnings, struct err *e)
 	return r;
 }
 
-/* The hugepages to take on a node that is a must: none where they run short and need not be. */
-static uint64_t node_hugepage(const struct daemon *d, const struct vm_spec *spec)
+/* The hugepages to take for RAM on this node: none where its pool runs short and they need not be, since
+ * the kernel makes pages beyond the pool wherever it likes. */
+static uint64_t node_hugepage(const struct daemon *d, const struct vm_spec *spec, int node)
 {
 	uint64_t have = 0;
 
 	if (!spec->hugepage_fallback || spec->hugepage_bytes == 0 ||
-	    (host_node_free(d, spec->numa_node, spec->hugepage_bytes, &have) == 0 &&
+	    (host_node_free(d, node, spec->hugepage_bytes, &have) == 0 &&
 	     have >= spec->memory_bytes))
 		return spec->hugepage_bytes;
 	return 0;
@@ -258,7 +259,7 @@ static uint64_t node_hugepage(const struct daemon *d, const struct vm_spec *spec
 static int node_memory_check(const struct view *v, struct err *e)
 {
 	const struct vm_spec *spec = v->spec;
-	uint64_t page_bytes = node_hugepage(v->d, spec), have = 0;
+	uint64_t page_bytes = node_hugepage(v->d, spec, spec->numa_node), have = 0;
 	unsigned long long page = page_bytes >> 20;
 
 	/* A node that does not say is left to the VMM, which looks at what it got. */
@@ -346,7 +347,8 @@ void vm_place(struct daemon *d, const struct vm_spec *spec, int vf_node, struct 
 	memset(out, 0, sizeof(*out));
 	out->node = node_choose(d, spec, vf_node);
 	out->is_strict = spec->numa == VM_NUMA_NODE;
-	out->hugepage_bytes = out->is_strict ? node_hugepage(d, spec) : spec->hugepage_bytes;
+	out->hugepage_bytes = out->node >= 0 ? node_hugepage(d, spec, out->node)
+					     : spec->hugepage_bytes;
 	if (view_make(d, spec, &v, NULL) < 0)
 		return;
 	if (spec->is_dedicated || CPU_COUNT(&v.dedicated) > 0)

@@ -20,7 +20,7 @@ struct vm_place {
 	cpu_set_t own; /* for the VMM's threads that are not pinned; empty: any */
 	int node; /* of RAM; -1: any */
 	bool is_strict;
-	uint64_t hugepage_bytes; /* 0 also where a strict node has too few and the file allows that */
+	uint64_t hugepage_bytes; /* 0 also where the node has too few and the file allows that */
 	cpu_set_t node_cpus; /* near it and no other VM's; empty: none */
 };
 

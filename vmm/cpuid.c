@@ -147,7 +147,7 @@ static void kvm_features_fix(struct cpu_model *model, struct kvm_cpuid_entry2 *c
 {
 	c->eax &= KVM_FEATURES_SHOWN;
 	c->ebx = c->ecx = c->edx = 0;
-	/* PV_UNHALT stays: Linux looks at the hint where it is there, and KVM takes it away where it must. */
+	/* PV_UNHALT stays: Linux looks at the hint only where it is there. */
 	if (model->wish.is_dedicated)
 		c->edx = BIT(KVM_HINTS_REALTIME);
 }

@@ -108,7 +108,10 @@ def test_memory_goes_where_it_is_wanted(host, run):
     assert vm["numa"] == {"node": 1, "policy": "preferred",
                           "nodes": [{"node": 1, "bytes": 64 << 20}]}
     assert launched(host, "near")[1]["numa"] == {"node": 1, "strict": False, "cpus": "4-7"}
+    # Its pool has 8 hugepages of 2 MiB, node 0's 64: small pages that are near, not large ones that are far.
+    assert launched(host, "near")[1]["hugepage"] == 0
     vm = run("here", memory="size: 64M, numa: 0")
+    assert launched(host, "here")[1]["hugepage"] == 2 << 20
     assert vm["numa"]["policy"] == "strict" and vm["numa"]["node"] == 0
     assert launched(host, "here")[1]["numa"]["strict"] is True
     for name, cpus, memory in (("both", "{pin: [3, 4]}", "size: 64M"),

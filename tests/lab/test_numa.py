@@ -15,12 +15,12 @@ RAM = 256 << 20
 @pytest.fixture
 def far_pf(daemon, ports):
     """A PF on node 1 with a free VF."""
-    pf = next(p for p in cli_json("pf", "list")["pfs"] if p["numa_node"] == 1 and p["netdev"] in ports)
+    pf = next(p for p in cli_json("pf", "list")["pfs"] if p["numa_node"] == 1 and p["name"] in ports)
     if pf["sriov"]["num_vfs"] != 1:
-        cli("pf", "apply", pf["netdev"], "--vfs", "1")
-        peer.wait_carrier(pf["netdev"])
-    eventually(lambda: all(v["state"] == "free" for v in vfs(pf["netdev"]).values()), 10, "all VFs free")
-    return pf["netdev"]
+        cli("pf", "apply", pf["name"], "--vfs", "1")
+        peer.wait_carrier(pf["name"])
+    eventually(lambda: all(v["state"] == "free" for v in vfs(pf["name"]).values()), 10, "all VFs free")
+    return pf["name"]
 
 
 def node_bytes(pid):
