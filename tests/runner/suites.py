@@ -19,6 +19,7 @@ TESTS = pathlib.Path(__file__).resolve().parents[1]
 PYTHON = "/usr/bin/python3"  # Debian's, which has pytest; another python3 may come first in PATH
 FUZZ_SECONDS = 120
 UNIT_SECONDS = 120
+COLLECT_SECONDS = 300
 
 SANITIZERS = {
     "ASAN_OPTIONS": "abort_on_error=0:detect_stack_use_after_return=1",
@@ -242,7 +243,7 @@ def collect(folder, *more):
     with tempfile.TemporaryDirectory() as tmp:
         file = pathlib.Path(tmp) / "rows"
         status, output = run_program(
-            pytest_argv(folder, file, "--collect-only", *more), 120, quiet_env(), TESTS)
+            pytest_argv(folder, file, "--collect-only", *more), COLLECT_SECONDS, quiet_env(), TESTS)
         return read_rows(file), status, output
 
 
