@@ -81,10 +81,15 @@ class Process:
         self.samples = []
 
     def sample(self):
-        status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
-        fds = len(os.listdir(f"/proc/{self.pid}/fd"))
-        anon = int(re.search(r"RssAnon:\s+(\d+)", status).group(1))
-        self.samples.append(Sample(time.monotonic(), fds, anon))
+        try:
+            status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
+            fds = len(os.listdir(f"/proc/{self.pid}/fd"))
+        except (FileNotFoundError, ProcessLookupError):
+            return  # it has ended; why, its record says
+        anon = re.search(r"RssAnon:\s+(\d+)", status)
+        if not anon:
+            return  # it is about to go
+        self.samples.append(Sample(time.monotonic(), fds, int(anon.group(1))))
 
     def check_flat(self, fds_more, kib_more):
         """The last third of the samples is no more than the first: fds by their most, memory by its median."""

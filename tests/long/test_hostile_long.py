@@ -5,6 +5,6 @@ import os
 
 os.environ.setdefault("VIADUCT_HOSTILE_SECONDS", "300")
 
-from test_hostile_guest import (  # noqa: E402,F401
+from test_vm_hostile import (  # noqa: E402,F401
     image, test_hostile_guest_harms_only_itself, test_hostile_guest_without_a_daemon,
 )

@@ -14,7 +14,7 @@ from labkit import PEER_IP, Failed, Guest, cli, cli_json, eventually, mac_of, vf
 from vmmdrive import Refused, Vmm
 
 # Reasons that a guest's own doing may have. "signal" or none would be a VMM that died.
-NAMED_ENDS = ("poweroff", "internal-error")
+NAMED_ENDS = ("poweroff", "internal-error", "guest-panicked", "watchdog")
 SECONDS = hostilekit.seconds(60)
 
 
