@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 
+import daemonkit
 import pytest
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -156,6 +157,16 @@ def stopped_daemon(program, short_tmp):
     finally:
         if SANITIZER.search(daemon.text()):
             pytest.fail(f"a sanitizer spoke:\n{daemon.text()}")
+
+
+@pytest.fixture
+def host(stopped_daemon, short_tmp):
+    """A viaductd on a host made of files; the VMs that it still has at the end are killed."""
+    daemonkit.setup(stopped_daemon, short_tmp)
+    yield stopped_daemon.start()
+    for vm in stopped_daemon.request("GET", "/v1/vms")[1]["vms"]:
+        if vm["pid"]:
+            stopped_daemon.request("POST", f"/v1/vms/{vm['name']}/kill", {})
 
 
 @pytest.fixture

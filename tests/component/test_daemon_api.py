@@ -13,12 +13,6 @@ import pytest
 HERE = pathlib.Path(__file__).resolve().parent
 
 
-@pytest.fixture
-def host(stopped_daemon, short_tmp):
-    daemonkit.setup(stopped_daemon, short_tmp)
-    return stopped_daemon.start()
-
-
 def error(host, method, path, body=None, status=400):
     got, reply = host.request(method, path, body)
     assert got == status, reply

@@ -11,15 +11,6 @@ import pytest
 
 
 @pytest.fixture
-def host(stopped_daemon, short_tmp):
-    daemonkit.setup(stopped_daemon, short_tmp)
-    yield stopped_daemon.start()
-    for vm in stopped_daemon.request("GET", "/v1/vms")[1]["vms"]:
-        if vm["pid"]:
-            stopped_daemon.request("POST", f"/v1/vms/{vm['name']}/kill", {})
-
-
-@pytest.fixture
 def run(host, short_tmp):
     """run("vm1", "{pin: [2, 3]}") -> the VM, or with status= the error."""
 

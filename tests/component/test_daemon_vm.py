@@ -13,15 +13,6 @@ import daemonkit
 import pytest
 
 
-@pytest.fixture
-def host(stopped_daemon, short_tmp):
-    daemonkit.setup(stopped_daemon, short_tmp)
-    yield stopped_daemon.start()
-    for vm in stopped_daemon.request("GET", "/v1/vms")[1]["vms"]:
-        if vm["pid"]:
-            stopped_daemon.request("POST", f"/v1/vms/{vm['name']}/kill", {})
-
-
 def run(host, folder, name="vm1", cmdline="", status=200):
     got, body = host.request("POST", "/v1/vms", {"yaml": daemonkit.vm_yaml(folder, name, cmdline)})
     assert got == status, body

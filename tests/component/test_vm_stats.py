@@ -12,15 +12,6 @@ import pytest
 
 
 @pytest.fixture
-def host(stopped_daemon, short_tmp):
-    daemonkit.setup(stopped_daemon, short_tmp)
-    yield stopped_daemon.start()
-    for vm in stopped_daemon.request("GET", "/v1/vms")[1]["vms"]:
-        if vm["pid"]:
-            stopped_daemon.request("POST", f"/v1/vms/{vm['name']}/kill", {})
-
-
-@pytest.fixture
 def viaduct(host, program):
     def start(*args, **options):
         env = {**os.environ, "VIADUCT_RUN_DIR": str(host.run_dir), "LC_ALL": "C.UTF-8"}
