@@ -103,7 +103,9 @@ def test_an_idle_vf_in_wall_clock_time(pf, far, folder, scratch):
         spent, trace = idle(guest)
         _, unexplained = report(scratch / "idle.json", spent, trace)
         check_what_always_holds(spent, trace)
-        assert unexplained == 0
+        # Not 0 as above: the vCPU moves between the host's CPUs, whose traces are put in order by clocks that
+        # an emulator keeps only roughly. Without PV EOI it would be every interrupt.
+        assert unexplained <= spent["injected"] / 100
 
 
 @pytest.mark.timeout(300)

@@ -150,7 +150,7 @@ def test_hostile_guest_without_a_daemon(build_dir, image):
             ops += reports.ops()
             with contextlib.suppress(ConnectionError):
                 vmm.request("kill")
-            assert vmm.wait(20) == 0, seed
+            assert vmm.wait(20) in (0, 1), seed  # 1: a guest that KVM cannot run on; its record says why
             ends.append(f"seed {seed}: {vmm.record()['reason']}: {vmm.record()['text']}")
             assert vmm.record()["reason"] in (*NAMED_ENDS, "killed"), ends
             process.check_flat(2, 512)

@@ -371,27 +371,6 @@ static void reset_of_a_paused_guest_leaves_it_paused(void **state)
 	assert_int_equal(f->m.end, MACHINE_KILLED);
 }
 
-/* A vCPU that is in a handler nearly all of the time (resetting a VF, say) must not keep the main
- * thread from the lock: status, kill and the host's requests wait there. */
-static void guest_cannot_keep_the_lock_to_itself(void **state)
-{
-	struct fixture *f = *state;
-
-	machine_run(&f->m);
-	atomic_store(&fake.guest, GUEST_USES_SLOW_PORT);
-	for (unsigned int i = 0; i < 50; i++) {
-		unsigned int before;
-		json_t *status;
-
-		usleep(3000);
-		before = atomic_load(&fake.slow_reads);
-		status = machine_status(&f->m);
-		assert_non_null(status);
-		json_decref(status);
-		assert_in_range(atomic_load(&fake.slow_reads) - before, 0, 4);
-	}
-}
-
 static const json_t *region_of(const json_t *stats, const char *name)
 {
 	json_t *region;
@@ -466,7 +445,6 @@ int main(void)
 		CASE(panic_is_answered_as_the_operator_wants),
 		CASE(panic_and_watchdog_may_end_the_vm),
 		CASE(reset_of_a_paused_guest_leaves_it_paused),
-		CASE(guest_cannot_keep_the_lock_to_itself),
 		CASE(statistics_agree_with_status),
 		cmocka_unit_test_setup_teardown(without_kvms_statistics_a_vm_runs_and_says_so,
 						setup_lack, teardown),
