@@ -66,9 +66,7 @@ static int ram_create(struct machine *m, struct err *e)
 	}
 	if (r < 0)
 		return r;
-	r = kvm_vm_setup(m->kvm_fd, &m->vm_fd, &m->irqchip, e);
-	if (r == 0)
-		r = slots_init(&m->slots, m->vm_fd, e);
+	r = slots_init(&m->slots, m->vm_fd, e);
 	for (unsigned int i = 0; r == 0 && i < m->gmem.slot_count; i++) {
 		const struct gmem_slot *s = &m->gmem.slots[i];
 
@@ -203,7 +201,11 @@ static int machine_build(struct machine *m, struct err *e)
 	int r;
 
 	placement_enter(&m->placement, m->spec);
-	r = ram_create(m, e);
+	r = kvm_vm_setup(m->kvm_fd, &m->vm_fd, &m->irqchip, e);
+	if (r == 0)
+		r = machine_devices_open(m, e);
+	if (r == 0)
+		r = ram_create(m, e);
 	if (r == 0)
 		r = placement_ram_bind(m->spec, &m->gmem, e);
 	if (r < 0)

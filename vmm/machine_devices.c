@@ -10,9 +10,14 @@ static void device_ended(void *arg, bool requested, const char *text)
 			    text);
 }
 
+int machine_devices_open(struct machine *m, struct err *e)
+{
+	return vfio_set_create(m->spec, m->vm_fd, &m->vfio, e);
+}
+
 int machine_devices_pin(struct machine *m, struct err *e)
 {
-	return vfio_set_create(m->spec, m->vm_fd, &m->gmem, &m->vfio, e);
+	return vfio_set_map(m->vfio, &m->gmem, e);
 }
 
 int machine_devices_create(struct machine *m, struct err *e)

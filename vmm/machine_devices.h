@@ -12,10 +12,13 @@
 
 struct machine;
 
+/* Begins to open the devices; goes on beside what comes next. */
+int machine_devices_open(struct machine *m, struct err *e);
+
 /* Maps every RAM slot for the devices' DMA, before any of them is bus master. */
 int machine_devices_pin(struct machine *m, struct err *e);
 
-/* Opens the devices and plugs them in; the root complex owns them from then on. */
+/* Waits for the devices and plugs them in; the root complex owns them from then on. */
 int machine_devices_create(struct machine *m, struct err *e);
 
 /* After the root complex has destroyed the devices and before guest RAM goes. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The VM's VFIO functions: struct vfio_set. It takes the container and the groups out of the launch
- * spec, maps guest RAM for DMA (and nothing else: no peer-to-peer), then makes one PCI device per
- * function, which the root complex owns. A function that is unplugged gives its group back.
+ * spec, opens the functions, maps guest RAM for DMA (and nothing else: no peer-to-peer), then makes one
+ * PCI device per function, which the root complex owns. A function that is unplugged gives its group back.
  *
- * Order of life: vfio_set_create -> vfio_set_plug -> (the guest runs) -> pci_host_destroy, which
+ * Order of life: vfio_set_create -> vfio_set_map -> vfio_set_plug -> (the guest runs) -> pci_host_destroy, which
  * silences every function -> vfio_set_destroy, which unmaps RAM and closes. The machine's lock guards
  * the set; events arrive on the main thread.
  */
@@ -39,12 +39,15 @@ struct vfio_env {
 	void *arg;
 };
 
-/* Attaches every group and maps every RAM slot. Takes the container's and the groups' fds out of
- * spec. *out is NULL when the spec has no devices. */
-int vfio_set_create(struct vmm_spec *spec, int vm_fd, const struct gmem *gm, struct vfio_set **out,
-		    struct err *e);
+/* Attaches every group, then opens the spec's functions in threads of their own; whether that worked
+ * vfio_set_plug() says. Takes the container's and the groups' fds out of spec, which must outlive the set.
+ * *out is NULL when the spec has no devices. */
+int vfio_set_create(struct vmm_spec *spec, int vm_fd, struct vfio_set **out, struct err *e);
 
-/* Opens the spec's functions and plugs each behind a root port of its own. */
+/* Maps every RAM slot for DMA. NULL-safe. */
+int vfio_set_map(struct vfio_set *set, const struct gmem *gm, struct err *e);
+
+/* Waits for the functions and plugs each behind a root port of its own. NULL-safe. */
 int vfio_set_plug(struct vfio_set *set, const struct vfio_env *env, struct err *e);
 
 /* The "devices" of STATUS and of STATS (vmm_msg.h): a new reference, NULL when out of memory. With the

@@ -160,13 +160,11 @@ void vfio_func_silence(struct vfio_func *f)
 	(void)vfio_device_quiesce(&f->device);
 }
 
-static int func_open(struct vfio_func *f, const struct vmm_device_spec *spec, struct err *e)
+static int func_build(struct vfio_func *f, struct err *e)
 {
 	const struct vfio_env *env = vfio_set_env(f->set);
-	int r = vfio_device_open(&f->device, spec->group_fd, &spec->address, e);
+	int r;
 
-	if (r < 0)
-		return r;
 	if (!f->device.can_reset) {
 		err_set(e, ENOTSUP, "it cannot be reset, so it would keep its last owner's state");
 		err_code(e, "no-reset");
@@ -199,7 +197,7 @@ static int func_open(struct vfio_func *f, const struct vmm_device_spec *spec, st
 }
 
 int vfio_func_create(struct vfio_set *set, const struct vmm_device_spec *spec,
-		     struct vfio_func **out, struct err *e)
+		     struct vfio_device *opened, struct vfio_func **out, struct err *e)
 {
 	struct vfio_func *f = calloc(1, sizeof(*f));
 	char address[PCI_ADDR_TEXT];
@@ -211,11 +209,13 @@ int vfio_func_create(struct vfio_set *set, const struct vmm_device_spec *spec,
 	f->pci.name = f->name;
 	f->set = set;
 	f->group = spec->group;
-	f->device.fd = f->err_fd = f->req_fd = -1;
+	f->err_fd = f->req_fd = -1;
+	f->device = *opened;
+	opened->fd = -1;
 	snprintf(f->port, sizeof(f->port), "%s", spec->port);
 	snprintf(f->name, sizeof(f->name), "%s (%s)", spec->port,
 		 pci_addr_text(&spec->address, address));
-	r = func_open(f, spec, e);
+	r = func_build(f, e);
 	if (r < 0) {
 		err_wrap(e, "port %s", f->name);
 		vfio_func_free(f);

@@ -38,10 +38,10 @@ struct vfio_func {
 	bool trouble_told; /* of vectors and resets: a guest could fill the log */
 };
 
-/* Opens and checks the function; not plugged yet. Functions that cannot be reset or have only legacy
- * interrupts are refused. */
+/* Checks the function that was opened and takes it over (opened->fd is -1 afterwards); not plugged yet.
+ * Functions that cannot be reset or have only legacy interrupts are refused. */
 int vfio_func_create(struct vfio_set *set, const struct vmm_device_spec *spec,
-		     struct vfio_func **out, struct err *e);
+		     struct vfio_device *opened, struct vfio_func **out, struct err *e);
 
 /* Main thread. Silences it if that has not been done. NULL-safe. */
 void vfio_func_free(struct vfio_func *f);

@@ -19,12 +19,24 @@ struct vfio_group {
 	bool known; /* to KVM */
 };
 
+/* The kernel resets a function while it opens it, and an FLR alone takes 100 ms (PCIe 6.0, 6.6.2): each
+ * function is opened by a thread of its own while the machine makes its RAM. */
+struct vfio_opening {
+	pthread_t thread;
+	bool is_running;
+	const struct vmm_device_spec *spec;
+	struct vfio_device device;
+	int r;
+	struct err e;
+};
+
 struct vfio_set {
 	struct vfio_env env;
 	struct vmm_spec *spec; /* borrowed */
 	int container_fd;
 	struct vfio_group groups[VMM_MAX_DEVICES];
 	unsigned int group_count;
+	struct vfio_opening openings[VMM_MAX_DEVICES]; /* by the spec's devices */
 	struct dma_space *dma;
 	int kvm_fd; /* KVM's VFIO device */
 	struct vfio_func *funcs; /* those plugged and those retired */
@@ -36,11 +48,11 @@ const struct vfio_env *vfio_set_env(const struct vfio_set *set)
 	return &set->env;
 }
 
-static int ram_map(struct vfio_set *set, const struct gmem *gm, struct err *e)
+int vfio_set_map(struct vfio_set *set, const struct gmem *gm, struct err *e)
 {
 	int r = 0;
 
-	for (unsigned int i = 0; r == 0 && i < gm->slot_count; i++) {
+	for (unsigned int i = 0; set != NULL && r == 0 && i < gm->slot_count; i++) {
 		const struct dma_range range = { .iova = gm->slots[i].gpa,
 						 .size = gm->slots[i].size,
 						 .host = gm->slots[i].host };
@@ -66,7 +78,34 @@ static int group_attach(struct vfio_set *set, struct vfio_group *g, struct err *
 	return 0;
 }
 
-static int set_build(struct vfio_set *set, int vm_fd, const struct gmem *gm, struct err *e)
+static void *opening_run(void *arg)
+{
+	struct vfio_opening *o = arg;
+
+	o->r = vfio_device_open(&o->device, o->spec->group_fd, &o->spec->address, &o->e);
+	return NULL;
+}
+
+static void openings_start(struct vfio_set *set)
+{
+	for (unsigned int i = 0; i < set->spec->device_count; i++) {
+		struct vfio_opening *o = &set->openings[i];
+
+		o->spec = &set->spec->devices[i];
+		o->is_running = pthread_create(&o->thread, NULL, opening_run, o) == 0;
+		if (!o->is_running)
+			opening_run(o);
+	}
+}
+
+static void opening_wait(struct vfio_opening *o)
+{
+	if (o->is_running)
+		pthread_join(o->thread, NULL);
+	o->is_running = false;
+}
+
+static int set_build(struct vfio_set *set, int vm_fd, struct err *e)
 {
 	int r = dma_space_create(set->container_fd, &set->dma, e);
 
@@ -74,11 +113,12 @@ static int set_build(struct vfio_set *set, int vm_fd, const struct gmem *gm, str
 		r = kvm_vfio_create(vm_fd, &set->kvm_fd, e);
 	for (unsigned int i = 0; r == 0 && i < set->group_count; i++)
 		r = group_attach(set, &set->groups[i], e);
-	return r < 0 ? r : ram_map(set, gm, e);
+	if (r == 0)
+		openings_start(set);
+	return r;
 }
 
-int vfio_set_create(struct vmm_spec *spec, int vm_fd, const struct gmem *gm, struct vfio_set **out,
-		    struct err *e)
+int vfio_set_create(struct vmm_spec *spec, int vm_fd, struct vfio_set **out, struct err *e)
 {
 	struct vfio_set *set;
 	int r;
@@ -91,12 +131,14 @@ int vfio_set_create(struct vmm_spec *spec, int vm_fd, const struct gmem *gm, str
 		return err_set(e, ENOMEM, "VFIO: out of memory");
 	set->spec = spec;
 	set->kvm_fd = set->retired_fd = -1;
+	for (unsigned int i = 0; i < VMM_MAX_DEVICES; i++)
+		set->openings[i].device.fd = -1;
 	set->container_fd = fd_take(&spec->container_fd);
 	for (unsigned int i = 0; i < spec->group_count; i++)
 		set->groups[set->group_count++] =
 			(struct vfio_group){ .nr = spec->groups[i].nr,
 					     .fd = fd_take(&spec->groups[i].fd) };
-	r = set_build(set, vm_fd, gm, e);
+	r = set_build(set, vm_fd, e);
 	if (r < 0) {
 		vfio_set_destroy(set);
 		return r;
@@ -178,11 +220,17 @@ void vfio_set_moved(struct vfio_func *moved)
 			vfio_bars_update(&f->bars, &f->config);
 }
 
-static int func_plug(struct vfio_set *set, const struct vmm_device_spec *spec, struct err *e)
+static int func_plug(struct vfio_set *set, struct vfio_opening *o, struct err *e)
 {
 	struct vfio_func *f;
-	int r = vfio_func_create(set, spec, &f, e);
+	int r;
 
+	opening_wait(o);
+	if (o->r < 0) {
+		*e = o->e;
+		return err_wrap(e, "port %s", o->spec->port);
+	}
+	r = vfio_func_create(set, o->spec, &o->device, &f, e);
 	if (r < 0)
 		return r;
 	r = pci_host_plug_behind_port(set->env.pci, &f->pci, e);
@@ -209,7 +257,7 @@ int vfio_set_plug(struct vfio_set *set, const struct vfio_env *env, struct err *
 	if (r < 0)
 		return err_set(e, r, "VFIO events: %s", strerror(-r));
 	for (unsigned int i = 0; r == 0 && i < set->spec->device_count; i++)
-		r = func_plug(set, &set->spec->devices[i], e);
+		r = func_plug(set, &set->openings[i], e);
 	return r;
 }
 
@@ -266,6 +314,10 @@ void vfio_set_destroy(struct vfio_set *set)
 {
 	if (set == NULL)
 		return;
+	for (unsigned int i = 0; i < VMM_MAX_DEVICES; i++) {
+		opening_wait(&set->openings[i]);
+		vfio_device_close(&set->openings[i].device);
+	}
 	/* The root complex silenced and retired every function before. */
 	while (set->funcs != NULL) {
 		struct vfio_func *f = set->funcs;

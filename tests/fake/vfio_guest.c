@@ -33,10 +33,14 @@ static int fail(int errnum)
 
 static void trace(char what)
 {
-	size_t len = strlen(fake_guest.order);
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* functions are opened by threads */
+	size_t len;
 
+	pthread_mutex_lock(&lock);
+	len = strlen(fake_guest.order);
 	if (len < sizeof(fake_guest.order) - 1)
 		fake_guest.order[len] = what;
+	pthread_mutex_unlock(&lock);
 }
 
 static bool is_bus_master(void)
@@ -407,7 +411,9 @@ int fake_guest_start(bool assign, struct err *e)
 		return err_set(e, ENOMEM, "buses: out of memory");
 	r = board_start(g, e);
 	if (r == 0)
-		r = vfio_set_create(&g->spec, VM_FD, &g->gmem, &g->set, e);
+		r = vfio_set_create(&g->spec, VM_FD, &g->set, e);
+	if (r == 0)
+		r = vfio_set_map(g->set, &g->gmem, e);
 	env.loop = g->loop;
 	env.irq = g->irq;
 	env.pci = g->pci;
