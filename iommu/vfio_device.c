@@ -5,6 +5,7 @@
 #include "iommu/vfio_caps.h"
 
 #include "base/fd.h"
+#include "base/mapping.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -206,49 +207,24 @@ int vfio_device_write(const struct vfio_device *dev, enum vfio_region region, ui
 	return n == (ssize_t)len ? 0 : n < 0 ? -errno : -EIO;
 }
 
-/* An address congruent with the area's size lets the kernel map it with huge pages. */
-static void *aligned_reserve(uint64_t size, uint64_t align)
-{
-	uint8_t *p, *at;
-	uint64_t room;
-
-	if (align <= PAGE)
-		return NULL;
-	room = size + align;
-	p = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (p == MAP_FAILED)
-		return NULL;
-	at = (uint8_t *)align_up((uintptr_t)p, align);
-	if (at > p)
-		munmap(p, (size_t)(at - p));
-	if (at + size < p + room)
-		munmap(at + size, (size_t)(p + room - (at + size)));
-	return at;
-}
-
 int vfio_device_map(const struct vfio_device *dev, enum vfio_region region,
 		    const struct vfio_area *area, void **out, struct err *e)
 {
 	const struct vfio_region_desc *d = &dev->regions[region];
-	uint64_t align = is_pow2(area->size) ? u64_min(area->size, GIB(1)) : PAGE;
-	void *at, *p;
+	/* An address congruent with the area's size lets the kernel map it with huge pages. */
+	const struct map_wish wish = { .fd = dev->fd,
+				       .off = (off_t)(d->file_offset + area->offset),
+				       .size = area->size,
+				       .align = is_pow2(area->size) ? u64_min(area->size, GIB(1))
+								    : PAGE };
+	int r;
 
 	if (!is_aligned(area->offset | area->size, PAGE) || area->size == 0 ||
 	    !range_fits(area->offset, area->size, d->size))
 		return err_set(e, EINVAL, "area 0x%llx of region %d cannot be mapped",
 			       (unsigned long long)area->offset, (int)region);
-	at = aligned_reserve(area->size, align);
-	p = mmap(at, area->size, PROT_READ | PROT_WRITE, MAP_SHARED | (at != NULL ? MAP_FIXED : 0),
-		 dev->fd, (off_t)(d->file_offset + area->offset));
-	if (p == MAP_FAILED) {
-		int r = err_set(e, errno, "map BAR %d: %s", (int)region, strerror(errno));
-
-		if (at != NULL)
-			munmap(at, area->size);
-		return r;
-	}
-	*out = p;
-	return 0;
+	r = map_aligned(&wish, out);
+	return r < 0 ? err_set(e, r, "map BAR %d: %s", (int)region, strerror(-r)) : 0;
 }
 
 void vfio_device_unmap(void *host, uint64_t size)

@@ -29,6 +29,8 @@ struct vm {
 	uint64_t start_ticks; /* of the process: tells it from a later one with the same pid */
 	uid_t uid;
 	int pidfd; /* -1: no process */
+	uint64_t ram_bytes,
+		ram_page; /* while it starts: RAM that it will take in hugepages; 0: none */
 	bool is_child; /* of this daemon process, so its exit status can be had */
 	bool is_watched;
 	char *yaml;

@@ -125,6 +125,26 @@ static int start_spawn(struct vm_start *s, struct err *e)
 	return r;
 }
 
+/* The VMs that start at the same time take their hugepages only later: theirs count as well. */
+static void hugepages_allow(struct vm_start *s)
+{
+	const struct vm_spec *spec = s->wish->spec;
+	uint64_t bytes = 0;
+	struct vm *vm;
+
+	state_lock(s->d);
+	vm = vm_find(s->d, spec->name);
+	vm->ram_bytes = spec->memory_bytes;
+	vm->ram_page = spec->hugepage_bytes;
+	for (unsigned int i = 0; i < s->d->vm_count; i++) {
+		vm = s->d->vms[i];
+		if (vm->state == VM_STARTING && vm->ram_page == spec->hugepage_bytes)
+			bytes += vm->ram_bytes;
+	}
+	state_unlock(s->d);
+	priv_hugepages_allow(spec->hugepage_bytes, bytes);
+}
+
 /* Op locked. Everything up to the message that gives the VMM what it needs. */
 static int start_prepare(struct vm_start *s, struct err *e)
 {
@@ -137,7 +157,7 @@ static int start_prepare(struct vm_start *s, struct err *e)
 		return r;
 	step_add(s, "ports");
 	if (spec->hugepage_fallback)
-		priv_hugepages_allow(spec->hugepage_bytes, spec->memory_bytes);
+		hugepages_allow(s);
 	r = priv_kvm_open(s->d, &s->kvm, e);
 	if (r == 0) {
 		s->has_files = true;

@@ -52,7 +52,7 @@ int exit_record_write(const struct exit_record *rec, const char *reason, const c
 }
 
 struct text {
-	char buf[320];
+	char buf[512];
 	size_t len;
 };
 
@@ -75,7 +75,36 @@ static void number_add(struct text *t, uint64_t n)
 	text_add(t, digits + i);
 }
 
-void exit_record_crash(const struct exit_record *rec, int sig)
+static void hex_add(struct text *t, uint64_t n)
+{
+	int shift = 60;
+
+	text_add(t, "0x");
+	while (shift > 0 && n >> shift == 0)
+		shift -= 4;
+	for (; shift >= 0; shift -= 4) {
+		const char digit[] = { "0123456789abcdef"[n >> shift & 15], '\0' };
+
+		text_add(t, digit);
+	}
+}
+
+extern const char __executable_start[], etext[]; /* the linker's */
+
+static void place_add(struct text *t, uint64_t ip)
+{
+	uint64_t start = (uintptr_t)__executable_start;
+
+	text_add(t, ", instruction at ");
+	if (ip < start || ip >= (uintptr_t)etext) {
+		hex_add(t, ip);
+		return;
+	}
+	text_add(t, "viaduct-vmm+");
+	hex_add(t, ip - start);
+}
+
+void exit_record_crash(const struct exit_record *rec, const struct crash_facts *facts)
 {
 	struct text t = { .len = 0 };
 
@@ -87,7 +116,14 @@ void exit_record_crash(const struct exit_record *rec, int sig)
 	text_add(&t, ",\"name\":\"");
 	text_add(&t, rec->name);
 	text_add(&t, "\",\"reason\":\"signal\",\"text\":\"the VMM was ended by signal ");
-	number_add(&t, (uint64_t)sig);
+	number_add(&t, (uint64_t)facts->sig);
+	if (facts->code > 0) {
+		text_add(&t, " (code ");
+		number_add(&t, (uint64_t)facts->code);
+		text_add(&t, ") at ");
+		hex_add(&t, facts->at);
+		place_add(&t, facts->ip);
+	}
 	text_add(&t, "\",\"wall_time\":");
 	number_add(&t, clock_ns(CLOCK_REALTIME) / 1000000000ULL);
 	text_add(&t, ",\"uptime_ns\":");

@@ -23,7 +23,15 @@ void exit_record_init(struct exit_record *rec, int fd, const char *name);
 int exit_record_write(const struct exit_record *rec, const char *reason, const char *text,
 		      json_t *life);
 
+/* Where a fatal signal hit: what a report of the fault needs. */
+struct crash_facts {
+	int sig;
+	int code; /* si_code: below 1 somebody sent it */
+	uint64_t at; /* si_addr: what was touched */
+	uint64_t ip; /* of the instruction */
+};
+
 /* Async-signal-safe. */
-void exit_record_crash(const struct exit_record *rec, int sig);
+void exit_record_crash(const struct exit_record *rec, const struct crash_facts *facts);
 
 #endif

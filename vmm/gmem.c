@@ -5,6 +5,7 @@
 #include "vmm/vmm_msg.h"
 
 #include "base/fd.h"
+#include "base/mapping.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -78,13 +79,12 @@ static uint64_t hugepages_free(const struct gmem *gm)
 	return works;
 }
 
-static int map_failed(const struct gmem *gm, int errnum, struct err *e)
+static int hugepages_short(const struct gmem *gm, struct err *e)
 {
 	uint64_t need = gm->size / gm->page_size, have;
 
-	if (errnum != ENOMEM || gm->page_size == 4096)
-		return err_set(e, errnum, "map %llu MiB of guest RAM: %s",
-			       (unsigned long long)gm->size >> 20, strerror(errnum));
+	/* What was populated before they ran out goes back first. */
+	(void)madvise(gm->host, gm->size, MADV_REMOVE);
 	have = hugepages_free(gm);
 	err_set(e, ENOMEM, "guest RAM needs %llu hugepages of %llu MiB and %llu are free",
 		(unsigned long long)need, (unsigned long long)gm->page_size >> 20,
@@ -97,33 +97,22 @@ static int map_failed(const struct gmem *gm, int errnum, struct err *e)
 		(unsigned long long)(need - have), (unsigned long long)gm->page_size >> 10);
 }
 
-/* Maps the memfd where huge pages of any size can back it: host and guest addresses congruent. */
+/* Maps the memfd where huge pages of any size can back it: host and guest addresses congruent. Hugepages
+ * are not reserved here: the kernel would make and clear all of them in this one thread, and place them
+ * before the NUMA rule is set. gmem_prefault() takes them. */
 static int ram_map(struct gmem *gm, struct err *e)
 {
-	uint64_t align = gm->size >= GIB(1) ? GIB(1) : MIB(2);
-	uint64_t room = gm->size + align;
-	uint8_t *area =
-		mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	uint8_t *start, *end;
-	int r = 0;
+	const struct map_wish wish = { .fd = gm->memfd,
+				       .size = gm->size,
+				       .align = gm->size >= GIB(1) ? GIB(1) : MIB(2),
+				       .flags = gm->page_size != 4096 ? MAP_NORESERVE : 0 };
+	void *host;
+	int r = map_aligned(&wish, &host);
 
-	if (area == MAP_FAILED)
-		return err_set(e, errno, "reserve %llu MiB of address space: %s",
-			       (unsigned long long)room >> 20, strerror(errno));
-	start = (uint8_t *)align_up((uintptr_t)area, align);
-	end = start + gm->size;
-	if (mmap(start, gm->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, gm->memfd, 0) ==
-	    MAP_FAILED) {
-		int errnum = errno;
-
-		munmap(area, room);
-		return map_failed(gm, errnum, e);
-	}
-	if (start > area)
-		munmap(area, (size_t)(start - area));
-	if (area + room > end)
-		munmap(end, (size_t)(area + room - end));
-	gm->host = start;
+	if (r < 0)
+		return err_set(e, r, "map %llu MiB of guest RAM: %s",
+			       (unsigned long long)gm->size >> 20, strerror(-r));
+	gm->host = host;
 	/* A guest's memory is never part of a core dump. */
 	if (madvise(gm->host, gm->size, MADV_DONTDUMP) < 0)
 		r = err_set(e, errno, "madvise(DONTDUMP): %s", strerror(errno));
@@ -196,7 +185,8 @@ static int chunk_populate(uint8_t *start, uint64_t len, uint64_t page_size)
 {
 	if (madvise(start, len, MADV_POPULATE_WRITE) == 0)
 		return 0;
-	if (errno != EINVAL)
+	if (errno != EINVAL ||
+	    page_size != 4096) /* an unreserved hugepage that is not there is SIGBUS */
 		return errno;
 	/* Linux before 5.14. Nobody else uses the pages yet. */
 	for (uint64_t off = 0; off < len; off += page_size)
@@ -243,6 +233,9 @@ int gmem_prefault(struct gmem *gm, unsigned int threads, struct err *e)
 	errnum = atomic_load_explicit(&pf.errnum, memory_order_relaxed);
 	if (errnum == 0)
 		return 0;
+	/* EFAULT: for hugetlb it means that there is no page, by number or by cgroup. */
+	if (gm->page_size != 4096 && (errnum == ENOMEM || errnum == EFAULT))
+		return hugepages_short(gm, e);
 	err_set(e, errnum, "populate %llu MiB of guest RAM: %s", (unsigned long long)gm->size >> 20,
 		strerror(errnum));
 	return err_hint(e, "less memory for the VM, or more free memory or hugepages on the host");

@@ -25,13 +25,14 @@ struct gmem {
 	unsigned int slot_count;
 };
 
-/* hugepage: 0, 2 MiB or 1 GiB; low_limit: 0 or where low RAM ends at most (a multiple of 2 MiB).
- * -ENOMEM with a hint that counts the missing hugepages when they run short. */
+/* hugepage: 0, 2 MiB or 1 GiB; low_limit: 0 or where low RAM ends at most (a multiple of 2 MiB). Takes
+ * address space only: hugepages must not be touched before gmem_prefault() has taken them. */
 int gmem_create(struct gmem *gm, uint64_t size, uint64_t hugepage, uint64_t low_limit,
 		struct err *e);
 void gmem_destroy(struct gmem *gm);
 
-/* Populates every page with several threads. */
+/* Populates every page with several threads. -ENOMEM with a hint that counts the missing hugepages when
+ * they run short; then nothing is populated. */
 int gmem_prefault(struct gmem *gm, unsigned int threads, struct err *e);
 
 /* Copies between guest RAM and the VMM; -EFAULT unless all of it is RAM of one slot. */

@@ -54,18 +54,45 @@ static void step_done(struct machine *m, enum machine_step step)
 	m->step_begin_ns = now;
 }
 
+static unsigned int host_cpus(void)
+{
+	cpu_set_t cpus;
+
+	return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (unsigned int)CPU_COUNT(&cpus) : 1;
+}
+
+/* RAM of one page size, every page of it there. */
+static int ram_populate(struct machine *m, uint64_t hugepage, struct err *e)
+{
+	const struct vmm_spec *spec = m->spec;
+	int r = gmem_create(&m->gmem, spec->memory_size, hugepage, spec->low_limit, e);
+
+	if (r == 0)
+		r = placement_ram_bind(spec, &m->gmem, e);
+	if (r == 0) {
+		step_done(m, MACHINE_STEP_RAM);
+		r = gmem_prefault(&m->gmem, host_cpus(), e);
+	}
+	if (r < 0)
+		gmem_destroy(&m->gmem);
+	return r;
+}
+
 static int ram_create(struct machine *m, struct err *e)
 {
 	const struct vmm_spec *spec = m->spec;
-	int r = gmem_create(&m->gmem, spec->memory_size, spec->hugepage, spec->low_limit, e);
+	int r = ram_populate(m, spec->hugepage, e);
 
 	if (r < 0 && spec->hugepage != 0 && spec->hugepage_fallback) {
 		log_warn("guest RAM has 4 KiB pages: %s", e->text);
 		*e = (struct err){ 0 };
-		r = gmem_create(&m->gmem, spec->memory_size, 0, spec->low_limit, e);
+		r = ram_populate(m, 0, e);
 	}
+	if (r == 0)
+		r = placement_ram_check(&m->placement, spec, &m->gmem, e);
 	if (r < 0)
 		return r;
+	step_done(m, MACHINE_STEP_PREFAULT);
 	r = slots_init(&m->slots, m->vm_fd, e);
 	for (unsigned int i = 0; r == 0 && i < m->gmem.slot_count; i++) {
 		const struct gmem_slot *s = &m->gmem.slots[i];
@@ -77,13 +104,6 @@ static int ram_create(struct machine *m, struct err *e)
 				    strerror(-r));
 	}
 	return r;
-}
-
-static unsigned int host_cpus(void)
-{
-	cpu_set_t cpus;
-
-	return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (unsigned int)CPU_COUNT(&cpus) : 1;
 }
 
 static int cpus_create(struct machine *m, struct err *e)
@@ -207,17 +227,7 @@ static int machine_build(struct machine *m, struct err *e)
 	if (r == 0)
 		r = ram_create(m, e);
 	if (r == 0)
-		r = placement_ram_bind(m->spec, &m->gmem, e);
-	if (r < 0)
-		return r;
-	step_done(m, MACHINE_STEP_RAM);
-	r = gmem_prefault(&m->gmem, host_cpus(), e);
-	if (r == 0)
-		r = placement_ram_check(&m->placement, m->spec, &m->gmem, e);
-	if (r < 0)
-		return r;
-	step_done(m, MACHINE_STEP_PREFAULT);
-	r = machine_devices_pin(m, e);
+		r = machine_devices_pin(m, e);
 	if (r < 0)
 		return r;
 	step_done(m, MACHINE_STEP_PIN);

@@ -24,6 +24,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #define EXIT_USAGE	  2
@@ -44,9 +45,17 @@ struct vmm {
 /* For the handler of fatal signals alone. */
 static const struct exit_record *crash_record;
 
-static void crash_handle(int sig)
+static void crash_handle(int sig, siginfo_t *info, void *context)
 {
-	exit_record_crash(crash_record, sig);
+	const ucontext_t *uc = context;
+	const struct crash_facts facts = {
+		.sig = sig,
+		.code = info->si_code,
+		.at = (uintptr_t)info->si_addr,
+		.ip = (uint64_t)uc->uc_mcontext.gregs[REG_RIP],
+	};
+
+	exit_record_crash(crash_record, &facts);
 	raise(sig); /* SA_RESETHAND: now with the default action */
 }
 
@@ -64,7 +73,8 @@ static void signal_ready(void *arg, int fd, uint32_t events)
 static int signals_init(struct vmm *vmm, struct err *e)
 {
 	static const int fatal[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
-	struct sigaction sa = { .sa_handler = crash_handle, .sa_flags = SA_RESETHAND | SA_ONSTACK };
+	struct sigaction sa = { .sa_sigaction = crash_handle,
+				.sa_flags = SA_RESETHAND | SA_ONSTACK | SA_SIGINFO };
 	sigset_t set;
 	int r = crash_stack_init(&vmm->crash_stack);
 

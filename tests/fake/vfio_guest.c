@@ -33,7 +33,8 @@ static int fail(int errnum)
 
 static void trace(char what)
 {
-	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* functions are opened by threads */
+	static pthread_mutex_t lock =
+		PTHREAD_MUTEX_INITIALIZER; /* functions are opened by threads */
 	size_t len;
 
 	pthread_mutex_lock(&lock);

@@ -70,7 +70,7 @@ static void record_check(const struct vmm_spec *spec)
 	if (exit_record_write(&rec, "killed", spec->cmdline, NULL) < 0)
 		abort();
 	(void)!pread(fd, text[0], sizeof(text[0]) - 1, 0);
-	exit_record_crash(&rec, 11);
+	exit_record_crash(&rec, &(struct crash_facts){ .sig = 11 });
 	(void)!pread(fd, text[1], sizeof(text[1]) - 1, 0);
 	for (size_t i = 0; i < ARRAY_SIZE(text); i++) {
 		auto_json json_t *obj = json_loads(text[i], JSON_REJECT_DUPLICATES, NULL);

@@ -22,7 +22,7 @@ static struct exit_record rec;
 
 static void crash(int sig)
 {
-	exit_record_crash(&rec, sig);
+	exit_record_crash(&rec, &(struct crash_facts){ .sig = sig });
 	raise(sig);
 }
 

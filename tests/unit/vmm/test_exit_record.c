@@ -58,7 +58,11 @@ static void record_replaces_what_was_there(void **state)
 
 static void crash(int sig)
 {
-	exit_record_crash(&rec, sig);
+	const struct crash_facts facts = {
+		.sig = sig, .code = SEGV_MAPERR, .at = 0xbad0, .ip = (uintptr_t)exit_record_crash
+	};
+
+	exit_record_crash(&rec, &facts);
 	_exit(1);
 }
 
@@ -77,7 +81,8 @@ static void record_of_a_crash_is_whole(void **state)
 	assert_int_equal(WEXITSTATUS(status), 1);
 	obj = record_read();
 	assert_string_equal(json_string_value(json_object_get(obj, "reason")), "signal");
-	assert_non_null(strstr(json_string_value(json_object_get(obj, "text")), "signal 11"));
+	assert_non_null(strstr(json_string_value(json_object_get(obj, "text")),
+			       "signal 11 (code 1) at 0xbad0, instruction at viaduct-vmm+0x"));
 	json_decref(obj);
 }
 
@@ -87,7 +92,7 @@ static void no_file_is_no_error(void **state)
 
 	exit_record_init(&none, -1, "fw1");
 	assert_int_equal(exit_record_write(&none, "poweroff", "", NULL), 0);
-	exit_record_crash(&none, 11);
+	exit_record_crash(&none, &(struct crash_facts){ .sig = 11 });
 }
 
 static int record_write(void *arg, struct err *e)
