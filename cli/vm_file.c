@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/text.h"
 #include "cli/view.h"
+#include "cli/yaml_file.h"
 
 #include "base/fd.h"
 #include "base/json.h"
@@ -17,49 +18,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define FILE_MAX      (256U << 10) /* escaped in JSON it still fits API_MAX_BODY */
 #define RUN_TIMEOUT_S 900 /* a large guest's memory is zeroed and pinned */
 #define LINES_MAX     1000
-
-static int file_error(struct err *e, const char *path, int cause)
-{
-	err_set(e, cause, "%.200s: %s", path, strerror(cause));
-	return err_code(e, CLI_CODE_USAGE);
-}
-
-/* Whole file as a NUL-terminated text; "-" is standard input. */
-static int file_read(const char *path, char **out, struct err *e)
-{
-	auto_fd int fd = strcmp(path, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
-						: open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	auto_free char *text = malloc(FILE_MAX + 1);
-	size_t len = 0;
-	ssize_t n = 1;
-
-	if (text == NULL)
-		return err_set(e, ENOMEM, "out of memory");
-	if (fd < 0)
-		return file_error(e, path, errno);
-	while (n > 0 && len <= FILE_MAX) {
-		n = read(fd, text + len, FILE_MAX + 1 - len);
-		if (n < 0 && errno == EINTR)
-			n = 1;
-		else if (n < 0)
-			return file_error(e, path, errno);
-		else
-			len += (size_t)n;
-	}
-	if (len > FILE_MAX)
-		return cli_usage(e, "%.200s is longer than %u KiB, so no VM file", path,
-				 FILE_MAX >> 10);
-	if (len == 0)
-		return cli_usage(e, "%.200s is empty", path);
-	if (memchr(text, '\0', len) != NULL)
-		return cli_usage(e, "%.200s is no text file", path);
-	text[len] = '\0';
-	*out = ptr_take(&text);
-	return 0;
-}
 
 /* The folder of the file, absolute and without links. */
 static int file_base_dir(const char *path, char out[PATH_MAX], struct err *e)
@@ -71,18 +31,18 @@ static int file_base_dir(const char *path, char out[PATH_MAX], struct err *e)
 		size_t len = slash == path ? 1 : (size_t)(slash - path);
 
 		if (len >= sizeof(dir))
-			return file_error(e, path, ENAMETOOLONG);
+			return yaml_file_error(e, path, ENAMETOOLONG);
 		memcpy(dir, path, len);
 		dir[len] = '\0';
 	}
-	return realpath(dir, out) != NULL ? 0 : file_error(e, path, errno);
+	return realpath(dir, out) != NULL ? 0 : yaml_file_error(e, path, errno);
 }
 
 static int file_request(const char *path, json_t **body, struct err *e)
 {
 	auto_free char *text = NULL;
 	char base_dir[PATH_MAX];
-	int r = file_read(path, &text, e);
+	int r = yaml_file_read(path, &text, e);
 
 	if (r == 0)
 		r = file_base_dir(path, base_dir, e);

@@ -18,6 +18,10 @@
  *   POST /v1/vfs/{vf}/set          any of {"mac","vlan","qos","proto","spoofchk","trust","link_state",
  *                                   "min_tx_rate","max_tx_rate"} -> VF (as read back)
  *   POST /v1/vfs/{vf}/release      -> VF
+ *   GET  /v1/networks              {"networks":[NETWORK]}
+ *   GET  /v1/networks/{network}    NETWORK
+ *   GET  /v1/config                {"path","running":CONFIG,"differences":[DIFFERENCE]}
+ *   POST /v1/config/check          {"yaml","file"} -> {"config":CONFIG,"warnings":[".."]}
  *   GET  /v1/functions             {"functions":[FUNCTION]}
  *   GET  /v1/functions/{function}  FUNCTION
  *   POST /v1/functions/{function}/release        -> FUNCTION     of a quarantined one: try again to give it back
@@ -48,6 +52,11 @@
  *       "owner":"fw1/wan"|null,"generation":N,
  *       "attributes":{"mac","vlan","qos","proto":"802.1Q|802.1ad","spoofchk","trust","link_state",
  *                     "min_tx_rate","max_tx_rate"}|null     members the driver does not report are null}
+ * NETWORK = {"name","uplinks":[{"name","pf" (address)|null,"carrier":bool|null,"num_vfs":N,"vfs_free":N,
+ *            "problem"|null}],"vfs_free":N}
+ * CONFIG = {"group","mac_prefix","apply_pfs_at_start":bool,"uids":{"first","count"},"networks":[{"name","uplinks":[".."]}],
+ *           "pfs":[{"name","vfs"}],"file_roots":[".."]}
+ * DIFFERENCE = {"of":"file" (it is not what runs)|"machine" (it is not what is wanted),"key","wanted","is"|null,"hint"}
  * FUNCTION = {"address","name"|null,"kind","vendor","device","driver"|null,"host_driver"|null,"numa_node","iommu_group"|null,
  *       "state":"host|taken|assigned|returning|quarantined","owner":"fw1/disk0"|null,
  *       "assignable":bool (with take: true),"in_use"|null (what the host does with it),"reason"|null,"remedy"|null}

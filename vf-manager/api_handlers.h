@@ -2,7 +2,7 @@
 /*
  * The handlers of the API's paths (api.h describes them): what the request says, checked; the work
  * done by the files named after it; the reply. One file for each noun: api_host.c, api_pf.c,
- * api_vf.c, api_fn.c (functions), api_vm.c.
+ * api_vf.c, api_fn.c (functions), api_config.c (networks too), api_vm.c.
  */
 #ifndef VIADUCT_VF_MANAGER_API_HANDLERS_H
 #define VIADUCT_VF_MANAGER_API_HANDLERS_H
@@ -12,6 +12,7 @@
 route_handler api_version, api_host_check;
 route_handler api_pfs, api_pf, api_pf_apply;
 route_handler api_vfs, api_vf, api_vf_alloc, api_vf_set, api_vf_release;
+route_handler api_networks, api_network, api_config, api_config_check;
 route_handler api_fns, api_fn, api_fn_release;
 route_handler api_vm_check, api_vm_run, api_vms, api_vm, api_vm_stop, api_vm_kill, api_vm_pause,
 	api_vm_resume, api_vm_console, api_vm_stats;

@@ -172,7 +172,7 @@ static const struct status_row {
 	{ "no-such-node", MHD_HTTP_BAD_REQUEST },	{ "numa-short", MHD_HTTP_CONFLICT },
 	{ "dedicated-unsupported", MHD_HTTP_CONFLICT }, { "memory-short", MHD_HTTP_CONFLICT },
 	{ "hugepages-short", MHD_HTTP_CONFLICT },	{ "kvm-unusable", MHD_HTTP_CONFLICT },
-	{ "vmm-too-old", MHD_HTTP_CONFLICT },
+	{ "vmm-too-old", MHD_HTTP_CONFLICT },		{ "bad-config", MHD_HTTP_CONFLICT },
 };
 
 static const struct errno_row {

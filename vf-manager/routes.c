@@ -14,6 +14,7 @@ static const char *const alloc_members[] = { "name", "pf", "network", "numa", NU
 static const char *const set_members[] = { "mac",	  "vlan",  "qos",	 "proto",
 					   "spoofchk",	  "trust", "link_state", "min_tx_rate",
 					   "max_tx_rate", NULL };
+static const char *const config_members[] = { "yaml", "file", NULL };
 static const char *const vm_members[] = { "yaml", "file", "base_dir", NULL };
 static const char *const stop_members[] = { "timeout_s", "kill", NULL };
 
@@ -29,6 +30,10 @@ const struct route routes[] = {
 	{ "POST", "/v1/vfs/alloc", true, false, alloc_members, api_vf_alloc },
 	{ "POST", "/v1/vfs/*/set", true, false, set_members, api_vf_set },
 	{ "POST", "/v1/vfs/*/release", true, false, no_members, api_vf_release },
+	{ "GET", "/v1/networks", false, true, NULL, api_networks },
+	{ "GET", "/v1/networks/*", false, true, NULL, api_network },
+	{ "GET", "/v1/config", false, false, NULL, api_config },
+	{ "POST", "/v1/config/check", false, true, config_members, api_config_check },
 	{ "GET", "/v1/functions", false, true, NULL, api_fns },
 	{ "GET", "/v1/functions/*", false, true, NULL, api_fn },
 	{ "POST", "/v1/functions/*/release", true, false, no_members, api_fn_release },

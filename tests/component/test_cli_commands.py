@@ -186,6 +186,38 @@ def test_requests(fake, words, path, body):
     assert fake.requests == [("POST", path, body)]
 
 
+NETWORK = {"name": "provider", "vfs_free": 3, "uplinks": [
+    {"name": "enp1s0", "pf": "0000:01:00.0", "carrier": True, "num_vfs": 4, "vfs_free": 3, "problem": None},
+    {"name": "enp9s0", "pf": None, "carrier": None, "num_vfs": 0, "vfs_free": 0, "problem": "no such PF"}]}
+
+
+def test_networks(fake):
+    fake.reply("GET", "/v1/networks", {"networks": [NETWORK]})
+    assert "provider  enp1s0, enp9s0 (!)  3" in ok(fake.run("network", "list"))
+    fake.reply("GET", "/v1/networks/provider", NETWORK)
+    assert "no such PF" in ok(fake.run("network", "show", "provider"))
+
+
+def test_config_check_and_diff(fake, tmp_path):
+    file = tmp_path / "viaductd.yaml"
+    file.write_text("group: ops\n")
+    fake.reply("POST", "/v1/config/check", {
+        "config": {"networks": [], "pfs": [{"name": "a", "vfs": 1}]}, "warnings": ["pfs: a: no such PF"]})
+    out = ok(fake.run("config", "check", str(file)))
+    assert "0 networks, 1 PFs" in out and "warning: pfs: a: no such PF" in out
+    assert fake.requests[-1][2] == {"yaml": "group: ops\n", "file": str(file)}
+    done = fake.run("config", "check", str(tmp_path / "nosuch"))
+    assert done.returncode == 2 and "nosuch: No such file" in done.stderr
+
+    fake.reply("GET", "/v1/config", {"path": "/etc/x.yaml", "running": {}, "differences": []})
+    assert "no differences" in ok(fake.run("config", "diff"))
+    fake.reply("GET", "/v1/config", {"path": "/etc/x.yaml", "running": {}, "differences": [
+        {"of": "machine", "key": "pfs.a", "wanted": 4, "is": 2, "hint": "viaduct pf apply a --vfs 4"},
+        {"of": "file", "key": "networks", "wanted": [1, 2], "is": [], "hint": "restart"}]})
+    done = fake.run("config", "diff")
+    assert done.returncode == 1 and "viaduct pf apply a --vfs 4" in done.stdout and "2 entries" in done.stdout
+
+
 def test_functions_and_what_a_vm_could_have(fake):
     fake.reply("GET", "/v1/functions", {"functions": [
         FUNCTION, {**FUNCTION, "address": "0000:04:00.0", "in_use": "nic0 is up"},
@@ -444,7 +476,7 @@ def test_every_command_is_in_help_and_manual(no_daemon):
     out = ok(no_daemon.run("help"))
     manual = (TOP / "docs/viaduct.1").read_text().replace("\\-", "-")
     commands = re.findall(r"^  viaduct (\w+)(?: (\w+)(?= |$))?", out, re.M)
-    assert len(commands) == 24
+    assert len(commands) == 28
     for noun, verb in commands:
         words = [w for w in (noun, verb) if w]
         assert re.search(rf'^\.BI? "?viaduct {" ".join(words)}("|$)', manual, re.M), words

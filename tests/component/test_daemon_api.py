@@ -153,6 +153,47 @@ def test_oneshot(program, short_tmp):
     assert daemon.wait(10) == 0
 
 
+CONFIG = """networks: [{name: provider, uplinks: ["0000:01:00.0", enp9s0]}]
+pfs: [{name: "0000:01:00.0", vfs: 3}]
+"""
+
+
+def test_a_configuration_is_checked_against_the_machine(host, short_tmp):
+    daemonkit.pf_make(short_tmp / "host/sys", total=2)
+    status, reply = host.request("POST", "/v1/config/check", {"yaml": CONFIG, "file": "new.yaml"})
+    assert status == 200, reply
+    assert reply["config"]["pfs"] == [{"name": "0000:01:00.0", "vfs": 3}]
+    said = "\n".join(reply["warnings"])
+    assert "0000:01:00.0 can have 2 VFs, not 3" in said and "enp9s0" in said
+    assert "networks: provider: uplink 0000:01:00.0" not in said  # its VFs are wanted
+    for text, why in (("pfs: [{name: a}]", "vfs"), ("nosuch: 1", "nosuch"), ("mac_prefix: 01:00:00", "mac_prefix")):
+        wrong = error(host, "POST", "/v1/config/check", {"yaml": text, "file": "new.yaml"})["text"]
+        assert why in wrong and wrong.startswith("new.yaml: ")
+    assert "yaml" in error(host, "POST", "/v1/config/check", {"yaml": 1, "file": "a"})["text"]
+
+
+def test_differences_from_file_and_machine(stopped_daemon, short_tmp):
+    sysfs = daemonkit.setup(stopped_daemon, short_tmp)
+    pf = daemonkit.pf_make(sysfs)
+    stopped_daemon.config.write_text(CONFIG)
+    daemon = stopped_daemon.start()
+    differences = daemon.request("GET", "/v1/config")[1]["differences"]
+    assert [(d["of"], d["key"], d["wanted"], d["is"]) for d in differences] == [
+        ("machine", "pfs.0000:01:00.0", 3, 0)]
+    assert differences[0]["hint"] == "viaduct pf apply 0000:01:00.0 --vfs 3"
+    network = daemon.request("GET", "/v1/networks/provider")[1]
+    assert [u["problem"] for u in network["uplinks"]][0] == "it has no VFs" and "enp9s0" in network["uplinks"][1]["problem"]
+    assert network["vfs_free"] == 0 and daemon.request("GET", "/v1/networks")[1] == {"networks": [network]}
+    assert error(daemon, "GET", "/v1/networks/nosuch", status=404)["code"] == "no-such-network"
+
+    (pf / "sriov_numvfs").write_text("3\n")
+    stopped_daemon.config.write_text(CONFIG + "group: operators\n")
+    (changed,) = daemon.request("GET", "/v1/config")[1]["differences"]
+    assert (changed["of"], changed["key"], changed["wanted"], changed["is"]) == ("file", "group", "operators", "viaduct")
+    stopped_daemon.config.write_text("group: [")
+    assert error(daemon, "GET", "/v1/config", status=409)["code"] == "bad-config"
+
+
 def test_openapi_names_every_path():
     import yaml
 

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/configview.h"
+
+#include "vf-manager/pool.h"
+
+#include <grp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+static json_t *uplinks_view(const struct config_network *net)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < net->uplink_count; i++)
+		json_array_append_new(list, json_string(net->uplinks[i]));
+	return list;
+}
+
+static json_t *networks_view(const struct config *config)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < config->network_count; i++)
+		json_array_append_new(list,
+				      json_pack("{s:s, s:o}", "name", config->networks[i].name,
+						"uplinks", uplinks_view(&config->networks[i])));
+	return list;
+}
+
+static json_t *pfs_view(const struct config *config)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < config->pf_count; i++)
+		json_array_append_new(list, json_pack("{s:s, s:i}", "name", config->pfs[i].name,
+						      "vfs", (int)config->pfs[i].vfs));
+	return list;
+}
+
+json_t *config_view(const struct config *config)
+{
+	json_t *roots = json_array();
+	char prefix[9];
+
+	for (unsigned int i = 0; i < config->root_count; i++)
+		json_array_append_new(roots, json_string(config->roots[i]));
+	snprintf(prefix, sizeof(prefix), "%02x:%02x:%02x", config->mac_prefix[0],
+		 config->mac_prefix[1], config->mac_prefix[2]);
+	return json_pack("{s:s, s:s, s:b, s:{s:I, s:I}, s:o, s:o, s:o}", "group", config->group,
+			 "mac_prefix", prefix, "apply_pfs_at_start",
+			 (int)config->apply_pfs_at_start, "uids", "first",
+			 (json_int_t)config->uid_first, "count", (json_int_t)config->uid_count,
+			 "networks", networks_view(config), "pfs", pfs_view(config), "file_roots",
+			 roots);
+}
+
+static void text_add(json_t *list, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static void text_add(json_t *list, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	json_array_append_new(list, json_string(text));
+}
+
+static const struct config_pf *wanted_find(const struct config *config, const char *name)
+{
+	for (unsigned int i = 0; i < config->pf_count; i++)
+		if (strcmp(config->pfs[i].name, name) == 0)
+			return &config->pfs[i];
+	return NULL;
+}
+
+static void pfs_warn(struct daemon *d, const struct config *config, json_t *out)
+{
+	for (unsigned int i = 0; i < config->pf_count; i++) {
+		const struct config_pf *want = &config->pfs[i];
+		const struct pci_fn *pf;
+		struct err e = { 0 };
+
+		if (wanted_find(config, want->name) != want)
+			text_add(out, "pfs: %s is there twice: the last one counts", want->name);
+		if (pool_pf_find(d, want->name, &pf, &e) < 0)
+			text_add(out, "pfs: %s: %.300s", want->name, e.text);
+		else if (want->vfs > pf->total_vfs)
+			text_add(out, "pfs: %s can have %u VFs, not %u", want->name, pf->total_vfs,
+				 want->vfs);
+	}
+}
+
+static void uplink_warn(struct daemon *d, const struct config *config,
+			const struct config_network *net, const char *uplink, json_t *out)
+{
+	const struct config_pf *want = wanted_find(config, uplink);
+	const struct pci_fn *pf;
+	struct err e = { 0 };
+
+	if (pool_pf_find(d, uplink, &pf, &e) < 0) {
+		text_add(out, "networks: %s: %.300s", net->name, e.text);
+		return;
+	}
+	if (pf->num_vfs == 0 && (want == NULL || want->vfs == 0))
+		text_add(
+			out,
+			"networks: %s: uplink %s has no VFs and `pfs` wants none: no port can use it",
+			net->name, uplink);
+}
+
+json_t *config_warnings(struct daemon *d, const struct config *config)
+{
+	json_t *out = json_array();
+
+	if (getgrnam(config->group) == NULL)
+		text_add(out, "group: there is no group %s: only root can change things",
+			 config->group);
+	pfs_warn(d, config, out);
+	for (unsigned int i = 0; i < config->network_count; i++) {
+		const struct config_network *net = &config->networks[i];
+
+		for (unsigned int k = 0; k < net->uplink_count; k++)
+			uplink_warn(d, config, net, net->uplinks[k], out);
+	}
+	return out;
+}
+
+static void file_differs(const struct config *running, const struct config *file, json_t *out)
+{
+	json_t *now = config_view(running), *then = config_view(file), *value;
+	const char *key;
+
+	json_object_foreach(then, key, value)
+		if (!json_equal(value, json_object_get(now, key)))
+			json_array_append_new(
+				out,
+				json_pack("{s:s, s:s, s:O, s:O, s:s}", "of", "file", "key", key,
+					  "wanted", value, "is", json_object_get(now, key), "hint",
+					  "systemctl restart viaductd   (VMs go on)"));
+	json_decref(now);
+	json_decref(then);
+}
+
+static void pf_differs(struct daemon *d, const struct config_pf *want, json_t *out)
+{
+	const struct pci_fn *pf;
+	char key[CONFIG_NAME + 8], hint[CONFIG_NAME + 64];
+	struct err e = { 0 };
+
+	snprintf(key, sizeof(key), "pfs.%s", want->name);
+	if (pool_pf_find(d, want->name, &pf, &e) < 0) {
+		json_array_append_new(out, json_pack("{s:s, s:s, s:i, s:n, s:s}", "of", "machine",
+						     "key", key, "wanted", (int)want->vfs, "is",
+						     "hint", e.text));
+		return;
+	}
+	if (pf->num_vfs == want->vfs)
+		return;
+	snprintf(hint, sizeof(hint), "viaduct pf apply %s --vfs %u", want->name, want->vfs);
+	json_array_append_new(out, json_pack("{s:s, s:s, s:i, s:i, s:s}", "of", "machine", "key",
+					     key, "wanted", (int)want->vfs, "is", (int)pf->num_vfs,
+					     "hint", hint));
+}
+
+json_t *config_differences(struct daemon *d, const struct config *file)
+{
+	json_t *out = json_array();
+
+	file_differs(&d->config, file, out);
+	for (unsigned int i = 0; i < d->config.pf_count; i++)
+		pf_differs(d, &d->config.pfs[i], out);
+	return out;
+}
+
+json_t *config_network_view(struct daemon *d, const struct config_network *net)
+{
+	json_t *uplinks = json_array();
+	unsigned int all_free = 0;
+
+	for (unsigned int i = 0; i < net->uplink_count; i++) {
+		const struct pci_fn *pf;
+		struct err e = { 0 };
+		unsigned int vfs_free;
+
+		if (pool_pf_find(d, net->uplinks[i], &pf, &e) < 0) {
+			json_array_append_new(uplinks,
+					      json_pack("{s:s, s:n, s:n, s:i, s:i, s:s}", "name",
+							net->uplinks[i], "pf", "carrier", "num_vfs",
+							0, "vfs_free", 0, "problem", e.text));
+			continue;
+		}
+		vfs_free = pool_pf_free(d, pf);
+		all_free += vfs_free;
+		json_array_append_new(
+			uplinks, json_pack("{s:s, s:s, s:o, s:i, s:i, s:s?}", "name",
+					   net->uplinks[i], "pf", pf->name, "carrier",
+					   pf->ifindex != 0 && pf->net.has_carrier
+						   ? json_boolean(pf->net.carrier)
+						   : json_null(),
+					   "num_vfs", (int)pf->num_vfs, "vfs_free", (int)vfs_free,
+					   "problem", pf->num_vfs == 0 ? "it has no VFs" : NULL));
+	}
+	return json_pack("{s:s, s:o, s:i}", "name", net->name, "uplinks", uplinks, "vfs_free",
+			 (int)all_free);
+}
