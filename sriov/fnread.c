@@ -209,6 +209,8 @@ int fn_read(const struct sysfs *sys, const struct pci_addr *addr, struct pci_fn 
 	if (r < 0)
 		return r;
 	out->vendor = (uint16_t)v;
+	if (sysfs_fn_birth(sys, addr, &out->birth) < 0)
+		out->birth = 0;
 	out->device = (uint16_t)read_number(&rd, "device", UINT16_MAX);
 	out->subvendor = (uint16_t)read_number(&rd, "subsystem_vendor", UINT16_MAX);
 	out->subdevice = (uint16_t)read_number(&rd, "subsystem_device", UINT16_MAX);

@@ -24,6 +24,7 @@ struct net_facts {
 
 struct pci_fn {
 	struct pci_addr addr;
+	uint64_t birth; /* sysfs_fn_birth(); 0: not known */
 	char name[PCI_ADDR_TEXT];
 	uint16_t vendor, device, subvendor, subdevice; /* the kernel's: a VF's own space reads ffff
 							*/

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int sysfs_open(struct sysfs *sys, const char *root, struct err *e)
@@ -65,6 +66,17 @@ int sysfs_fn_link(const struct sysfs *sys, const struct pci_addr *fn, const char
 	char path[SYSFS_PATH];
 
 	return link_base_at(sys->root_fd, sysfs_fn_path(fn, attr, path), buf, cap);
+}
+
+int sysfs_fn_birth(const struct sysfs *sys, const struct pci_addr *fn, uint64_t *out)
+{
+	char path[SYSFS_PATH];
+	struct stat st;
+
+	if (fstatat(sys->root_fd, sysfs_fn_path(fn, "", path), &st, 0) < 0)
+		return -errno;
+	*out = st.st_ino;
+	return 0;
 }
 
 bool sysfs_fn_has(const struct sysfs *sys, const struct pci_addr *fn, const char *attr)

@@ -44,6 +44,10 @@ int sysfs_fn_write(const struct sysfs *sys, const struct pci_addr *fn, const cha
 int sysfs_fn_link(const struct sysfs *sys, const struct pci_addr *fn, const char *attr, char *buf,
 		  size_t cap);
 
+/* A number that no other function of this boot has or had at this address: that of its folder, which the
+ * kernel never gives out twice. -ENOENT: there is no such function. */
+int sysfs_fn_birth(const struct sysfs *sys, const struct pci_addr *fn, uint64_t *out);
+
 bool sysfs_fn_has(const struct sysfs *sys, const struct pci_addr *fn, const char *attr);
 
 #endif

@@ -54,6 +54,12 @@ int vf_vlan_proto_parse(const char *text, uint16_t *out); /* also in lower case 
  * MAC, vlan or qos out of range, qos or 802.1ad without a vlan, min above max). */
 int vf_attrs_check(const struct vf_attrs *want, struct err *e);
 
+/* Which of the attributes in mask differ, as BIT(enum vf_attr). */
+uint32_t vf_attrs_difference(uint32_t mask, const struct vf_attrs *a, const struct vf_attrs *b);
+
+/* Those in over->mask replace the ones of *base. */
+void vf_attrs_overlay(struct vf_attrs *base, const struct vf_attrs *over);
+
 /* All VFs of a PF: out[i] for i < count, which is the PF's number of VFs. One message. -ENODEV code
  * "no-netdev": the PF has no network device here; -EOVERFLOW code "netlink-overflow": the kernel's
  * reply does not describe all of them; -ESTALE: the number of VFs changed since the scan. */

@@ -93,6 +93,53 @@ static bool attr_equal(enum vf_attr attr, const struct vf_attrs *a, const struct
 	return true;
 }
 
+uint32_t vf_attrs_difference(uint32_t mask, const struct vf_attrs *a, const struct vf_attrs *b)
+{
+	uint32_t differs = 0;
+
+	for (unsigned i = 0; i < VF_ATTR_COUNT; i++)
+		if ((mask & BIT(i)) != 0 && !attr_equal((enum vf_attr)i, a, b))
+			differs |= (uint32_t)BIT(i);
+	return differs;
+}
+
+static void attr_copy(enum vf_attr attr, struct vf_attrs *to, const struct vf_attrs *from)
+{
+	switch (attr) {
+	case VF_ATTR_TRUST:
+		to->trust = from->trust;
+		break;
+	case VF_ATTR_SPOOFCHK:
+		to->spoofchk = from->spoofchk;
+		break;
+	case VF_ATTR_MAC:
+		memcpy(to->mac, from->mac, sizeof(to->mac));
+		break;
+	case VF_ATTR_VLAN:
+		to->vlan = from->vlan;
+		to->qos = from->qos;
+		to->vlan_proto = from->vlan_proto;
+		break;
+	case VF_ATTR_RATE:
+		to->min_mbps = from->min_mbps;
+		to->max_mbps = from->max_mbps;
+		break;
+	case VF_ATTR_LINK_STATE:
+		to->link_state = from->link_state;
+		break;
+	case VF_ATTR_COUNT:
+		break;
+	}
+}
+
+void vf_attrs_overlay(struct vf_attrs *base, const struct vf_attrs *over)
+{
+	for (unsigned i = 0; i < VF_ATTR_COUNT; i++)
+		if ((over->mask & BIT(i)) != 0)
+			attr_copy((enum vf_attr)i, base, over);
+	base->mask |= over->mask;
+}
+
 static int attr_put(struct rtnl *nl, const struct pci_fn *vf, enum vf_attr attr,
 		    const struct vf_attrs *want)
 {

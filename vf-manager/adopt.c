@@ -2,8 +2,7 @@
 #include "vf-manager/adopt.h"
 
 #include "vf-manager/fnpool.h"
-#include "vf-manager/pool.h"
-#include "vf-manager/privops.h"
+#include "vf-manager/recover.h"
 #include "vf-manager/vm.h"
 #include "vf-manager/vmend.h"
 #include "vf-manager/vmm_client.h"
@@ -133,34 +132,6 @@ static void vm_reconcile(struct daemon *d, struct vm *vm)
 	}
 }
 
-/* A VF that is neither free nor in a VM: leased for its own sake, or left by a crash. */
-static void vf_reconcile(struct daemon *d, struct vf_row row)
-{
-	struct err e = { 0 };
-	bool is_left;
-	int r = 0;
-
-	if (row.state == VF_FREE || row.state == VF_FOREIGN)
-		return;
-	if (strcmp(row.boot_id, d->boot_id) != 0) {
-		/* VFs and all they had went with the boot. */
-		row.state = VF_FREE;
-		row.lease[0] = row.owner[0] = row.note[0] = '\0';
-		state_lock(d);
-		r = ledger_vf_force(d->ledger, &row, &e);
-		state_unlock(d);
-	} else {
-		state_lock(d);
-		is_left = row.state == VF_SCRUBBING ||
-			  (row.owner[0] != '\0' && !pool_owner_lives(d, row.owner));
-		state_unlock(d);
-		if (is_left)
-			r = pool_release(d, &row.pf, row.index, row.lease[0] != '\0', &e);
-	}
-	if (r < 0)
-		log_err(&e, "recovery");
-}
-
 int daemon_reconcile(struct daemon *d, struct err *e)
 {
 	int r = ledger_vm_each(d->ledger, vm_load, d, e);
@@ -168,10 +139,11 @@ int daemon_reconcile(struct daemon *d, struct err *e)
 	if (r < 0)
 		return r;
 	op_lock(d);
+	/* First: an attribute that goes back must not reach a VF that was wiped. */
+	recover_intents(d);
 	for (size_t i = 0; i < d->vm_count; i++)
 		vm_reconcile(d, d->vms[i]);
-	for (size_t i = 0; i < ledger_vf_count(d->ledger); i++)
-		vf_reconcile(d, *ledger_vf_at(d->ledger, i));
+	recover_vfs(d);
 	fnpool_reconcile(d);
 	op_unlock(d);
 	watcher_kick(d->watcher);

@@ -51,7 +51,7 @@ int api_pf_apply(struct request *req, struct err *e)
 	if (r < 0)
 		return r;
 	op_lock(req->d);
-	r = pf_apply(req->d, req->arg, (uint16_t)vfs, e);
+	r = pf_apply(req->d, req->arg, &(struct pf_wish){ (uint16_t)vfs, req->who.uid }, e);
 	op_unlock(req->d);
 	return r < 0 ? r : api_pf(req, e);
 }

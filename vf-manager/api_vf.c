@@ -186,14 +186,14 @@ int api_vf_set(struct request *req, struct err *e)
 {
 	struct vf_attrs attrs = vf_attrs_default;
 	const struct pci_fn *vf;
-	struct pci_addr addr;
+	struct vf_hold hold;
 	int r;
 
 	op_lock(req->d);
 	state_lock(req->d);
 	r = vf_find_leased(req, &vf, e);
 	if (r == 0) {
-		addr = vf->addr;
+		pool_hold(req->d, vf, &hold);
 		r = vf_attrs_get(req->d->nl, vf, &attrs, e);
 	}
 	state_unlock(req->d);
@@ -201,10 +201,10 @@ int api_vf_set(struct request *req, struct err *e)
 		r = attrs_parse(req->body, &attrs, e);
 	if (r == 0) {
 		req->is_valid = true;
-		r = priv_vf_attrs_set(req->d, &addr, &attrs, e);
+		r = pool_set(req->d, &hold, &attrs, req->who.uid, e);
 	}
 	op_unlock(req->d);
-	return r < 0 ? err_wrap(e, "VF %s", req->arg) : reply_addr(req, &addr, e);
+	return r < 0 ? err_wrap(e, "VF %s", req->arg) : reply_addr(req, &hold.addr, e);
 }
 
 /* State locked. */
@@ -232,23 +232,23 @@ static int release_check(struct request *req, const struct pci_fn **out, struct 
 
 int api_vf_release(struct request *req, struct err *e)
 {
-	struct pci_addr pf, addr;
 	const struct pci_fn *vf;
-	uint16_t index = 0;
+	struct pci_addr addr;
+	struct vf_ref ref;
 	int r;
 
 	op_lock(req->d);
+	pool_forget_gone(req->d);
 	state_lock(req->d);
 	r = release_check(req, &vf, e);
 	if (r == 0) {
-		pf = vf->pf->addr;
 		addr = vf->addr;
-		index = vf->vf_index;
+		ref = (struct vf_ref){ .pf = vf->pf->addr, .index = vf->vf_index };
 	}
 	state_unlock(req->d);
 	if (r == 0) {
 		req->is_valid = true;
-		r = pool_release(req->d, &pf, index, false, e);
+		r = pool_release(req->d, &ref, false, e);
 	}
 	op_unlock(req->d);
 	return r < 0 ? r : reply_addr(req, &addr, e);

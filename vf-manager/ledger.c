@@ -26,6 +26,12 @@ static const char *const migrations[] = {
 	"CREATE TABLE functions(address TEXT PRIMARY KEY, state TEXT NOT NULL, owner TEXT NOT NULL,"
 	" driver TEXT NOT NULL, override TEXT NOT NULL, device TEXT NOT NULL,"
 	" namespaces INTEGER NOT NULL, boot_id TEXT NOT NULL, note TEXT NOT NULL);",
+	"ALTER TABLE pfs ADD COLUMN birth INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE vfs ADD COLUMN birth INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE vfs ADD COLUMN attrs TEXT NOT NULL DEFAULT '';"
+	"CREATE TABLE intents(kind TEXT NOT NULL, pf TEXT NOT NULL, idx INTEGER NOT NULL,"
+	" vfs INTEGER NOT NULL, generation INTEGER NOT NULL, attrs TEXT NOT NULL,"
+	" uid INTEGER NOT NULL, boot_id TEXT NOT NULL, PRIMARY KEY(kind, pf, idx));",
 };
 static_assert(ARRAY_SIZE(migrations) == LEDGER_SCHEMA, "one migration for each version");
 
@@ -64,7 +70,7 @@ static int vfs_load(struct ledger *l, struct err *e)
 	auto_stmt sqlite3_stmt *st = NULL;
 	int rc, r = db_prepare(l->db,
 			       "SELECT pf, idx, address, state, lease, owner, generation, boot_id,"
-			       " note FROM vfs ORDER BY pf, idx",
+			       " note, birth, attrs FROM vfs ORDER BY pf, idx",
 			       &st, e);
 
 	if (r < 0)
@@ -74,13 +80,15 @@ static int vfs_load(struct ledger *l, struct err *e)
 
 		if (parse_pci_addr(db_text(st, 0), &row.pf) < 0 ||
 		    parse_pci_addr(db_text(st, 2), &row.addr) < 0 ||
-		    vf_state_parse(db_text(st, 3), &row.state) < 0)
+		    vf_state_parse(db_text(st, 3), &row.state) < 0 ||
+		    db_attrs_parse(db_text(st, 10), &row.attrs) < 0)
 			return err_set(e, EBADMSG, "the state holds a VF row that is damaged");
 		snprintf(row.lease, sizeof(row.lease), "%s", db_text(st, 4));
 		snprintf(row.owner, sizeof(row.owner), "%s", db_text(st, 5));
 		row.generation = (uint64_t)sqlite3_column_int64(st, 6);
 		snprintf(row.boot_id, sizeof(row.boot_id), "%s", db_text(st, 7));
 		snprintf(row.note, sizeof(row.note), "%s", db_text(st, 8));
+		row.birth = (uint64_t)sqlite3_column_int64(st, 9);
 		r = table_put(&l->vfs, &row, e);
 		if (r < 0)
 			return r;
@@ -91,7 +99,7 @@ static int vfs_load(struct ledger *l, struct err *e)
 static int pfs_load(struct ledger *l, struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
-	int rc, r = db_prepare(l->db, "SELECT pf, vfs, boot_id FROM pfs", &st, e);
+	int rc, r = db_prepare(l->db, "SELECT pf, vfs, boot_id, birth FROM pfs", &st, e);
 
 	if (r < 0)
 		return r;
@@ -101,6 +109,7 @@ static int pfs_load(struct ledger *l, struct err *e)
 		if (parse_pci_addr(db_text(st, 0), &row.pf) < 0)
 			return err_set(e, EBADMSG, "the state holds a PF row that is damaged");
 		snprintf(row.boot_id, sizeof(row.boot_id), "%s", db_text(st, 2));
+		row.birth = (uint64_t)sqlite3_column_int64(st, 3);
 		r = table_put(&l->pfs, &row, e);
 		if (r < 0)
 			return r;
@@ -150,6 +159,7 @@ int ledger_open(struct ledger **out, const char *dir, const char *boot_id, struc
 	l->vfs = (struct table){ .item_bytes = sizeof(struct vf_row), .cmp = vf_row_cmp };
 	l->pfs = (struct table){ .item_bytes = sizeof(struct pf_row), .cmp = pf_row_cmp };
 	ledger_fn_init(l);
+	ledger_intent_init(l);
 	l->lock_fd = -1;
 	snprintf(l->boot_id, sizeof(l->boot_id), "%s", boot_id);
 	r = dir != NULL ? state_claim(l, dir, e) : 0;
@@ -175,6 +185,8 @@ int ledger_open(struct ledger **out, const char *dir, const char *boot_id, struc
 		r = pfs_load(l, e);
 	if (r == 0)
 		r = ledger_fns_load(l, e);
+	if (r == 0)
+		r = ledger_intents_load(l, e);
 	if (r < 0) {
 		err_wrap(e, "%s", path);
 		goto fail;
@@ -195,6 +207,7 @@ void ledger_close(struct ledger *l)
 	free(l->vfs.items);
 	free(l->pfs.items);
 	free(l->fns.items);
+	free(l->intents.items);
 	free(l);
 }
 
@@ -247,15 +260,15 @@ int ledger_vf_put(struct ledger *l, const struct vf_row *row, struct err *e)
 
 /* Not INSERT OR REPLACE: that would silently delete another row that has the same lease name. */
 static const char vf_upsert[] =
-	"INSERT INTO vfs VALUES(?,?,?,?,?,?,?,?,?) ON CONFLICT(pf, idx) DO UPDATE SET"
+	"INSERT INTO vfs VALUES(?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(pf, idx) DO UPDATE SET"
 	" address=excluded.address, state=excluded.state, lease=excluded.lease,"
 	" owner=excluded.owner, generation=excluded.generation, boot_id=excluded.boot_id,"
-	" note=excluded.note";
+	" note=excluded.note, birth=excluded.birth, attrs=excluded.attrs";
 
 int ledger_vf_force(struct ledger *l, const struct vf_row *row, struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
-	char pf[PCI_ADDR_TEXT], addr[PCI_ADDR_TEXT];
+	char pf[PCI_ADDR_TEXT], addr[PCI_ADDR_TEXT], attrs[DB_ATTRS_TEXT];
 	int r = table_reserve(&l->vfs, e);
 
 	if (r == 0)
@@ -271,6 +284,8 @@ int ledger_vf_force(struct ledger *l, const struct vf_row *row, struct err *e)
 	sqlite3_bind_int64(st, 7, (sqlite3_int64)row->generation);
 	db_bind_text(st, 8, row->boot_id);
 	db_bind_text(st, 9, row->note);
+	sqlite3_bind_int64(st, 10, (sqlite3_int64)row->birth);
+	db_bind_text(st, 11, db_attrs_text(&row->attrs, attrs));
 	if (sqlite3_step(st) != SQLITE_DONE)
 		return db_failed(l->db, e);
 	return table_put(&l->vfs, row, e);
@@ -283,12 +298,13 @@ int ledger_pf_put(struct ledger *l, const struct pf_row *row, struct err *e)
 	int r = table_reserve(&l->pfs, e);
 
 	if (r == 0)
-		r = db_prepare(l->db, "INSERT OR REPLACE INTO pfs VALUES(?,?,?)", &st, e);
+		r = db_prepare(l->db, "INSERT OR REPLACE INTO pfs VALUES(?,?,?,?)", &st, e);
 	if (r < 0)
 		return r;
 	db_bind_text(st, 1, pci_addr_text(&row->pf, pf));
 	sqlite3_bind_int(st, 2, row->vfs);
 	db_bind_text(st, 3, row->boot_id);
+	sqlite3_bind_int64(st, 4, (sqlite3_int64)row->birth);
 	if (sqlite3_step(st) != SQLITE_DONE)
 		return db_failed(l->db, e);
 	return table_put(&l->pfs, row, e);

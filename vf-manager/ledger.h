@@ -14,12 +14,13 @@
 
 #include "base/parse.h"
 #include "sriov/bind.h"
+#include "sriov/vfattr.h"
 
 #include <jansson.h>
 
 #include <sys/types.h>
 
-#define LEDGER_SCHEMA	2
+#define LEDGER_SCHEMA	3
 #define LEASE_TEXT	64
 #define OWNER_TEXT	130 /* "VM/PORT" */
 #define BOOT_ID_TEXT	40
@@ -36,11 +37,32 @@ struct vf_row {
 	uint64_t generation;
 	char boot_id[BOOT_ID_TEXT];
 	char note[LEDGER_NOTE]; /* why it is quarantined */
+	uint64_t birth; /* of the VF that is meant (sysfs_fn_birth()); 0: not known */
+	struct vf_attrs attrs; /* of the lease, by `vf set`: it has them again after each VM */
 };
 
 struct pf_row {
 	struct pci_addr pf;
 	uint16_t vfs; /* as many were created by viaduct */
+	char boot_id[BOOT_ID_TEXT];
+	uint64_t birth; /* of the first of them; 0: not known */
+};
+
+/* A change of the machine that takes several steps: written before the first of them, gone with the last. */
+enum intent_kind {
+	INTENT_PF_VFS, /* is finished after a crash */
+	INTENT_VF_ATTRS, /* is undone */
+	INTENT_KINDS
+};
+
+struct intent_row {
+	enum intent_kind kind;
+	struct pci_addr pf; /* key, with index */
+	uint16_t index; /* of the VF; 0 for a PF's */
+	uint16_t vfs; /* PF_VFS: how many it shall have */
+	uint64_t generation; /* VF_ATTRS: of the lease that is meant */
+	struct vf_attrs before; /* VF_ATTRS: what the VF had */
+	uid_t uid; /* who asked */
 	char boot_id[BOOT_ID_TEXT];
 };
 
@@ -102,6 +124,20 @@ int ledger_vf_force(struct ledger *l, const struct vf_row *row, struct err *e);
 
 const struct pf_row *ledger_pf_find(const struct ledger *l, const struct pci_addr *pf);
 int ledger_pf_put(struct ledger *l, const struct pf_row *row, struct err *e);
+
+/* One at a time for each PF and each VF: a second one takes the first one's place. */
+int ledger_intent_put(struct ledger *l, const struct intent_row *row, struct err *e);
+int ledger_intent_del(struct ledger *l, const struct intent_row *row, struct err *e);
+
+/* The intent and the row that it leads to, both or none. */
+int ledger_intent_confirm(struct ledger *l, const struct intent_row *intent,
+			  const struct vf_row *row, struct err *e);
+
+/* NULL if there is none. Valid until the next write. */
+const struct intent_row *ledger_intent_find(const struct ledger *l, enum intent_kind kind,
+					    const struct pci_addr *pf, uint16_t index);
+size_t ledger_intent_count(const struct ledger *l);
+const struct intent_row *ledger_intent_at(const struct ledger *l, size_t i);
 
 const char *fn_state_text(enum fn_state state);
 

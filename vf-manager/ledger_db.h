@@ -23,11 +23,21 @@ struct ledger {
 	struct table vfs; /* struct vf_row */
 	struct table pfs; /* struct pf_row */
 	struct table fns; /* struct fn_row */
+	struct table intents; /* struct intent_row */
 };
 
 /* Of the whole functions (ledger_fn.c). */
 void ledger_fn_init(struct ledger *l);
 int ledger_fns_load(struct ledger *l, struct err *e);
+
+/* Of the intents (ledger_intent.c). */
+void ledger_intent_init(struct ledger *l);
+int ledger_intents_load(struct ledger *l, struct err *e);
+
+/* Attributes as one column: "" for none. -EBADMSG: it was not written by us. */
+#define DB_ATTRS_TEXT 96
+char *db_attrs_text(const struct vf_attrs *attrs, char buf[DB_ATTRS_TEXT]);
+int db_attrs_parse(const char *text, struct vf_attrs *out);
 
 void *table_find(const struct table *t, const void *key);
 

@@ -7,9 +7,21 @@
 
 #include "vf-manager/daemon.h"
 
+struct pf_wish {
+	uint16_t vfs;
+	uid_t uid; /* who asks */
+};
+
 /* Op locked. `name`: address or device. Does nothing if viaduct made as many already. -EBUSY while
  * a VF is leased, in use or foreign: names it and its owner. */
-int pf_apply(struct daemon *d, const char *name, uint16_t vfs, struct err *e);
+int pf_apply(struct daemon *d, const char *name, const struct pf_wish *wish, struct err *e);
+
+/* Op locked. The change itself, also one that a crash has cut: how many VFs there are and whose is in the
+ * ledger afterwards, and the intent is gone, whether the change succeeds or not. */
+int pf_intent_finish(struct daemon *d, const struct intent_row *intent, struct err *e);
+
+/* Op and state locked. It is not finished: VFs that are not those from before it are nobody's. */
+int pf_intent_drop(struct daemon *d, const struct intent_row *intent, struct err *e);
 
 /* The wanted PF state of the configuration, if it asks for that at start. Failures are logged. */
 void pf_apply_wanted(struct daemon *d);

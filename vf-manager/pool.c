@@ -10,11 +10,32 @@
 #include <errno.h>
 #include <stdio.h>
 
-static bool pf_is_ours(const struct daemon *d, const struct pci_fn *pf)
+/* Of an older ledger, or not told by the machine: taken for the same. */
+static bool birth_fits(uint64_t ledger, uint64_t machine)
+{
+	return ledger == 0 || machine == 0 || ledger == machine;
+}
+
+bool pool_pf_is_ours(const struct daemon *d, const struct pci_fn *pf)
 {
 	const struct pf_row *row = d->ledger != NULL ? ledger_pf_find(d->ledger, &pf->addr) : NULL;
 
-	return row != NULL && row->vfs == pf->num_vfs && strcmp(row->boot_id, d->boot_id) == 0;
+	return row != NULL && row->vfs == pf->num_vfs && strcmp(row->boot_id, d->boot_id) == 0 &&
+	       birth_fits(row->birth, pool_pf_birth(pf)) &&
+	       ledger_intent_find(d->ledger, INTENT_PF_VFS, &pf->addr, 0) == NULL;
+}
+
+uint64_t pool_pf_birth(const struct pci_fn *pf)
+{
+	return pf->num_vfs > 0 && pf->vfs[0] != NULL ? pf->vfs[0]->birth : 0;
+}
+
+/* The row is about this VF: not of an earlier boot, nor of one that was destroyed. What could not be wiped
+ * stays away, whatever became of it. */
+static bool row_fits(const struct daemon *d, const struct vf_row *row, uint64_t birth)
+{
+	return strcmp(row->boot_id, d->boot_id) == 0 &&
+	       (row->state == VF_QUARANTINED || birth_fits(row->birth, birth));
 }
 
 enum vf_state pool_vf_state(const struct daemon *d, const struct pci_fn *vf, char why[128])
@@ -26,13 +47,13 @@ enum vf_state pool_vf_state(const struct daemon *d, const struct pci_fn *vf, cha
 	why[0] = '\0';
 	if (d->ledger != NULL)
 		row = ledger_vf_find(d->ledger, &vf->pf->addr, vf->vf_index);
-	if (row != NULL && row->state != VF_FREE && strcmp(row->boot_id, d->boot_id) == 0)
+	if (row != NULL && row->state != VF_FREE && row_fits(d, row, vf->birth))
 		return row->state;
 	if (vf->driver[0] != '\0') {
 		snprintf(why, 128, "in use by the driver %s", vf->driver);
 		return VF_FOREIGN;
 	}
-	if (d->ledger != NULL && !pf_is_ours(d, vf->pf)) {
+	if (d->ledger != NULL && !pool_pf_is_ours(d, vf->pf)) {
 		snprintf(why, 128, "not created by viaduct");
 		return VF_FOREIGN;
 	}
@@ -43,7 +64,7 @@ int pool_foreign_hint(const struct daemon *d, const struct pci_fn *vf, struct er
 {
 	const struct pci_fn *pf = vf->pf;
 
-	if (pf_is_ours(d, pf))
+	if (pool_pf_is_ours(d, pf))
 		return err_hint(e,
 				"echo %s > /sys/bus/pci/drivers/%s/unbind   takes it from the host",
 				vf->name, vf->driver);
@@ -77,6 +98,7 @@ unsigned int pool_pf_free(const struct daemon *d, const struct pci_fn *pf)
 static void hold_fill(const struct pci_fn *vf, struct vf_hold *out)
 {
 	*out = (struct vf_hold){ .pf = vf->pf->addr,
+				 .birth = vf->birth,
 				 .addr = vf->addr,
 				 .index = vf->vf_index,
 				 .group = vf->iommu_group,
@@ -88,6 +110,14 @@ static void hold_fill(const struct pci_fn *vf, struct vf_hold *out)
 	snprintf(out->pf_dev, sizeof(out->pf_dev), "%s", vf->pf->dev_name);
 }
 
+/* Nobody's. The generation goes on. */
+static void row_clear(struct vf_row *row)
+{
+	row->state = VF_FREE;
+	row->lease[0] = row->owner[0] = row->note[0] = '\0';
+	row->attrs = (struct vf_attrs){ 0 };
+}
+
 /* The row as it is, or that of a VF that was never leased. */
 static struct vf_row row_now(const struct daemon *d, const struct vf_hold *hold)
 {
@@ -96,12 +126,10 @@ static struct vf_row row_now(const struct daemon *d, const struct vf_hold *hold)
 
 	if (row != NULL)
 		now = *row;
-	/* VFs of an earlier boot are gone, whoever had them. */
-	if (strcmp(now.boot_id, d->boot_id) != 0) {
-		now.state = VF_FREE;
-		now.lease[0] = now.owner[0] = now.note[0] = '\0';
-	}
+	if (!row_fits(d, &now, hold->birth))
+		row_clear(&now);
 	now.addr = hold->addr;
+	now.birth = hold->birth;
 	memcpy(now.boot_id, d->boot_id, sizeof(now.boot_id));
 	return now;
 }
@@ -112,6 +140,7 @@ int pool_lease(struct daemon *d, const struct vf_want *want, struct vf_hold *out
 	struct vf_row row;
 	int r;
 
+	pool_forget_gone(d);
 	state_lock(d);
 	r = daemon_scan(d, e);
 	if (r == 0)
@@ -120,14 +149,15 @@ int pool_lease(struct daemon *d, const struct vf_want *want, struct vf_hold *out
 		goto out;
 	hold_fill(vf, out);
 	row = row_now(d, out);
-	if (row.state == VF_FREE)
-		row.generation++;
+	/* Also where a VM takes a lease of `vf alloc`: what the one before it still does is late. */
+	row.generation++;
 	row.state = VF_LEASED;
 	if (want->lease != NULL)
 		snprintf(row.lease, sizeof(row.lease), "%s", want->lease);
 	if (want->owner != NULL)
 		snprintf(row.owner, sizeof(row.owner), "%s", want->owner);
 	out->generation = row.generation;
+	out->lease_attrs = row.attrs;
 	r = ledger_vf_force(d->ledger, &row, e);
 out:
 	state_unlock(d);
@@ -161,8 +191,9 @@ int pool_bind(struct daemon *d, struct vf_hold *hold, const struct vf_attrs *att
 	if (r < 0)
 		return r;
 	r = priv_pf_up(d, &hold->addr, e);
-	hold->attrs = *attrs;
-	if (r == 0 && attrs->mask != 0)
+	hold->attrs = hold->lease_attrs;
+	vf_attrs_overlay(&hold->attrs, attrs);
+	if (r == 0 && hold->attrs.mask != 0)
 		r = priv_vf_attrs_set(d, &hold->addr, &hold->attrs, e);
 	if (r == 0)
 		r = priv_vf_bind(d, &hold->addr, e);
@@ -175,6 +206,68 @@ int pool_assign(struct daemon *d, const struct vf_hold *hold, struct err *e)
 	return hold_move(d, hold, VF_ASSIGNED, e);
 }
 
+void pool_hold(const struct daemon *d, const struct pci_fn *vf, struct vf_hold *out)
+{
+	const struct vf_row *row = ledger_vf_find(d->ledger, &vf->pf->addr, vf->vf_index);
+
+	hold_fill(vf, out);
+	if (row == NULL)
+		return;
+	out->generation = row->generation;
+	out->lease_attrs = row->attrs;
+}
+
+int pool_set(struct daemon *d, const struct vf_hold *hold, struct vf_attrs *attrs, uid_t uid,
+	     struct err *e)
+{
+	struct intent_row intent = { .kind = INTENT_VF_ATTRS,
+				     .pf = hold->pf,
+				     .index = hold->index,
+				     .generation = hold->generation,
+				     .uid = uid };
+	const struct vf_attrs wanted = *attrs;
+	struct vf_row row;
+	int r = priv_vf_attrs_get(d, &hold->addr, &intent.before, e);
+
+	memcpy(intent.boot_id, d->boot_id, sizeof(intent.boot_id));
+	state_lock(d);
+	row = row_now(d, hold);
+	if (r == 0)
+		r = ledger_intent_put(d->ledger, &intent, e);
+	state_unlock(d);
+	if (r < 0)
+		return r;
+	r = priv_vf_attrs_set(d, &hold->addr, attrs, e);
+	state_lock(d);
+	if (r < 0) {
+		/* They were put back already, as far as they could be. */
+		(void)ledger_intent_del(d->ledger, &intent, NULL);
+	} else {
+		if (row.lease[0] != '\0')
+			vf_attrs_overlay(&row.attrs, &wanted);
+		r = ledger_intent_confirm(d->ledger, &intent, &row, e);
+	}
+	state_unlock(d);
+	return r;
+}
+
+/* State locked; the end of a wiping, which `r` and `why` tell of. */
+static int row_scrubbed(struct daemon *d, struct vf_row *row, int r, const struct err *why,
+			struct err *e)
+{
+	row->note[0] = '\0';
+	row->state = row->lease[0] != '\0' ? VF_LEASED : VF_FREE;
+	if (r < 0) {
+		row_clear(row);
+		row->state = VF_QUARANTINED;
+		snprintf(row->note, sizeof(row->note), "%.*s", (int)sizeof(row->note) - 1,
+			 why->text);
+	}
+	if (ledger_vf_put(d->ledger, row, e) < 0)
+		return -EIO;
+	return r < 0 ? err_set(e, r, "quarantined: %s", row->note) : 0;
+}
+
 /* Op locked. The wiping itself, between two writes of the ledger. */
 static int row_scrub(struct daemon *d, struct vf_row row, bool keep_lease, struct err *e)
 {
@@ -185,45 +278,92 @@ static int row_scrub(struct daemon *d, struct vf_row row, bool keep_lease, struc
 	row.owner[0] = '\0';
 	if (!keep_lease)
 		row.lease[0] = '\0';
+	if (row.lease[0] == '\0')
+		row.attrs = (struct vf_attrs){ 0 };
 	state_lock(d);
 	r = ledger_vf_put(d->ledger, &row, e);
 	state_unlock(d);
 	if (r < 0)
 		return r;
 	r = priv_vf_scrub(d, &row.addr, &why);
+	/* The lease goes on without what cannot be set now; binding sets it again, and must. */
+	if (r == 0 && row.attrs.mask != 0 &&
+	    priv_vf_attrs_restore(d, &row.addr, &row.attrs, &why) < 0)
+		log_err(&why, row.lease);
 	state_lock(d);
-	row.note[0] = '\0';
-	row.state = row.lease[0] != '\0' ? VF_LEASED : VF_FREE;
-	if (r < 0) {
-		row.state = VF_QUARANTINED;
-		row.lease[0] = '\0';
-		snprintf(row.note, sizeof(row.note), "%.*s", (int)sizeof(row.note) - 1, why.text);
-	}
-	if (ledger_vf_put(d->ledger, &row, e) < 0)
-		r = -EIO;
-	else if (r < 0)
-		err_set(e, r, "quarantined: %s", row.note);
+	r = row_scrubbed(d, &row, r, &why, e);
 	state_unlock(d);
 	return r;
 }
 
-int pool_release(struct daemon *d, const struct pci_addr *pf, uint16_t index, bool keep_lease,
-		 struct err *e)
+/* State locked. *out is the row; 1 if there is something to wipe. */
+static int release_find(struct daemon *d, const struct vf_ref *vf, struct vf_row *out,
+			struct err *e)
 {
-	const struct vf_row *found;
+	const struct vf_row *found = ledger_vf_find(d->ledger, &vf->pf, vf->index);
+	uint64_t birth = 0;
+
+	if (found == NULL || found->state == VF_FREE)
+		return 0;
+	*out = *found;
+	if (vf->generation != 0 && vf->generation != found->generation) {
+		err_set(e, ESTALE, "it was given back before, and has another owner by now");
+		return err_code(e, "vf-stale");
+	}
+	/* What is there now is not what was had, and is not touched. */
+	(void)sysfs_fn_birth(inventory_sysfs(d->inv), &out->addr, &birth);
+	if (row_fits(d, out, birth))
+		return 1;
+	row_clear(out);
+	return ledger_vf_force(d->ledger, out, e);
+}
+
+int pool_release(struct daemon *d, const struct vf_ref *vf, bool keep_lease, struct err *e)
+{
 	struct vf_row row = { 0 };
 	char text[PCI_ADDR_TEXT];
 	int r;
 
 	state_lock(d);
-	found = ledger_vf_find(d->ledger, pf, index);
-	if (found != NULL)
-		row = *found;
+	r = release_find(d, vf, &row, e);
 	state_unlock(d);
-	if (found == NULL || row.state == VF_FREE)
-		return 0;
-	r = row_scrub(d, row, keep_lease, e);
+	if (r > 0)
+		r = row_scrub(d, row, keep_lease, e);
 	return r < 0 ? err_wrap(e, "VF %s", pci_addr_text(&row.addr, text)) : 0;
+}
+
+/* State locked. */
+static bool row_is_gone(struct daemon *d, const struct vf_row *row)
+{
+	uint64_t birth = 0;
+	int r = sysfs_fn_birth(inventory_sysfs(d->inv), &row->addr, &birth);
+
+	if (row->state == VF_FREE || row->state == VF_QUARANTINED ||
+	    strcmp(row->boot_id, d->boot_id) != 0 ||
+	    (row->owner[0] != '\0' && pool_owner_lives(d, row->owner)))
+		return false;
+	return r == -ENOENT || (r == 0 && !birth_fits(row->birth, birth));
+}
+
+void pool_forget_gone(struct daemon *d)
+{
+	char text[PCI_ADDR_TEXT];
+
+	state_lock(d);
+	for (size_t i = 0; i < ledger_vf_count(d->ledger); i++) {
+		struct vf_row row = *ledger_vf_at(d->ledger, i);
+		struct err e = { 0 };
+
+		if (!row_is_gone(d, &row))
+			continue;
+		log_warn("VF %s was destroyed by somebody else: '%s' has lost it",
+			 pci_addr_text(&row.addr, text),
+			 row.lease[0] != '\0' ? row.lease : row.owner);
+		row_clear(&row);
+		if (ledger_vf_force(d->ledger, &row, &e) < 0)
+			log_err(&e, "a VF that is gone");
+	}
+	state_unlock(d);
 }
 
 void pool_release_vm(struct daemon *d, const char *vm)
@@ -233,6 +373,7 @@ void pool_release_vm(struct daemon *d, const char *vm)
 	/* Releasing changes no row's place, and `op` keeps others from adding any. */
 	for (size_t i = 0;; i++) {
 		struct err e = { 0 };
+		struct vf_ref ref;
 		struct vf_row row;
 
 		state_lock(d);
@@ -244,7 +385,8 @@ void pool_release_vm(struct daemon *d, const char *vm)
 		state_unlock(d);
 		if (strncmp(row.owner, vm, len) != 0 || row.owner[len] != '/')
 			continue;
-		if (pool_release(d, &row.pf, row.index, true, &e) < 0)
+		ref = (struct vf_ref){ .pf = row.pf, .index = row.index };
+		if (pool_release(d, &ref, true, &e) < 0)
 			log_err(&e, vm);
 	}
 }

@@ -14,7 +14,7 @@
 struct vf_hold {
 	struct pci_addr pf, addr;
 	uint16_t index;
-	uint64_t generation;
+	uint64_t generation, birth;
 	int group; /* -1: none */
 	int numa_node;
 	enum fn_kind kind;
@@ -22,6 +22,7 @@ struct vf_hold {
 	char pf_name[PCI_ADDR_TEXT]; /* address */
 	char pf_dev[32]; /* "": none */
 	unsigned int pf_mtu; /* 0: not known */
+	struct vf_attrs lease_attrs; /* that it has by `vf set`; a port's own go over them */
 	struct vf_attrs attrs; /* as read back */
 	bool is_bound;
 };
@@ -36,6 +37,10 @@ struct vf_want {
 
 /* State locked. The row of the ledger, or what the machine shows; *why may be NULL. */
 enum vf_state pool_vf_state(const struct daemon *d, const struct pci_fn *vf, char why[128]);
+
+/* State locked. Viaduct made its VFs, and they are still those. */
+bool pool_pf_is_ours(const struct daemon *d, const struct pci_fn *pf);
+uint64_t pool_pf_birth(const struct pci_fn *pf); /* of its first VF; 0: not known */
 
 /* State locked. False for the owner ("VM/PORT") of what failed steps have left behind: its VM is not there. */
 bool pool_owner_lives(struct daemon *d, const char *owner);
@@ -63,13 +68,29 @@ int pool_lease(struct daemon *d, const struct vf_want *want, struct vf_hold *out
 int pool_bind(struct daemon *d, struct vf_hold *hold, const struct vf_attrs *attrs, struct err *e);
 int pool_assign(struct daemon *d, const struct vf_hold *hold, struct err *e);
 
+/* Op locked, state not. Sets these, reads back, and keeps them for the lease if it has a name. */
+int pool_set(struct daemon *d, const struct vf_hold *hold, struct vf_attrs *attrs, uid_t uid,
+	     struct err *e);
+
+/* State locked. A leased VF as its present holder has it. */
+void pool_hold(const struct daemon *d, const struct pci_fn *vf, struct vf_hold *out);
+
+struct vf_ref {
+	struct pci_addr pf;
+	uint16_t index;
+	uint64_t generation; /* that is given back; 0: whichever it is */
+};
+
 /* Op locked, state not. Wipes the VF; it is free afterwards, or leased if it has a lease and
- * `keep_lease`, or quarantined with the reason, which is then also the error. */
-int pool_release(struct daemon *d, const struct pci_addr *pf, uint16_t index, bool keep_lease,
-		 struct err *e);
+ * `keep_lease` (with the lease's attributes), or quarantined with the reason, which is then also the
+ * error. -ESTALE: somebody else has it by now, and keeps it. */
+int pool_release(struct daemon *d, const struct vf_ref *vf, bool keep_lease, struct err *e);
 
 /* Op locked, state not. Every VF whose owner is a port of this VM; failures are logged. */
 void pool_release_vm(struct daemon *d, const char *vm);
+
+/* Op locked, state not. Drops the leases on VFs that are not there any more, or are others now. */
+void pool_forget_gone(struct daemon *d);
 
 /* Op locked, state not. -EBUSY names who would be hurt by a change of this PF's VFs. */
 int pool_pf_is_idle(struct daemon *d, const struct pci_addr *pf, struct err *e);

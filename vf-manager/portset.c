@@ -36,6 +36,8 @@ static int bind_with_mac(struct vm_start *s, const struct vm_port *port, const c
 	/* A VF of `vf alloc` may have got its MAC by `vf set`; one without a kernel's PF has none. */
 	if (mac_is_set(&want) || hold->kind != FN_NETWORK || hold->pf_dev[0] == '\0')
 		return pool_bind(s->d, hold, &want, e);
+	if (mac_is_set(&hold->lease_attrs))
+		return pool_bind(s->d, hold, &want, e);
 	if (port->source == PORT_FROM_VF && priv_vf_attrs_get(s->d, &hold->addr, &now, NULL) == 0 &&
 	    mac_is_set(&now)) {
 		memcpy(want.mac, now.mac, sizeof(want.mac));

@@ -149,6 +149,19 @@ int priv_vf_attrs_get(struct daemon *d, const struct pci_addr *vf, struct vf_att
 	return r;
 }
 
+int priv_vf_attrs_restore(struct daemon *d, const struct pci_addr *vf, const struct vf_attrs *want,
+			  struct err *e)
+{
+	struct vf_attrs all = vf_attrs_default, now = { 0 };
+	int r = priv_vf_attrs_get(d, vf, &now, e);
+
+	if (r < 0)
+		return r;
+	vf_attrs_overlay(&all, want);
+	all.mask = vf_attrs_difference(now.mask, &all, &now);
+	return all.mask != 0 ? priv_vf_attrs_set(d, vf, &all, e) : 0;
+}
+
 /* Attributes are kept by the PF's network driver. A PF without one (vfio-pci, pci-pf-stub) keeps
  * none; one whose network device is in another namespace keeps them, out of our reach. */
 static int attrs_reset(struct daemon *d, const struct pci_fn *fn, struct err *e)

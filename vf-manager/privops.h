@@ -27,6 +27,11 @@ int priv_vf_attrs_set(struct daemon *d, const struct pci_addr *vf, struct vf_att
 int priv_vf_attrs_get(struct daemon *d, const struct pci_addr *vf, struct vf_attrs *attrs,
 		      struct err *e);
 
+/* Makes them the defaults with `want` over them; what the driver does not report is left alone, and what is
+ * right already is not written. */
+int priv_vf_attrs_restore(struct daemon *d, const struct pci_addr *vf, const struct vf_attrs *want,
+			  struct err *e);
+
 /*
  * Wipes a VF that nobody uses any more: its group opens again, bus mastering off, function-level
  * reset, attributes to their defaults and read back, no driver. 0 also if there is no such VF any

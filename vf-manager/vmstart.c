@@ -252,8 +252,13 @@ static void start_undo(struct vm_start *s)
 	start_fds_close(s);
 	for (unsigned int i = s->hold_count; i-- > 0;) {
 		const struct vf_hold *h = &s->holds[i];
+		const struct vf_ref ref = { .pf = h->pf,
+					    .index = h->index,
+					    .generation = h->generation };
+		int r = pool_release(s->d, &ref, true, &e);
 
-		if (pool_release(s->d, &h->pf, h->index, true, &e) < 0)
+		/* Stale: whoever ended the VM meanwhile gave it back. */
+		if (r < 0 && r != -ESTALE)
 			log_err(&e, name);
 	}
 	for (unsigned int i = s->fn_count; i-- > 0;)

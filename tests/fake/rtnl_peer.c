@@ -179,12 +179,17 @@ static void *serve(void *arg)
 
 void rtnl_peer_start(struct rtnl_peer *peer, unsigned vfs)
 {
-	int fds[2], size = PEER_MSG_MAX * 2;
-
 	memset(peer, 0, sizeof(*peer));
 	peer->vf_count = peer->shown = vfs;
 	for (unsigned i = 0; i < PEER_VFS; i++)
 		peer->vfs[i] = vf_attrs_default;
+	rtnl_peer_resume(peer);
+}
+
+void rtnl_peer_resume(struct rtnl_peer *peer)
+{
+	int fds[2], size = PEER_MSG_MAX * 2;
+
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
 		abort();
 	(void)setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));

@@ -32,6 +32,9 @@ struct rtnl_peer {
 };
 
 void rtnl_peer_start(struct rtnl_peer *peer, unsigned vfs);
+
+/* With the VFs that it has: after rtnl_peer_stop(), or in another process that shares its memory. */
+void rtnl_peer_resume(struct rtnl_peer *peer);
 void rtnl_peer_stop(struct rtnl_peer *peer);
 
 /* RTM_NEWLINK with the VFs of peer, into buf of PEER_MSG_MAX bytes; returns its length. */

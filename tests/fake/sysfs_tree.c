@@ -47,8 +47,12 @@ void tree_make(void)
 {
 	memset(&tree, 0, sizeof(tree));
 	tree.dead_vf = tree.groupless_vf = tree.late_vf = -1;
-	snprintf(tree.root, sizeof(tree.root), "/tmp/viaduct-tree-XXXXXX");
-	must(mkdtemp(tree.root) != NULL, "mkdtemp");
+	/* In memory where there is such a folder: sweeps make hundreds of them. */
+	snprintf(tree.root, sizeof(tree.root), "/dev/shm/viaduct-tree-XXXXXX");
+	if (mkdtemp(tree.root) == NULL) {
+		snprintf(tree.root, sizeof(tree.root), "/tmp/viaduct-tree-XXXXXX");
+		must(mkdtemp(tree.root) != NULL, "mkdtemp");
+	}
 	tree_file("bus/pci/drivers_probe", "%s", "");
 }
 
@@ -79,8 +83,11 @@ void tree_bytes(const char *path, const void *bytes, size_t len)
 	FILE *f;
 
 	path_of(full, path);
-	parents_make(full);
 	f = fopen(full, "w");
+	if (f == NULL) {
+		parents_make(full);
+		f = fopen(full, "w");
+	}
 	must(f != NULL, full);
 	must(fwrite(bytes, 1, len, f) == len, full);
 	fclose(f);
@@ -270,6 +277,21 @@ void tree_driver(const char *driver, const char *fn)
 
 /* From here on: the kernel. */
 
+/* Out of sight, not deleted: the kernel never gives the number of a folder out again. */
+static void fn_destroy(const char *name)
+{
+	char path[256], full[512], gone[512];
+	struct stat st;
+
+	path_of(full, fn_path(path, name, ""));
+	full[strlen(full) - 1] = '\0';
+	if (lstat(full, &st) < 0)
+		return;
+	snprintf(gone, sizeof(gone), "%s/gone/%llu", tree.root, (unsigned long long)st.st_ino);
+	parents_make(gone);
+	must(rename(full, gone) == 0, full);
+}
+
 static int numvfs_written(const char *pf, unsigned n)
 {
 	char path[256], name[PCI_ADDR_TEXT], link[64];
@@ -280,7 +302,7 @@ static int numvfs_written(const char *pf, unsigned n)
 		n -= (unsigned)u64_min(tree.numvfs_short, n);
 	for (unsigned i = 0; n == 0 && i < 64; i++) {
 		vf_name(pf, i, name);
-		tree_delete(fn_path(path, name, "")); /* trailing slash: nftw does not mind */
+		fn_destroy(name);
 		snprintf(link, sizeof(link), "virtfn%u", i);
 		tree_delete(fn_path(path, pf, link));
 	}
@@ -309,7 +331,7 @@ static int probe_written(const char *fn)
 	return 0;
 }
 
-int __wrap_file_write_at(int dirfd, const char *path, const char *text)
+static int write_take(int dirfd, const char *path, const char *text)
 {
 	char fn[PCI_ADDR_TEXT], attr[64];
 	char at[256];
@@ -337,6 +359,18 @@ int __wrap_file_write_at(int dirfd, const char *path, const char *text)
 		text = "(null)";
 	tree_file(path, "%s\n", text);
 	return 0;
+}
+
+int __wrap_file_write_at(int dirfd, const char *path, const char *text)
+{
+	int r;
+
+	if (tree.on_write != NULL)
+		tree.on_write(path, text, false);
+	r = write_take(dirfd, path, text);
+	if (tree.on_write != NULL)
+		tree.on_write(path, text, true);
+	return r;
 }
 
 const char *tree_writes(void)

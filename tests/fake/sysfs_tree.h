@@ -28,6 +28,8 @@ struct tree {
 	bool probe_refuses; /* drivers_probe succeeds and binds nothing */
 	bool unbind_refuses;
 	bool override_is_ignored; /* another driver takes the function */
+	/* Called before and after each write takes effect; NULL: nobody is. */
+	void (*on_write)(const char *path, const char *text, bool is_done);
 	const char *default_driver; /* takes functions without an override; NULL: none does */
 };
 

@@ -202,7 +202,7 @@ static void a_pf_has_vfs_or_is_given_away(void **state)
 	assert_string_equal(err.code, "pf-has-vfs");
 	tree_file(FN NIC "/sriov_numvfs", "0\n");
 	assert_int_equal(take(true, &hold), 0);
-	assert_int_equal(pf_apply(&d, NIC, 2, &err), -EBUSY);
+	assert_int_equal(pf_apply(&d, NIC, &(struct pf_wish){ .vfs = 2 }, &err), -EBUSY);
 	assert_string_equal(err.code, "function-in-use");
 	fnpool_release_vm(&d, "fw1");
 	driver_is("e1000e");

@@ -163,6 +163,149 @@ static void a_newer_schema_is_refused(void **state)
 	rmdir(dir);
 }
 
+/* What schema 2 wrote, byte for byte. */
+static const char schema_2[] =
+	"CREATE TABLE pfs(pf TEXT PRIMARY KEY, vfs INTEGER NOT NULL, boot_id TEXT NOT NULL);"
+	"CREATE TABLE vfs(pf TEXT NOT NULL, idx INTEGER NOT NULL, address TEXT NOT NULL,"
+	" state TEXT NOT NULL, lease TEXT NOT NULL, owner TEXT NOT NULL,"
+	" generation INTEGER NOT NULL, boot_id TEXT NOT NULL, note TEXT NOT NULL,"
+	" PRIMARY KEY(pf, idx));"
+	"CREATE UNIQUE INDEX vfs_lease ON vfs(lease) WHERE lease <> '';"
+	"CREATE TABLE vms(name TEXT PRIMARY KEY, state TEXT NOT NULL, uid INTEGER NOT NULL,"
+	" pid INTEGER NOT NULL, start_ticks INTEGER NOT NULL, boot_id TEXT NOT NULL,"
+	" yaml TEXT NOT NULL, facts TEXT NOT NULL);"
+	"CREATE TABLE functions(address TEXT PRIMARY KEY, state TEXT NOT NULL, owner TEXT NOT NULL,"
+	" driver TEXT NOT NULL, override TEXT NOT NULL, device TEXT NOT NULL,"
+	" namespaces INTEGER NOT NULL, boot_id TEXT NOT NULL, note TEXT NOT NULL);"
+	"INSERT INTO pfs VALUES('0000:01:00.0', 4, '" BOOT "');"
+	"INSERT INTO vfs VALUES('0000:01:00.0', 2, '0000:01:10.2', 'leased', 'mine', '', 9, '" BOOT
+	"', '');"
+	"PRAGMA user_version=2";
+
+static void sql_run(const char *dir, const char *sql)
+{
+	char path[64];
+	sqlite3 *db = NULL;
+
+	snprintf(path, sizeof(path), "%s/state.db", dir);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+static void dir_remove(const char *dir)
+{
+	static const char *const files[] = { "db", "db-wal", "db-shm", "lock" };
+	char path[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		snprintf(path, sizeof(path), "%s/state.%s", dir, files[i]);
+		unlink(path);
+	}
+	rmdir(dir);
+}
+
+static void an_older_schema_is_migrated(void **state)
+{
+	char dir[] = "/tmp/viaduct-ledger-XXXXXX";
+	const struct pci_addr pf = { .bus = 1 };
+	struct ledger *l = NULL;
+	struct err e = { 0 };
+
+	assert_non_null(mkdtemp(dir));
+	sql_run(dir, schema_2);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(ledger_open(&l, dir, BOOT, &e), 0);
+		assert_int_equal(ledger_pf_find(l, &pf)->vfs, 4);
+		assert_int_equal(ledger_vf_by_lease(l, "mine")->generation, 9);
+		assert_int_equal(ledger_vf_by_lease(l, "mine")->attrs.mask, 0);
+		assert_int_equal(ledger_vf_by_lease(l, "mine")->birth, 0);
+		assert_int_equal(ledger_intent_count(l), 0);
+		ledger_close(l);
+	}
+	dir_remove(dir);
+}
+
+static const struct vf_attrs some_attrs = { .mask = VF_ATTRS_ALL,
+					    .trust = true,
+					    .mac = { 2, 0, 0, 0, 0xab, 1 },
+					    .vlan = 4094,
+					    .qos = 7,
+					    .vlan_proto = VF_VLAN_8021AD,
+					    .min_mbps = 1,
+					    .max_mbps = UINT32_MAX,
+					    .link_state = VF_LINK_DOWN };
+
+static void intents_and_attributes_come_back_whole(void **state)
+{
+	char dir[] = "/tmp/viaduct-ledger-XXXXXX";
+	struct intent_row intent = { .kind = INTENT_VF_ATTRS,
+				     .pf = { .bus = 1 },
+				     .index = 3,
+				     .generation = 1ULL << 40,
+				     .before = some_attrs,
+				     .uid = UINT32_MAX - 1,
+				     .boot_id = BOOT };
+	struct vf_row row = row_of(3, VF_LEASED);
+	const struct intent_row *found;
+	struct ledger *l = NULL;
+	struct err e = { 0 };
+
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(ledger_open(&l, dir, BOOT, &e), 0);
+	assert_int_equal(ledger_vf_put(l, &row, &e), 0);
+	assert_int_equal(ledger_intent_put(l, &intent, &e), 0);
+	ledger_close(l);
+	assert_int_equal(ledger_open(&l, dir, BOOT, &e), 0);
+	found = ledger_intent_find(l, INTENT_VF_ATTRS, &intent.pf, 3);
+	assert_non_null(found);
+	assert_int_equal(found->generation, 1ULL << 40);
+	assert_int_equal(found->uid, UINT32_MAX - 1);
+	assert_int_equal(vf_attrs_difference(VF_ATTRS_ALL, &found->before, &some_attrs), 0);
+	assert_null(ledger_intent_find(l, INTENT_PF_VFS, &intent.pf, 0));
+	/* An illegal step takes the intent's end with it: both or none. */
+	row.state = VF_ASSIGNED;
+	assert_int_equal(ledger_intent_confirm(l, &intent, &row, &e), -EBUSY);
+	assert_int_equal(ledger_intent_count(l), 1);
+	row.state = VF_LEASED;
+	row.attrs = some_attrs;
+	assert_int_equal(ledger_intent_confirm(l, &intent, &row, &e), 0);
+	ledger_close(l);
+	assert_int_equal(ledger_open(&l, dir, BOOT, &e), 0);
+	assert_int_equal(ledger_intent_count(l), 0);
+	assert_int_equal(ledger_vf_find(l, &row.pf, 3)->attrs.mask, VF_ATTRS_ALL);
+	assert_int_equal(vf_attrs_difference(VF_ATTRS_ALL, &ledger_vf_find(l, &row.pf, 3)->attrs,
+					     &some_attrs),
+			 0);
+	ledger_close(l);
+	dir_remove(dir);
+}
+
+static void damaged_rows_are_refused(void **state)
+{
+	static const char *const damages[] = {
+		"UPDATE vfs SET attrs='x'",
+		"UPDATE vfs SET attrs='ff 0 0 02:00:00:00:00:01 0 0 8100 0 0 0'",
+		"UPDATE vfs SET attrs='3f 0 0 02:00:00:00:00:01 4095 0 8100 0 0 0'",
+		"UPDATE vfs SET attrs='3f 0 0 02:00:00:00:00:01 0 0 8100 0 0 0 more'",
+		"UPDATE vfs SET attrs=''; INSERT INTO intents VALUES('x','0000:01:00.0',0,0,0,'',0,'')",
+	};
+	char dir[] = "/tmp/viaduct-ledger-XXXXXX";
+	struct vf_row row = row_of(0, VF_LEASED);
+	struct ledger *l = NULL;
+	struct err e = { 0 };
+
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(ledger_open(&l, dir, BOOT, &e), 0);
+	assert_int_equal(ledger_vf_put(l, &row, &e), 0);
+	ledger_close(l);
+	for (size_t i = 0; i < ARRAY_SIZE(damages); i++) {
+		sql_run(dir, damages[i]);
+		assert_int_equal(ledger_open(&l, dir, BOOT, &e), -EBADMSG);
+	}
+	dir_remove(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,6 +315,9 @@ int main(void)
 		cmocka_unit_test(many_rows_stay_in_order),
 		cmocka_unit_test(vms_come_back_whole),
 		cmocka_unit_test(a_newer_schema_is_refused),
+		cmocka_unit_test(an_older_schema_is_migrated),
+		cmocka_unit_test(intents_and_attributes_come_back_whole),
+		cmocka_unit_test(damaged_rows_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -157,7 +157,7 @@ static void foreign_vfs_say_how_to_get_rid_of_them(void **state)
 
 	teardown(NULL);
 	host_make(false);
-	assert_int_equal(pf_apply(&d, PF, 4, &e), -EBUSY);
+	assert_int_equal(pf_apply(&d, PF, &(struct pf_wish){ .vfs = 4 }, &e), -EBUSY);
 	assert_string_equal(e.code, "vf-foreign");
 	assert_memory_equal(e.hint, wanted, strlen(wanted));
 	assert_int_equal(pool_pick(&d, &want, &vf, &e), -EBUSY);

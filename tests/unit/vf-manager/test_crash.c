@@ -1,0 +1,450 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The daemon is killed at every step of each operation; the next one makes ledger and machine agree. */
+#include "tests/fake/crash_host.h"
+#include "tests/fake/crash_sweep.h"
+
+#include "vf-manager/pfapply.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka.h needs the four above first. */
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+
+#define VFS 2
+
+static const struct vf_attrs old_attrs = { .mask = BIT(VF_ATTR_VLAN) | BIT(VF_ATTR_MAC),
+					   .mac = { 2, 0, 0, 0, 0, 1 },
+					   .vlan = 5,
+					   .vlan_proto = VF_VLAN_8021Q };
+static const struct vf_attrs new_attrs = { .mask = BIT(VF_ATTR_VLAN) | BIT(VF_ATTR_SPOOFCHK),
+					   .vlan = 7,
+					   .vlan_proto = VF_VLAN_8021Q };
+static const struct vf_attrs port_attrs = { .mask = BIT(VF_ATTR_TRUST) | BIT(VF_ATTR_MAC),
+					    .trust = true,
+					    .mac = { 2, 0, 0, 0, 0, 9 } };
+
+static struct vf_hold hold_of(struct daemon *d, unsigned int vf)
+{
+	struct err e = { 0 };
+	struct vf_hold hold;
+
+	state_lock(d);
+	host_must(daemon_scan(d, &e), &e);
+	pool_hold(d, inventory_find(d->inv, &host_pf)->vfs[vf], &hold);
+	state_unlock(d);
+	return hold;
+}
+
+/* The operations. */
+
+static void apply(struct daemon *d, uint16_t vfs)
+{
+	const struct pf_wish wish = { .vfs = vfs };
+	struct err e = { 0 };
+
+	host_must(pf_apply(d, HOST_PF, &wish, &e), &e);
+}
+
+static void apply_none(struct daemon *d)
+{
+	apply(d, 0);
+}
+
+static void apply_one(struct daemon *d)
+{
+	apply(d, 1);
+}
+
+static void apply_two(struct daemon *d)
+{
+	apply(d, VFS);
+}
+
+static void alloc(struct daemon *d)
+{
+	const struct vf_want want = {
+		.source = PORT_FROM_PF, .target = HOST_PF, .numa_node = -1, .lease = "mine"
+	};
+	struct err e = { 0 };
+	struct vf_hold hold;
+
+	host_must(pool_lease(d, &want, &hold, &e), &e);
+}
+
+static void set(struct daemon *d, const struct vf_attrs *wanted)
+{
+	const struct vf_hold hold = hold_of(d, 0);
+	struct vf_attrs attrs = *wanted;
+	struct err e = { 0 };
+
+	host_must(pool_set(d, &hold, &attrs, 0, &e), &e);
+}
+
+static void set_old(struct daemon *d)
+{
+	set(d, &old_attrs);
+}
+
+static void set_new(struct daemon *d)
+{
+	set(d, &new_attrs);
+}
+
+/* The part of a start that is about VFs: of a lease by name, or of any. */
+static void take(struct daemon *d, enum port_source source, const char *target)
+{
+	const struct vf_want want = {
+		.source = source, .target = target, .numa_node = -1, .owner = HOST_VM "/wan"
+	};
+	struct err e = { 0 };
+	struct vf_hold hold;
+
+	host_must(pool_lease(d, &want, &hold, &e), &e);
+	host_must(pool_bind(d, &hold, &port_attrs, &e), &e);
+	host_must(pool_assign(d, &hold, &e), &e);
+	host_guest_runs(hold.index);
+}
+
+static void start(struct daemon *d)
+{
+	host_vm_add(d, false);
+	take(d, PORT_FROM_PF, HOST_PF);
+}
+
+static void start_on_lease(struct daemon *d)
+{
+	host_vm_add(d, false);
+	take(d, PORT_FROM_VF, "mine");
+}
+
+static void start_that_lives(struct daemon *d)
+{
+	host_vm_add(d, true);
+	take(d, PORT_FROM_VF, "mine");
+}
+
+static void end(struct daemon *d)
+{
+	pool_release_vm(d, HOST_VM);
+}
+
+static void release(struct daemon *d)
+{
+	const struct vf_ref ref = { .pf = host_pf };
+	struct err e = { 0 };
+
+	host_must(pool_release(d, &ref, false, &e), &e);
+}
+
+/* An apply that was cut before its first write. */
+static void intend(struct daemon *d)
+{
+	struct intent_row intent = { .kind = INTENT_PF_VFS, .pf = host_pf, .vfs = 3 };
+	struct err e = { 0 };
+
+	memcpy(intent.boot_id, d->boot_id, sizeof(intent.boot_id));
+	host_must(ledger_intent_put(d->ledger, &intent, &e), &e);
+}
+
+/* A `vf set` that was cut when the VF had the new attributes and the ledger had not. */
+static void intend_attrs(struct daemon *d)
+{
+	struct vf_hold hold = hold_of(d, 0);
+	struct vf_attrs attrs = new_attrs;
+	struct intent_row intent = { .kind = INTENT_VF_ATTRS,
+				     .pf = host_pf,
+				     .generation = hold.generation,
+				     .before = host_attrs(0) };
+	struct err e = { 0 };
+
+	memcpy(intent.boot_id, d->boot_id, sizeof(intent.boot_id));
+	host_must(ledger_intent_put(d->ledger, &intent, &e), &e);
+	state_lock(d);
+	host_must(daemon_scan(d, &e), &e);
+	host_must(vf_attrs_set(d->nl, inventory_find(d->inv, &hold.addr), &attrs, &e), &e);
+	state_unlock(d);
+}
+
+/* What must hold beside host_check(); the lease "mine" is on VF 0. */
+
+static void count_is_old_or_new(struct daemon *d)
+{
+	assert_true(host_vf_count() == 0 || host_vf_count() == 1 || host_vf_count() == VFS);
+}
+
+static void intent_is_finished(struct daemon *d)
+{
+	assert_int_equal(host_vf_count(), 3);
+}
+
+static void all_vfs_are_there(struct daemon *d)
+{
+	assert_int_equal(host_vf_count(), VFS);
+}
+
+static void lease_is_kept(struct daemon *d)
+{
+	all_vfs_are_there(d);
+	assert_int_equal(host_row(d, 0)->state, VF_LEASED);
+	assert_string_equal(host_row(d, 0)->lease, "mine");
+}
+
+static void lease_is_as_before(struct daemon *d)
+{
+	lease_is_kept(d);
+	assert_int_equal(host_attrs(0).vlan, old_attrs.vlan);
+	assert_memory_equal(host_attrs(0).mac, old_attrs.mac, 6);
+	assert_false(host_attrs(0).trust);
+}
+
+static void lease_is_as_before_or_after(struct daemon *d)
+{
+	const struct vf_attrs now = host_attrs(0);
+
+	lease_is_kept(d);
+	assert_true((now.vlan == 5 && now.spoofchk) || (now.vlan == 7 && !now.spoofchk));
+	assert_memory_equal(now.mac, old_attrs.mac, 6);
+}
+
+static void vm_keeps_its_vf(struct daemon *d)
+{
+	const struct vf_attrs now = host_attrs(0);
+
+	assert_int_equal(host_row(d, 0)->state, VF_ASSIGNED);
+	assert_true((now.vlan == 5 && now.spoofchk) || (now.vlan == 7 && !now.spoofchk));
+	assert_memory_equal(now.mac, port_attrs.mac, 6);
+	assert_int_equal(host_row(d, 0)->attrs.vlan, now.vlan);
+	assert_memory_equal(host_row(d, 0)->attrs.mac, old_attrs.mac, 6);
+}
+
+typedef void host_fn(struct daemon *d);
+
+#define STEPS 5
+static const struct storm {
+	const char *name;
+	host_fn *before[STEPS]; /* each by the daemon that is not killed yet; NULL: no more */
+	host_fn *op;
+	host_fn *after;
+} storms[] = {
+	{ "pf apply, from none", { NULL }, apply_two, count_is_old_or_new },
+	{ "pf apply, another count", { apply_two }, apply_one, count_is_old_or_new },
+	{ "pf apply 0", { apply_two }, apply_none, count_is_old_or_new },
+	{ "vf alloc", { apply_two }, alloc, all_vfs_are_there },
+	{ "vf set", { apply_two, alloc, set_old }, set_new, lease_is_as_before_or_after },
+	{ "vf set under a VM",
+	  { apply_two, alloc, set_old, start_that_lives },
+	  set_new,
+	  vm_keeps_its_vf },
+	{ "start", { apply_two }, start, all_vfs_are_there },
+	{ "start on a lease", { apply_two, alloc, set_old }, start_on_lease, lease_is_as_before },
+	{ "stop", { apply_two, start }, end, all_vfs_are_there },
+	{ "stop on a lease",
+	  { apply_two, alloc, set_old, start_on_lease },
+	  end,
+	  lease_is_as_before },
+	{ "vf release", { apply_two, alloc, set_old }, release, all_vfs_are_there },
+	{ "recovery of a dead VM",
+	  { apply_two, alloc, set_old, start_on_lease },
+	  host_recover,
+	  lease_is_as_before },
+	{ "recovery of pf apply", { apply_two, intend }, host_recover, intent_is_finished },
+	{ "recovery of vf set",
+	  { apply_two, alloc, set_old, intend_attrs },
+	  host_recover,
+	  lease_is_as_before },
+};
+
+static void prepare(void *arg)
+{
+	host_make();
+}
+
+static void run(void *arg)
+{
+	const struct storm *storm = arg;
+	struct daemon *d = host_up();
+
+	for (unsigned int i = 0; i < STEPS && storm->before[i] != NULL; i++)
+		storm->before[i](d);
+	crash_arm();
+	storm->op(d);
+}
+
+static void check(void *arg)
+{
+	const struct storm *storm = arg;
+	struct daemon *d = host_up();
+
+	host_recover(d);
+	host_check(&d);
+	storm->after(d);
+	host_down(d);
+}
+
+static void nothing_is_lost_at_any_point(void **state)
+{
+	unsigned int points = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(storms); i++) {
+		const struct crash_sweep sweep = { .name = storms[i].name,
+						   .prepare = prepare,
+						   .run = run,
+						   .check = check,
+						   .arg = (void *)&storms[i] };
+
+		points += crash_sweep(&sweep);
+	}
+	print_message("%u points in all\n", points);
+	host_remove();
+}
+
+/* What no crash is needed for. */
+
+static struct daemon *leased_host(void)
+{
+	struct daemon *d;
+
+	host_make();
+	d = host_up();
+	apply_two(d);
+	alloc(d);
+	set_old(d);
+	return d;
+}
+
+static void host_end(struct daemon *d)
+{
+	host_down(d);
+	host_remove();
+}
+
+static enum vf_state state_of(struct daemon *d, unsigned int vf)
+{
+	struct err e = { 0 };
+	enum vf_state state;
+
+	state_lock(d);
+	assert_int_equal(daemon_scan(d, &e), 0);
+	state = pool_vf_state(d, inventory_find(d->inv, &host_pf)->vfs[vf], NULL);
+	state_unlock(d);
+	return state;
+}
+
+/* The VM's start fails late; meanwhile it was ended, and the next VM has the lease. */
+static void a_late_release_does_not_touch_the_new_owner(void **state)
+{
+	const struct vf_want want = {
+		.source = PORT_FROM_VF, .target = "mine", .numa_node = -1, .owner = HOST_VM "/wan"
+	};
+	struct daemon *d = leased_host();
+	struct vf_hold first, second;
+	struct err e = { 0 };
+	struct vf_ref ref;
+
+	assert_int_equal(pool_lease(d, &want, &first, &e), 0);
+	end(d);
+	assert_int_equal(pool_lease(d, &want, &second, &e), 0);
+	assert_int_equal(pool_bind(d, &second, &port_attrs, &e), 0);
+	ref = (struct vf_ref){ first.pf, first.index, first.generation };
+	assert_int_equal(pool_release(d, &ref, true, &e), -ESTALE);
+	assert_string_equal(e.code, "vf-stale");
+	assert_int_equal(host_row(d, 0)->state, VF_BOUND);
+	assert_true(host_attrs(0).trust);
+	assert_int_equal(pool_assign(d, &first, &e), -ESTALE);
+	/* Its own holder can. */
+	ref.generation = second.generation;
+	assert_int_equal(pool_release(d, &ref, true, &e), 0);
+	assert_int_equal(host_row(d, 0)->state, VF_LEASED);
+	host_end(d);
+}
+
+static void vfs_made_again_by_hand_are_not_ours(void **state)
+{
+	const struct vf_want want = {
+		.source = PORT_FROM_PF, .target = HOST_PF, .numa_node = -1, .lease = "mine"
+	};
+	struct daemon *d = leased_host();
+	struct err e = { 0 };
+	struct vf_hold hold;
+
+	host_vfs_write(VFS);
+	assert_int_equal(state_of(d, 0), VF_FOREIGN);
+	assert_int_equal(state_of(d, 1), VF_FOREIGN);
+	/* The lease is found to be gone, and its name may be used again, but not for these. */
+	assert_int_equal(pool_lease(d, &want, &hold, &e), -EBUSY);
+	assert_string_equal(e.code, "no-free-vf");
+	assert_null(ledger_vf_by_lease(d->ledger, "mine"));
+	host_end(d);
+}
+
+/* As above, while a VM has the VF: what it gives back is another one's now. */
+static void a_vf_made_again_is_not_wiped(void **state)
+{
+	struct daemon *d = leased_host();
+
+	start_on_lease(d);
+	host_vfs_write(VFS);
+	host_guest_runs(0);
+	end(d);
+	assert_int_equal(host_row(d, 0)->state, VF_FREE);
+	assert_string_equal(host_row(d, 0)->lease, "");
+	assert_int_equal(state_of(d, 0), VF_FOREIGN);
+	assert_true(host_master(0));
+	host_end(d);
+}
+
+static void a_lease_on_a_destroyed_vf_ends(void **state)
+{
+	struct daemon *d = leased_host();
+
+	host_vfs_write(0);
+	host_down(d);
+	d = host_up();
+	host_recover(d);
+	host_check(&d);
+	assert_int_equal(host_row(d, 0)->state, VF_FREE);
+	apply_two(d);
+	assert_int_equal(state_of(d, 0), VF_FREE);
+	host_end(d);
+}
+
+/* Between the crash and the next daemon somebody has bound a VF: it is not taken away from them. */
+static void an_intent_does_not_take_what_is_in_use(void **state)
+{
+	struct daemon *d;
+
+	host_make();
+	d = host_up();
+	apply_two(d);
+	intend(d);
+	host_vf_driver(1, "igbvf");
+	host_down(d);
+	d = host_up();
+	host_recover(d);
+	assert_int_equal(host_vf_count(), VFS);
+	assert_int_equal(ledger_intent_count(d->ledger), 0);
+	/* The others are those from before, and still ours. */
+	assert_int_equal(state_of(d, 0), VF_FREE);
+	assert_int_equal(state_of(d, 1), VF_FOREIGN);
+	host_end(d);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(nothing_is_lost_at_any_point),
+		cmocka_unit_test(a_late_release_does_not_touch_the_new_owner),
+		cmocka_unit_test(vfs_made_again_by_hand_are_not_ours),
+		cmocka_unit_test(a_vf_made_again_is_not_wiped),
+		cmocka_unit_test(a_lease_on_a_destroyed_vf_ends),
+		cmocka_unit_test(an_intent_does_not_take_what_is_in_use),
+	};
+
+	log_init("test", LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

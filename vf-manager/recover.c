@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/recover.h"
+
+#include "vf-manager/pfapply.h"
+#include "vf-manager/pool.h"
+#include "vf-manager/privops.h"
+
+#include <errno.h>
+
+/* State locked. A VF that somebody has taken since the crash, or NULL. */
+static const struct pci_fn *vf_in_use(const struct daemon *d, const struct pci_fn *pf)
+{
+	for (unsigned int i = 0; pf != NULL && i < pf->num_vfs; i++)
+		if (pf->vfs[i] != NULL && pf->vfs[i]->driver[0] != '\0' &&
+		    pool_vf_state(d, pf->vfs[i], NULL) != VF_QUARANTINED)
+			return pf->vfs[i];
+	return NULL;
+}
+
+/* None of the PF's VFs was in use when the intent was written. */
+static int pf_recover(struct daemon *d, const struct intent_row *intent, struct err *e)
+{
+	const struct pci_fn *vf;
+	char text[PCI_ADDR_TEXT];
+	int r;
+
+	state_lock(d);
+	r = daemon_scan(d, e);
+	vf = r == 0 ? vf_in_use(d, inventory_find(d->inv, &intent->pf)) : NULL;
+	if (vf != NULL) {
+		log_warn(
+			"PF %s: the change to %u VFs is not finished: VF %s is in use by the driver %s",
+			pci_addr_text(&intent->pf, text), intent->vfs, vf->name, vf->driver);
+		r = pf_intent_drop(d, intent, e);
+	}
+	state_unlock(d);
+	if (r < 0 || vf != NULL)
+		return r;
+	log_info("PF %s: the change to %u VFs, asked for by uid %u, goes on",
+		 pci_addr_text(&intent->pf, text), intent->vfs, intent->uid);
+	return pf_intent_finish(d, intent, e);
+}
+
+static int attrs_recover(struct daemon *d, const struct intent_row *intent, struct err *e)
+{
+	const struct vf_row *row;
+	struct pci_addr addr = { 0 };
+	bool is_same;
+	int r = 0;
+
+	state_lock(d);
+	row = ledger_vf_find(d->ledger, &intent->pf, intent->index);
+	is_same = row != NULL && row->generation == intent->generation &&
+		  (row->state == VF_LEASED || row->state == VF_BOUND || row->state == VF_ASSIGNED);
+	if (is_same)
+		addr = row->addr;
+	state_unlock(d);
+	if (is_same)
+		r = priv_vf_attrs_restore(d, &addr, &intent->before, e);
+	/* What cannot be put back is wiped with the VF, and said. */
+	if (r < 0)
+		log_err(e, "attributes that were being set");
+	state_lock(d);
+	r = ledger_intent_del(d->ledger, intent, e);
+	state_unlock(d);
+	return r;
+}
+
+typedef int intent_fn(struct daemon *d, const struct intent_row *intent, struct err *e);
+static intent_fn *const recoveries[INTENT_KINDS] = {
+	[INTENT_PF_VFS] = pf_recover,
+	[INTENT_VF_ATTRS] = attrs_recover,
+};
+
+void recover_intents(struct daemon *d)
+{
+	/* From the end: each that is done leaves the table. */
+	for (size_t i = ledger_intent_count(d->ledger); i-- > 0;) {
+		const struct intent_row intent = *ledger_intent_at(d->ledger, i);
+		struct err e = { 0 };
+		int r;
+
+		if (strcmp(intent.boot_id, d->boot_id) == 0) {
+			r = recoveries[intent.kind](d, &intent, &e);
+		} else {
+			/* The boot has ended it. */
+			state_lock(d);
+			r = ledger_intent_del(d->ledger, &intent, &e);
+			state_unlock(d);
+		}
+		if (r < 0)
+			log_err(&e, "recovery");
+	}
+}
+
+/* A VF that is neither free nor in a VM: leased for its own sake, or left by a crash. */
+static void vf_reconcile(struct daemon *d, struct vf_row row)
+{
+	const struct vf_ref ref = { .pf = row.pf, .index = row.index };
+	struct err e = { 0 };
+	bool is_left;
+	int r = 0;
+
+	if (row.state == VF_FREE || row.state == VF_FOREIGN)
+		return;
+	if (strcmp(row.boot_id, d->boot_id) != 0) {
+		/* VFs and all they had went with the boot. */
+		row.state = VF_FREE;
+		row.lease[0] = row.owner[0] = row.note[0] = '\0';
+		row.attrs = (struct vf_attrs){ 0 };
+		state_lock(d);
+		r = ledger_vf_force(d->ledger, &row, &e);
+		state_unlock(d);
+	} else {
+		state_lock(d);
+		is_left = row.state == VF_SCRUBBING ||
+			  (row.owner[0] != '\0' && !pool_owner_lives(d, row.owner));
+		state_unlock(d);
+		if (is_left)
+			r = pool_release(d, &ref, row.lease[0] != '\0', &e);
+	}
+	if (r < 0)
+		log_err(&e, "recovery");
+}
+
+void recover_vfs(struct daemon *d)
+{
+	pool_forget_gone(d);
+	for (size_t i = 0; i < ledger_vf_count(d->ledger); i++)
+		vf_reconcile(d, *ledger_vf_at(d->ledger, i));
+}
