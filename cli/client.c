@@ -175,8 +175,9 @@ static int request_url(const struct request *rq, char *buf, size_t cap, struct e
 		if (item == NULL)
 			return err_set(e, ENOMEM, "out of memory");
 	}
-	n = snprintf(buf, cap, "%s%s%s%s%s%s", URL_BASE, rq->collection, item ? "/" : "",
-		     item ? item : "", rq->action ? "/" : "", rq->action ? rq->action : "");
+	n = snprintf(buf, cap, "%s%s%s%s%s%s%s%s", URL_BASE, rq->collection, item ? "/" : "",
+		     item ? item : "", rq->action ? "/" : "", rq->action ? rq->action : "",
+		     rq->query ? "?" : "", rq->query ? rq->query : "");
 	curl_free(item);
 	return n > 0 && (size_t)n < cap ? 0 : err_set(e, ENAMETOOLONG, "the name is too long");
 }

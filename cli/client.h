@@ -23,6 +23,7 @@ struct request {
 	const char *collection; /* "/v1/pfs" */
 	const char *item; /* or NULL */
 	const char *action; /* or NULL */
+	const char *query; /* "since=7&limit=100": ours, so not escaped; or NULL */
 	const json_t *body; /* borrowed; or NULL */
 	unsigned int timeout_s; /* 0: CLIENT_TIMEOUT_S */
 	const char *progress; /* shown on a terminal when it takes over a second; or NULL */

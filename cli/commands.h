@@ -39,6 +39,9 @@ command_fn vm_pause;
 command_fn vm_resume;
 command_fn vm_console;
 command_fn vm_stats;
+command_fn events_show;
+command_fn alarms_show;
+command_fn explain_show;
 command_fn version_show;
 command_fn help_show;
 

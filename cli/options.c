@@ -29,13 +29,15 @@ static const struct argp_option command_options[OPTION_COUNT] = {
 	[OPT_DRY_RUN] = { "dry-run", KEY_COMMAND + OPT_DRY_RUN, NULL, 0,
 			  "only say what would be done", 1 },
 	[OPT_FOLLOW] = { "follow", KEY_COMMAND + OPT_FOLLOW, NULL, 0,
-			 "again and again, until Ctrl-C or the VM's end", 1 },
+			 "again and again, until Ctrl-C or the end of what is followed", 1 },
 	[OPT_INTERVAL] = { "interval", KEY_COMMAND + OPT_INTERVAL, "SECONDS", 0,
 			   "between two samples (1)", 1 },
 	[OPT_NO_KILL] = { "no-kill", KEY_COMMAND + OPT_NO_KILL, NULL, 0,
 			  "let a guest that does not power off run on", 1 },
 	[OPT_LOG] = { "log", KEY_COMMAND + OPT_LOG, NULL, 0,
 		      "print what the guest has written so far, without control characters", 1 },
+	[OPT_SINCE] = { "since", KEY_COMMAND + OPT_SINCE, "CURSOR", 0,
+			"only what came after this event", 1 },
 };
 
 static const struct argp_option setting_options[] = {

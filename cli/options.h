@@ -34,6 +34,7 @@ enum option_id {
 	OPT_INTERVAL,
 	OPT_NO_KILL,
 	OPT_LOG,
+	OPT_SINCE,
 	OPTION_COUNT,
 };
 

@@ -36,6 +36,8 @@ render_fn render_vm_checked;
 render_fn render_vm_started;
 render_fn render_vm_state;
 render_fn render_vm_stats; /* of two samples: {"before":STATS,"after":STATS} */
+render_fn render_events;
+render_fn render_alarms;
 
 #define RENDER_ROWS 65536 /* items of one list, at most */
 

@@ -6,16 +6,13 @@
  */
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/follow.h"
 #include "cli/text.h"
 
-#include "base/fd.h"
 #include "base/json.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdio_ext.h>
-#include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define INTERVAL_DEFAULT_S 1
@@ -29,8 +26,7 @@ struct watch {
 	const char *name;
 	bool is_following;
 	uint64_t interval_s;
-	int signal_fd; /* -1 unless following */
-	bool has_ended;
+	struct follow follow;
 };
 
 static int sample(struct watch *w, json_t **out, struct err *e)
@@ -42,40 +38,6 @@ static int sample(struct watch *w, json_t **out, struct err *e)
 				    .timeout_s = ASK_TIMEOUT_S };
 
 	return cli_call(w->cli, &rq, out, e);
-}
-
-/* Signals come as a file to wait for beside the output; they stay blocked until the process ends. */
-static int signals_take(struct watch *w, struct err *e)
-{
-	sigset_t ours;
-
-	sigemptyset(&ours);
-	sigaddset(&ours, SIGINT);
-	sigaddset(&ours, SIGTERM);
-	sigaddset(&ours, SIGHUP);
-	w->signal_fd = signalfd(-1, &ours, SFD_CLOEXEC);
-	if (w->signal_fd < 0)
-		return err_set(e, errno, "signalfd: %s", strerror(errno));
-	sigaddset(&ours, SIGPIPE);
-	sigprocmask(SIG_BLOCK, &ours, NULL);
-	return 0;
-}
-
-/* Until the next sample, or the end: a signal, or nobody left to read (POLLERR, POLLHUP). */
-static void interval_wait(struct watch *w)
-{
-	struct pollfd p[] = { { .fd = w->signal_fd, .events = POLLIN },
-			      { .fd = w->is_following ? fileno(w->cli->out) : -1 } };
-	uint64_t end = now_ns() + w->interval_s * 1000000000ULL;
-
-	for (uint64_t now = now_ns(); now < end; now = now_ns()) {
-		int n = poll(p, ARRAY_SIZE(p), (int)((end - now + 999999) / 1000000));
-
-		if (n > 0) {
-			w->has_ended = true;
-			return;
-		}
-	}
 }
 
 static int show(struct watch *w, const json_t *before, const json_t *after, struct err *e)
@@ -99,13 +61,7 @@ static int show(struct watch *w, const json_t *before, const json_t *after, stru
 	}
 	if (!w->is_following)
 		return r;
-	if (fflush(out) != 0 && errno == EPIPE) {
-		__fpurge(out);
-		clearerr(out);
-		w->has_ended = true;
-		return 0;
-	}
-	return ferror(out) ? err_set(e, errno, "write: %s", strerror(errno)) : r;
+	return r < 0 ? r : follow_flush(&w->follow, e);
 }
 
 static bool state_is_over(const json_t *vm)
@@ -148,11 +104,11 @@ static int follow(struct watch *w, json_t **before, struct err *e)
 {
 	int r = w->cli->settings.json ? show(w, NULL, *before, e) : 0;
 
-	while (r == 0 && !w->has_ended) {
+	while (r == 0 && !w->follow.has_ended) {
 		json_t *after = NULL;
 
-		interval_wait(w);
-		if (w->has_ended)
+		follow_wait(&w->follow, w->interval_s * 1000000000ULL);
+		if (w->follow.has_ended)
 			break;
 		r = sample(w, &after, e);
 		if (r < 0)
@@ -171,7 +127,7 @@ static int once(struct watch *w, const json_t *before, struct err *e)
 
 	if (w->cli->settings.json)
 		return show(w, NULL, before, e);
-	interval_wait(w);
+	follow_wait(&w->follow, w->interval_s * 1000000000ULL);
 	r = sample(w, &after, e);
 	return r < 0 ? r : show(w, before, after, e);
 }
@@ -182,7 +138,7 @@ int vm_stats(struct cli *cli, const struct args *a, struct err *e)
 			   .name = a->words[0],
 			   .is_following = a->value[OPT_FOLLOW] != NULL,
 			   .interval_s = INTERVAL_DEFAULT_S,
-			   .signal_fd = -1 };
+			   .follow = { .out = cli->out, .signal_fd = -1 } };
 	auto_json json_t *before = NULL;
 	int r = 0;
 
@@ -194,9 +150,9 @@ int vm_stats(struct cli *cli, const struct args *a, struct err *e)
 	if (r == 0)
 		r = sample(&w, &before, e);
 	if (r == 0 && w.is_following)
-		r = signals_take(&w, e);
+		r = follow_begin(&w.follow, e);
 	if (r == 0)
 		r = w.is_following ? follow(&w, &before, e) : once(&w, before, e);
-	fd_close(&w.signal_fd);
+	follow_end(&w.follow);
 	return r;
 }

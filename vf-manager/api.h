@@ -34,6 +34,11 @@
  *   GET  /v1/vms/{name}/console    {"socket":"/run/viaduct/vm/NAME/console.sock"}  SOCK_STREAM, raw bytes
  *   GET  /v1/vms/{name}/stats      STATS                                  exit accounting of a VM that runs
  *
+ *   GET  /v1/events?since=C&limit=N  {"events":[EVENT],"next":C,"oldest":C,"newest":C,"more":bool}   410 cursor-lost
+ *        with "Accept: text/event-stream": server-sent events; id is the cursor, Last-Event-ID is honoured
+ *   GET  /v1/alarms                {"alarms":[ALARM]}
+ *   GET  /metrics                  OpenMetrics text
+ *
  * {pf}: PCI address or network device name. {vf}: PCI address, PF#index or lease name. {function}: PCI
  * address, name of a network device or of an NVMe controller.
  * A value that takes root to read and could not be read is the string API_NEEDS_ROOT, never blank.
@@ -77,6 +82,8 @@
  *          "ports":[{"name","vf","bar":{"reads","writes"}|null,"config":{"reads","writes"}|null,
  *                    "interrupts":N (host's count),"vectors":[{"vector","irq","chip","interrupts"}],
  *                    "delivery":"posted|remapped|unknown","delivery_why":text}]}
+ * EVENT = {"cursor","at_ms":epoch,"kind":"vf|vm|pf|function|alarm|daemon","object","from"|null,"to"|null,"text"|null}
+ * ALARM = {"kind","object","severity":"critical|major|minor","text","hint"|null,"raised_at":epoch,"cursor"}
  */
 #ifndef VIADUCT_VF_MANAGER_API_H
 #define VIADUCT_VF_MANAGER_API_H

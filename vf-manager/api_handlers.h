@@ -2,7 +2,8 @@
 /*
  * The handlers of the API's paths (api.h describes them): what the request says, checked; the work
  * done by the files named after it; the reply. One file for each noun: api_host.c, api_pf.c,
- * api_vf.c, api_fn.c (functions), api_config.c (networks too), api_vm.c.
+ * api_vf.c, api_fn.c (functions), api_config.c (networks too), api_vm.c, api_event.c (events and
+ * alarms), api_metrics.c.
  */
 #ifndef VIADUCT_VF_MANAGER_API_HANDLERS_H
 #define VIADUCT_VF_MANAGER_API_HANDLERS_H
@@ -16,5 +17,6 @@ route_handler api_networks, api_network, api_config, api_config_check;
 route_handler api_fns, api_fn, api_fn_release;
 route_handler api_vm_check, api_vm_run, api_vms, api_vm, api_vm_stop, api_vm_kill, api_vm_pause,
 	api_vm_resume, api_vm_console, api_vm_stats;
+route_handler api_events, api_alarms, api_metrics;
 
 #endif

@@ -10,10 +10,12 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#define OPT	  (CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
-#define UID_FIRST 2147000000U
-#define UID_COUNT 10000U
-#define UID_LEAST 1000U /* below are the system's own */
+#define OPT	     (CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
+#define UID_FIRST    2147000000U
+#define UID_COUNT    10000U
+#define RESCAN_S     10U
+#define RESCAN_MAX_S 3600U
+#define UID_LEAST    1000U /* below are the system's own */
 
 struct raw_network {
 	char *name;
@@ -39,6 +41,7 @@ struct raw_config {
 	struct raw_uids *uids;
 	char **file_roots;
 	unsigned int file_roots_count;
+	unsigned int *rescan_s;
 };
 
 static const cyaml_schema_value_t name_value = { CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1,
@@ -79,6 +82,7 @@ static const cyaml_schema_field_t config_fields[] = {
 	CYAML_FIELD_MAPPING_PTR("uids", OPT, struct raw_config, uids, uids_fields),
 	CYAML_FIELD_SEQUENCE("file_roots", OPT, struct raw_config, file_roots, &path_value, 0,
 			     CONFIG_ROOTS),
+	CYAML_FIELD_UINT_PTR("rescan_s", OPT, struct raw_config, rescan_s),
 	CYAML_FIELD_END
 };
 static const cyaml_schema_value_t config_schema = { CYAML_VALUE_MAPPING(
@@ -99,6 +103,7 @@ void config_default(struct config *out)
 	snprintf(out->group, sizeof(out->group), "viaduct");
 	out->uid_first = UID_FIRST;
 	out->uid_count = UID_COUNT;
+	out->rescan_s = RESCAN_S;
 	/* Locally administered, unicast. */
 	out->mac_prefix[0] = 0x02;
 	out->mac_prefix[1] = 0x76;
@@ -175,6 +180,11 @@ static int raw_parse(const struct raw_config *raw, struct config *out, struct er
 				       UID_LEAST);
 		out->uid_first = raw->uids->first;
 		out->uid_count = raw->uids->count;
+	}
+	if (raw->rescan_s != NULL) {
+		if (*raw->rescan_s < 1 || *raw->rescan_s > RESCAN_MAX_S)
+			return err_set(e, EINVAL, "rescan_s: not from 1 to %u", RESCAN_MAX_S);
+		out->rescan_s = *raw->rescan_s;
 	}
 	for (unsigned int i = 0; i < raw->file_roots_count; i++) {
 		if (raw->file_roots[i][0] != '/')

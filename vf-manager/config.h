@@ -34,6 +34,7 @@ struct config {
 	unsigned int uid_count;
 	uint8_t mac_prefix[3];
 	bool apply_pfs_at_start;
+	unsigned int rescan_s; /* without a word of the kernel the machine is looked at this often */
 	struct config_network networks[CONFIG_NETWORKS];
 	unsigned int network_count;
 	struct config_pf pfs[CONFIG_PFS];

@@ -46,12 +46,12 @@ json_t *config_view(const struct config *config)
 		json_array_append_new(roots, json_string(config->roots[i]));
 	snprintf(prefix, sizeof(prefix), "%02x:%02x:%02x", config->mac_prefix[0],
 		 config->mac_prefix[1], config->mac_prefix[2]);
-	return json_pack("{s:s, s:s, s:b, s:{s:I, s:I}, s:o, s:o, s:o}", "group", config->group,
-			 "mac_prefix", prefix, "apply_pfs_at_start",
+	return json_pack("{s:s, s:s, s:b, s:{s:I, s:I}, s:o, s:o, s:o, s:I}", "group",
+			 config->group, "mac_prefix", prefix, "apply_pfs_at_start",
 			 (int)config->apply_pfs_at_start, "uids", "first",
 			 (json_int_t)config->uid_first, "count", (json_int_t)config->uid_count,
 			 "networks", networks_view(config), "pfs", pfs_view(config), "file_roots",
-			 roots);
+			 roots, "rescan_s", (json_int_t)config->rescan_s);
 }
 
 static void text_add(json_t *list, const char *fmt, ...) PRINTF_LIKE(2, 3);

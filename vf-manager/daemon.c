@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/daemon.h"
 
+#include "vf-manager/monitor.h"
 #include "vf-manager/vm.h"
 #include "vf-manager/watch.h"
 
@@ -101,6 +102,7 @@ void daemon_destroy(struct daemon *d)
 {
 	if (d == NULL)
 		return;
+	monitor_destroy(d->monitor);
 	watcher_destroy(d->watcher);
 	for (size_t i = 0; i < d->vm_count; i++)
 		vm_destroy(d->vms[i]);

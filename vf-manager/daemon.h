@@ -19,8 +19,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define DAEMON_VMS 1024
+#define DAEMON_VMS	      1024
+#define DAEMON_STATUS_CLASSES 6
 
+struct monitor;
 struct vm;
 struct watcher;
 
@@ -37,7 +39,7 @@ struct daemon {
 	pthread_mutex_t op;
 	pthread_mutex_t scan; /* one look at PCI at a time */
 	pthread_mutex_t state;
-	pthread_cond_t changed; /* with state: a VM entered another state, or is_ending */
+	pthread_cond_t changed; /* with state: a VM entered another state, an event, or is_ending */
 	bool is_ending; /* whoever waits for a VM gives up */
 	struct inventory *inv;
 	struct rtnl *nl;
@@ -45,6 +47,9 @@ struct daemon {
 	struct vm *vms[DAEMON_VMS];
 	size_t vm_count;
 	struct watcher *watcher; /* NULL in --oneshot */
+	struct monitor *monitor; /* NULL in --oneshot, and until the daemon has found what it knew */
+	unsigned int followers; /* of the events */
+	_Atomic uint64_t requests[DAEMON_STATUS_CLASSES]; /* answered, by status / 100 */
 };
 
 /* Reads configuration and ledger and looks at the machine; changes nothing of it. */

@@ -18,6 +18,8 @@
 
 #define DRAIN_TRIES    500
 #define DRAIN_PAUSE_NS 10000000L
+#define STREAM_BLOCK   4096
+#define QUERY_MAX      16
 
 struct http_server {
 	struct daemon *d;
@@ -34,11 +36,25 @@ struct upload {
 	struct http_server *s; /* while it counts as active */
 };
 
-static enum MHD_Result reply_send(struct MHD_Connection *c, unsigned int status, json_t *body)
+static enum MHD_Result response_send(const struct http_server *s, struct MHD_Connection *c,
+				     unsigned int status, struct MHD_Response *response,
+				     const char *type)
 {
-	char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
-	struct MHD_Response *response;
 	enum MHD_Result r;
+
+	MHD_add_response_header(response, "Content-Type", type);
+	r = MHD_queue_response(c, status, response);
+	MHD_destroy_response(response);
+	if (status / 100 < DAEMON_STATUS_CLASSES)
+		atomic_fetch_add_explicit(&s->d->requests[status / 100], 1, memory_order_relaxed);
+	return r;
+}
+
+/* Takes the text over. */
+static enum MHD_Result text_send(const struct http_server *s, struct MHD_Connection *c,
+				 unsigned int status, char *text, const char *type)
+{
+	struct MHD_Response *response;
 
 	if (text == NULL)
 		return MHD_NO;
@@ -47,18 +63,74 @@ static enum MHD_Result reply_send(struct MHD_Connection *c, unsigned int status,
 		free(text);
 		return MHD_NO;
 	}
-	MHD_add_response_header(response, "Content-Type", "application/json");
-	r = MHD_queue_response(c, status, response);
-	MHD_destroy_response(response);
-	return r;
+	return response_send(s, c, status, response, type);
 }
 
-static enum MHD_Result error_send(struct MHD_Connection *c, unsigned int status,
-				  const struct err *e)
+static enum MHD_Result reply_send(const struct http_server *s, struct MHD_Connection *c,
+				  unsigned int status, json_t *body)
+{
+	return text_send(s, c, status, body != NULL ? json_dumps(body, JSON_COMPACT) : NULL,
+			 "application/json");
+}
+
+static ssize_t stream_read(void *cls, uint64_t pos, char *buf, size_t max)
+{
+	struct reply_stream *stream = cls;
+	size_t n = stream->read(stream->arg, stream->peer, buf, max);
+
+	return n > 0 ? (ssize_t)n : MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+static void stream_free(void *cls)
+{
+	struct reply_stream *stream = cls;
+
+	stream->free(stream->arg);
+	free(stream);
+}
+
+static enum MHD_Result stream_send(const struct http_server *s, struct MHD_Connection *c,
+				   struct request *req)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct reply_stream *stream = malloc(sizeof(*stream));
+	struct MHD_Response *response = NULL;
+
+	if (stream != NULL) {
+		*stream = req->stream;
+		stream->peer = info != NULL ? info->connect_fd : -1;
+		response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK,
+							     stream_read, stream, stream_free);
+	}
+	if (response != NULL)
+		return response_send(s, c, MHD_HTTP_OK, response, req->content_type);
+	req->stream.free(req->stream.arg);
+	free(stream);
+	return MHD_NO;
+}
+
+static enum MHD_Result error_send(const struct http_server *s, struct MHD_Connection *c,
+				  unsigned int status, const struct err *e)
 {
 	auto_json json_t *body = json_pack("{s:o}", "error", json_from_err(e));
 
-	return reply_send(c, status, body);
+	return reply_send(s, c, status, body);
+}
+
+/* A parameter that is given twice, or is no text, is none that a handler would take. */
+static enum MHD_Result query_add(void *cls, enum MHD_ValueKind kind, const char *key,
+				 const char *value)
+{
+	json_t *query = cls;
+	bool is_twice = json_object_get(query, key) != NULL;
+	json_t *text = is_twice ? NULL : json_string(value != NULL ? value : "");
+
+	if (text == NULL)
+		text = json_null();
+	if (json_object_set_new(query, key, text) < 0)
+		json_object_set_new(query, "?", json_null());
+	return json_object_size(query) < QUERY_MAX ? MHD_YES : MHD_NO;
 }
 
 static int upload_add(struct upload *u, const char *data, size_t len)
@@ -94,22 +166,47 @@ static int identify(struct http_server *s, struct MHD_Connection *c, struct call
 	return caller_from_socket(info->connect_fd, out, e);
 }
 
-static enum MHD_Result answer(struct http_server *s, struct MHD_Connection *c,
-			      const struct route_call *call)
+static enum MHD_Result request_send(struct http_server *s, struct MHD_Connection *c,
+				    struct request *req)
 {
+	if (req->stream.read != NULL)
+		return stream_send(s, c, req);
+	if (req->text != NULL)
+		return text_send(s, c, MHD_HTTP_OK, ptr_take(&req->text), req->content_type);
+	return reply_send(s, c, MHD_HTTP_OK, req->reply);
+}
+
+/* Nobody waits for its end: it has none of its own. */
+static void upload_is_done(struct upload *u)
+{
+	if (u->s != NULL)
+		atomic_fetch_sub_explicit(&u->s->active, 1, memory_order_relaxed);
+	u->s = NULL;
+}
+
+static enum MHD_Result answer(struct upload *u, struct MHD_Connection *c, struct route_call *call)
+{
+	struct http_server *s = u->s;
+	const char *accept = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Accept");
+	auto_json json_t *query = json_object();
 	struct request req = { .d = s->d };
 	struct err e = { 0 };
 	enum MHD_Result result;
 	int r = identify(s, c, &req.who, &e);
 
+	MHD_get_connection_values(c, MHD_GET_ARGUMENT_KIND, query_add, query);
+	call->query = query;
+	req.wants_stream = accept != NULL && strcmp(accept, "text/event-stream") == 0;
+	req.last_event_id = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Last-Event-ID");
 	if (r == 0)
 		r = route_dispatch(&req, call, &e);
-	if (r == 0 && req.reply == NULL)
+	if (r == 0 && req.reply == NULL && req.text == NULL && req.stream.read == NULL)
 		r = err_set(&e, ENOMEM, "no memory for the reply");
 	log_debug("uid %u: %s %s: %s", req.who.uid, call->method, call->path,
 		  r < 0 ? e.text : "ok");
-	result = r < 0 ? error_send(c, http_status(&req, &e), &e)
-		       : reply_send(c, MHD_HTTP_OK, req.reply);
+	if (req.stream.read != NULL)
+		upload_is_done(u);
+	result = r < 0 ? error_send(s, c, http_status(&req, &e), &e) : request_send(s, c, &req);
 	json_decref(req.reply);
 	json_decref(req.body);
 	return result;
@@ -136,13 +233,13 @@ static enum MHD_Result request_ready(void *cls, struct MHD_Connection *c, const 
 	if (u->is_too_large) {
 		err_set(&e, EFBIG, "the request is larger than %u bytes", API_MAX_BODY);
 		err_code(&e, "too-large");
-		return error_send(c, MHD_HTTP_CONTENT_TOO_LARGE, &e);
+		return error_send(cls, c, MHD_HTTP_CONTENT_TOO_LARGE, &e);
 	}
 	u->s = cls;
 	atomic_fetch_add_explicit(&u->s->active, 1, memory_order_relaxed);
 	call.body = u->bytes;
 	call.body_len = u->len;
-	return answer(cls, c, &call);
+	return answer(u, c, &call);
 }
 
 static void request_done(void *cls, struct MHD_Connection *c, void **state,
@@ -152,8 +249,7 @@ static void request_done(void *cls, struct MHD_Connection *c, void **state,
 
 	if (u == NULL)
 		return;
-	if (u->s != NULL)
-		atomic_fetch_sub_explicit(&u->s->active, 1, memory_order_relaxed);
+	upload_is_done(u);
 	free(u->bytes);
 	free(u);
 	*state = NULL;
@@ -164,15 +260,26 @@ static const struct status_row {
 	const char *code;
 	unsigned int status;
 } code_rows[] = {
-	{ "no-such-vm", MHD_HTTP_NOT_FOUND },		{ "no-such-vf", MHD_HTTP_NOT_FOUND },
-	{ "no-such-pf", MHD_HTTP_NOT_FOUND },		{ "no-such-network", MHD_HTTP_NOT_FOUND },
-	{ "no-such-path", MHD_HTTP_NOT_FOUND },		{ "vf-index", MHD_HTTP_NOT_FOUND },
-	{ "no-sriov", MHD_HTTP_BAD_REQUEST },		{ "method", MHD_HTTP_METHOD_NOT_ALLOWED },
-	{ "not-allowed", MHD_HTTP_FORBIDDEN },		{ "no-such-cpu", MHD_HTTP_BAD_REQUEST },
-	{ "no-such-node", MHD_HTTP_BAD_REQUEST },	{ "numa-short", MHD_HTTP_CONFLICT },
-	{ "dedicated-unsupported", MHD_HTTP_CONFLICT }, { "memory-short", MHD_HTTP_CONFLICT },
-	{ "hugepages-short", MHD_HTTP_CONFLICT },	{ "kvm-unusable", MHD_HTTP_CONFLICT },
-	{ "vmm-too-old", MHD_HTTP_CONFLICT },		{ "bad-config", MHD_HTTP_CONFLICT },
+	{ "no-such-vm", MHD_HTTP_NOT_FOUND },
+	{ "no-such-vf", MHD_HTTP_NOT_FOUND },
+	{ "no-such-pf", MHD_HTTP_NOT_FOUND },
+	{ "no-such-network", MHD_HTTP_NOT_FOUND },
+	{ "no-such-path", MHD_HTTP_NOT_FOUND },
+	{ "vf-index", MHD_HTTP_NOT_FOUND },
+	{ "no-sriov", MHD_HTTP_BAD_REQUEST },
+	{ "method", MHD_HTTP_METHOD_NOT_ALLOWED },
+	{ "not-allowed", MHD_HTTP_FORBIDDEN },
+	{ "no-such-cpu", MHD_HTTP_BAD_REQUEST },
+	{ "no-such-node", MHD_HTTP_BAD_REQUEST },
+	{ "numa-short", MHD_HTTP_CONFLICT },
+	{ "dedicated-unsupported", MHD_HTTP_CONFLICT },
+	{ "memory-short", MHD_HTTP_CONFLICT },
+	{ "hugepages-short", MHD_HTTP_CONFLICT },
+	{ "kvm-unusable", MHD_HTTP_CONFLICT },
+	{ "vmm-too-old", MHD_HTTP_CONFLICT },
+	{ "bad-config", MHD_HTTP_CONFLICT },
+	{ "cursor-lost", MHD_HTTP_GONE },
+	{ "cursor-ahead", MHD_HTTP_BAD_REQUEST },
 };
 
 static const struct errno_row {

@@ -15,12 +15,26 @@
 #define HTTP_IDLE_S	 60
 #define HTTP_STACK_BYTES (512U << 10)
 
+/* A body without an end that is known: read() fills buf with 1 to max bytes, may wait, and is not called
+ * again once it has returned 0. */
+struct reply_stream {
+	size_t (*read)(void *arg, int peer, char *buf, size_t max);
+	void (*free)(void *arg);
+	void *arg;
+	int peer; /* the connection's socket; not owned */
+};
+
 struct request {
 	struct daemon *d;
 	struct caller who;
 	char arg[256]; /* what stood for {..} in the path; "" if there is none */
-	json_t *body; /* an object; {} for GET */
-	json_t *reply; /* the handler's; a new reference */
+	json_t *body; /* an object; of GET its parameters, which are texts */
+	bool wants_stream; /* Accept: text/event-stream */
+	const char *last_event_id; /* NULL: no such header */
+	json_t *reply; /* the handler's; a new reference. Or one of these two: */
+	char *text; /* of the type `content_type`; malloc'd */
+	const char *content_type;
+	struct reply_stream stream; /* read is NULL: none */
 	/* The request itself is in order: from here on -EINVAL and the like are the machine's. */
 	bool is_valid;
 };

@@ -32,6 +32,7 @@ static const char *const migrations[] = {
 	"CREATE TABLE intents(kind TEXT NOT NULL, pf TEXT NOT NULL, idx INTEGER NOT NULL,"
 	" vfs INTEGER NOT NULL, generation INTEGER NOT NULL, attrs TEXT NOT NULL,"
 	" uid INTEGER NOT NULL, boot_id TEXT NOT NULL, PRIMARY KEY(kind, pf, idx));",
+	ledger_event_schema,
 };
 static_assert(ARRAY_SIZE(migrations) == LEDGER_SCHEMA, "one migration for each version");
 
@@ -52,7 +53,7 @@ static int schema_upgrade(struct ledger *l, struct err *e)
 		return err_hint(e, "install that version again, or move the state folder away");
 	}
 	for (; version < LEDGER_SCHEMA; version++) {
-		char sql[2048];
+		char sql[8192];
 
 		snprintf(sql, sizeof(sql), "BEGIN;%s PRAGMA user_version=%d;COMMIT;",
 			 migrations[version], version + 1);

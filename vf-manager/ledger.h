@@ -20,7 +20,7 @@
 
 #include <sys/types.h>
 
-#define LEDGER_SCHEMA	3
+#define LEDGER_SCHEMA	4
 #define LEASE_TEXT	64
 #define OWNER_TEXT	130 /* "VM/PORT" */
 #define BOOT_ID_TEXT	40

@@ -5,7 +5,7 @@
 #ifndef VIADUCT_VF_MANAGER_LEDGER_DB_H
 #define VIADUCT_VF_MANAGER_LEDGER_DB_H
 
-#include "vf-manager/ledger.h"
+#include "vf-manager/ledger_event.h"
 
 #include <sqlite3.h>
 
@@ -24,6 +24,8 @@ struct ledger {
 	struct table pfs; /* struct pf_row */
 	struct table fns; /* struct fn_row */
 	struct table intents; /* struct intent_row */
+	ledger_watch_fn *watch; /* NULL: nobody wants to know */
+	void *watch_arg;
 };
 
 /* Of the whole functions (ledger_fn.c). */

@@ -7,6 +7,7 @@
 #include "vf-manager/daemon.h"
 #include "vf-manager/http.h"
 #include "vf-manager/listen.h"
+#include "vf-manager/monitor.h"
 #include "vf-manager/options.h"
 #include "vf-manager/pfapply.h"
 
@@ -67,6 +68,9 @@ static int serve(const struct options *opt, const sigset_t *set, struct err *e)
 	if (r < 0)
 		goto out;
 	pf_apply_wanted(d);
+	r = monitor_create(d, &d->monitor, e);
+	if (r < 0)
+		goto out;
 	vms = d->vm_count; /* once others are served it is not ours to read */
 	r = http_server_create(d, fd_take(&listener), &server, e);
 	if (r < 0)

@@ -3,6 +3,7 @@
 
 #include "vf-manager/api_handlers.h"
 
+#include "base/fd.h"
 #include "base/json.h"
 
 #include <errno.h>
@@ -17,6 +18,7 @@ static const char *const set_members[] = { "mac",	  "vlan",  "qos",	 "proto",
 static const char *const config_members[] = { "yaml", "file", NULL };
 static const char *const vm_members[] = { "yaml", "file", "base_dir", NULL };
 static const char *const stop_members[] = { "timeout_s", "kill", NULL };
+static const char *const event_members[] = { "since", "limit", NULL };
 
 const struct route routes[] = {
 	/* method, path, needs_manage, is_oneshot, members, handler */
@@ -47,6 +49,9 @@ const struct route routes[] = {
 	{ "POST", "/v1/vms/*/resume", true, false, no_members, api_vm_resume },
 	{ "GET", "/v1/vms/*/console", true, false, NULL, api_vm_console },
 	{ "GET", "/v1/vms/*/stats", false, false, NULL, api_vm_stats },
+	{ "GET", "/v1/events", false, false, event_members, api_events },
+	{ "GET", "/v1/alarms", false, false, NULL, api_alarms },
+	{ "GET", "/metrics", false, false, NULL, api_metrics },
 };
 const size_t route_count = ARRAY_SIZE(routes);
 
@@ -106,16 +111,29 @@ static int access_check(const struct request *req, const struct route *route, st
 	return err_hint(e, "use sudo, or become a member of the group %s", req->d->config.group);
 }
 
+/* Parameters of the URL stand in for the body of GET; nothing else takes any. */
+static int query_take(struct request *req, const struct route *route, const struct route_call *call,
+		      struct err *e)
+{
+	static const char *const none[] = { NULL };
+	bool is_get = strcmp(route->method, "GET") == 0;
+
+	req->body = call->query != NULL ? json_incref(call->query) : json_object();
+	return json_check_keys(req->body, is_get && route->members != NULL ? route->members : none,
+			       e);
+}
+
 static int body_parse(struct request *req, const struct route *route, const struct route_call *call,
 		      struct err *e)
 {
 	json_error_t why;
+	int r;
 
-	if (call->body_len == 0) {
-		req->body = json_object();
-		return 0;
-	}
-	if (route->members == NULL)
+	r = query_take(req, route, call, e);
+	if (r < 0 || call->body_len == 0)
+		return r;
+	json_decref(ptr_take(&req->body));
+	if (route->members == NULL || strcmp(route->method, "GET") == 0)
 		return err_set(e, EINVAL, "%s takes no body", call->path);
 	req->body = json_loadb(call->body, call->body_len, JSON_REJECT_DUPLICATES, &why);
 	if (req->body == NULL)

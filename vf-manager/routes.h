@@ -10,6 +10,7 @@
 
 struct route_call {
 	const char *method, *path; /* the path is decoded */
+	json_t *query; /* NULL or an object of texts; borrowed */
 	const char *body; /* NULL: none */
 	size_t body_len;
 };
@@ -21,7 +22,7 @@ struct route {
 	const char *path; /* "*" stands for one part, which becomes req->arg */
 	bool needs_manage; /* root and the group only: it changes something */
 	bool is_oneshot; /* works in viaductd --oneshot */
-	const char *const *members; /* that the body may have; NULL: no body */
+	const char *const *members; /* of the body, or of GET its parameters; NULL: none */
 	route_handler *handler;
 };
 

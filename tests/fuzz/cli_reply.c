@@ -13,7 +13,8 @@ static render_fn *const renderers[] = {
 	render_host_check,  render_pf_list,  render_pf,		  render_pf_applied,
 	render_vf_list,	    render_vf,	     render_vf_allocated, render_vf_set,
 	render_vf_released, render_vm_list,  render_vm,		  render_vm_checked,
-	render_vm_started,  render_vm_state, render_vm_stats,
+	render_vm_started,  render_vm_state, render_vm_stats,	  render_events,
+	render_alarms,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -188,6 +188,34 @@ def readme_problems(tree):
             yield f"{name}: {len(tree.lines(name))} lines, more than {README_LINES}"
 
 
+CODE_LITERAL = re.compile(r'\berr_code\((?:[^()"]|\([^()]*\))*?"([\w-]+)"(?:\s*:\s*"([\w-]+)")?\s*\)')
+CODE_ROW = re.compile(r'\{ E\w+, "([a-z]+(?:-[a-z]+)+)",|\{ 0, "([a-z]+(?:-[a-z]+)+)",')
+ALARM_ROW = re.compile(r'^\t\{ "([a-z-]+)", "(?:critical|major|minor)",', re.M)
+EXPLAINED = "cli/explain_table.c"
+
+
+def explain_problems(tree):
+    """Every stable code, and every alarm, has its row of `viaduct explain`; no row is a code of nobody's."""
+    used = {}
+    for file in tree.c_files(".c"):
+        if file.startswith("tests/") or file == EXPLAINED:
+            continue
+        found = set()
+        for pattern in (CODE_LITERAL, CODE_ROW, ALARM_ROW):
+            found |= {code for groups in pattern.finditer(tree.text(file)) for code in groups.groups() if code}
+        if "CLI_CODE_USAGE" in tree.text(file):
+            found.add("usage")
+        for code in found:
+            used.setdefault(code, file)
+    rows = re.findall(r'^\t\{ "([\w-]+)",', tree.text(EXPLAINED), re.M) if EXPLAINED in tree.files else []
+    for code in sorted(set(used) - set(rows)):
+        yield f"{used[code]}: the code {code} has no row in {EXPLAINED}"
+    for code in sorted(set(rows) - set(used)):
+        yield f"{EXPLAINED}: nothing uses the code {code}"
+    if rows != sorted(set(rows)):
+        yield f"{EXPLAINED}: not sorted, or a code is there twice"
+
+
 def machine_problems(tree):
     for name in tree.sources():
         if name.startswith("tests/style/"):

@@ -63,6 +63,14 @@ RULES = {
         ({"vmm/a.c": C + '#include "base/b.h"\n\n#include "vmm/c.h"\n'}, "after other folders"),
         ({"vmm/a.h": header("#include <errno.h>\n\n#include <jansson.h>\n")}, "after libc"),
     ],
+    rules.explain_problems: [
+        ({"vmm/a.c": C + 'int f(void)\n{\n\treturn err_code(e, "no-luck");\n}\n'}, "no-luck has no row"),
+        ({"vmm/a.c": C + '\terr_code(e, g(x) == 1 ? "a-one" : "a-two");\n',
+          "cli/explain_table.c": C + '\t{ "a-one", "b",\n'}, "a-two has no row"),
+        ({"cli/explain_table.c": C + '\t{ "gone", "b",\n'}, "nothing uses the code gone"),
+        ({"vmm/a.c": C + 'err_code(e, "b"); err_code(e, "a");\n',
+          "cli/explain_table.c": C + '\t{ "b", "x",\n\t{ "a", "x",\n'}, "not sorted"),
+    ],
     rules.spdx_problems: [
         ({"vmm/a.c": "int a;\n"}, "vmm/a.c:1"),
         ({"vmm/a.c": H}, "vmm/a.c:1"),

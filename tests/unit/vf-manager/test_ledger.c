@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "vf-manager/ledger.h"
+#include "vf-manager/ledger_event.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -306,6 +306,170 @@ static void damaged_rows_are_refused(void **state)
 	dir_remove(dir);
 }
 
+struct seen {
+	unsigned int count;
+	char last[256];
+	uint64_t first_cursor, last_cursor;
+};
+
+static void event_see(void *arg, const struct event *ev)
+{
+	struct seen *seen = arg;
+
+	if (seen->count++ == 0)
+		seen->first_cursor = ev->cursor;
+	assert_true(seen->count == 1 || ev->cursor == seen->last_cursor + 1);
+	seen->last_cursor = ev->cursor;
+	snprintf(seen->last, sizeof(seen->last), "%s %s %s>%s %s", ev->kind, ev->object, ev->from,
+		 ev->to, ev->text);
+}
+
+static struct seen events_after(struct ledger *l, uint64_t since)
+{
+	struct seen seen = { 0 };
+	const struct event_walk walk = {
+		.since = since, .limit = LEDGER_EVENTS + 1, .fn = event_see, .arg = &seen
+	};
+
+	assert_int_equal(ledger_event_each(l, &walk, NULL), 0);
+	return seen;
+}
+
+static void each_change_is_an_event_and_no_other_write_is(void **state)
+{
+	struct vf_row row = row_of(0, VF_LEASED);
+	struct pf_row pf = { .pf = { .bus = 1 }, .vfs = 4, .boot_id = BOOT };
+	struct fn_row fn = { .addr = { .bus = 3 }, .state = FN_TAKEN, .boot_id = BOOT };
+	struct ledger *l = NULL;
+
+	assert_int_equal(ledger_open(&l, NULL, BOOT, NULL), 0);
+	snprintf(row.owner, sizeof(row.owner), "fw1/wan");
+	snprintf(fn.owner, sizeof(fn.owner), "fw1/disk");
+	assert_int_equal(ledger_vf_put(l, &row, NULL), 0);
+	assert_string_equal(events_after(l, 0).last, "vf 0000:01:10.0 free>leased fw1/wan");
+	row.generation++;
+	assert_int_equal(ledger_vf_put(l, &row, NULL), 0);
+	assert_int_equal(events_after(l, 0).count, 1);
+	row.state = VF_ASSIGNED;
+	assert_int_equal(ledger_vf_put(l, &row, NULL), -EBUSY);
+	assert_int_equal(events_after(l, 0).count, 1);
+	row.state = VF_SCRUBBING;
+	assert_int_equal(ledger_vf_put(l, &row, NULL), 0);
+	row.state = VF_QUARANTINED;
+	snprintf(row.note, sizeof(row.note), "no reset");
+	assert_int_equal(ledger_vf_put(l, &row, NULL), 0);
+	assert_string_equal(events_after(l, 2).last,
+			    "vf 0000:01:10.0 scrubbing>quarantined no reset");
+	assert_int_equal(ledger_pf_put(l, &pf, NULL), 0);
+	assert_int_equal(ledger_pf_put(l, &pf, NULL), 0);
+	assert_string_equal(events_after(l, 3).last, "pf 0000:01:00.0 0>4 VFs");
+	assert_int_equal(ledger_fn_put(l, &fn, NULL), 0);
+	assert_int_equal(ledger_fn_put(l, &fn, NULL), 0);
+	assert_string_equal(events_after(l, 4).last, "function 0000:03:00.0 host>taken fw1/disk");
+	assert_int_equal(ledger_fn_del(l, &fn.addr, NULL), 0);
+	assert_string_equal(events_after(l, 5).last, "function 0000:03:00.0 taken>host ");
+	assert_int_equal(events_after(l, 0).count, 6);
+	ledger_close(l);
+}
+
+static void vm_write(struct ledger *l, const char *to, json_t *facts)
+{
+	char yaml[] = "";
+	struct vm_row row = { .name = "fw1", .yaml = yaml, .facts = facts };
+
+	snprintf(row.state, sizeof(row.state), "%s", to);
+	assert_int_equal(ledger_vm_put(l, &row, NULL), 0);
+	json_decref(facts);
+}
+
+static void the_end_of_a_vm_has_its_reason(void **state)
+{
+	struct ledger *l = NULL;
+
+	assert_int_equal(ledger_open(&l, NULL, BOOT, NULL), 0);
+	vm_write(l, "running", json_object());
+	assert_string_equal(events_after(l, 0).last, "vm fw1 >running ");
+	vm_write(l, "failed",
+		 json_pack("{s:{s:s, s:s}}", "exit", "reason", "signal", "text", "it's \"so\""));
+	assert_string_equal(events_after(l, 1).last, "vm fw1 running>failed signal: it's \"so\"");
+	vm_write(l, "unknown", json_pack("{s:n}", "exit"));
+	assert_string_equal(events_after(l, 2).last, "vm fw1 failed>unknown ");
+	assert_int_equal(ledger_vm_del(l, "fw1", NULL), 0);
+	assert_string_equal(events_after(l, 3).last, "vm fw1 unknown> forgotten");
+	ledger_close(l);
+}
+
+static void the_ring_forgets_the_oldest_and_says_so(void **state)
+{
+	uint64_t oldest, newest;
+	struct ledger *l = NULL;
+	struct err e = { 0 };
+	struct seen seen;
+
+	assert_int_equal(ledger_open(&l, NULL, BOOT, NULL), 0);
+	assert_int_equal(ledger_event_check(l, 0, &e), 0);
+	assert_int_equal(ledger_event_check(l, 1, &e), -ERANGE);
+	for (int i = 0; i < LEDGER_EVENTS + 10; i++)
+		assert_int_equal(ledger_event_add(l, "daemon", "viaductd", "x", NULL), 0);
+	assert_int_equal(ledger_event_range(l, &oldest, &newest, NULL), 0);
+	assert_int_equal(newest, LEDGER_EVENTS + 10);
+	assert_int_equal(oldest, 11);
+	seen = events_after(l, 0);
+	assert_int_equal(seen.count, LEDGER_EVENTS);
+	assert_int_equal(ledger_event_check(l, 10, &e), 0);
+	assert_int_equal(ledger_event_check(l, 9, &e), -ESTALE);
+	assert_string_equal(e.code, "cursor-lost");
+	assert_int_equal(ledger_event_check(l, newest, &e), 0);
+	assert_int_equal(ledger_event_check(l, newest + 1, &e), -ERANGE);
+	assert_string_equal(e.code, "cursor-ahead");
+	ledger_close(l);
+}
+
+static void alarm_see(void *arg, const struct alarm *a)
+{
+	struct alarm *out = arg;
+
+	*out = *a;
+}
+
+static void change_count(void *arg, const struct alarm *a, bool is_raised)
+{
+	int *counts = arg;
+
+	counts[is_raised]++;
+}
+
+static void alarms_are_raised_and_cleared_once(void **state)
+{
+	struct alarm want[] = { { .kind = "a", .object = "x", .severity = "major", .text = "one" },
+				{ .kind = "a", .object = "y", .severity = "major", .text = "two" } };
+	int counts[2] = { 0 };
+	const struct alarm_changes told = { .fn = change_count, .arg = counts };
+	struct alarm seen = { 0 };
+	struct ledger *l = NULL;
+
+	assert_int_equal(ledger_open(&l, NULL, BOOT, NULL), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(ledger_alarms_sync(l, want, 2, &told, NULL), 0);
+	assert_int_equal(counts[true], 2);
+	assert_string_equal(events_after(l, 1).last, "alarm y >a major: two");
+	assert_int_equal(events_after(l, 0).count, 2);
+	/* Other words for the same alarm are no new one. */
+	snprintf(want[1].text, sizeof(want[1].text), "three");
+	assert_int_equal(ledger_alarms_sync(l, &want[1], 1, &told, NULL), 0);
+	assert_int_equal(ledger_alarm_each(l, alarm_see, &seen, NULL), 0);
+	assert_string_equal(seen.object, "y");
+	assert_string_equal(seen.text, "three");
+	assert_int_equal(seen.cursor, 2);
+	assert_true(seen.raised_at > 1700000000);
+	assert_string_equal(events_after(l, 2).last, "alarm x a> cleared");
+	assert_int_equal(ledger_alarms_sync(l, NULL, 0, &told, NULL), 0);
+	assert_int_equal(counts[true], 2);
+	assert_int_equal(counts[false], 2);
+	assert_int_equal(events_after(l, 0).count, 4);
+	ledger_close(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -318,6 +482,10 @@ int main(void)
 		cmocka_unit_test(an_older_schema_is_migrated),
 		cmocka_unit_test(intents_and_attributes_come_back_whole),
 		cmocka_unit_test(damaged_rows_are_refused),
+		cmocka_unit_test(each_change_is_an_event_and_no_other_write_is),
+		cmocka_unit_test(the_end_of_a_vm_has_its_reason),
+		cmocka_unit_test(the_ring_forgets_the_oldest_and_says_so),
+		cmocka_unit_test(alarms_are_raised_and_cleared_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

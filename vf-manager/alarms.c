@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/alarms.h"
+
+#include "vf-manager/ledger_event.h"
+#include "vf-manager/vm.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LINKS_MAX     4096
+#define LINK_GRACE_NS 10000000000ULL /* a link that is coming up for the first time */
+
+/* Of one PF whose VFs are in use. */
+struct link_memory {
+	struct pci_addr pf;
+	bool had_carrier;
+	uint64_t down_ns; /* since when; 0: it is not */
+};
+
+struct alarms {
+	struct link_memory *links;
+	size_t link_count;
+	struct alarm *found; /* of the look under way */
+	size_t found_count, found_cap;
+};
+
+int alarms_create(struct alarms **out, struct err *e)
+{
+	struct alarms *a = calloc(1, sizeof(*a));
+
+	if (a == NULL)
+		return err_set(e, ENOMEM, "no memory");
+	*out = a;
+	return 0;
+}
+
+void alarms_destroy(struct alarms *a)
+{
+	if (a == NULL)
+		return;
+	free(a->links);
+	free(a->found);
+	free(a);
+}
+
+/* NULL: there are too many, or there is no memory. */
+static struct alarm *alarm_found(struct alarms *a, const char *object)
+{
+	struct alarm *one;
+
+	if (a->found_count == a->found_cap) {
+		size_t cap = a->found_cap * 2 + 16;
+		struct alarm *found = reallocarray(a->found, cap, sizeof(*found));
+
+		if (found == NULL)
+			return NULL;
+		a->found = found;
+		a->found_cap = cap;
+	}
+	if (a->found_count == ALARMS_MAX)
+		return NULL;
+	one = &a->found[a->found_count++];
+	memset(one, 0, sizeof(*one));
+	snprintf(one->object, sizeof(one->object), "%s", object);
+	return one;
+}
+
+static void text_set(char out[ALARM_TEXT], const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static void text_set(char out[ALARM_TEXT], const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(out, ALARM_TEXT, fmt, ap);
+	va_end(ap);
+}
+
+static bool row_is_now(const struct daemon *d, const char *boot_id)
+{
+	return strcmp(boot_id, d->boot_id) == 0;
+}
+
+static void vf_quarantined(struct alarms *a, struct daemon *d)
+{
+	for (size_t i = 0; i < ledger_vf_count(d->ledger); i++) {
+		const struct vf_row *row = ledger_vf_at(d->ledger, i);
+		char addr[PCI_ADDR_TEXT];
+		struct alarm *one;
+
+		if (row->state != VF_QUARANTINED || !row_is_now(d, row->boot_id))
+			continue;
+		one = alarm_found(a, pci_addr_text(&row->addr, addr));
+		if (one == NULL)
+			return;
+		text_set(one->text, "the VF could not be wiped: %s", row->note);
+		text_set(one->hint, "viaduct vf release %s   tries the wiping again", addr);
+	}
+}
+
+static void function_quarantined(struct alarms *a, struct daemon *d)
+{
+	for (size_t i = 0; i < ledger_fn_count(d->ledger); i++) {
+		const struct fn_row *row = ledger_fn_at(d->ledger, i);
+		char addr[PCI_ADDR_TEXT];
+		struct alarm *one;
+
+		if (row->state != FN_QUARANTINED)
+			continue;
+		one = alarm_found(a, pci_addr_text(&row->addr, addr));
+		if (one == NULL)
+			return;
+		text_set(one->text, "the function could not be given back to the host: %s",
+			 row->note);
+		text_set(one->hint, "viaduct function release %s   tries again to give it back",
+			 addr);
+	}
+}
+
+static void vm_unknown(struct alarms *a, struct daemon *d)
+{
+	for (size_t i = 0; i < d->vm_count; i++) {
+		const struct vm *vm = d->vms[i];
+		struct alarm *one;
+
+		if (vm->state != VM_UNKNOWN)
+			continue;
+		one = alarm_found(a, vm->name);
+		if (one == NULL)
+			return;
+		if (vm->pid != 0) {
+			text_set(one->text, "the VM's process %d runs and does not answer",
+				 (int)vm->pid);
+			text_set(one->hint, "viaduct vm kill %s   ends it", vm->name);
+		} else {
+			text_set(one->text, "the VM ended and nothing says why");
+			text_set(one->hint,
+				 "viaduct vm show %s   says what is known; viaduct vm run FILE "
+				 "starts it again",
+				 vm->name);
+		}
+	}
+}
+
+typedef void pf_fn(struct alarms *a, struct daemon *d, const struct pci_fn *pf,
+		   const struct pf_row *row);
+
+/* PFs of which this boot's VFs are ours. */
+static void each_pf(struct alarms *a, struct daemon *d, pf_fn *fn)
+{
+	for (size_t i = 0; i < inventory_count(d->inv); i++) {
+		const struct pci_fn *pf = inventory_at(d->inv, i);
+		const struct pf_row *row = pf->is_pf ? ledger_pf_find(d->ledger, &pf->addr) : NULL;
+
+		if (row != NULL && row_is_now(d, row->boot_id))
+			fn(a, d, pf, row);
+	}
+}
+
+static const char *pf_name(const struct pci_fn *pf)
+{
+	return pf->dev_name[0] != '\0' ? pf->dev_name : pf->name;
+}
+
+static void pf_count_drift(struct alarms *a, struct daemon *d, const struct pci_fn *pf,
+			   const struct pf_row *row)
+{
+	struct alarm *one = row->vfs != pf->num_vfs ? alarm_found(a, pf->name) : NULL;
+
+	if (one == NULL)
+		return;
+	text_set(one->text, "PF %s has %u VFs, and viaduct made %u: somebody else changed them",
+		 pf_name(pf), pf->num_vfs, row->vfs);
+	text_set(one->hint,
+		 "echo 0 > /sys/bus/pci/devices/%s/sriov_numvfs   once no VM of its is left; then "
+		 "viaduct pf apply %s --vfs %u",
+		 pf->name, pf_name(pf), row->vfs);
+}
+
+static void vf_count_drift(struct alarms *a, struct daemon *d)
+{
+	each_pf(a, d, pf_count_drift);
+}
+
+/* Op is locked, so none is on its way from one driver to another. */
+static bool is_seized(const struct pci_fn *vf, enum vf_state state)
+{
+	static const bool may_have_vfio[VF_STATES] = {
+		[VF_BOUND] = true,
+		[VF_ASSIGNED] = true,
+		[VF_SCRUBBING] = true,
+		[VF_QUARANTINED] = true,
+	};
+
+	return vf->driver[0] != '\0' &&
+	       !(strcmp(vf->driver, "vfio-pci") == 0 && may_have_vfio[state]);
+}
+
+static void pf_vfs_seized(struct alarms *a, struct daemon *d, const struct pci_fn *pf,
+			  const struct pf_row *pf_row)
+{
+	for (unsigned int i = 0; pf_row->vfs == pf->num_vfs && i < pf->num_vfs; i++) {
+		const struct vf_row *row = ledger_vf_find(d->ledger, &pf->addr, (uint16_t)i);
+		bool is_known = row != NULL && row_is_now(d, row->boot_id);
+		const struct pci_fn *vf = pf->vfs[i];
+		enum vf_state state = is_known ? row->state : VF_FREE;
+		struct alarm *one;
+
+		if (vf == NULL || !is_seized(vf, state))
+			continue;
+		one = alarm_found(a, vf->name);
+		if (one == NULL)
+			return;
+		text_set(one->text, "the VF is %s in the ledger, and the driver %s has it",
+			 vf_state_text(state), vf->driver);
+		text_set(one->hint,
+			 "echo %s > /sys/bus/pci/drivers/%s/unbind   takes it from that driver",
+			 vf->name, vf->driver);
+	}
+}
+
+static void vf_seized(struct alarms *a, struct daemon *d)
+{
+	each_pf(a, d, pf_vfs_seized);
+}
+
+static bool has_vfs_in_use(const struct daemon *d, const struct pci_fn *pf)
+{
+	for (unsigned int i = 0; i < pf->num_vfs; i++) {
+		const struct vf_row *row = ledger_vf_find(d->ledger, &pf->addr, (uint16_t)i);
+
+		if (row != NULL && row_is_now(d, row->boot_id) &&
+		    (row->state == VF_BOUND || row->state == VF_ASSIGNED))
+			return true;
+	}
+	return false;
+}
+
+/* NULL: none, or no room for one more. */
+static struct link_memory *link_of(struct alarms *a, const struct pci_addr *pf)
+{
+	struct link_memory *links;
+
+	for (size_t i = 0; i < a->link_count; i++)
+		if (pci_addr_cmp(&a->links[i].pf, pf) == 0)
+			return &a->links[i];
+	if (a->link_count == LINKS_MAX)
+		return NULL;
+	links = reallocarray(a->links, a->link_count + 1, sizeof(*links));
+	if (links == NULL)
+		return NULL;
+	a->links = links;
+	links[a->link_count] = (struct link_memory){ .pf = *pf };
+	return &links[a->link_count++];
+}
+
+static void pf_link(struct alarms *a, struct daemon *d, const struct pci_fn *pf,
+		    const struct pf_row *row)
+{
+	bool has_carrier = pf->net.admin_up && pf->net.has_carrier && pf->net.carrier;
+	struct link_memory *link = pf->ifindex != 0 ? link_of(a, &pf->addr) : NULL;
+	struct alarm *one;
+
+	if (link == NULL)
+		return;
+	if (has_carrier || !has_vfs_in_use(d, pf)) {
+		link->had_carrier = has_carrier;
+		link->down_ns = 0;
+		return;
+	}
+	if (link->down_ns == 0)
+		link->down_ns = now_ns();
+	if (!link->had_carrier && now_ns() - link->down_ns < LINK_GRACE_NS)
+		return;
+	one = alarm_found(a, pf->name);
+	if (one == NULL)
+		return;
+	text_set(one->text, "PF %s %s, and VMs have VFs of it", pf_name(pf),
+		 pf->net.admin_up ? "has no carrier" : "is down");
+	if (pf->net.admin_up)
+		text_set(one->hint, "look at the cable and its other end; viaduct pf show %s",
+			 pf_name(pf));
+	else
+		text_set(one->hint, "ip link set %s up", pf_name(pf));
+}
+
+static void pf_link_lost(struct alarms *a, struct daemon *d)
+{
+	each_pf(a, d, pf_link);
+}
+
+/* Every alarm there is. docs/guide.md has the same list, for people. */
+static const struct alarm_kind {
+	const char *name, *severity;
+	void (*find)(struct alarms *a, struct daemon *d); /* state locked */
+} kinds[] = {
+	{ "function-quarantined", "major", function_quarantined },
+	{ "pf-link-lost", "critical", pf_link_lost },
+	{ "vf-count-drift", "critical", vf_count_drift },
+	{ "vf-quarantined", "major", vf_quarantined },
+	{ "vf-seized", "major", vf_seized },
+	{ "vm-unknown", "critical", vm_unknown },
+};
+
+static void alarm_log(void *arg, const struct alarm *a, bool is_raised)
+{
+	if (is_raised)
+		log_warn("alarm %s %s (%s): %s%s%s", a->kind, a->object, a->severity, a->text,
+			 a->hint[0] != '\0' ? "; try: " : "", a->hint);
+	else
+		log_info("alarm %s %s is over", a->kind, a->object);
+}
+
+int alarms_check(struct alarms *a, struct daemon *d, struct err *e)
+{
+	const struct alarm_changes told = { .fn = alarm_log };
+	int r;
+
+	a->found_count = 0;
+	state_lock(d);
+	r = daemon_scan(d, e);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(kinds); i++) {
+		size_t first = a->found_count;
+
+		kinds[i].find(a, d);
+		for (; first < a->found_count; first++) {
+			snprintf(a->found[first].kind, ALARM_WORD, "%s", kinds[i].name);
+			snprintf(a->found[first].severity, ALARM_WORD, "%s", kinds[i].severity);
+		}
+	}
+	if (r == 0 && a->found_count > 0)
+		qsort(a->found, a->found_count, sizeof(*a->found), alarm_cmp);
+	if (r == 0)
+		r = ledger_alarms_sync(d->ledger, a->found, a->found_count, &told, e);
+	state_unlock(d);
+	return r;
+}

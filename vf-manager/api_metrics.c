@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* GET /metrics: OpenMetrics 1.0 text. From what the daemon knows already: it looks at nothing anew. */
+#include "vf-manager/api_handlers.h"
+#include "vf-manager/ledger_event.h"
+#include "vf-manager/pool.h"
+#include "vf-manager/vm.h"
+
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define OPENMETRICS "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+/* State locked. */
+typedef void metric_fn(struct daemon *d, FILE *out);
+
+/* Names of devices and of alarms' severities are the kernel's or ours; still no one of them may break a line. */
+static void label_write(FILE *out, const char *text)
+{
+	for (; *text != '\0'; text++) {
+		if (*text == '\n')
+			fputs("\\n", out);
+		else if (*text == '"' || *text == '\\')
+			fprintf(out, "\\%c", *text);
+		else
+			fputc(*text, out);
+	}
+}
+
+static void pf_vfs_write(const struct daemon *d, const struct pci_fn *pf, FILE *out)
+{
+	unsigned int counts[VF_STATES] = { 0 };
+
+	for (unsigned int i = 0; i < pf->num_vfs; i++)
+		if (pf->vfs[i] != NULL)
+			counts[pool_vf_state(d, pf->vfs[i], NULL)]++;
+	for (unsigned int s = 0; s < VF_STATES; s++) {
+		fprintf(out, "viaduct_vfs{pf=\"%s\",device=\"", pf->name);
+		label_write(out, pf->dev_name);
+		fprintf(out, "\",state=\"%s\"} %u\n", vf_state_text((enum vf_state)s), counts[s]);
+	}
+}
+
+static void vfs_write(struct daemon *d, FILE *out)
+{
+	for (size_t i = 0; i < inventory_count(d->inv); i++)
+		if (inventory_at(d->inv, i)->is_pf)
+			pf_vfs_write(d, inventory_at(d->inv, i), out);
+}
+
+static void vms_write(struct daemon *d, FILE *out)
+{
+	unsigned int counts[VM_STATES] = { 0 };
+
+	for (size_t i = 0; i < d->vm_count; i++)
+		counts[d->vms[i]->state]++;
+	for (unsigned int s = 0; s < VM_STATES; s++)
+		fprintf(out, "viaduct_vms{state=\"%s\"} %u\n", vm_state_text((enum vm_state)s),
+			counts[s]);
+}
+
+static const char *const severities[] = { "critical", "major", "minor" };
+
+static void alarm_count(void *arg, const struct alarm *a)
+{
+	unsigned int *counts = arg;
+
+	for (size_t i = 0; i < ARRAY_SIZE(severities); i++)
+		counts[i] += strcmp(severities[i], a->severity) == 0;
+}
+
+static void alarms_write(struct daemon *d, FILE *out)
+{
+	unsigned int counts[ARRAY_SIZE(severities)] = { 0 };
+
+	ledger_alarm_each(d->ledger, alarm_count, counts, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(severities); i++)
+		fprintf(out, "viaduct_alarms{severity=\"%s\"} %u\n", severities[i], counts[i]);
+}
+
+static void events_write(struct daemon *d, FILE *out)
+{
+	uint64_t oldest = 0, newest = 0;
+
+	ledger_event_range(d->ledger, &oldest, &newest, NULL);
+	fprintf(out, "viaduct_events_total %llu\n", (unsigned long long)newest);
+}
+
+static void followers_write(struct daemon *d, FILE *out)
+{
+	fprintf(out, "viaduct_event_followers %u\n", d->followers);
+}
+
+static void requests_write(struct daemon *d, FILE *out)
+{
+	for (unsigned int i = 2; i < DAEMON_STATUS_CLASSES; i++)
+		fprintf(out, "viaduct_api_requests_total{status=\"%uxx\"} %llu\n", i,
+			(unsigned long long)atomic_load_explicit(&d->requests[i],
+								 memory_order_relaxed));
+}
+
+static void start_time_write(struct daemon *d, FILE *out)
+{
+	struct timespec now;
+	double age = (double)(now_ns() - d->started_ns) / 1e9;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	fprintf(out, "viaduct_daemon_start_time_seconds %.3f\n",
+		(double)now.tv_sec + (double)now.tv_nsec / 1e9 - age);
+}
+
+static void memory_write(struct daemon *d, FILE *out)
+{
+	unsigned long long pages = 0;
+	char text[128];
+
+	if (file_read_at(AT_FDCWD, "/proc/self/statm", text, sizeof(text)) > 0 &&
+	    sscanf(text, "%*u %llu", &pages) == 1)
+		fprintf(out, "viaduct_daemon_resident_memory_bytes %llu\n",
+			pages * (unsigned long long)sysconf(_SC_PAGESIZE));
+}
+
+static void build_write(struct daemon *d, FILE *out)
+{
+	fprintf(out, "viaduct_build_info{version=\"" VIADUCT_VERSION "\"} 1\n");
+}
+
+static const struct metric {
+	const char *name, *type, *unit, *help;
+	metric_fn *write;
+} metrics[] = {
+	{ "viaduct_vfs", "gauge", NULL, "VFs of each PF, by state.", vfs_write },
+	{ "viaduct_vms", "gauge", NULL, "VMs, by state.", vms_write },
+	{ "viaduct_alarms", "gauge", NULL, "Alarms that are raised, by severity.", alarms_write },
+	{ "viaduct_events", "counter", NULL, "Events since the state was made.", events_write },
+	{ "viaduct_event_followers", "gauge", NULL, "Clients that follow the events.",
+	  followers_write },
+	{ "viaduct_api_requests", "counter", NULL,
+	  "Requests answered since the daemon's start, by HTTP status.", requests_write },
+	{ "viaduct_daemon_start_time_seconds", "gauge", "seconds",
+	  "When the daemon started, since the epoch.", start_time_write },
+	{ "viaduct_daemon_resident_memory_bytes", "gauge", "bytes",
+	  "Memory of the daemon, without its VMs.", memory_write },
+	{ "viaduct_build", "info", NULL, "Version of the daemon.", build_write },
+};
+
+int api_metrics(struct request *req, struct err *e)
+{
+	size_t len = 0;
+	FILE *out = open_memstream(&req->text, &len);
+
+	if (out == NULL)
+		return err_set(e, ENOMEM, "no memory");
+	state_lock(req->d);
+	for (size_t i = 0; i < ARRAY_SIZE(metrics); i++) {
+		const struct metric *m = &metrics[i];
+
+		fprintf(out, "# TYPE %s %s\n", m->name, m->type);
+		if (m->unit != NULL)
+			fprintf(out, "# UNIT %s %s\n", m->name, m->unit);
+		fprintf(out, "# HELP %s %s\n", m->name, m->help);
+		m->write(req->d, out);
+	}
+	state_unlock(req->d);
+	fputs("# EOF\n", out);
+	req->content_type = OPENMETRICS;
+	if (fclose(out) == 0)
+		return 0;
+	free(ptr_take(&req->text));
+	return err_set(e, ENOMEM, "no memory");
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/monitor.h"
+
+#include "vf-manager/alarms.h"
+#include "vf-manager/ledger_event.h"
+
+#include "base/fd.h"
+#include "base/loop.h"
+#include "sriov/kevents.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#define BUSY_TRIES 5 /* looks that are put off because the world is being changed */
+
+/* All but kick_fd and must_end is the thread's alone. */
+struct monitor {
+	struct daemon *d;
+	struct loop *loop;
+	int kick_fd, timer_fd;
+	int kernel_fds[KEVENTS_KINDS]; /* -1: this host does not let us listen */
+	struct alarms *alarms;
+	bool is_due; /* a look is coming within MONITOR_DELAY_MS */
+	unsigned int put_off;
+	pthread_t thread;
+	bool has_thread;
+	_Atomic bool must_end;
+};
+
+static void timer_set(struct monitor *m, uint64_t ms)
+{
+	const struct itimerspec when = { .it_value = { .tv_sec = (time_t)(ms / 1000),
+						       .tv_nsec = (long)(ms % 1000) * 1000000 } };
+
+	timerfd_settime(m->timer_fd, 0, &when, NULL);
+}
+
+/* The first word starts the delay; those that follow do not make it longer. */
+static void look_soon(struct monitor *m)
+{
+	if (!m->is_due)
+		timer_set(m, MONITOR_DELAY_MS);
+	m->is_due = true;
+}
+
+static void kicked(void *arg, int fd, uint32_t events)
+{
+	struct monitor *m = arg;
+	uint64_t n;
+
+	if (read(fd, &n, sizeof(n)) < 0)
+		return;
+	if (atomic_load_explicit(&m->must_end, memory_order_acquire))
+		loop_stop(m->loop, 0);
+	else
+		look_soon(m);
+}
+
+static void kernel_spoke(void *arg, int fd, uint32_t events)
+{
+	struct monitor *m = arg;
+
+	for (unsigned int kind = 0; kind < KEVENTS_KINDS; kind++)
+		if (m->kernel_fds[kind] == fd && kevents_take(fd, (enum kevents_kind)kind))
+			look_soon(m);
+}
+
+/* Op locked is when ledger and machine agree, unless something is wrong. */
+static void time_to_look(void *arg, int fd, uint32_t events)
+{
+	struct monitor *m = arg;
+	struct err e = { 0 };
+	uint64_t n;
+
+	if (read(fd, &n, sizeof(n)) < 0)
+		return;
+	if (pthread_mutex_trylock(&m->d->op) != 0) {
+		/* Requests go first; but not for ever. */
+		if (++m->put_off < BUSY_TRIES) {
+			timer_set(m, MONITOR_DELAY_MS);
+			return;
+		}
+		op_lock(m->d);
+	}
+	m->put_off = 0;
+	m->is_due = false;
+	timer_set(m, 1000ULL * m->d->config.rescan_s);
+	if (alarms_check(m->alarms, m->d, &e) < 0)
+		log_err(&e, "alarms");
+	op_unlock(m->d);
+}
+
+/* State locked, within a change of the ledger. */
+static void ledger_changed(void *arg, bool is_event)
+{
+	struct monitor *m = arg;
+	const uint64_t one = 1;
+
+	if (is_event)
+		pthread_cond_broadcast(&m->d->changed);
+	else if (write(m->kick_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		log_warn("the monitor cannot be woken: %s", strerror(errno));
+}
+
+static void *monitor_main(void *arg)
+{
+	struct monitor *m = arg;
+
+	loop_run(m->loop);
+	return NULL;
+}
+
+/* Without them the machine is looked at every rescan_s seconds all the same. */
+static void kernel_listen(struct monitor *m)
+{
+	for (unsigned int kind = 0; kind < KEVENTS_KINDS; kind++) {
+		struct err e = { 0 };
+
+		if (kevents_open((enum kevents_kind)kind, &m->kernel_fds[kind], &e) < 0 ||
+		    loop_add(m->loop, m->kernel_fds[kind], EPOLLIN, kernel_spoke, m) < 0)
+			log_warn("changes of the machine are seen %u s late at worst: %s",
+				 m->d->config.rescan_s, e.text);
+	}
+}
+
+static int started_tell(struct monitor *m, struct err *e)
+{
+	int r;
+
+	state_lock(m->d);
+	r = ledger_event_add(m->d->ledger, "daemon", "viaductd", "started " VIADUCT_VERSION, e);
+	if (r == 0)
+		ledger_watch(m->d->ledger, ledger_changed, m);
+	state_unlock(m->d);
+	return r;
+}
+
+static int files_open(struct monitor *m, struct err *e)
+{
+	int r;
+
+	m->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	m->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (m->kick_fd < 0 || m->timer_fd < 0)
+		return err_set(e, errno, "the monitor: %s", strerror(errno));
+	r = loop_create(&m->loop, e);
+	if (r == 0)
+		r = loop_add(m->loop, m->kick_fd, EPOLLIN, kicked, m);
+	if (r == 0)
+		r = loop_add(m->loop, m->timer_fd, EPOLLIN, time_to_look, m);
+	return r < 0 && e->errnum == 0 ? err_set(e, r, "the monitor: %s", strerror(-r)) : r;
+}
+
+int monitor_create(struct daemon *d, struct monitor **out, struct err *e)
+{
+	struct monitor *m = calloc(1, sizeof(*m));
+	int r;
+
+	if (m == NULL)
+		return err_set(e, ENOMEM, "no memory");
+	m->d = d;
+	m->kick_fd = m->timer_fd = -1;
+	for (unsigned int kind = 0; kind < KEVENTS_KINDS; kind++)
+		m->kernel_fds[kind] = -1;
+	r = files_open(m, e);
+	if (r == 0)
+		r = alarms_create(&m->alarms, e);
+	if (r < 0)
+		goto fail;
+	kernel_listen(m);
+	look_soon(m);
+	r = started_tell(m, e);
+	if (r < 0)
+		goto fail;
+	r = -pthread_create(&m->thread, NULL, monitor_main, m);
+	if (r < 0) {
+		err_set(e, r, "the monitor: %s", strerror(-r));
+		goto fail;
+	}
+	m->has_thread = true;
+	*out = m;
+	return 0;
+fail:
+	monitor_destroy(m);
+	return r;
+}
+
+void monitor_destroy(struct monitor *m)
+{
+	if (m == NULL)
+		return;
+	state_lock(m->d);
+	ledger_watch(m->d->ledger, NULL, NULL);
+	state_unlock(m->d);
+	if (m->has_thread) {
+		const uint64_t one = 1;
+
+		/* release: pairs with acquire in kicked() */
+		atomic_store_explicit(&m->must_end, true, memory_order_release);
+		if (write(m->kick_fd, &one, sizeof(one)) < 0)
+			log_warn("the monitor cannot be woken: %s", strerror(errno));
+		pthread_join(m->thread, NULL);
+	}
+	loop_destroy(m->loop);
+	fd_close(&m->kick_fd);
+	fd_close(&m->timer_fd);
+	for (unsigned int kind = 0; kind < KEVENTS_KINDS; kind++)
+		fd_close(&m->kernel_fds[kind]);
+	alarms_destroy(m->alarms);
+	free(m);
+}
