@@ -231,6 +231,8 @@ const struct explanation explanations[] = {
 	  "viaduct vf release VF   tries the wiping again" },
 	{ "vf-seized", "Alarm: a VF of viaduct's has a driver that viaduct did not give it.",
 	  "echo VF > /sys/bus/pci/drivers/DRIVER/unbind" },
+	{ "vf-stale", "The VF was given back before, and has another owner by now.",
+	  "viaduct vf list   shows whose it is" },
 	{ "vf-state", "The VF is not in the state that this step begins in.",
 	  "viaduct vf show VF" },
 	{ "vm-exists", "A VM of this name lives.",
