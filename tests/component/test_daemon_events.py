@@ -43,7 +43,8 @@ def vf_row(daemon, state, note=""):
     """A row of the stopped daemon's ledger, as a crash could have left it."""
     boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     with contextlib.closing(sqlite3.connect(daemon.state_dir / "state.db")) as db, db:
-        db.execute("INSERT INTO vfs VALUES(?, 0, ?, ?, '', '', 1, ?, ?)", (PF, VF, state, boot, note))
+        db.execute("INSERT INTO vfs(pf, idx, address, state, lease, owner, generation, boot_id, note)"
+                   " VALUES(?, 0, ?, ?, '', '', 1, ?, ?)", (PF, VF, state, boot, note))
 
 
 @contextlib.contextmanager
