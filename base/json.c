@@ -2,6 +2,8 @@
 #include "base/json.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 int json_get_u64_opt(const json_t *obj, const char *key, uint64_t max, uint64_t *out, struct err *e)
@@ -153,4 +155,16 @@ int json_to_err(const json_t *obj, struct err *e)
 	err_set(e, (int)errnum, "%s", text);
 	err_code(e, code);
 	return err_hint(e, "%s", hint);
+}
+
+void json_add_text(json_t *list, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (list != NULL)
+		json_array_append_new(list, json_string(text));
 }

@@ -35,6 +35,9 @@ int json_get_array(const json_t *obj, const char *key, size_t max_items, json_t 
 /* Refuses members that are not in the NULL-terminated list, naming the first. */
 int json_check_keys(const json_t *obj, const char *const *known, struct err *e);
 
+/* Appends a text to a list; list may be NULL. What is longer than 511 bytes is cut. */
+void json_add_text(json_t *list, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
 /* {"code","errno","text","hint"}; a new reference. And back: returns -errnum. */
 json_t *json_from_err(const struct err *e);
 int json_to_err(const json_t *obj, struct err *e);

@@ -3,8 +3,9 @@
 
 #include "vf-manager/pool.h"
 
+#include "base/json.h"
+
 #include <grp.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 static json_t *uplinks_view(const struct config_network *net)
@@ -54,19 +55,6 @@ json_t *config_view(const struct config *config)
 			 roots, "rescan_s", (json_int_t)config->rescan_s);
 }
 
-static void text_add(json_t *list, const char *fmt, ...) PRINTF_LIKE(2, 3);
-
-static void text_add(json_t *list, const char *fmt, ...)
-{
-	char text[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	json_array_append_new(list, json_string(text));
-}
-
 static const struct config_pf *wanted_find(const struct config *config, const char *name)
 {
 	for (unsigned int i = 0; i < config->pf_count; i++)
@@ -83,12 +71,13 @@ static void pfs_warn(struct daemon *d, const struct config *config, json_t *out)
 		struct err e = { 0 };
 
 		if (wanted_find(config, want->name) != want)
-			text_add(out, "pfs: %s is there twice: the last one counts", want->name);
+			json_add_text(out, "pfs: %s is there twice: the last one counts",
+				      want->name);
 		if (pool_pf_find(d, want->name, &pf, &e) < 0)
-			text_add(out, "pfs: %s: %.300s", want->name, e.text);
+			json_add_text(out, "pfs: %s: %.300s", want->name, e.text);
 		else if (want->vfs > pf->total_vfs)
-			text_add(out, "pfs: %s can have %u VFs, not %u", want->name, pf->total_vfs,
-				 want->vfs);
+			json_add_text(out, "pfs: %s can have %u VFs, not %u", want->name,
+				      pf->total_vfs, want->vfs);
 	}
 }
 
@@ -100,11 +89,11 @@ static void uplink_warn(struct daemon *d, const struct config *config,
 	struct err e = { 0 };
 
 	if (pool_pf_find(d, uplink, &pf, &e) < 0) {
-		text_add(out, "networks: %s: %.300s", net->name, e.text);
+		json_add_text(out, "networks: %s: %.300s", net->name, e.text);
 		return;
 	}
 	if (pf->num_vfs == 0 && (want == NULL || want->vfs == 0))
-		text_add(
+		json_add_text(
 			out,
 			"networks: %s: uplink %s has no VFs and `pfs` wants none: no port can use it",
 			net->name, uplink);
@@ -115,8 +104,8 @@ json_t *config_warnings(struct daemon *d, const struct config *config)
 	json_t *out = json_array();
 
 	if (getgrnam(config->group) == NULL)
-		text_add(out, "group: there is no group %s: only root can change things",
-			 config->group);
+		json_add_text(out, "group: there is no group %s: only root can change things",
+			      config->group);
 	pfs_warn(d, config, out);
 	for (unsigned int i = 0; i < config->network_count; i++) {
 		const struct config_network *net = &config->networks[i];

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #define LIST_TEXT 80 /* for messages */
@@ -194,20 +193,6 @@ static int dedicated_check(const struct view *v, struct err *e)
 	return err_hint(e, "take at least one CPU out of cpus.pin");
 }
 
-static void warn(json_t *warnings, const char *fmt, ...) PRINTF_LIKE(2, 3);
-
-static void warn(json_t *warnings, const char *fmt, ...)
-{
-	char text[400];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	if (warnings != NULL)
-		json_array_append_new(warnings, json_string(text));
-}
-
 static void isolation_warn(const struct view *v, json_t *warnings)
 {
 	cpu_set_t busy = v->pins;
@@ -218,10 +203,11 @@ static void isolation_warn(const struct view *v, json_t *warnings)
 		return;
 	cpu_list_text(&busy, text, sizeof(text));
 	cpu_list_text(&v->pins, all, sizeof(all));
-	warn(warnings,
-	     "cpus.dedicated: host CPU %s is not isolated: the host's other work runs there, too; boot "
-	     "with isolcpus=%s nohz_full=%s rcu_nocbs=%s",
-	     text, all, all, all);
+	json_add_text(
+		warnings,
+		"cpus.dedicated: host CPU %s is not isolated: the host's other work runs there, too; boot "
+		"with isolcpus=%s nohz_full=%s rcu_nocbs=%s",
+		text, all, all, all);
 }
 
 static int cpus_check(const struct view *v, json_t *warnings, struct err *e)
@@ -307,10 +293,11 @@ static int node_check(const struct view *v, json_t *warnings, struct err *e)
 	host_node_cpus(v->d, spec->numa_node, &near);
 	cpu_set_remove(&far, &near);
 	if (r == 0 && CPU_COUNT(&far) > 0)
-		warn(warnings,
-		     "memory.numa: host CPU %s of cpus.pin is not on node %d: its vCPU reaches RAM over "
-		     "the link between the nodes",
-		     cpu_list_text(&far, text, sizeof(text)), spec->numa_node);
+		json_add_text(
+			warnings,
+			"memory.numa: host CPU %s of cpus.pin is not on node %d: its vCPU reaches RAM over "
+			"the link between the nodes",
+			cpu_list_text(&far, text, sizeof(text)), spec->numa_node);
 	return r;
 }
 

@@ -142,7 +142,8 @@ static void hugepages_allow(struct vm_start *s)
 			bytes += vm->ram_bytes;
 	}
 	state_unlock(s->d);
-	priv_hugepages_allow(spec->hugepage_bytes, bytes);
+	if (spec->hugepage_fallback)
+		priv_hugepages_allow(spec->hugepage_bytes, bytes);
 }
 
 /* Op locked. Everything up to the message that gives the VMM what it needs. */
@@ -156,7 +157,7 @@ static int start_prepare(struct vm_start *s, struct err *e)
 	if (r < 0)
 		return r;
 	step_add(s, "ports");
-	if (spec->hugepage_fallback)
+	if (spec->hugepage_bytes != 0)
 		hugepages_allow(s);
 	r = priv_kvm_open(s->d, &s->kvm, e);
 	if (r == 0) {

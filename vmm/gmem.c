@@ -84,7 +84,8 @@ static int hugepages_short(const struct gmem *gm, struct err *e)
 	uint64_t need = gm->size / gm->page_size, have;
 
 	/* What was populated before they ran out goes back first. */
-	(void)madvise(gm->host, gm->size, MADV_REMOVE);
+	if (gm->host != NULL)
+		(void)madvise(gm->host, gm->size, MADV_REMOVE);
 	have = hugepages_free(gm);
 	err_set(e, ENOMEM, "guest RAM needs %llu hugepages of %llu MiB and %llu are free",
 		(unsigned long long)need, (unsigned long long)gm->page_size >> 20,
@@ -97,18 +98,28 @@ static int hugepages_short(const struct gmem *gm, struct err *e)
 		(unsigned long long)(need - have), (unsigned long long)gm->page_size >> 10);
 }
 
+/* Linux before 5.14 cannot: there pages are touched, and a hugepage that is not there would be SIGBUS. */
+static bool can_populate(void)
+{
+	return madvise(NULL, 0, MADV_POPULATE_WRITE) == 0;
+}
+
 /* Maps the memfd where huge pages of any size can back it: host and guest addresses congruent. Hugepages
- * are not reserved here: the kernel would make and clear all of them in this one thread, and place them
- * before the NUMA rule is set. gmem_prefault() takes them. */
+ * are not reserved here, if that can be helped: the kernel would make and clear all of them in this one
+ * thread, and place them before the NUMA rule is set. gmem_prefault() takes them. */
 static int ram_map(struct gmem *gm, struct err *e)
 {
 	const struct map_wish wish = { .fd = gm->memfd,
 				       .size = gm->size,
 				       .align = gm->size >= GIB(1) ? GIB(1) : MIB(2),
-				       .flags = gm->page_size != 4096 ? MAP_NORESERVE : 0 };
+				       .flags = gm->page_size != 4096 && can_populate()
+							? MAP_NORESERVE
+							: 0 };
 	void *host;
 	int r = map_aligned(&wish, &host);
 
+	if (r == -ENOMEM && gm->page_size != 4096)
+		return hugepages_short(gm, e);
 	if (r < 0)
 		return err_set(e, r, "map %llu MiB of guest RAM: %s",
 			       (unsigned long long)gm->size >> 20, strerror(-r));
@@ -185,8 +196,7 @@ static int chunk_populate(uint8_t *start, uint64_t len, uint64_t page_size)
 {
 	if (madvise(start, len, MADV_POPULATE_WRITE) == 0)
 		return 0;
-	if (errno != EINVAL ||
-	    page_size != 4096) /* an unreserved hugepage that is not there is SIGBUS */
+	if (errno != EINVAL)
 		return errno;
 	/* Linux before 5.14. Nobody else uses the pages yet. */
 	for (uint64_t off = 0; off < len; off += page_size)

@@ -88,9 +88,26 @@ static void errors_in_no_encoding_survive_too(void **state)
 	assert_string_equal(back.hint, "ls ?");
 }
 
+static void texts_are_added_to_a_list(void **state)
+{
+	json_t *list = json_array();
+	char big[600];
+
+	memset(big, 'x', sizeof(big) - 1);
+	big[sizeof(big) - 1] = '\0';
+	json_add_text(list, "%s has %d", "pf0", 7);
+	json_add_text(list, "%s", big);
+	json_add_text(NULL, "nobody listens");
+	assert_int_equal(json_array_size(list), 2);
+	assert_string_equal(json_string_value(json_array_get(list, 0)), "pf0 has 7");
+	assert_int_equal(json_string_length(json_array_get(list, 1)), 511);
+	json_decref(list);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(texts_are_added_to_a_list),
 		cmocka_unit_test(typed_members),
 		cmocka_unit_test(unknown_members_are_named),
 		cmocka_unit_test(errors_survive_the_wire),
