@@ -16,6 +16,7 @@ typedef int command_fn(struct cli *cli, const struct args *a, struct err *e);
 command_fn host_check;
 command_fn pf_list;
 command_fn pf_show;
+command_fn pf_plan;
 command_fn pf_apply;
 command_fn vf_list;
 command_fn vf_show;

@@ -17,6 +17,8 @@ enum { KEY_COMMAND = 0x100, KEY_JSON = 0x200, KEY_SOCKET, KEY_RUN_DIR, KEY_VERSI
 
 static const struct argp_option command_options[OPTION_COUNT] = {
 	[OPT_VFS] = { "vfs", KEY_COMMAND + OPT_VFS, "N", 0, "number of VFs; 0 removes them", 1 },
+	[OPT_DISRUPT] = { "disrupt", KEY_COMMAND + OPT_DISRUPT, "VM,lease:LEASE,...", 0,
+			  "may be hurt: these VMs are stopped, these leases end", 1 },
 	[OPT_NETWORK] = { "network", KEY_COMMAND + OPT_NETWORK, "NETWORK", 0,
 			  "take a VF of this network's PFs", 1 },
 	[OPT_PF] = { "pf", KEY_COMMAND + OPT_PF, "PF", 0, "take a VF of this PF", 1 },

@@ -24,6 +24,7 @@ struct settings {
 
 enum option_id {
 	OPT_VFS,
+	OPT_DISRUPT,
 	OPT_NETWORK,
 	OPT_PF,
 	OPT_NUMA,

@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* pf list, show, apply. */
+/* pf list, show. Changes of a PF: pf_change.c. */
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/view.h"
 
 #include "base/json.h"
-
-#include <errno.h>
-
-#define APPLY_TIMEOUT_S 180 /* 256 VFs, each waited for */
-#define VFS_MAX		65535
 
 static void text_link(const json_t *link, char *buf, size_t cap)
 {
@@ -25,19 +20,6 @@ static void text_link(const json_t *link, char *buf, size_t cap)
 		snprintf(buf, cap, "up %lld Mb/s", (long long)json_integer_value(speed));
 	else
 		snprintf(buf, cap, "up");
-}
-
-static void text_vf_count(const json_t *sriov, char *buf, size_t cap)
-{
-	char now[24], max[24];
-
-	if (!json_is_object(sriov)) {
-		text_value(json_is_string(sriov) ? sriov : NULL, buf, cap);
-		return;
-	}
-	text_value(text_member(sriov, "num_vfs"), now, sizeof(now));
-	text_value(text_member(sriov, "max_vfs"), max, sizeof(max));
-	snprintf(buf, cap, "%s/%s", now, max);
 }
 
 static const struct field pf_columns[] = {
@@ -118,18 +100,6 @@ int render_pf(FILE *out, const json_t *reply, struct err *e)
 	return r;
 }
 
-int render_pf_applied(FILE *out, const json_t *reply, struct err *e)
-{
-	char address[TEXT_CELL], name[TEXT_CELL], now[64];
-	json_t *vfs = json_object_get(reply, "vfs");
-
-	text_value(text_member(reply, "address"), address, sizeof(address));
-	text_value(text_member(reply, "name"), name, sizeof(name));
-	text_vf_count(text_member(reply, "sriov"), now, sizeof(now));
-	fprintf(out, "PF %s (%s): %s VFs\n", address, name, now);
-	return json_array_size(vfs) > 0 ? render_vfs(out, vfs, e) : 0;
-}
-
 int pf_list(struct cli *cli, const struct args *a, struct err *e)
 {
 	const struct request rq = { .method = "GET", .collection = "/v1/pfs", .read_only = true };
@@ -144,28 +114,4 @@ int pf_show(struct cli *cli, const struct args *a, struct err *e)
 	};
 
 	return cli_call_show(cli, &rq, render_pf, e);
-}
-
-int pf_apply(struct cli *cli, const struct args *a, struct err *e)
-{
-	auto_json json_t *body = NULL;
-	struct request rq = { .method = "POST",
-			      .collection = "/v1/pfs",
-			      .item = a->words[0],
-			      .action = "apply",
-			      .timeout_s = APPLY_TIMEOUT_S,
-			      .progress = "changing the number of VFs" };
-	uint64_t vfs;
-	int r;
-
-	if (a->value[OPT_VFS] == NULL) {
-		cli_usage(e, "pf apply: the number of VFs is missing");
-		return err_hint(e, "viaduct pf apply %s --vfs N", a->words[0]);
-	}
-	r = arg_number(a, OPT_VFS, VFS_MAX, &vfs, e);
-	if (r < 0)
-		return r;
-	body = json_pack("{s:I}", "vfs", (json_int_t)vfs);
-	rq.body = body;
-	return cli_call_show(cli, &rq, render_pf_applied, e);
 }

@@ -17,6 +17,7 @@ typedef int render_fn(FILE *out, const json_t *reply, struct err *e);
 render_fn render_host_check;
 render_fn render_pf_list;
 render_fn render_pf;
+render_fn render_pf_plan;
 render_fn render_pf_applied;
 render_fn render_vf_list;
 render_fn render_vf;

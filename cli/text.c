@@ -292,3 +292,16 @@ void text_capability(const json_t *v, char *buf, size_t cap)
 		text_value(v, buf, cap);
 	}
 }
+
+void text_vf_count(const json_t *sriov, char *buf, size_t cap)
+{
+	char now[24], max[24];
+
+	if (!json_is_object(sriov)) {
+		text_value(json_is_string(sriov) ? sriov : NULL, buf, cap);
+		return;
+	}
+	text_value(text_member(sriov, "num_vfs"), now, sizeof(now));
+	text_value(text_member(sriov, "max_vfs"), max, sizeof(max));
+	snprintf(buf, cap, "%s/%s", now, max);
+}

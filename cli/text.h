@@ -31,6 +31,7 @@ text_fn text_seconds; /* 93784 -> 1 d 2 h; 3.217 -> 3.22 s */
 text_fn text_hex; /* 1363 -> 0x553; lists with commas */
 text_fn text_number; /* -1 -> "-" */
 text_fn text_time; /* seconds since the epoch -> local date and time */
+text_fn text_vf_count; /* of a PF's "sriov": 2/7 */
 text_fn text_capability; /* null -> no; object -> yes and its members */
 
 #endif

@@ -11,7 +11,8 @@
  *                                   "pass":N,"warn":N,"fail":N,"cpu_family":"..","not_exercised":[..]}
  *   GET  /v1/pfs                   {"pfs":[PF]}
  *   GET  /v1/pfs/{pf}              PF with "vfs":[VF]
- *   POST /v1/pfs/{pf}/apply        {"vfs":N} -> PF           409 while a VF is leased or in use
+ *   GET  /v1/pfs/{pf}/plan?vfs=N   PLAN                     what apply would do; changes nothing
+ *   POST /v1/pfs/{pf}/apply        {"vfs":N,"disrupt":["VM","lease:NAME"],"timeout_s":N} -> PF   409 while anybody is hurt who is not named
  *   GET  /v1/vfs                   {"vfs":[VF]}
  *   GET  /v1/vfs/{vf}              VF with "capabilities" and "isolation"
  *   POST /v1/vfs/alloc             {"name", one of "pf" or "network" (optional), "numa" (optional)} -> VF
@@ -57,6 +58,8 @@
  *       "owner":"fw1/wan"|null,"generation":N,
  *       "attributes":{"mac","vlan","qos","proto":"802.1Q|802.1ad","spoofchk","trust","link_state",
  *                     "min_tx_rate","max_tx_rate"}|null     members the driver does not report are null}
+ * PLAN = {"pf","name"|null,"from":N,"vfs":N,"steps":[".."],"notes":[".."],"hurt":[{"vf","id","state","vm"|null,"port"|null,
+ *         "lease"|null,"how"}],"disrupt":"VM,lease:NAME"|null,"refused":{error}|null}
  * NETWORK = {"name","uplinks":[{"name","pf" (address)|null,"carrier":bool|null,"num_vfs":N,"vfs_free":N,
  *            "problem"|null}],"vfs_free":N}
  * CONFIG = {"group","mac_prefix","apply_pfs_at_start":bool,"uids":{"first","count"},"networks":[{"name","uplinks":[".."]}],

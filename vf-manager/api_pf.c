@@ -3,10 +3,13 @@
 #include "vf-manager/pfapply.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/view.h"
+#include "vf-manager/vmops.h"
 
 #include "base/json.h"
 
 #include <errno.h>
+
+#define DISRUPT_MAX 1024
 
 int api_pfs(struct request *req, struct err *e)
 {
@@ -43,15 +46,72 @@ int api_pf(struct request *req, struct err *e)
 	return r;
 }
 
-int api_pf_apply(struct request *req, struct err *e)
+/* VMs and leases that may be hurt, by name. */
+static int disrupt_read(const struct request *req, const json_t **out, struct err *e)
 {
-	uint64_t vfs;
-	int r = json_get_u64(req->body, "vfs", UINT16_MAX, &vfs, e);
+	const json_t *item;
+	json_t *list;
+	size_t i;
+	int r;
 
+	*out = NULL;
+	if (json_object_get(req->body, "disrupt") == NULL)
+		return 0;
+	r = json_get_array(req->body, "disrupt", DISRUPT_MAX, &list, e);
 	if (r < 0)
 		return r;
-	op_lock(req->d);
-	r = pf_apply(req->d, req->arg, &(struct pf_wish){ (uint16_t)vfs, req->who.uid }, e);
-	op_unlock(req->d);
+	json_array_foreach(list, i, item) {
+		const char *text = json_string_value(item);
+		size_t prefix = strlen(PF_DISRUPT_LEASE);
+
+		if (text != NULL && strncmp(text, PF_DISRUPT_LEASE, prefix) == 0)
+			text += prefix;
+		if (text == NULL || parse_name(text) < 0)
+			return err_set(e, EINVAL,
+				       "disrupt: item %zu names neither a VM nor " PF_DISRUPT_LEASE
+				       "LEASE",
+				       i + 1);
+	}
+	*out = list;
+	return 0;
+}
+
+int api_pf_plan(struct request *req, struct err *e)
+{
+	struct pf_wish wish = { .timeout_s = VM_STOP_DEFAULT_S };
+	const char *text = json_string_value(json_object_get(req->body, "vfs"));
+	struct pf_plan plan = { 0 };
+	uint64_t vfs;
+	int r;
+
+	if (parse_u64(text != NULL ? text : "", UINT16_MAX, &vfs) < 0)
+		return err_set(e, EINVAL, "vfs is no number from 0 to %u", UINT16_MAX);
+	wish.vfs = (uint16_t)vfs;
+	state_lock(req->d);
+	r = daemon_scan(req->d, e);
+	if (r == 0)
+		r = pf_plan_make(req->d, req->arg, &wish, &plan, e);
+	if (r == 0)
+		req->reply = pf_plan_json(req->d, &plan);
+	state_unlock(req->d);
+	pf_plan_fini(&plan);
+	return r;
+}
+
+int api_pf_apply(struct request *req, struct err *e)
+{
+	uint64_t vfs, timeout_s = VM_STOP_DEFAULT_S;
+	struct pf_wish wish = { .uid = req->who.uid };
+	int r = json_get_u64(req->body, "vfs", UINT16_MAX, &vfs, e);
+
+	if (r == 0)
+		r = json_get_u64_opt(req->body, "timeout_s", VM_STOP_MAX_S, &timeout_s, e);
+	if (r == 0)
+		r = disrupt_read(req, &wish.disrupt, e);
+	if (r < 0)
+		return r;
+	wish.vfs = (uint16_t)vfs;
+	wish.timeout_s = (unsigned int)timeout_s;
+	r = pf_apply_disrupting(req->d, req->arg, &wish, e);
 	return r < 0 ? r : api_pf(req, e);
 }

@@ -15,9 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define STOP_DEFAULT_S 30
-#define STOP_MAX_S     3600
-
 /* A VM file as it came, parsed and with its files open. */
 struct vm_input {
 	struct vm_spec *spec;
@@ -191,9 +188,9 @@ int api_vm(struct request *req, struct err *e)
 
 int api_vm_stop(struct request *req, struct err *e)
 {
-	uint64_t timeout_s = STOP_DEFAULT_S;
+	uint64_t timeout_s = VM_STOP_DEFAULT_S;
 	bool kill = true;
-	int r = json_get_u64_opt(req->body, "timeout_s", STOP_MAX_S, &timeout_s, e);
+	int r = json_get_u64_opt(req->body, "timeout_s", VM_STOP_MAX_S, &timeout_s, e);
 
 	if (r == 0)
 		r = json_get_bool_opt(req->body, "kill", &kill, e);

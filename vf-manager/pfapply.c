@@ -3,24 +3,9 @@
 
 #include "vf-manager/pool.h"
 #include "vf-manager/privops.h"
+#include "vf-manager/vmops.h"
 
 #include <errno.h>
-
-static int pf_check(struct daemon *d, const struct pci_fn *pf, uint16_t vfs, struct err *e)
-{
-	const struct fn_row *fn = ledger_fn_find(d->ledger, &pf->addr);
-
-	if (vfs > pf->total_vfs) {
-		err_set(e, ERANGE, "has %u VFs at most, not %u", pf->total_vfs, vfs);
-		return err_code(e, "too-many-vfs");
-	}
-	if (fn == NULL)
-		return 0;
-	err_set(e, EBUSY, "is %s as a whole function: %s has it", fn_state_text(fn->state),
-		fn->owner[0] != '\0' ? fn->owner : "nobody");
-	err_code(e, "function-in-use");
-	return err_hint(e, "viaduct function show %s", pf->name);
-}
 
 /* State locked. What is there now, and whether we made it: `made` VFs, if the change got so far. */
 static int count_record(struct daemon *d, const struct pci_addr *addr, int made, struct err *e)
@@ -61,40 +46,123 @@ int pf_intent_finish(struct daemon *d, const struct intent_row *intent, struct e
 	return r < 0 ? r : written;
 }
 
-int pf_apply(struct daemon *d, const char *name, const struct pf_wish *wish, struct err *e)
+/* Those that were named go before the VFs do, so that no crash leaves them behind. */
+static int leases_end(struct daemon *d, const struct pf_plan *plan, struct err *e)
 {
-	struct intent_row intent = { .kind = INTENT_PF_VFS, .vfs = wish->vfs, .uid = wish->uid };
-	const struct pci_fn *pf = NULL;
-	bool is_done = false;
+	int r = 0;
+
+	state_lock(d);
+	for (size_t i = 0; r == 0 && i < plan->hurt_count; i++) {
+		const struct vf_row *found =
+			ledger_vf_find(d->ledger, &plan->pf, plan->hurt[i].index);
+		struct vf_row row;
+
+		if (found == NULL)
+			continue;
+		row = *found;
+		log_info("the lease %s ends: PF %s gets %u VFs", row.lease, plan->name, plan->to);
+		row.state = VF_FREE;
+		row.lease[0] = row.owner[0] = row.note[0] = '\0';
+		row.attrs = (struct vf_attrs){ 0 };
+		r = ledger_vf_force(d->ledger, &row, e);
+	}
+	state_unlock(d);
+	return r;
+}
+
+/* Op locked, state not: the plan as it is now, if nobody objects. */
+static int plan_agreed(struct daemon *d, const char *name, const struct pf_wish *wish,
+		       struct pf_plan *plan, struct err *e)
+{
 	int r;
 
+	*plan = (struct pf_plan){ 0 };
 	pool_forget_gone(d);
-	memcpy(intent.boot_id, d->boot_id, sizeof(intent.boot_id));
 	state_lock(d);
 	r = daemon_scan(d, e);
 	if (r == 0)
-		r = pool_pf_find(d, name, &pf, e);
+		r = pf_plan_make(d, name, wish, plan, e);
 	if (r == 0) {
-		r = pf_check(d, pf, wish->vfs, e);
+		r = pf_plan_check(d, plan, wish, e);
 		if (r < 0)
 			err_wrap(e, "PF %s", name);
 	}
-	if (r == 0) {
-		intent.pf = pf->addr;
-		is_done = pf->num_vfs == wish->vfs && pool_pf_is_ours(d, pf);
-	}
 	state_unlock(d);
-	if (r < 0 || is_done)
-		return r;
-	r = pool_pf_is_idle(d, &intent.pf, e);
-	if (r == 0) {
-		state_lock(d);
-		r = ledger_intent_put(d->ledger, &intent, e);
-		state_unlock(d);
-	}
+	return r;
+}
+
+int pf_apply(struct daemon *d, const char *name, const struct pf_wish *wish, struct err *e)
+{
+	struct intent_row intent = { .kind = INTENT_PF_VFS, .vfs = wish->vfs, .uid = wish->uid };
+	struct pf_plan plan;
+	int r = plan_agreed(d, name, wish, &plan, e);
+
+	if (r < 0 || plan.is_done)
+		goto out;
+	intent.pf = plan.pf;
+	memcpy(intent.boot_id, d->boot_id, sizeof(intent.boot_id));
+	state_lock(d);
+	r = ledger_intent_put(d->ledger, &intent, e);
+	state_unlock(d);
+	if (r == 0)
+		r = leases_end(d, &plan, e);
 	if (r == 0)
 		r = pf_intent_finish(d, &intent, e);
-	return r < 0 ? err_wrap(e, "PF %s", name) : 0;
+	if (r < 0)
+		err_wrap(e, "PF %s", name);
+out:
+	pf_plan_fini(&plan);
+	return r;
+}
+
+/* Op not locked: a VM's end takes it. */
+static int vms_stop(struct daemon *d, const struct pf_plan *plan, const struct pf_wish *wish,
+		    struct err *e)
+{
+	const struct vm_stop_wish stop = { .uid = wish->uid,
+					   .timeout_s = wish->timeout_s,
+					   .kill = true };
+
+	for (size_t i = 0; i < plan->hurt_count; i++) {
+		const char *vm = plan->hurt[i].vm;
+		struct err why = { 0 };
+		bool is_alive;
+		int r = 0;
+
+		/* It has several ports, or ended by itself. */
+		state_lock(d);
+		is_alive = vm[0] != '\0' && pool_owner_lives(d, vm);
+		state_unlock(d);
+		if (is_alive)
+			r = vm_stop(d, vm, &stop, &why);
+		if (r < 0) {
+			*e = why;
+			return err_wrap(e, "PF %s is unchanged", plan->name);
+		}
+	}
+	return 0;
+}
+
+int pf_apply_disrupting(struct daemon *d, const char *name, const struct pf_wish *wish,
+			struct err *e)
+{
+	struct pf_wish then = *wish;
+	struct pf_plan plan;
+	int r;
+
+	op_lock(d);
+	r = plan_agreed(d, name, wish, &plan, e);
+	op_unlock(d);
+	if (r == 0)
+		r = vms_stop(d, &plan, wish, e);
+	pf_plan_fini(&plan);
+	if (r < 0)
+		return r;
+	then.are_stopped = true;
+	op_lock(d);
+	r = pf_apply(d, name, &then, e);
+	op_unlock(d);
+	return r;
 }
 
 void pf_apply_wanted(struct daemon *d)

@@ -5,16 +5,15 @@
 #ifndef VIADUCT_VF_MANAGER_PFAPPLY_H
 #define VIADUCT_VF_MANAGER_PFAPPLY_H
 
-#include "vf-manager/daemon.h"
+#include "vf-manager/pfplan.h"
 
-struct pf_wish {
-	uint16_t vfs;
-	uid_t uid; /* who asks */
-};
-
-/* Op locked. `name`: address or device. Does nothing if viaduct made as many already. -EBUSY while
- * a VF is leased, in use or foreign: names it and its owner. */
+/* Op locked. `name`: address or device. Does nothing if viaduct made as many already. What pf_plan_check() says
+ * of the plan ends it; VMs that have a VF do so even if they are named. */
 int pf_apply(struct daemon *d, const char *name, const struct pf_wish *wish, struct err *e);
+
+/* No lock held. The VMs that are named are stopped first; then as above. */
+int pf_apply_disrupting(struct daemon *d, const char *name, const struct pf_wish *wish,
+			struct err *e);
 
 /* Op locked. The change itself, also one that a crash has cut: how many VFs there are and whose is in the
  * ledger afterwards, and the intent is gone, whether the change succeeds or not. */

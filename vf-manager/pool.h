@@ -92,7 +92,4 @@ void pool_release_vm(struct daemon *d, const char *vm);
 /* Op locked, state not. Drops the leases on VFs that are not there any more, or are others now. */
 void pool_forget_gone(struct daemon *d);
 
-/* Op locked, state not. -EBUSY names who would be hurt by a change of this PF's VFs. */
-int pool_pf_is_idle(struct daemon *d, const struct pci_addr *pf, struct err *e);
-
 #endif

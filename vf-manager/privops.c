@@ -9,6 +9,7 @@
 #include "iommu/vfio_group.h"
 #include "sriov/bind.h"
 #include "sriov/pflink.h"
+#include "sriov/pfquirk.h"
 #include "sriov/reset.h"
 #include "sriov/vfcount.h"
 
@@ -43,11 +44,31 @@ static int vf_now(struct daemon *d, const struct pci_addr *vf, const struct pci_
 	return 0;
 }
 
+static const struct pf_quirk *quirk_of(struct daemon *d, const struct pci_addr *pf)
+{
+	char driver[DRIVER_NAME];
+
+	return fn_driver(inventory_sysfs(d->inv), pf, driver) == 0 ? pf_quirk_find(driver) : NULL;
+}
+
+static void vfs_settle(const struct pf_quirk *quirk)
+{
+	if (quirk != NULL && quirk->settle_ms != 0)
+		nanosleep(&(struct timespec){ .tv_sec = quirk->settle_ms / 1000,
+					      .tv_nsec = quirk->settle_ms % 1000 * 1000000L },
+			  NULL);
+}
+
 int priv_pf_vfs_set(struct daemon *d, const struct pci_addr *pf, uint16_t vfs, struct err *e)
 {
+	const struct pf_quirk *quirk = quirk_of(d, pf);
+	const uint64_t most_ns = quirk != NULL ? 1000000000ULL * quirk->appear_s : 0;
 	const struct pci_fn *fn;
-	int r = sriov_vfs_set(inventory_sysfs(d->inv), pf, vfs, now_ns() + VFS_DEADLINE_NS, e);
+	int r = sriov_vfs_set(inventory_sysfs(d->inv), pf, vfs,
+			      now_ns() + u64_max(VFS_DEADLINE_NS, most_ns), e);
 
+	if (r == 0 && vfs > 0)
+		vfs_settle(quirk);
 	state_lock(d);
 	if (daemon_scan(d, r < 0 ? NULL : e) < 0 && r == 0)
 		r = -EIO;

@@ -10,7 +10,8 @@
 #include <stdio.h>
 
 static const char *const no_members[] = { NULL };
-static const char *const apply_members[] = { "vfs", NULL };
+static const char *const apply_members[] = { "vfs", "disrupt", "timeout_s", NULL };
+static const char *const plan_members[] = { "vfs", NULL };
 static const char *const alloc_members[] = { "name", "pf", "network", "numa", NULL };
 static const char *const set_members[] = { "mac",	  "vlan",  "qos",	 "proto",
 					   "spoofchk",	  "trust", "link_state", "min_tx_rate",
@@ -26,6 +27,7 @@ const struct route routes[] = {
 	{ "GET", "/v1/host/check", false, true, NULL, api_host_check },
 	{ "GET", "/v1/pfs", false, true, NULL, api_pfs },
 	{ "GET", "/v1/pfs/*", false, true, NULL, api_pf },
+	{ "GET", "/v1/pfs/*/plan", false, false, plan_members, api_pf_plan },
 	{ "POST", "/v1/pfs/*/apply", true, false, apply_members, api_pf_apply },
 	{ "GET", "/v1/vfs", false, true, NULL, api_vfs },
 	{ "GET", "/v1/vfs/*", false, true, NULL, api_vf },

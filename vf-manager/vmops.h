@@ -9,6 +9,9 @@
 
 #include <jansson.h>
 
+#define VM_STOP_DEFAULT_S 30
+#define VM_STOP_MAX_S	  3600
+
 struct vm_stop_wish {
 	uid_t uid; /* who asks */
 	unsigned int timeout_s;

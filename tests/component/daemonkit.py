@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the daemon's cases share: a host made of files, and a VM file for it."""
 
+import contextlib
 import pathlib
+import shutil
+import sqlite3
+import threading
 
 HERE = pathlib.Path(__file__).resolve().parent
 FAKE_VMM = HERE / "fake_vmm.py"
@@ -66,3 +70,75 @@ def setup(daemon, folder):
 def vm_yaml(folder, name="vm1", cmdline="", extra=""):
     return (f"name: {name}\nmemory: {{size: 64M}}\n"
             f"boot: {{kernel: {folder}/kernel, cmdline: \"{cmdline}\"}}\n{extra}")
+
+
+def vf_address(pf, index):
+    return f"{pf[:8]}{0x10 + index // 8:02x}.{index % 8}"
+
+
+def vf_make(sysfs, pf, index, reset="flr"):
+    """A VF that a PF's driver has just made: nobody's, and it can be reset."""
+    fn = sysfs / "bus/pci/devices" / vf_address(pf, index)
+    fn.mkdir()
+    for name, text in {
+        "vendor": "0x8086", "device": "0x10ca", "subsystem_vendor": "0x0000",
+        "subsystem_device": "0x0000", "class": "0xff0000", "revision": "0x01", "numa_node": "-1",
+        "resource": "", "driver_override": "(null)", "reset_method": reset, "reset": "",
+    }.items():
+        (fn / name).write_text(text + "\n")
+    (fn / "config").write_bytes(bytes(256))
+    (fn / "physfn").symlink_to(f"../{pf}")
+    (sysfs / "bus/pci/devices" / pf / f"virtfn{index}").symlink_to(f"../{fn.name}")
+    return fn
+
+
+class PfDriver(threading.Thread):
+    """The part of the kernel that makes and destroys the VFs of PFs when sriov_numvfs is written."""
+
+    def __init__(self, sysfs, *pfs):
+        super().__init__(daemon=True)
+        self.sysfs, self.pfs = sysfs, pfs
+        self.made = dict.fromkeys(pfs, 0)
+        self.resets = {}
+        self.ended = threading.Event()
+
+    def follow(self, pf):
+        text = (self.sysfs / "bus/pci/devices" / pf / "sriov_numvfs").read_text().strip()
+        while text.isdigit() and int(text) > self.made[pf]:
+            vf_make(self.sysfs, pf, self.made[pf], self.resets.get(self.made[pf], "flr"))
+            self.made[pf] += 1
+        while text.isdigit() and int(text) < self.made[pf]:
+            self.made[pf] -= 1
+            (self.sysfs / "bus/pci/devices" / pf / f"virtfn{self.made[pf]}").unlink()
+            shutil.rmtree(self.sysfs / "bus/pci/devices" / vf_address(pf, self.made[pf]))
+
+    def run(self):
+        while not self.ended.wait(0.002):
+            for pf in self.pfs:
+                with contextlib.suppress(FileNotFoundError):
+                    self.follow(pf)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.join()
+
+
+def ledger_change(daemon, statement, *values):
+    """On the ledger of a stopped daemon: what another time or a crash could have left in it."""
+    with contextlib.closing(sqlite3.connect(daemon.state_dir / "state.db")) as db, db:
+        db.execute(statement, values)
+
+
+def boot_id():
+    return pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def vf_assign(daemon, owner, index=0, state="assigned", lease=""):
+    """A VF of MACHINE as a running VM has it."""
+    ledger_change(daemon, "INSERT OR REPLACE INTO vfs(pf, idx, address, state, lease, owner, generation, boot_id, note)"
+                  " VALUES(?, ?, ?, ?, ?, ?, 1, ?, '')", MACHINE, index, vf_address(MACHINE, index), state, lease,
+                  owner, boot_id())

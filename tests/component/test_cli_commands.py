@@ -160,6 +160,8 @@ def test_json_errors_on_stderr(fake):
 
 @pytest.mark.parametrize("words, path, body", [
     (("pf", "apply", "enp1s0", "--vfs", "2"), "/v1/pfs/enp1s0/apply", {"vfs": 2}),
+    (("pf", "apply", "enp1s0", "--vfs", "2", "--disrupt", "fw1,lease:dmz", "--timeout=5"), "/v1/pfs/enp1s0/apply",
+     {"vfs": 2, "disrupt": ["fw1", "lease:dmz"], "timeout_s": 5}),
     (("vf", "alloc", "--name", "l1"), "/v1/vfs/alloc", {"name": "l1"}),
     (("vf", "alloc", "--name=l1", "--pf=p0", "--numa=1"), "/v1/vfs/alloc",
      {"name": "l1", "pf": "p0", "numa": 1}),
@@ -349,7 +351,7 @@ def test_no_control_character_reaches_the_terminal(fake, hostile):
 @pytest.mark.parametrize("words, hint", [
     (("pff", "list"), "viaduct pf"), (("pf", "lst"), "viaduct pf list"),
     (("vm", "consle", "a"), "viaduct vm console"), (("console", "a"), "viaduct vm console NAME"),
-    (("pf",), "viaduct pf list | show | apply"), (("zzzzzz",), "viaduct help"),
+    (("pf",), "viaduct pf list | show | plan | apply"), (("zzzzzz",), "viaduct help"),
     (("pf", "apply", "a", "--vsf", "2"), "--vfs"), (("pf", "apply", "a"), "viaduct pf apply a --vfs N"),
     (("pf", "apply"), "viaduct pf apply PF --vfs N"), (("pf", "list", "x"), "viaduct pf list"),
     (("vf", "set", "x", "trsut=on"), "trust=VALUE"), ((), "viaduct help"),
@@ -362,7 +364,9 @@ def test_usage_errors(fake, words, hint):
 
 
 @pytest.mark.parametrize("words", [
-    ("pf", "apply", "a", "--vfs"), ("pf", "apply", "a", "--vfs", "-1"),
+    ("pf", "apply", "a", "--vfs"), ("pf", "apply", "a", "--vfs", "-1"), ("pf", "plan", "a"),
+    ("pf", "plan", "a", "--vfs", "x"), ("pf", "apply", "a", "--vfs", "1", "--disrupt", ","),
+    ("pf", "apply", "a", "--vfs", "1", "--timeout", "3601"),
     ("pf", "apply", "a", "--vfs", "65536"), ("pf", "apply", "a", "--vfs", "2x"),
     ("pf", "apply", "", "--vfs", "2"), ("vf", "set", "x"), ("vf", "set", "x", "mac"),
     ("vf", "set", "x", "mac=1"), ("vf", "set", "x", "vlan=4095"), ("vf", "set", "x", "trust=2"),
@@ -476,7 +480,7 @@ def test_every_command_is_in_help_and_manual(no_daemon):
     out = ok(no_daemon.run("help"))
     manual = (TOP / "docs/viaduct.1").read_text().replace("\\-", "-")
     commands = re.findall(r"^  viaduct (\w+)(?: (\w+)(?= |$))?", out, re.M)
-    assert len(commands) == 31
+    assert len(commands) == 32
     for noun, verb in commands:
         words = [w for w in (noun, verb) if w]
         assert re.search(rf'^\.BI? "?viaduct {" ".join(words)}("|$)', manual, re.M), words

@@ -50,6 +50,16 @@ static void apply(struct daemon *d, uint16_t vfs)
 	host_must(pf_apply(d, HOST_PF, &wish, &e), &e);
 }
 
+static void apply_over_lease(struct daemon *d)
+{
+	json_t *disrupt = json_pack("[s]", "lease:mine");
+	const struct pf_wish wish = { .vfs = 1, .disrupt = disrupt };
+	struct err e = { 0 };
+
+	host_must(pf_apply(d, HOST_PF, &wish, &e), &e);
+	json_decref(disrupt);
+}
+
 static void apply_none(struct daemon *d)
 {
 	apply(d, 0);
@@ -177,6 +187,14 @@ static void count_is_old_or_new(struct daemon *d)
 	assert_true(host_vf_count() == 0 || host_vf_count() == 1 || host_vf_count() == VFS);
 }
 
+/* With the old count, or not at all. */
+static void lease_is_whole_or_gone(struct daemon *d)
+{
+	count_is_old_or_new(d);
+	if (ledger_vf_by_lease(d->ledger, "mine") != NULL)
+		assert_int_equal(host_vf_count(), VFS);
+}
+
 static void intent_is_finished(struct daemon *d)
 {
 	assert_int_equal(host_vf_count(), 3);
@@ -233,6 +251,10 @@ static const struct storm {
 } storms[] = {
 	{ "pf apply, from none", { NULL }, apply_two, count_is_old_or_new },
 	{ "pf apply, another count", { apply_two }, apply_one, count_is_old_or_new },
+	{ "pf apply, over a lease",
+	  { apply_two, alloc, set_old },
+	  apply_over_lease,
+	  lease_is_whole_or_gone },
 	{ "pf apply 0", { apply_two }, apply_none, count_is_old_or_new },
 	{ "vf alloc", { apply_two }, alloc, all_vfs_are_there },
 	{ "vf set", { apply_two, alloc, set_old }, set_new, lease_is_as_before_or_after },

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Changes of a PF by a real daemon: the plan, who is hurt by it, and that nobody is who was not named."""
+
+import daemonkit
+import pytest
+
+PF = daemonkit.MACHINE
+
+
+@pytest.fixture
+def pf(stopped_daemon, short_tmp):
+    """A daemon whose PF has two VFs that viaduct made."""
+    sysfs = daemonkit.setup(stopped_daemon, short_tmp)
+    folder = daemonkit.pf_make(sysfs)
+    with daemonkit.PfDriver(sysfs, PF):
+        stopped_daemon.start()
+        assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "2").returncode == 0
+        yield folder
+        for vm in stopped_daemon.request("GET", "/v1/vms")[1]["vms"]:
+            if vm["pid"]:
+                stopped_daemon.request("POST", f"/v1/vms/{vm['name']}/kill", {})
+
+
+def count(pf):
+    return int((pf / "sriov_numvfs").read_text())
+
+
+def plan(daemon, vfs):
+    status, reply = daemon.request("GET", f"/v1/pfs/{PF}/plan?vfs={vfs}")
+    assert status == 200, reply
+    return reply
+
+
+def vms_run(daemon, short_tmp, *owners, lease=""):
+    """Fake VMs, and VFs in the ledger as if they had them."""
+    for name in dict.fromkeys(owner.split("/")[0] for owner in owners):
+        yaml = daemonkit.vm_yaml(short_tmp, name)
+        assert daemon.request("POST", "/v1/vms", {"yaml": yaml})[0] == 200
+    daemon.stop()
+    for index, owner in enumerate(owners):
+        daemonkit.vf_assign(daemon, owner, index, lease=lease)
+    daemon.start()
+
+
+def refused(daemon, body, code, status=409):
+    got, reply = daemon.request("POST", f"/v1/pfs/{PF}/apply", body)
+    assert (got, reply["error"]["code"]) == (status, code), reply
+    return reply["error"]
+
+
+def test_the_plan_says_what_is_done_and_changes_nothing(pf, stopped_daemon):
+    got = plan(stopped_daemon, 3)
+    assert (got["from"], got["vfs"], got["hurt"], got["refused"]) == (2, 3, [], None)
+    steps = "\n".join(got["steps"])
+    order = [steps.index(word) for word in ("intent", "sriov_numvfs 0", "sriov_numvfs 3", "wait until", "viaduct's")]
+    assert order == sorted(order)
+    # It is off since the first change.
+    assert "autoprobe" not in steps and (pf / "sriov_drivers_autoprobe").read_text().strip() == "0"
+    (pf / "sriov_drivers_autoprobe").write_text("1\n")
+    assert "sriov_drivers_autoprobe 0" in "\n".join(plan(stopped_daemon, 3)["steps"])
+    assert plan(stopped_daemon, 2)["steps"] == [] and count(pf) == 2
+    shown = stopped_daemon.cli("pf", "plan", PF, "--vfs", "3").stdout
+    assert "2 VFs now, 3 wanted" in shown and f"viaduct pf apply {PF} --vfs 3" in shown
+    assert "nothing to do" in stopped_daemon.cli("pf", "plan", PF, "--vfs", "2").stdout
+
+
+def test_a_plan_names_what_its_driver_needs(pf, stopped_daemon):
+    (pf / "driver").symlink_to("../../drivers/igb")
+    assert any("igb" in note and "link_state" in note for note in plan(stopped_daemon, 1)["notes"])
+
+
+@pytest.mark.parametrize("query", ["", "?vfs=", "?vfs=x", "?vfs=65536", "?vfs=-1", "?vfs=1&n=2"])
+def test_bad_plans(pf, stopped_daemon, query):
+    assert stopped_daemon.request("GET", f"/v1/pfs/{PF}/plan{query}")[0] == 400
+
+
+def test_more_than_the_pf_can_have_is_no_plan(pf, stopped_daemon):
+    status, reply = stopped_daemon.request("GET", f"/v1/pfs/{PF}/plan?vfs=5")
+    assert status >= 400 and reply["error"]["code"] == "too-many-vfs"
+
+
+def test_nobody_is_hurt_who_was_not_named(pf, stopped_daemon, short_tmp):
+    vms_run(stopped_daemon, short_tmp, "fw1/wan", "fw2/lan")
+    got = plan(stopped_daemon, 1)
+    assert [(h["vm"], h["port"], h["state"]) for h in got["hurt"]] == [("fw1", "wan", "assigned"), ("fw2", "lan", "assigned")]
+    assert got["disrupt"] == "fw1,fw2" and got["refused"]["code"] == "pf-in-use"
+    for words in (None, ["fw1"], ["fw2"]):
+        body = {"vfs": 1} if words is None else {"vfs": 1, "disrupt": words}
+        error = refused(stopped_daemon, body, "pf-in-use")
+        assert [name in error["text"] for name in ("fw1", "fw2")] == [name not in (words or []) for name in ("fw1", "fw2")]
+        assert error["hint"] == f"viaduct pf apply {PF} --vfs 1 --disrupt fw1,fw2"
+    refused(stopped_daemon, {"vfs": 1, "disrupt": ["fw1", "fw2", "fw3"]}, "pf-not-hurt", 400)
+    states = {vm["name"]: vm["state"] for vm in stopped_daemon.request("GET", "/v1/vms")[1]["vms"]}
+    assert states == {"fw1": "running", "fw2": "running"} and count(pf) == 2
+    shown = stopped_daemon.cli("pf", "plan", PF, "--vfs", "1").stdout
+    assert "fw1" in shown and "--disrupt fw1,fw2" in shown and "stop the VM fw2" in shown
+
+
+def test_the_named_are_stopped_in_order_and_the_rest_runs_on(pf, stopped_daemon, short_tmp):
+    vms_run(stopped_daemon, short_tmp, "fw1/wan", "fw1/lan")
+    yaml = daemonkit.vm_yaml(short_tmp, "other")
+    assert stopped_daemon.request("POST", "/v1/vms", {"yaml": yaml})[0] == 200
+    done = stopped_daemon.cli("pf", "apply", PF, "--vfs", "3", "--disrupt", "fw1", "--timeout", "5")
+    assert done.returncode == 0, done.stderr
+    fw1 = stopped_daemon.request("GET", "/v1/vms/fw1")[1]
+    assert (fw1["state"], fw1["exit"]["reason"]) == ("stopped", "poweroff")
+    assert stopped_daemon.request("GET", "/v1/vms/other")[1]["state"] == "running"
+    vfs = stopped_daemon.request("GET", f"/v1/pfs/{PF}")[1]["vfs"]
+    assert [vf["state"] for vf in vfs] == ["free"] * 3 and count(pf) == 3
+
+
+def test_a_vm_that_is_deaf_is_killed_at_the_deadline(pf, stopped_daemon, short_tmp):
+    yaml = daemonkit.vm_yaml(short_tmp, "fw1", cmdline="deaf")
+    assert stopped_daemon.request("POST", "/v1/vms", {"yaml": yaml})[0] == 200
+    stopped_daemon.stop()
+    daemonkit.vf_assign(stopped_daemon, "fw1/wan")
+    stopped_daemon.start()
+    assert stopped_daemon.request("POST", f"/v1/pfs/{PF}/apply", {"vfs": 0, "disrupt": ["fw1"], "timeout_s": 1})[0] == 200
+    assert "did not power off" in stopped_daemon.request("GET", "/v1/vms/fw1")[1]["exit"]["text"]
+    assert count(pf) == 0
+
+
+def test_a_lease_is_named_as_one(pf, stopped_daemon):
+    assert stopped_daemon.cli("vf", "alloc", "--pf", PF, "--name", "mine").returncode == 0
+    assert plan(stopped_daemon, 1)["disrupt"] == "lease:mine"
+    assert "lease mine" in refused(stopped_daemon, {"vfs": 1}, "pf-in-use")["text"]
+    refused(stopped_daemon, {"vfs": 1, "disrupt": ["mine"]}, "pf-in-use")
+    assert count(pf) == 2
+    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "1", "--disrupt", "lease:mine").returncode == 0
+    assert count(pf) == 1
+
+
+@pytest.mark.parametrize("words", ["fw1", [1], [""], ["Fw 1"], ["lease:"], ["lease:../x"], [None], {}])
+def test_bad_words(pf, stopped_daemon, words):
+    assert stopped_daemon.request("POST", f"/v1/pfs/{PF}/apply", {"vfs": 1, "disrupt": words})[0] == 400
+    assert count(pf) == 2
+
+
+def test_foreign_vfs_are_in_the_way(pf, stopped_daemon):
+    vf = pf.parent / daemonkit.vf_address(PF, 1)
+    (vf / "driver").symlink_to("../../drivers/igbvf")
+    got = plan(stopped_daemon, 1)
+    assert got["hurt"][0]["state"] == "foreign" and got["refused"]["code"] == "vf-foreign"
+    refused(stopped_daemon, {"vfs": 1}, "vf-foreign")
+    assert count(pf) == 2
