@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #define URL_BASE "http://localhost" /* a matter of form: the connection is a Unix socket */
@@ -20,6 +21,8 @@
 #define ITEM_MAX	  255
 #define PROGRESS_AFTER_NS 1000000000ULL
 #define REPLY_ROOM	  4096
+#define RETRIES		  12
+#define RETRY_PAUSE_NS	  250000000L
 
 struct client {
 	const struct settings *settings; /* borrowed */
@@ -310,6 +313,30 @@ static int client_exchange(struct client *c, const struct request *rq, struct er
 	return oneshot_perform(c, rq, e);
 }
 
+/* Nothing was done, and a moment later there may be room. */
+static bool is_turned_away(const struct client *c, const struct err *e)
+{
+	return c->http_status == 503 &&
+	       (strcmp(e->code, "busy") == 0 || strcmp(e->code, "too-many-connections") == 0);
+}
+
+static int client_try(struct client *c, const struct request *rq, json_t **body, struct err *e)
+{
+	const struct timespec pause = { .tv_nsec = RETRY_PAUSE_NS };
+
+	for (int i = 1;; i++) {
+		int r = client_exchange(c, rq, e);
+
+		if (r == 0)
+			r = reply_parse(c, body, e);
+		if (r == 0 || i == RETRIES || !is_turned_away(c, e))
+			return r;
+		json_decref(ptr_take(body));
+		*e = (struct err){ 0 };
+		nanosleep(&pause, NULL);
+	}
+}
+
 int client_call(struct client *c, const struct request *rq, json_t **body, struct err *e)
 {
 	unsigned int timeout_s = rq->timeout_s ? rq->timeout_s : CLIENT_TIMEOUT_S;
@@ -341,8 +368,8 @@ int client_call(struct client *c, const struct request *rq, json_t **body, struc
 		curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, text);
 	else
 		curl_easy_setopt(c->curl, CURLOPT_HTTPGET, 1L);
-	r = client_exchange(c, rq, e);
+	r = client_try(c, rq, body, e);
 	curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
 	curl_slist_free_all(headers);
-	return r < 0 ? r : reply_parse(c, body, e);
+	return r;
 }

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define FILE_MAX (256U << 10) /* escaped in JSON it still fits API_MAX_BODY */
+#define FILE_MAX (48U << 10) /* escaped in JSON it still fits API_MAX_BODY, as a rule */
 
 int yaml_file_error(struct err *e, const char *path, int cause)
 {

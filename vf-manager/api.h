@@ -100,7 +100,7 @@
 #define API_DEFAULT_CONFIG    "/etc/viaduct/viaductd.yaml"
 #define API_SOCKET_NAME	      "viaduct.sock" /* below the run dir */
 
-#define API_MAX_BODY (1U << 20)
+#define API_MAX_BODY (64U << 10)
 
 /* viaductd --oneshot --fd N: serve the API on this connected stream socket, then exit. */
 #define API_ONESHOT_FD 3

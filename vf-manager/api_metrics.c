@@ -93,7 +93,7 @@ static void events_write(struct daemon *d, FILE *out)
 
 static void followers_write(struct daemon *d, FILE *out)
 {
-	fprintf(out, "viaduct_event_followers %u\n", d->followers);
+	fprintf(out, "viaduct_event_followers %u\n", d->follower_count);
 }
 
 static void requests_write(struct daemon *d, FILE *out)

@@ -57,6 +57,13 @@ bool caller_may_manage(const struct caller *who, gid_t gid)
 	return false;
 }
 
+enum caller_class caller_class(const struct caller *who, gid_t gid)
+{
+	if (who->uid == 0 || who->uid == geteuid())
+		return CALLER_ROOT;
+	return caller_may_manage(who, gid) ? CALLER_MANAGER : CALLER_OTHER;
+}
+
 /* The identity for file access is the thread's own: setgroups by the bare system call, because
  * libc's would change all threads. */
 static int identity_take(const struct caller *who)

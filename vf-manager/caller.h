@@ -27,6 +27,10 @@ int caller_self(struct caller *out);
 /* Root, the daemon's own uid, and members of the group `gid` ((gid_t)-1: no such group). */
 bool caller_may_manage(const struct caller *who, gid_t gid);
 
+/* Who goes first where there is not enough for all; the last is the first. */
+enum caller_class { CALLER_OTHER, CALLER_MANAGER, CALLER_ROOT };
+enum caller_class caller_class(const struct caller *who, gid_t gid);
+
 /*
  * A regular file for reading, with the caller's uid and groups, without following any symbolic
  * link, inside the configured folders. `what` is its role ("kernel"). -EACCES, -ELOOP code

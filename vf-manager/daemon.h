@@ -21,6 +21,7 @@
 
 #define DAEMON_VMS	      1024
 #define DAEMON_STATUS_CLASSES 6
+#define DAEMON_FOLLOWERS      32
 
 struct monitor;
 struct vm;
@@ -48,7 +49,8 @@ struct daemon {
 	size_t vm_count;
 	struct watcher *watcher; /* NULL in --oneshot */
 	struct monitor *monitor; /* NULL in --oneshot, and until the daemon has found what it knew */
-	unsigned int followers; /* of the events */
+	uid_t followers[DAEMON_FOLLOWERS]; /* of the events */
+	unsigned int follower_count;
 	_Atomic uint64_t requests[DAEMON_STATUS_CLASSES]; /* answered, by status / 100 */
 };
 

@@ -14,8 +14,18 @@
 #define LOOK_S	     1 /* is the peer still there? */
 #define KEEP_ALIVE_S 15
 
+/* What is above a row is what the rows below it cannot take. */
+static const struct follower_limits {
+	unsigned int of_uid, of_all;
+} limits[] = {
+	[CALLER_OTHER] = { 4, 16 },
+	[CALLER_MANAGER] = { 16, 28 },
+	[CALLER_ROOT] = { DAEMON_FOLLOWERS, DAEMON_FOLLOWERS },
+};
+
 struct event_stream {
 	struct daemon *d;
+	uid_t uid;
 	uint64_t since; /* last cursor that was put into text */
 	char *text; /* on its way to the peer */
 	size_t len, sent;
@@ -133,12 +143,42 @@ static size_t stream_read(void *arg, int peer, char *buf, size_t max)
 	return n;
 }
 
+/* State locked. */
+static void follower_remove(struct daemon *d, uid_t uid)
+{
+	for (unsigned int i = 0; i < d->follower_count; i++) {
+		if (d->followers[i] != uid)
+			continue;
+		d->followers[i] = d->followers[--d->follower_count];
+		return;
+	}
+}
+
+/* State locked. */
+static int follower_add(struct request *req, struct err *e)
+{
+	const struct follower_limits *limit = &limits[caller_class(&req->who, req->d->gid)];
+	struct daemon *d = req->d;
+	unsigned int own = 0;
+
+	for (unsigned int i = 0; i < d->follower_count; i++)
+		own += d->followers[i] == req->who.uid;
+	if (own < limit->of_uid && d->follower_count < limit->of_all) {
+		d->followers[d->follower_count++] = req->who.uid;
+		return 0;
+	}
+	err_set(e, EAGAIN, "%u clients follow the events already, %u of them of uid %u",
+		d->follower_count, own, req->who.uid);
+	err_code(e, "too-many-followers");
+	return err_hint(e, "viaduct events   asks for pages instead");
+}
+
 static void stream_free(void *arg)
 {
 	struct event_stream *s = arg;
 
 	state_lock(s->d);
-	s->d->followers--;
+	follower_remove(s->d, s->uid);
 	state_unlock(s->d);
 	free(s->text);
 	free(s);
@@ -153,19 +193,19 @@ int event_stream_create(struct request *req, const uint64_t *since, struct err *
 
 	if (r < 0)
 		return r;
-	if (d->followers == EVENT_FOLLOWERS) {
-		err_set(e, EAGAIN, "%d clients follow the events already", EVENT_FOLLOWERS);
-		err_code(e, "too-many-followers");
-		return err_hint(e, "viaduct events   asks for pages instead");
-	}
 	s = calloc(1, sizeof(*s));
 	if (s == NULL)
 		return err_set(e, ENOMEM, "no memory");
+	r = follower_add(req, e);
+	if (r < 0) {
+		free(s);
+		return r;
+	}
 	s->d = d;
+	s->uid = req->who.uid;
 	s->since = since != NULL ? *since : newest;
 	/* A first line at once, so that a client knows that it is heard. */
 	s->quiet_s = KEEP_ALIVE_S;
-	d->followers++;
 	req->content_type = "text/event-stream";
 	req->stream = (struct reply_stream){ .read = stream_read, .free = stream_free, .arg = s };
 	return 0;

@@ -11,8 +11,6 @@
 #include "vf-manager/http.h"
 #include "vf-manager/ledger_event.h"
 
-#define EVENT_FOLLOWERS 32
-
 /* State locked. Fills the request's stream; since NULL: only what comes. -EAGAIN code
  * "too-many-followers". */
 int event_stream_create(struct request *req, const uint64_t *since, struct err *e);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/http.h"
 
+#include "vf-manager/acceptor.h"
 #include "vf-manager/api.h"
+#include "vf-manager/guard.h"
 #include "vf-manager/routes.h"
 
 #include "base/fd.h"
@@ -20,10 +22,16 @@
 #define DRAIN_PAUSE_NS 10000000L
 #define STREAM_BLOCK   4096
 #define QUERY_MAX      16
+/* A body that is too large is read to this end, so that its sender reads the answer; then it is broken off. */
+#define DRAIN_MAX   (1U << 20)
+#define CONN_MEMORY (8U << 10) /* the headers fit in it, or 431 */
 
 struct http_server {
 	struct daemon *d;
 	struct MHD_Daemon *mhd;
+	struct guard *guard; /* these are NULL in http_serve_one */
+	struct acceptor *acceptor;
+	int listener;
 	bool is_closed; /* of http_serve_one */
 	_Atomic unsigned int active; /* requests between their body and their reply's last byte */
 };
@@ -32,9 +40,18 @@ struct http_server {
 struct upload {
 	char *bytes;
 	size_t len, cap;
-	bool is_too_large;
+	size_t drained;
+	bool is_too_large, is_too_much; /* by itself; with all the others' */
 	struct http_server *s; /* while it counts as active */
 };
+
+static struct guard_conn *guard_of(struct MHD_Connection *c)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info != NULL ? info->socket_context : NULL;
+}
 
 static enum MHD_Result response_send(const struct http_server *s, struct MHD_Connection *c,
 				     unsigned int status, struct MHD_Response *response,
@@ -42,6 +59,7 @@ static enum MHD_Result response_send(const struct http_server *s, struct MHD_Con
 {
 	enum MHD_Result r;
 
+	guard_phase_set(s->guard, guard_of(c), GUARD_REPLYING);
 	MHD_add_response_header(response, "Content-Type", type);
 	r = MHD_queue_response(c, status, response);
 	MHD_destroy_response(response);
@@ -73,20 +91,31 @@ static enum MHD_Result reply_send(const struct http_server *s, struct MHD_Connec
 			 "application/json");
 }
 
+/* A stream's reply and the clock over its peer. */
+struct stream_state {
+	struct reply_stream stream;
+	struct guard *guard;
+	struct guard_conn *conn;
+};
+
 static ssize_t stream_read(void *cls, uint64_t pos, char *buf, size_t max)
 {
-	struct reply_stream *stream = cls;
-	size_t n = stream->read(stream->arg, stream->peer, buf, max);
+	struct stream_state *s = cls;
+	size_t n;
 
+	/* It may wait here; only the peer has a deadline. */
+	guard_phase_set(s->guard, s->conn, GUARD_WORKING);
+	n = s->stream.read(s->stream.arg, s->stream.peer, buf, max);
+	guard_phase_set(s->guard, s->conn, GUARD_REPLYING);
 	return n > 0 ? (ssize_t)n : MHD_CONTENT_READER_END_OF_STREAM;
 }
 
 static void stream_free(void *cls)
 {
-	struct reply_stream *stream = cls;
+	struct stream_state *s = cls;
 
-	stream->free(stream->arg);
-	free(stream);
+	s->stream.free(s->stream.arg);
+	free(s);
 }
 
 static enum MHD_Result stream_send(const struct http_server *s, struct MHD_Connection *c,
@@ -94,19 +123,19 @@ static enum MHD_Result stream_send(const struct http_server *s, struct MHD_Conne
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
-	struct reply_stream *stream = malloc(sizeof(*stream));
+	struct stream_state *state = malloc(sizeof(*state));
 	struct MHD_Response *response = NULL;
 
-	if (stream != NULL) {
-		*stream = req->stream;
-		stream->peer = info != NULL ? info->connect_fd : -1;
+	if (state != NULL) {
+		*state = (struct stream_state){ req->stream, s->guard, guard_of(c) };
+		state->stream.peer = info != NULL ? info->connect_fd : -1;
 		response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK,
-							     stream_read, stream, stream_free);
+							     stream_read, state, stream_free);
 	}
 	if (response != NULL)
 		return response_send(s, c, MHD_HTTP_OK, response, req->content_type);
 	req->stream.free(req->stream.arg);
-	free(stream);
+	free(state);
 	return MHD_NO;
 }
 
@@ -133,24 +162,32 @@ static enum MHD_Result query_add(void *cls, enum MHD_ValueKind kind, const char 
 	return json_object_size(query) < QUERY_MAX ? MHD_YES : MHD_NO;
 }
 
-static int upload_add(struct upload *u, const char *data, size_t len)
+/* False: no further byte of it. */
+static bool upload_add(const struct http_server *s, struct MHD_Connection *c, struct upload *u,
+		       const char *data, size_t len)
 {
-	if (u->is_too_large || len > API_MAX_BODY - u->len) {
-		u->is_too_large = true;
-		return 0;
+	if (u->is_too_large || u->is_too_much || len > API_MAX_BODY - u->len) {
+		u->is_too_large |= !u->is_too_much;
+		u->drained += len;
+		return u->drained <= DRAIN_MAX;
 	}
 	if (u->len + len > u->cap) {
-		size_t cap = u->len + len + 4096;
-		char *bytes = realloc(u->bytes, cap);
+		size_t cap = u64_min(u->len + len + 4096, API_MAX_BODY);
+		char *bytes;
 
+		if (!guard_hold(s->guard, guard_of(c), cap - u->cap)) {
+			u->is_too_much = true;
+			return true;
+		}
+		bytes = realloc(u->bytes, cap);
 		if (bytes == NULL)
-			return -ENOMEM;
+			return false;
 		u->bytes = bytes;
 		u->cap = cap;
 	}
 	memcpy(u->bytes + u->len, data, len);
 	u->len += len;
-	return 0;
+	return true;
 }
 
 static int identify(struct http_server *s, struct MHD_Connection *c, struct caller *out,
@@ -166,14 +203,32 @@ static int identify(struct http_server *s, struct MHD_Connection *c, struct call
 	return caller_from_socket(info->connect_fd, out, e);
 }
 
+static enum MHD_Result busy_send(const struct http_server *s, struct MHD_Connection *c)
+{
+	struct err e = { 0 };
+
+	err_set(&e, EAGAIN, "requests and replies take all the memory that they may");
+	err_code(&e, "busy");
+	err_hint(&e, "the same again in a few seconds");
+	return error_send(s, c, MHD_HTTP_SERVICE_UNAVAILABLE, &e);
+}
+
 static enum MHD_Result request_send(struct http_server *s, struct MHD_Connection *c,
 				    struct request *req)
 {
+	auto_free char *text = NULL;
+
 	if (req->stream.read != NULL)
 		return stream_send(s, c, req);
-	if (req->text != NULL)
-		return text_send(s, c, MHD_HTTP_OK, ptr_take(&req->text), req->content_type);
-	return reply_send(s, c, MHD_HTTP_OK, req->reply);
+	if (req->text == NULL) {
+		req->text = json_dumps(req->reply, JSON_COMPACT);
+		req->content_type = "application/json";
+	}
+	text = ptr_take(&req->text);
+	/* What has changed something is answered all the same: "again later" would be a lie. */
+	if (text != NULL && !guard_hold(s->guard, guard_of(c), strlen(text)) && req->has_turn)
+		return busy_send(s, c);
+	return text_send(s, c, MHD_HTTP_OK, ptr_take(&text), req->content_type);
 }
 
 /* Nobody waits for its end: it has none of its own. */
@@ -189,7 +244,7 @@ static enum MHD_Result answer(struct upload *u, struct MHD_Connection *c, struct
 	struct http_server *s = u->s;
 	const char *accept = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Accept");
 	auto_json json_t *query = json_object();
-	struct request req = { .d = s->d };
+	struct request req = { .d = s->d, .guard = s->guard };
 	struct err e = { 0 };
 	enum MHD_Result result;
 	int r = identify(s, c, &req.who, &e);
@@ -209,7 +264,32 @@ static enum MHD_Result answer(struct upload *u, struct MHD_Connection *c, struct
 	result = r < 0 ? error_send(s, c, http_status(&req, &e), &e) : request_send(s, c, &req);
 	json_decref(req.reply);
 	json_decref(req.body);
+	if (req.has_turn)
+		guard_turn_end(s->guard);
 	return result;
+}
+
+static enum MHD_Result too_large_send(const struct http_server *s, struct MHD_Connection *c)
+{
+	struct err e = { 0 };
+
+	err_set(&e, EFBIG, "the body of the request is larger than %u KiB", API_MAX_BODY >> 10);
+	err_code(&e, "too-large");
+	return error_send(s, c, MHD_HTTP_CONTENT_TOO_LARGE, &e);
+}
+
+/* The headers are there. A body that says that it is much too large is not read at all. */
+static enum MHD_Result request_begin(const struct http_server *s, struct MHD_Connection *c,
+				     void **state)
+{
+	const char *length = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Content-Length");
+
+	*state = calloc(1, sizeof(struct upload));
+	if (*state == NULL)
+		return MHD_NO;
+	if (length != NULL && strtoull(length, NULL, 10) > DRAIN_MAX)
+		return too_large_send(s, c);
+	return MHD_YES;
 }
 
 static enum MHD_Result request_ready(void *cls, struct MHD_Connection *c, const char *url,
@@ -218,24 +298,23 @@ static enum MHD_Result request_ready(void *cls, struct MHD_Connection *c, const 
 {
 	struct upload *u = *state;
 	struct route_call call = { .method = method, .path = url };
-	struct err e = { 0 };
+	struct http_server *s = cls;
 
-	if (u == NULL) {
-		*state = calloc(1, sizeof(*u));
-		return *state != NULL ? MHD_YES : MHD_NO;
-	}
+	if (u == NULL)
+		return request_begin(s, c, state);
 	if (*data_len > 0) {
-		if (upload_add(u, data, *data_len) < 0)
+		if (!upload_add(s, c, u, data, *data_len))
 			return MHD_NO;
 		*data_len = 0;
 		return MHD_YES;
 	}
-	if (u->is_too_large) {
-		err_set(&e, EFBIG, "the request is larger than %u bytes", API_MAX_BODY);
-		err_code(&e, "too-large");
-		return error_send(cls, c, MHD_HTTP_CONTENT_TOO_LARGE, &e);
-	}
-	u->s = cls;
+	if (u->is_too_large)
+		return too_large_send(s, c);
+	if (u->is_too_much)
+		return busy_send(s, c);
+	if (!guard_phase_set(s->guard, guard_of(c), GUARD_WORKING))
+		return MHD_NO;
+	u->s = s;
 	atomic_fetch_add_explicit(&u->s->active, 1, memory_order_relaxed);
 	call.body = u->bytes;
 	call.body_len = u->len;
@@ -245,91 +324,76 @@ static enum MHD_Result request_ready(void *cls, struct MHD_Connection *c, const 
 static void request_done(void *cls, struct MHD_Connection *c, void **state,
 			 enum MHD_RequestTerminationCode how)
 {
+	const struct http_server *s = cls;
 	struct upload *u = *state;
 
 	if (u == NULL)
 		return;
 	upload_is_done(u);
+	guard_phase_set(s->guard, guard_of(c), GUARD_READING);
 	free(u->bytes);
 	free(u);
 	*state = NULL;
 }
 
-/* What a code says beats what its errno would. */
-static const struct status_row {
-	const char *code;
-	unsigned int status;
-} code_rows[] = {
-	{ "no-such-vm", MHD_HTTP_NOT_FOUND },
-	{ "no-such-vf", MHD_HTTP_NOT_FOUND },
-	{ "no-such-pf", MHD_HTTP_NOT_FOUND },
-	{ "no-such-network", MHD_HTTP_NOT_FOUND },
-	{ "no-such-path", MHD_HTTP_NOT_FOUND },
-	{ "vf-index", MHD_HTTP_NOT_FOUND },
-	{ "no-sriov", MHD_HTTP_BAD_REQUEST },
-	{ "method", MHD_HTTP_METHOD_NOT_ALLOWED },
-	{ "not-allowed", MHD_HTTP_FORBIDDEN },
-	{ "no-such-cpu", MHD_HTTP_BAD_REQUEST },
-	{ "no-such-node", MHD_HTTP_BAD_REQUEST },
-	{ "numa-short", MHD_HTTP_CONFLICT },
-	{ "dedicated-unsupported", MHD_HTTP_CONFLICT },
-	{ "memory-short", MHD_HTTP_CONFLICT },
-	{ "hugepages-short", MHD_HTTP_CONFLICT },
-	{ "kvm-unusable", MHD_HTTP_CONFLICT },
-	{ "vmm-too-old", MHD_HTTP_CONFLICT },
-	{ "bad-config", MHD_HTTP_CONFLICT },
-	{ "cursor-lost", MHD_HTTP_GONE },
-	{ "cursor-ahead", MHD_HTTP_BAD_REQUEST },
-};
-
-static const struct errno_row {
-	int errnum;
-	unsigned int status;
-	bool is_of_request; /* the row holds only while the request itself is in question */
-} errno_rows[] = {
-	{ EINVAL, MHD_HTTP_BAD_REQUEST, true },
-	{ ERANGE, MHD_HTTP_BAD_REQUEST, true },
-	{ EBADMSG, MHD_HTTP_BAD_REQUEST, true },
-	{ ENOENT, MHD_HTTP_BAD_REQUEST, true },
-	{ ELOOP, MHD_HTTP_BAD_REQUEST, true },
-	{ EACCES, MHD_HTTP_FORBIDDEN, true },
-	{ EPERM, MHD_HTTP_FORBIDDEN, true },
-	{ EBUSY, MHD_HTTP_CONFLICT, false },
-	{ EEXIST, MHD_HTTP_CONFLICT, false },
-	{ ESTALE, MHD_HTTP_CONFLICT, false },
-	{ EAGAIN, MHD_HTTP_SERVICE_UNAVAILABLE, false },
-};
-
-unsigned int http_status(const struct request *req, const struct err *e)
+static void connection_taken(void *cls, struct MHD_Connection *c, void **context,
+			     enum MHD_ConnectionNotificationCode what)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(code_rows); i++)
-		if (strcmp(code_rows[i].code, e->code) == 0)
-			return code_rows[i].status;
-	for (size_t i = 0; i < ARRAY_SIZE(errno_rows); i++)
-		if (errno_rows[i].errnum == e->errnum &&
-		    !(errno_rows[i].is_of_request && req->is_valid))
-			return errno_rows[i].status;
-	return MHD_HTTP_INTERNAL_SERVER_ERROR;
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct http_server *s = cls;
+
+	if (what == MHD_CONNECTION_NOTIFY_STARTED)
+		*context = info != NULL ? guard_find(s->guard, info->connect_fd) : NULL;
+	else
+		guard_leave(s->guard, *context);
+}
+
+static void connection_add(void *arg, int sock, struct guard_conn *c)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct http_server *s = arg;
+
+	/* It starts later, on another thread; if not even that comes, the socket is closed already. */
+	if (MHD_add_connection(s->mhd, sock, (struct sockaddr *)&addr, sizeof(addr)) != MHD_YES)
+		guard_leave(s->guard, c);
+}
+
+static int server_start(struct http_server *s, struct err *e)
+{
+	const struct acceptor_plan plan = { s->d, s->guard, s->listener, connection_add, s };
+
+	s->mhd = MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
+					  MHD_USE_POLL | MHD_USE_ITC | MHD_USE_NO_LISTEN_SOCKET,
+				  0, NULL, NULL, request_ready, s, MHD_OPTION_NOTIFY_COMPLETED,
+				  request_done, s, MHD_OPTION_NOTIFY_CONNECTION, connection_taken,
+				  s, MHD_OPTION_CONNECTION_LIMIT, (unsigned int)GUARD_SLOTS,
+				  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)HTTP_IDLE_S,
+				  MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONN_MEMORY,
+				  MHD_OPTION_THREAD_STACK_SIZE, (size_t)HTTP_STACK_BYTES,
+				  MHD_OPTION_END);
+	if (s->mhd == NULL)
+		return err_set(e, EIO, "the HTTP server does not start");
+	return acceptor_create(&plan, &s->acceptor, e);
 }
 
 int http_server_create(struct daemon *d, int listener, struct http_server **out, struct err *e)
 {
 	struct http_server *s = calloc(1, sizeof(*s));
+	int r;
 
-	if (s == NULL)
+	if (s == NULL) {
+		fd_close(&listener);
 		return err_set(e, ENOMEM, "no memory");
+	}
 	s->d = d;
-	s->mhd = MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
-					  MHD_USE_POLL | MHD_USE_ITC,
-				  0, NULL, NULL, request_ready, s, MHD_OPTION_LISTEN_SOCKET,
-				  listener, MHD_OPTION_NOTIFY_COMPLETED, request_done, s,
-				  MHD_OPTION_CONNECTION_LIMIT, (unsigned int)HTTP_CONNECTIONS,
-				  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)HTTP_IDLE_S,
-				  MHD_OPTION_THREAD_STACK_SIZE, (size_t)HTTP_STACK_BYTES,
-				  MHD_OPTION_END);
-	if (s->mhd == NULL) {
-		free(s);
-		return err_set(e, EIO, "the HTTP server does not start");
+	s->listener = listener;
+	r = guard_create(acceptor_say_late, &s->guard, e);
+	if (r == 0)
+		r = server_start(s, e);
+	if (r < 0) {
+		http_server_destroy(s);
+		return r;
 	}
 	*out = s;
 	return 0;
@@ -338,19 +402,20 @@ int http_server_create(struct daemon *d, int listener, struct http_server **out,
 void http_server_destroy(struct http_server *s)
 {
 	const struct timespec pause = { .tv_nsec = DRAIN_PAUSE_NS };
-	MHD_socket listener;
 
 	if (s == NULL)
 		return;
+	acceptor_destroy(s->acceptor);
 	/* Stopping breaks connections off; those that wait for a reply get it first. */
-	listener = MHD_quiesce_daemon(s->mhd);
 	for (int i = 0; i < DRAIN_TRIES; i++) {
 		if (atomic_load_explicit(&s->active, memory_order_relaxed) == 0)
 			break;
 		nanosleep(&pause, NULL);
 	}
-	MHD_stop_daemon(s->mhd);
-	fd_close(&listener);
+	if (s->mhd != NULL)
+		MHD_stop_daemon(s->mhd);
+	guard_destroy(s->guard);
+	fd_close(&s->listener);
 	free(s);
 }
 
@@ -366,7 +431,7 @@ static void connection_notify(void *cls, struct MHD_Connection *c, void **state,
 int http_serve_one(struct daemon *d, int sock, struct err *e)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	struct http_server s = { .d = d };
+	struct http_server s = { .d = d, .listener = -1 };
 	int r = 0;
 
 	s.mhd = MHD_start_daemon(MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, request_ready, &s,

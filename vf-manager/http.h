@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The HTTP server: libmicrohttpd on a Unix socket, one thread per connection, bounded in
- * connections, body size and time. It knows requests and replies; routes.c knows paths.
+ * The HTTP server: libmicrohttpd on a Unix socket, one thread per connection; the acceptor and the guard bound
+ * connections, memory and time. It knows requests and replies; routes.c knows paths.
  */
 #ifndef VIADUCT_VF_MANAGER_HTTP_H
 #define VIADUCT_VF_MANAGER_HTTP_H
@@ -11,9 +11,10 @@
 
 #include <jansson.h>
 
-#define HTTP_CONNECTIONS 1000
 #define HTTP_IDLE_S	 60
 #define HTTP_STACK_BYTES (512U << 10)
+
+struct guard;
 
 /* A body without an end that is known: read() fills buf with 1 to max bytes, may wait, and is not called
  * again once it has returned 0. */
@@ -26,6 +27,8 @@ struct reply_stream {
 
 struct request {
 	struct daemon *d;
+	struct guard *guard; /* NULL: no limits */
+	bool has_turn; /* the dispatcher took one of the guard's */
 	struct caller who;
 	char arg[256]; /* what stood for {..} in the path; "" if there is none */
 	json_t *body; /* an object; of GET its parameters, which are texts */

@@ -17,7 +17,10 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+
+#define FILES_MAX 65536U
 
 /* All threads inherit this: signals are taken by wait_for_end() alone. */
 static void signals_block(sigset_t *set)
@@ -28,6 +31,17 @@ static void signals_block(sigset_t *set)
 	sigaddset(set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+}
+
+/* A thousand clients, and four sockets and files for each VM. The VMs set their own limit. */
+static void files_allow(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	files.rlim_cur = files.rlim_max < FILES_MAX ? files.rlim_max : FILES_MAX;
+	setrlimit(RLIMIT_NOFILE, &files);
 }
 
 static void wait_for_end(const sigset_t *set)
@@ -100,6 +114,7 @@ int main(int argc, char **argv)
 	log_init("viaductd", opt.log_level);
 	umask(022);
 	signals_block(&set);
+	files_allow();
 	r = opt.is_oneshot ? serve_one(&opt, &e) : serve(&opt, &set, &e);
 	if (r < 0)
 		log_err(&e, "viaductd");

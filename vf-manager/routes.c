@@ -2,6 +2,7 @@
 #include "vf-manager/routes.h"
 
 #include "vf-manager/api_handlers.h"
+#include "vf-manager/guard.h"
 
 #include "base/fd.h"
 #include "base/json.h"
@@ -22,38 +23,38 @@ static const char *const stop_members[] = { "timeout_s", "kill", NULL };
 static const char *const event_members[] = { "since", "limit", NULL };
 
 const struct route routes[] = {
-	/* method, path, needs_manage, is_oneshot, members, handler */
-	{ "GET", "/v1/version", false, true, NULL, api_version },
-	{ "GET", "/v1/host/check", false, true, NULL, api_host_check },
-	{ "GET", "/v1/pfs", false, true, NULL, api_pfs },
-	{ "GET", "/v1/pfs/*", false, true, NULL, api_pf },
-	{ "GET", "/v1/pfs/*/plan", false, false, plan_members, api_pf_plan },
-	{ "POST", "/v1/pfs/*/apply", true, false, apply_members, api_pf_apply },
-	{ "GET", "/v1/vfs", false, true, NULL, api_vfs },
-	{ "GET", "/v1/vfs/*", false, true, NULL, api_vf },
-	{ "POST", "/v1/vfs/alloc", true, false, alloc_members, api_vf_alloc },
-	{ "POST", "/v1/vfs/*/set", true, false, set_members, api_vf_set },
-	{ "POST", "/v1/vfs/*/release", true, false, no_members, api_vf_release },
-	{ "GET", "/v1/networks", false, true, NULL, api_networks },
-	{ "GET", "/v1/networks/*", false, true, NULL, api_network },
-	{ "GET", "/v1/config", false, false, NULL, api_config },
-	{ "POST", "/v1/config/check", false, true, config_members, api_config_check },
-	{ "GET", "/v1/functions", false, true, NULL, api_fns },
-	{ "GET", "/v1/functions/*", false, true, NULL, api_fn },
-	{ "POST", "/v1/functions/*/release", true, false, no_members, api_fn_release },
-	{ "POST", "/v1/vms/check", false, true, vm_members, api_vm_check },
-	{ "POST", "/v1/vms", true, false, vm_members, api_vm_run },
-	{ "GET", "/v1/vms", false, false, NULL, api_vms },
-	{ "GET", "/v1/vms/*", false, false, NULL, api_vm },
-	{ "POST", "/v1/vms/*/stop", true, false, stop_members, api_vm_stop },
-	{ "POST", "/v1/vms/*/kill", true, false, no_members, api_vm_kill },
-	{ "POST", "/v1/vms/*/pause", true, false, no_members, api_vm_pause },
-	{ "POST", "/v1/vms/*/resume", true, false, no_members, api_vm_resume },
-	{ "GET", "/v1/vms/*/console", true, false, NULL, api_vm_console },
-	{ "GET", "/v1/vms/*/stats", false, false, NULL, api_vm_stats },
-	{ "GET", "/v1/events", false, false, event_members, api_events },
-	{ "GET", "/v1/alarms", false, false, NULL, api_alarms },
-	{ "GET", "/metrics", false, false, NULL, api_metrics },
+	/* method, path, needs_manage, is_oneshot, is_costly, members, handler */
+	{ "GET", "/v1/version", false, true, false, NULL, api_version },
+	{ "GET", "/v1/host/check", false, true, true, NULL, api_host_check },
+	{ "GET", "/v1/pfs", false, true, true, NULL, api_pfs },
+	{ "GET", "/v1/pfs/*", false, true, true, NULL, api_pf },
+	{ "GET", "/v1/pfs/*/plan", false, false, true, plan_members, api_pf_plan },
+	{ "POST", "/v1/pfs/*/apply", true, false, false, apply_members, api_pf_apply },
+	{ "GET", "/v1/vfs", false, true, true, NULL, api_vfs },
+	{ "GET", "/v1/vfs/*", false, true, true, NULL, api_vf },
+	{ "POST", "/v1/vfs/alloc", true, false, false, alloc_members, api_vf_alloc },
+	{ "POST", "/v1/vfs/*/set", true, false, false, set_members, api_vf_set },
+	{ "POST", "/v1/vfs/*/release", true, false, false, no_members, api_vf_release },
+	{ "GET", "/v1/networks", false, true, true, NULL, api_networks },
+	{ "GET", "/v1/networks/*", false, true, true, NULL, api_network },
+	{ "GET", "/v1/config", false, false, true, NULL, api_config },
+	{ "POST", "/v1/config/check", false, true, true, config_members, api_config_check },
+	{ "GET", "/v1/functions", false, true, true, NULL, api_fns },
+	{ "GET", "/v1/functions/*", false, true, true, NULL, api_fn },
+	{ "POST", "/v1/functions/*/release", true, false, false, no_members, api_fn_release },
+	{ "POST", "/v1/vms/check", false, true, true, vm_members, api_vm_check },
+	{ "POST", "/v1/vms", true, false, false, vm_members, api_vm_run },
+	{ "GET", "/v1/vms", false, false, true, NULL, api_vms },
+	{ "GET", "/v1/vms/*", false, false, false, NULL, api_vm },
+	{ "POST", "/v1/vms/*/stop", true, false, false, stop_members, api_vm_stop },
+	{ "POST", "/v1/vms/*/kill", true, false, false, no_members, api_vm_kill },
+	{ "POST", "/v1/vms/*/pause", true, false, false, no_members, api_vm_pause },
+	{ "POST", "/v1/vms/*/resume", true, false, false, no_members, api_vm_resume },
+	{ "GET", "/v1/vms/*/console", true, false, false, NULL, api_vm_console },
+	{ "GET", "/v1/vms/*/stats", false, false, false, NULL, api_vm_stats },
+	{ "GET", "/v1/events", false, false, true, event_members, api_events },
+	{ "GET", "/v1/alarms", false, false, true, NULL, api_alarms },
+	{ "GET", "/metrics", false, false, true, NULL, api_metrics },
 };
 const size_t route_count = ARRAY_SIZE(routes);
 
@@ -151,6 +152,10 @@ int route_dispatch(struct request *req, const struct route_call *call, struct er
 	if (route == NULL)
 		return -e->errnum;
 	r = access_check(req, route, e);
+	if (r == 0 && route->is_costly) {
+		r = guard_turn_take(req->guard, caller_class(&req->who, req->d->gid), e);
+		req->has_turn = r == 0;
+	}
 	if (r == 0)
 		r = body_parse(req, route, call, e);
 	return r < 0 ? r : route->handler(req, e);

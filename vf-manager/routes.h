@@ -22,6 +22,7 @@ struct route {
 	const char *path; /* "*" stands for one part, which becomes req->arg */
 	bool needs_manage; /* root and the group only: it changes something */
 	bool is_oneshot; /* works in viaductd --oneshot */
+	bool is_costly; /* in time or memory: few at once */
 	const char *const *members; /* of the body, or of GET its parameters; NULL: none */
 	route_handler *handler;
 };

@@ -62,7 +62,7 @@ def test_bad_requests(host):
     assert "vfs" in error(host, "POST", "/v1/pfs/x/apply", {"vfs": -1})["text"]
     assert "nosuch" in error(host, "GET", "/v1/pfs/nosuch", status=404)["text"]
     assert "nosuch" in error(host, "GET", "/v1/vms/nosuch", status=404)["text"]
-    assert "larger" in error(host, "POST", "/v1/vms", "x" * ((1 << 20) + 1), 413)["text"]
+    assert "larger" in error(host, "POST", "/v1/vms", "x" * ((64 << 10) + 1), 413)["text"]
     assert "timeout_s" in error(host, "POST", "/v1/vms/x/stop", {"timeout_s": "soon"})["text"]
     # The text is cut within a character.
     yaml = "name: a" + "\u00e4" * 60 + "\nmemory: {size: 64M}\nboot: {kernel: /x}\n"
