@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-from operate import OperateError
+from operate import OperateError, api
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 
@@ -59,8 +59,8 @@ class Daemon:
         deadline = time.monotonic() + timeout
         while True:
             try:
-                return cli_json("version")
-            except Failed as e:
+                return api.get("/v1/version", timeout=timeout)
+            except OSError as e:
                 if self.process.poll() is not None:
                     raise OperateError(f"viaductd ended at once:\n{self.log_tail()}") from e
                 if time.monotonic() > deadline:

@@ -4,6 +4,7 @@
 import contextlib
 import os
 import pathlib
+import struct
 import sys
 import time
 
@@ -18,7 +19,7 @@ from operate.host import host_irqs, igb_ports  # noqa: E402
 from operate.viaduct import Daemon, Failed, cli, cli_json  # noqa: E402
 
 __all__ = ["Daemon", "Failed", "Guest", "OperateError", "cli", "cli_json", "eventually", "host_irqs",
-           "peer", "refused", "vfs", "vmfile", "SYSFS", "PEER_IP"]
+           "peer", "pvh_kernel", "refused", "vfs", "vmfile", "SYSFS", "PEER_IP"]
 
 SYSFS = pathlib.Path("/sys/bus/pci/devices")
 PEER_IP = "10.77.0.1"
@@ -47,6 +48,17 @@ def refused(*args, status=None):
     lines = [line for line in info.value.err.splitlines() if line.strip()]
     assert lines and lines[0].startswith("viaduct: "), info.value.err
     return info.value.err
+
+
+def pvh_kernel(path, code):
+    """A kernel that is nothing but this code, entered in 32-bit mode without an IDT."""
+    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 2, 62, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+    note = struct.pack("<III4sI", 4, 4, 18, b"Xen\0", 0x1000000)
+    at = 64 + 2 * 56
+    notes = struct.pack("<IIQQQQQQ", 4, 4, at, 0, 0, len(note), len(note), 4)
+    load = struct.pack("<IIQQQQQQ", 1, 5, at + len(note), 0, 0x1000000, len(code), len(code), 1)
+    path.write_bytes((header + notes + load + note + code).ljust(4096, b"\0"))
+    return path
 
 
 class Guest:

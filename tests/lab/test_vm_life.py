@@ -2,14 +2,14 @@
 """How a guest starts again and ends, and what is said of it: resets, panics, watchdog, power button."""
 
 import pathlib
-import struct
 import time
 
 import pytest
-from labkit import Guest, cli, cli_json, eventually, refused
+from labkit import Guest, cli, cli_json, eventually, pvh_kernel, refused
 
 RUN = pathlib.Path("/run/viaduct/vm")
 CRASH = "echo c >/proc/sysrq-trigger"
+TRIPLE_FAULT = b"\x0f\x0b" * 8  # without an IDT to go to
 BOOT_S = 150  # of a guest on a busy machine
 
 
@@ -23,22 +23,11 @@ def ended(name, timeout=60):
     return cli_json("vm", "show", name)
 
 
-def triple_fault_kernel(path):
-    """A PVH kernel of one instruction, without an IDT to go to."""
-    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 2, 62, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0)
-    note = struct.pack("<III4sI", 4, 4, 18, b"Xen\0", 0x1000000)
-    at = 64 + 2 * 56
-    notes = struct.pack("<IIQQQQQQ", 4, 4, at, 0, 0, len(note), len(note), 4)
-    load = struct.pack("<IIQQQQQQ", 1, 5, at + len(note), 0, 0x1000000, 16, 16, 1)
-    path.write_bytes((header + notes + load + note + b"\x0f\x0b" * 8).ljust(4096, b"\0"))
-    return path
-
-
 @pytest.mark.timeout(180)
 def test_a_loop_of_resets_harms_nobody(daemon, folder):
     from operate import vmfile
 
-    file = vmfile.write(folder, "loop", memory="64M", kernel=triple_fault_kernel(folder / "loop.elf"))
+    file = vmfile.write(folder, "loop", memory="64M", kernel=pvh_kernel(folder / "loop.elf", TRIPLE_FAULT))
     cli("vm", "run", str(file))
     try:
         time.sleep(15)

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""viaductd is killed again and again in the midst of its work on real VFs; the next one makes ledger and
+machine agree, and what was acknowledged is still there. tests/unit/vf-manager/test_crash.c kills at every
+step, with fakes; here are the real files, sockets, devices and processes."""
+
+import collections
+import dataclasses
+import time
+
+import pytest
+from crashkit import LEASE_MAC, Trace, State, acknowledged, agreed, place_of, points
+from labkit import cli, pvh_kernel, vmfile
+from operate import api
+
+ROUNDS = 5
+KILLS = 30
+RARE = {0: "sysfs", 1: "netlink", 2: "process"}  # turn -> where
+VM = "storm"
+SLEEPS = b"\xf4\xeb\xfd"  # hlt; jmp to it
+
+
+@dataclasses.dataclass
+class Step:
+    name: str
+    call: tuple  # path and body of a POST
+    changes: dict  # of State
+
+
+def steps(pf, folder):
+    """The life of two VFs, one leased by name and one in a VM."""
+    kernel = pvh_kernel(folder / "sleeps.elf", SLEEPS)
+    file = vmfile.write(folder, VM, [f"name: wan, pf: {pf}"], memory="64M", kernel=kernel)
+    attrs = {"vlan": 100, "trust": True, "mac": LEASE_MAC}
+    return [
+        Step("create", (f"/v1/pfs/{pf}/apply", {"vfs": 2}), {"vfs": 2}),
+        Step("alloc", ("/v1/vfs/alloc", {"name": "mine", "pf": pf}), {"lease": True}),
+        Step("set", ("/v1/vfs/mine/set", attrs), {"vlan": 100}),
+        Step("start", ("/v1/vms", api.vm_body(file)), {"vm": True}),
+        Step("stop", (f"/v1/vms/{VM}/kill",), {"vm": False}),
+        Step("release", ("/v1/vfs/mine/release",), {"lease": False, "vlan": 0}),
+        Step("destroy", (f"/v1/pfs/{pf}/apply", {"vfs": 0}), {"vfs": 0}),
+    ]
+
+
+def settled(pf, allowed, what):
+    """Ledger and machine agree, soon, on one of the allowed states; which."""
+    deadline = time.monotonic() + 15
+    while True:
+        try:
+            state = agreed(pf, VM)
+            assert state in allowed, (what, state, allowed)
+            return state
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
+
+
+def points_of(daemon, pf, todo):
+    """Where each step can be killed; nothing is killed yet."""
+    state, found = State(), {}
+    for step in todo:
+        with Trace(daemon) as trace:
+            api.post(*step.call)
+        state = dataclasses.replace(state, **step.changes)
+        settled(pf, [state], step.name)
+        found[step.name] = points(trace.calls())
+    return found
+
+
+def choose(there, turn):
+    """One point of a step. The first turns go for the places that are rare, the others spread evenly."""
+    rare = [point for point, place in there if place == RARE.get(turn)]
+    return rare[len(rare) // 2] if rare else there[len(there) * turn // ROUNDS][0]
+
+
+def kill_in(daemon, step, at):
+    """Runs the step; returns (acknowledged, the call that the daemon did not come to, or None: it lives)."""
+    with Trace(daemon, at) as trace:
+        answer = acknowledged(step.call)
+        was_killed = trace.daemon_was_killed()
+    # Nothing is wrong with these requests: whatever is refused is refused by a fault.
+    assert answer is not False, step
+    return answer, trace.calls()[-1] if was_killed else None
+
+
+@pytest.mark.timeout(400)
+def test_killed_in_the_midst_of_real_operations(daemon, ports, folder):
+    pf = ports[0]
+    cli("pf", "apply", pf, "--vfs", "0")
+    todo = steps(pf, folder)
+    there = points_of(daemon, pf, todo)
+    state, kills = State(), []
+    for turn in range(ROUNDS):
+        for step in todo:
+            before, after = state, dataclasses.replace(state, **step.changes)
+            at = choose(there[step.name], turn)
+            is_done, call = kill_in(daemon, step, at)
+            what = f"{step.name}, killed at {at}: {call}"
+            print(what)
+            if call:
+                kills.append(place_of(call))
+                daemon.start()
+            state = settled(pf, [after] if is_done else [before, after], what)
+            if state != after:
+                api.post(*step.call)
+                state = settled(pf, [after], f"{what}, then again")
+    assert state == State()
+    places = collections.Counter(kills)
+    print(f"{len(kills)} kills: {dict(places)} of {sum(map(len, there.values()))} points")
+    assert len(kills) >= KILLS
+    assert {"ledger", "sysfs", "netlink"} <= set(places)
