@@ -13,7 +13,10 @@
 			run                                                                     \
 	}
 #define ALLOC_OPTIONS (BIT(OPT_NETWORK) | BIT(OPT_PF) | BIT(OPT_NUMA) | BIT(OPT_NAME))
-#define SET_WORDS     13 /* the VF and every attribute once */
+#define APPLY_OPTIONS (BIT(OPT_VFS) | BIT(OPT_DISRUPT) | BIT(OPT_TIMEOUT) | BIT(OPT_CONFIRM_WITHIN))
+#define APPLY_SYNOPSIS \
+	"PF --vfs N [--disrupt VM,lease:LEASE,...] [--timeout SECONDS] [--confirm-within TIME]"
+#define SET_WORDS 13 /* the VF and every attribute once */
 
 /* clang-format off */
 const struct command commands[] = {
@@ -25,8 +28,10 @@ const struct command commands[] = {
 	    0, 1, 1, pf_show),
 	ROW("pf", "plan", "PF --vfs N", "what `pf apply` would do, step by step, and whom it would hurt",
 	    BIT(OPT_VFS), 1, 1, pf_plan),
-	ROW("pf", "apply", "PF --vfs N [--disrupt VM,lease:LEASE,...] [--timeout SECONDS]", "make it N VFs",
-	    BIT(OPT_VFS) | BIT(OPT_DISRUPT) | BIT(OPT_TIMEOUT), 1, 1, pf_apply),
+	ROW("pf", "apply", APPLY_SYNOPSIS, "make it N VFs",
+	    APPLY_OPTIONS, 1, 1, pf_apply),
+	ROW("pf", "confirm", "PF", "keep the VFs that `pf apply --confirm-within` made",
+	    0, 1, 1, pf_confirm),
 	ROW("vf", "list", "", "all VFs and who has them",
 	    0, 0, 0, vf_list),
 	ROW("vf", "show", "VF", "one VF: attributes, capabilities, isolation",

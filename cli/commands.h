@@ -18,6 +18,7 @@ command_fn pf_list;
 command_fn pf_show;
 command_fn pf_plan;
 command_fn pf_apply;
+command_fn pf_confirm;
 command_fn vf_list;
 command_fn vf_show;
 command_fn vf_alloc;

@@ -19,6 +19,8 @@ static const struct argp_option command_options[OPTION_COUNT] = {
 	[OPT_VFS] = { "vfs", KEY_COMMAND + OPT_VFS, "N", 0, "number of VFs; 0 removes them", 1 },
 	[OPT_DISRUPT] = { "disrupt", KEY_COMMAND + OPT_DISRUPT, "VM,lease:LEASE,...", 0,
 			  "may be hurt: these VMs are stopped, these leases end", 1 },
+	[OPT_CONFIRM_WITHIN] = { "confirm-within", KEY_COMMAND + OPT_CONFIRM_WITHIN, "TIME", 0,
+				 "go back unless `pf confirm` comes within 60s, 5m, 1h", 1 },
 	[OPT_NETWORK] = { "network", KEY_COMMAND + OPT_NETWORK, "NETWORK", 0,
 			  "take a VF of this network's PFs", 1 },
 	[OPT_PF] = { "pf", KEY_COMMAND + OPT_PF, "PF", 0, "take a VF of this PF", 1 },

@@ -25,6 +25,7 @@ struct settings {
 enum option_id {
 	OPT_VFS,
 	OPT_DISRUPT,
+	OPT_CONFIRM_WITHIN,
 	OPT_NETWORK,
 	OPT_PF,
 	OPT_NUMA,

@@ -29,6 +29,21 @@ static const struct field pf_columns[] = {
 	{ "VFS", "sriov", text_vf_count },	  { "FREE", "vfs_free", text_value },
 };
 
+/* "4 VFs, back to 2 in 57 s unless confirmed" */
+static void text_trial(const json_t *trial, char *buf, size_t cap)
+{
+	char vfs[24], former[24], left[24];
+
+	if (!json_is_object(trial)) {
+		snprintf(buf, cap, "no");
+		return;
+	}
+	text_value(text_member(trial, "vfs"), vfs, sizeof(vfs));
+	text_value(text_member(trial, "former"), former, sizeof(former));
+	text_value(text_member(trial, "seconds_left"), left, sizeof(left));
+	snprintf(buf, cap, "%s VFs, back to %s in %s s unless confirmed", vfs, former, left);
+}
+
 static const struct field pf_fields[] = {
 	{ "PF", "address", text_value },
 	{ "name", "name", text_value },
@@ -42,6 +57,7 @@ static const struct field pf_fields[] = {
 	{ "MAC", "link.mac", text_value },
 	{ "VFs", "sriov", text_vf_count },
 	{ "VFs free", "vfs_free", text_value },
+	{ "on trial", "trial", text_trial },
 	{ "initial VFs", "sriov.initial_vfs", text_value },
 	{ "first VF offset", "sriov.first_vf_offset", text_value },
 	{ "VF stride", "sriov.vf_stride", text_value },

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* pf plan, apply. */
+/* pf plan, apply, confirm. */
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/view.h"
 
 #include "base/json.h"
+#include "base/parse.h"
 
 #include <errno.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #define TIMEOUT_DEFAULT_S 30
 #define TIMEOUT_MAX_S	  3600
 #define VFS_MAX		  65535
+#define CONFIRM_MAX_S	  86400
 #define DISRUPT_TEXT	  4096
 
 static const struct field hurt_columns[] = {
@@ -142,6 +144,45 @@ static int disrupt_add(json_t *body, const char *text, size_t *count, struct err
 	return *count > 0 ? 0 : cli_usage(e, "--disrupt: names of VMs and lease:LEASE, by commas");
 }
 
+/* "60s", "5m", "1h", or seconds. */
+static int confirm_add(json_t *body, const char *text, struct err *e)
+{
+	static const struct {
+		const char *unit;
+		unsigned int seconds;
+	} units[] = { { "", 1 }, { "s", 1 }, { "m", 60 }, { "h", 3600 } };
+	size_t digits = strspn(text, "0123456789");
+	char number[16];
+	uint64_t n;
+
+	snprintf(number, sizeof(number), "%.*s", (int)digits, text);
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		if (strcmp(text + digits, units[i].unit) != 0 ||
+		    parse_u64(number, CONFIRM_MAX_S / units[i].seconds, &n) < 0 || n == 0)
+			continue;
+		json_object_set_new(body, "confirm_s",
+				    json_integer((json_int_t)(n * units[i].seconds)));
+		return 0;
+	}
+	cli_usage(e, "--confirm-within '%.32s' is no time from 1s to 24h", text);
+	return err_hint(e, "--confirm-within 60s");
+}
+
+/* How to keep it, if it is on trial. */
+static int render_applied(FILE *out, const json_t *reply, struct err *e)
+{
+	const json_t *left = text_member(reply, "trial.seconds_left");
+	int r = render_pf_applied(out, reply, e);
+	char address[TEXT_CELL];
+
+	if (r < 0 || !json_is_integer(left))
+		return r;
+	text_value(text_member(reply, "address"), address, sizeof(address));
+	fprintf(out, "it goes back in %lld s unless: viaduct pf confirm %s\n",
+		(long long)json_integer_value(left), address);
+	return 0;
+}
+
 int pf_apply(struct cli *cli, const struct args *a, struct err *e)
 {
 	auto_json json_t *body = NULL;
@@ -162,6 +203,8 @@ int pf_apply(struct cli *cli, const struct args *a, struct err *e)
 		if (r == 0)
 			json_object_set_new(body, "timeout_s", json_integer((json_int_t)timeout_s));
 	}
+	if (r == 0 && a->value[OPT_CONFIRM_WITHIN] != NULL)
+		r = confirm_add(body, a->value[OPT_CONFIRM_WITHIN], e);
 	if (r == 0 && a->value[OPT_DISRUPT] != NULL)
 		r = disrupt_add(body, a->value[OPT_DISRUPT], &named, e);
 	if (r < 0)
@@ -169,5 +212,14 @@ int pf_apply(struct cli *cli, const struct args *a, struct err *e)
 	rq.body = body;
 	/* VMs are stopped one after the other. */
 	rq.timeout_s = APPLY_TIMEOUT_S + (unsigned int)(named * (timeout_s + VM_END_S));
+	return cli_call_show(cli, &rq, render_applied, e);
+}
+
+int pf_confirm(struct cli *cli, const struct args *a, struct err *e)
+{
+	const struct request rq = {
+		.method = "POST", .collection = "/v1/pfs", .item = a->words[0], .action = "confirm"
+	};
+
 	return cli_call_show(cli, &rq, render_pf_applied, e);
 }

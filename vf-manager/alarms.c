@@ -184,6 +184,27 @@ static void vf_count_drift(struct alarms *a, struct daemon *d)
 	each_pf(a, d, pf_count_drift);
 }
 
+static void pf_on_trial(struct alarms *a, struct daemon *d)
+{
+	for (size_t i = 0; i < ledger_confirm_count(d->ledger); i++) {
+		const struct confirm_row *row = ledger_confirm_at(d->ledger, i);
+		char addr[PCI_ADDR_TEXT];
+		struct alarm *one = alarm_found(a, pci_addr_text(&row->pf, addr));
+
+		if (one == NULL)
+			return;
+		if (row->note[0] == '\0')
+			text_set(one->text,
+				 "the PF's %u VFs are on trial: without a word it goes back to %u",
+				 row->vfs, row->former);
+		else
+			text_set(one->text,
+				 "the PF's %u VFs are on trial and it cannot go back to %u: %s",
+				 row->vfs, row->former, row->note);
+		text_set(one->hint, "viaduct pf confirm %s   keeps them", addr);
+	}
+}
+
 /* Op is locked, so none is on its way from one driver to another. */
 static bool is_seized(const struct pci_fn *vf, enum vf_state state)
 {
@@ -298,6 +319,7 @@ static const struct alarm_kind {
 } kinds[] = {
 	{ "function-quarantined", "major", function_quarantined },
 	{ "pf-link-lost", "critical", pf_link_lost },
+	{ "pf-on-trial", "minor", pf_on_trial },
 	{ "vf-count-drift", "critical", vf_count_drift },
 	{ "vf-quarantined", "major", vf_quarantined },
 	{ "vf-seized", "major", vf_seized },

@@ -12,7 +12,8 @@
  *   GET  /v1/pfs                   {"pfs":[PF]}
  *   GET  /v1/pfs/{pf}              PF with "vfs":[VF]
  *   GET  /v1/pfs/{pf}/plan?vfs=N   PLAN                     what apply would do; changes nothing
- *   POST /v1/pfs/{pf}/apply        {"vfs":N,"disrupt":["VM","lease:NAME"],"timeout_s":N} -> PF   409 while anybody is hurt who is not named
+ *   POST /v1/pfs/{pf}/apply        {"vfs":N,"disrupt":["VM","lease:NAME"],"timeout_s":N,"confirm_s":N} -> PF   409 while anybody is hurt who is not named
+ *   POST /v1/pfs/{pf}/confirm      -> PF                     keeps what is on trial (confirm_s)
  *   GET  /v1/vfs                   {"vfs":[VF]}
  *   GET  /v1/vfs/{vf}              VF with "capabilities" and "isolation"
  *   POST /v1/vfs/alloc             {"name", one of "pf" or "network" (optional), "numa" (optional)} -> VF
@@ -51,7 +52,7 @@
  *                "supported_page_sizes","system_page_size","vf_enable","vf_mse","vf_migration_capable",
  *                "ari_capable_hierarchy","vf_bars":[{"index","kind":"mem32|mem64","prefetchable","size"}]},
  *       "capabilities":{"ari":{..}|null,"acs":{..}|null,"ats":..,"pri":..,"pasid":..,"flr":bool},
- *       "vfs_free":N}
+ *       "trial":{"vfs","former","seconds_left","deadline_at","problem"|null}|null,"vfs_free":N}
  * VF = {"address","pf" (address),"pf_name","index","id":"enp1s0#0","vendor","device","driver"|null,
  *       "iommu_group","numa_node","netdev"|null,
  *       "state":"free|leased|bound|assigned|scrubbing|quarantined|foreign","lease"|null,

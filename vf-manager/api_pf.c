@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/api_handlers.h"
 #include "vf-manager/pfapply.h"
+#include "vf-manager/pfconfirm.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/view.h"
 #include "vf-manager/vmops.h"
@@ -100,18 +101,33 @@ int api_pf_plan(struct request *req, struct err *e)
 
 int api_pf_apply(struct request *req, struct err *e)
 {
-	uint64_t vfs, timeout_s = VM_STOP_DEFAULT_S;
+	uint64_t vfs, timeout_s = VM_STOP_DEFAULT_S, confirm_s = 0;
 	struct pf_wish wish = { .uid = req->who.uid };
 	int r = json_get_u64(req->body, "vfs", UINT16_MAX, &vfs, e);
 
 	if (r == 0)
 		r = json_get_u64_opt(req->body, "timeout_s", VM_STOP_MAX_S, &timeout_s, e);
 	if (r == 0)
+		r = json_get_u64_opt(req->body, "confirm_s", CONFIRM_MAX_S, &confirm_s, e);
+	if (r == 0 && confirm_s == 0 && json_object_get(req->body, "confirm_s") != NULL)
+		r = err_set(e, EINVAL, "confirm_s: 1 to %d", CONFIRM_MAX_S);
+	if (r == 0)
 		r = disrupt_read(req, &wish.disrupt, e);
 	if (r < 0)
 		return r;
+	wish.confirm_s = (unsigned int)confirm_s;
 	wish.vfs = (uint16_t)vfs;
 	wish.timeout_s = (unsigned int)timeout_s;
 	r = pf_apply_disrupting(req->d, req->arg, &wish, e);
+	return r < 0 ? r : api_pf(req, e);
+}
+
+int api_pf_confirm(struct request *req, struct err *e)
+{
+	int r;
+
+	op_lock(req->d);
+	r = confirm_keep(req->d, req->arg, req->who.uid, e);
+	op_unlock(req->d);
 	return r < 0 ? r : api_pf(req, e);
 }

@@ -33,6 +33,9 @@ static const char *const migrations[] = {
 	" vfs INTEGER NOT NULL, generation INTEGER NOT NULL, attrs TEXT NOT NULL,"
 	" uid INTEGER NOT NULL, boot_id TEXT NOT NULL, PRIMARY KEY(kind, pf, idx));",
 	ledger_event_schema,
+	"CREATE TABLE confirms(pf TEXT PRIMARY KEY, former INTEGER NOT NULL, vfs INTEGER NOT NULL,"
+	" uid INTEGER NOT NULL, boot_id TEXT NOT NULL, deadline_ns INTEGER NOT NULL,"
+	" deadline_at INTEGER NOT NULL, note TEXT NOT NULL);",
 };
 static_assert(ARRAY_SIZE(migrations) == LEDGER_SCHEMA, "one migration for each version");
 
@@ -161,6 +164,7 @@ int ledger_open(struct ledger **out, const char *dir, const char *boot_id, struc
 	l->pfs = (struct table){ .item_bytes = sizeof(struct pf_row), .cmp = pf_row_cmp };
 	ledger_fn_init(l);
 	ledger_intent_init(l);
+	ledger_confirm_init(l);
 	l->lock_fd = -1;
 	snprintf(l->boot_id, sizeof(l->boot_id), "%s", boot_id);
 	r = dir != NULL ? state_claim(l, dir, e) : 0;
@@ -188,6 +192,8 @@ int ledger_open(struct ledger **out, const char *dir, const char *boot_id, struc
 		r = ledger_fns_load(l, e);
 	if (r == 0)
 		r = ledger_intents_load(l, e);
+	if (r == 0)
+		r = ledger_confirms_load(l, e);
 	if (r < 0) {
 		err_wrap(e, "%s", path);
 		goto fail;
@@ -209,6 +215,7 @@ void ledger_close(struct ledger *l)
 	free(l->pfs.items);
 	free(l->fns.items);
 	free(l->intents.items);
+	free(l->confirms.items);
 	free(l);
 }
 

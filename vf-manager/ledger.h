@@ -20,7 +20,7 @@
 
 #include <sys/types.h>
 
-#define LEDGER_SCHEMA	4
+#define LEDGER_SCHEMA	5
 #define LEASE_TEXT	64
 #define OWNER_TEXT	130 /* "VM/PORT" */
 #define BOOT_ID_TEXT	40
@@ -64,6 +64,17 @@ struct intent_row {
 	struct vf_attrs before; /* VF_ATTRS: what the VF had */
 	uid_t uid; /* who asked */
 	char boot_id[BOOT_ID_TEXT];
+};
+
+/* The count of a PF goes back to `former` unless that is not wanted any more by the deadline. */
+struct confirm_row {
+	struct pci_addr pf; /* key */
+	uint16_t former, vfs;
+	uid_t uid; /* who asked */
+	char boot_id[BOOT_ID_TEXT];
+	uint64_t deadline_ns; /* CLOCK_BOOTTIME */
+	int64_t deadline_at; /* the same, as first set, in seconds since the epoch: for people */
+	char note[LEDGER_NOTE]; /* why the way back failed; "": it did not */
 };
 
 /* A whole function that was taken from the host. Its row is written before it is touched and goes when
@@ -138,6 +149,13 @@ const struct intent_row *ledger_intent_find(const struct ledger *l, enum intent_
 					    const struct pci_addr *pf, uint16_t index);
 size_t ledger_intent_count(const struct ledger *l);
 const struct intent_row *ledger_intent_at(const struct ledger *l, size_t i);
+
+/* NULL: nothing is on trial. Valid until the next write. */
+const struct confirm_row *ledger_confirm_find(const struct ledger *l, const struct pci_addr *pf);
+size_t ledger_confirm_count(const struct ledger *l);
+const struct confirm_row *ledger_confirm_at(const struct ledger *l, size_t i);
+int ledger_confirm_put(struct ledger *l, const struct confirm_row *row, struct err *e);
+int ledger_confirm_del(struct ledger *l, const struct pci_addr *pf, struct err *e);
 
 const char *fn_state_text(enum fn_state state);
 

@@ -10,6 +10,7 @@
 #include "vf-manager/monitor.h"
 #include "vf-manager/options.h"
 #include "vf-manager/pfapply.h"
+#include "vf-manager/pfconfirm.h"
 
 #include "base/fd.h"
 
@@ -69,6 +70,7 @@ static int serve_one(const struct options *opt, struct err *e)
 static int serve(const struct options *opt, const sigset_t *set, struct err *e)
 {
 	struct http_server *server = NULL;
+	struct confirmer *confirmer = NULL;
 	struct daemon *d = NULL;
 	int listener = -1;
 	size_t vms;
@@ -81,8 +83,11 @@ static int serve(const struct options *opt, const sigset_t *set, struct err *e)
 		r = daemon_reconcile(d, e);
 	if (r < 0)
 		goto out;
+	(void)confirm_look(d);
 	pf_apply_wanted(d);
 	r = monitor_create(d, &d->monitor, e);
+	if (r == 0)
+		r = confirmer_create(d, &confirmer, e);
 	if (r < 0)
 		goto out;
 	vms = d->vm_count; /* once others are served it is not ours to read */
@@ -98,6 +103,7 @@ static int serve(const struct options *opt, const sigset_t *set, struct err *e)
 	http_server_destroy(server);
 	api_listen_end(d);
 out:
+	confirmer_destroy(confirmer);
 	fd_close(&listener);
 	daemon_destroy(d);
 	return r;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/pfapply.h"
 
+#include "vf-manager/pfconfirm.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/privops.h"
 #include "vf-manager/vmops.h"
@@ -83,7 +84,7 @@ static int plan_agreed(struct daemon *d, const char *name, const struct pf_wish 
 	if (r == 0)
 		r = pf_plan_make(d, name, wish, plan, e);
 	if (r == 0) {
-		r = pf_plan_check(d, plan, wish, e);
+		r = confirm_forbids(d, plan, e) ? -EBUSY : pf_plan_check(d, plan, wish, e);
 		if (r < 0)
 			err_wrap(e, "PF %s", name);
 	}
@@ -91,23 +92,75 @@ static int plan_agreed(struct daemon *d, const char *name, const struct pf_wish 
 	return r;
 }
 
-int pf_apply(struct daemon *d, const char *name, const struct pf_wish *wish, struct err *e)
+/* Op locked. The plan is agreed on and there is something to do. */
+static int plan_do(struct daemon *d, const struct pf_plan *plan, const struct pf_wish *wish,
+		   struct err *e)
 {
-	struct intent_row intent = { .kind = INTENT_PF_VFS, .vfs = wish->vfs, .uid = wish->uid };
-	struct pf_plan plan;
-	int r = plan_agreed(d, name, wish, &plan, e);
+	struct intent_row intent = {
+		.kind = INTENT_PF_VFS, .pf = plan->pf, .vfs = plan->to, .uid = wish->uid
+	};
+	int r;
 
-	if (r < 0 || plan.is_done)
-		goto out;
-	intent.pf = plan.pf;
 	memcpy(intent.boot_id, d->boot_id, sizeof(intent.boot_id));
 	state_lock(d);
 	r = ledger_intent_put(d->ledger, &intent, e);
 	state_unlock(d);
 	if (r == 0)
-		r = leases_end(d, &plan, e);
-	if (r == 0)
-		r = pf_intent_finish(d, &intent, e);
+		r = leases_end(d, plan, e);
+	return r == 0 ? pf_intent_finish(d, &intent, e) : r;
+}
+
+/* Op locked. The trial is in the ledger before the change, so that a crash between them leaves a way back that has
+ * nothing to do, and never a change without one. */
+static int plan_try(struct daemon *d, const struct pf_plan *plan, const struct pf_wish *wish,
+		    struct err *e)
+{
+	struct pf_plan back = *plan;
+	int r;
+
+	state_lock(d);
+	r = confirm_begin(d, plan, wish, e);
+	state_unlock(d);
+	if (r < 0)
+		return r;
+	r = plan_do(d, plan, wish, e);
+	if (r == 0) {
+		/* The time that it took is not the operator's. */
+		state_lock(d);
+		r = confirm_begin(d, plan, wish, e);
+		state_unlock(d);
+		return r;
+	}
+	back.to = plan->from;
+	back.hurt_count = 0;
+	if (plan_do(d, &back, wish, NULL) == 0) {
+		state_lock(d);
+		(void)confirm_over(d, &plan->pf, "the change failed, its former VFs are back",
+				   NULL);
+		state_unlock(d);
+	}
+	return r;
+}
+
+int pf_apply(struct daemon *d, const char *name, const struct pf_wish *wish, struct err *e)
+{
+	struct pf_plan plan;
+	bool is_way_back;
+	int r = plan_agreed(d, name, wish, &plan, e);
+
+	if (r < 0)
+		goto out;
+	state_lock(d);
+	is_way_back = ledger_confirm_find(d->ledger, &plan.pf) != NULL;
+	state_unlock(d);
+	if (!plan.is_done)
+		r = wish->confirm_s != 0 && !is_way_back ? plan_try(d, &plan, wish, e)
+							 : plan_do(d, &plan, wish, e);
+	if (r == 0 && is_way_back) {
+		state_lock(d);
+		r = confirm_over(d, &plan.pf, "VFs on trial are undone", e);
+		state_unlock(d);
+	}
 	if (r < 0)
 		err_wrap(e, "PF %s", name);
 out:
@@ -165,6 +218,19 @@ int pf_apply_disrupting(struct daemon *d, const char *name, const struct pf_wish
 	return r;
 }
 
+/* Whoever has put it on trial does not want the configuration's count now. */
+static bool is_on_trial(struct daemon *d, const char *name)
+{
+	const struct pci_fn *pf;
+	bool r;
+
+	state_lock(d);
+	r = daemon_scan(d, NULL) == 0 && pool_pf_find(d, name, &pf, NULL) == 0 &&
+	    ledger_confirm_find(d->ledger, &pf->addr) != NULL;
+	state_unlock(d);
+	return r;
+}
+
 void pf_apply_wanted(struct daemon *d)
 {
 	if (!d->config.apply_pfs_at_start)
@@ -175,7 +241,9 @@ void pf_apply_wanted(struct daemon *d)
 		const struct pf_wish wish = { .vfs = want->vfs };
 		struct err e = { 0 };
 
-		if (pf_apply(d, want->name, &wish, &e) < 0)
+		if (is_on_trial(d, want->name))
+			log_info("PF %s: not touched, its VFs are on trial", want->name);
+		else if (pf_apply(d, want->name, &wish, &e) < 0)
 			log_err(&e, "wanted PF state");
 		else
 			log_info("PF %s has %u VFs", want->name, want->vfs);

@@ -157,19 +157,19 @@ void pf_plan_fini(struct pf_plan *plan)
 	*plan = (struct pf_plan){ 0 };
 }
 
-static bool is_named(const json_t *disrupt, const char *prefix, const char *name)
+static bool is_named(const struct pf_wish *wish, const char *prefix, const char *name)
 {
 	const json_t *item;
 	size_t i, len = strlen(prefix);
 
-	json_array_foreach(disrupt, i, item) {
+	json_array_foreach(wish->disrupt, i, item) {
 		const char *text = json_string_value(item);
 
 		if (text != NULL && strncmp(text, prefix, len) == 0 &&
 		    strcmp(text + len, name) == 0)
 			return true;
 	}
-	return false;
+	return wish->hurts_all;
 }
 
 /* "fw1,lease:mine": what --disrupt would have to say. */
@@ -198,12 +198,12 @@ static int refuse_hurt(const struct pf_plan *plan, const struct pf_wish *wish, s
 	for (size_t i = 0; i < plan->hurt_count && len < sizeof(all); i++) {
 		const struct pf_hurt *h = &plan->hurt[i];
 
-		if (h->vm[0] != '\0' && (wish->are_stopped || !is_named(wish->disrupt, "", h->vm)))
+		if (h->vm[0] != '\0' && (wish->are_stopped || !is_named(wish, "", h->vm)))
 			len += (size_t)snprintf(all + len, sizeof(all) - len,
 						"%sVM %s (port %s, VF %s)", len > 0 ? ", " : "",
 						h->vm, h->port, h->id);
 		if (h->lease[0] != '\0' && len < sizeof(all) &&
-		    !is_named(wish->disrupt, PF_DISRUPT_LEASE, h->lease))
+		    !is_named(wish, PF_DISRUPT_LEASE, h->lease))
 			len += (size_t)snprintf(all + len, sizeof(all) - len, "%slease %s (VF %s)",
 						len > 0 ? ", " : "", h->lease, h->id);
 	}

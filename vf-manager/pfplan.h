@@ -17,6 +17,8 @@ struct pf_wish {
 	uid_t uid; /* who asks */
 	const json_t *disrupt; /* array of VMs and of "lease:NAME": may be hurt; NULL: nobody */
 	unsigned int timeout_s; /* from a VM's power button to its end */
+	bool hurts_all; /* whoever is hurt is as good as named */
+	unsigned int confirm_s; /* on trial: back to the former count after so long; 0: for good */
 	bool are_stopped; /* the VMs among them have been: one that is not hurt is no mistake */
 };
 

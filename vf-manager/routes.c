@@ -11,7 +11,7 @@
 #include <stdio.h>
 
 static const char *const no_members[] = { NULL };
-static const char *const apply_members[] = { "vfs", "disrupt", "timeout_s", NULL };
+static const char *const apply_members[] = { "vfs", "disrupt", "timeout_s", "confirm_s", NULL };
 static const char *const plan_members[] = { "vfs", NULL };
 static const char *const alloc_members[] = { "name", "pf", "network", "numa", NULL };
 static const char *const set_members[] = { "mac",	  "vlan",  "qos",	 "proto",
@@ -30,6 +30,7 @@ const struct route routes[] = {
 	{ "GET", "/v1/pfs/*", false, true, true, NULL, api_pf },
 	{ "GET", "/v1/pfs/*/plan", false, false, true, plan_members, api_pf_plan },
 	{ "POST", "/v1/pfs/*/apply", true, false, false, apply_members, api_pf_apply },
+	{ "POST", "/v1/pfs/*/confirm", true, false, false, no_members, api_pf_confirm },
 	{ "GET", "/v1/vfs", false, true, true, NULL, api_vfs },
 	{ "GET", "/v1/vfs/*", false, true, true, NULL, api_vf },
 	{ "POST", "/v1/vfs/alloc", true, false, false, alloc_members, api_vf_alloc },

@@ -2,6 +2,7 @@
 #include "vf-manager/view.h"
 
 #include "vf-manager/fnpool.h"
+#include "vf-manager/pfconfirm.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/view_caps.h"
 #include "vf-manager/vmport.h"
@@ -57,6 +58,7 @@ json_t *view_pf(struct daemon *d, const struct pci_fn *pf)
 	json_object_set_new(j, "link", link_json(pf));
 	json_object_set_new(j, "sriov", view_sriov(pf));
 	json_object_set_new(j, "capabilities", view_capabilities(&pf->caps));
+	json_object_set_new(j, "trial", confirm_json(d, &pf->addr));
 	json_object_set_new(j, "vfs_free", json_integer(pool_pf_free(d, pf)));
 	return j;
 }

@@ -162,6 +162,9 @@ def test_json_errors_on_stderr(fake):
     (("pf", "apply", "enp1s0", "--vfs", "2"), "/v1/pfs/enp1s0/apply", {"vfs": 2}),
     (("pf", "apply", "enp1s0", "--vfs", "2", "--disrupt", "fw1,lease:dmz", "--timeout=5"), "/v1/pfs/enp1s0/apply",
      {"vfs": 2, "disrupt": ["fw1", "lease:dmz"], "timeout_s": 5}),
+    (("pf", "apply", "enp1s0", "--vfs", "2", "--confirm-within", "5m"), "/v1/pfs/enp1s0/apply",
+     {"vfs": 2, "confirm_s": 300}),
+    (("pf", "confirm", "enp1s0"), "/v1/pfs/enp1s0/confirm", {}),
     (("vf", "alloc", "--name", "l1"), "/v1/vfs/alloc", {"name": "l1"}),
     (("vf", "alloc", "--name=l1", "--pf=p0", "--numa=1"), "/v1/vfs/alloc",
      {"name": "l1", "pf": "p0", "numa": 1}),
@@ -351,7 +354,7 @@ def test_no_control_character_reaches_the_terminal(fake, hostile):
 @pytest.mark.parametrize("words, hint", [
     (("pff", "list"), "viaduct pf"), (("pf", "lst"), "viaduct pf list"),
     (("vm", "consle", "a"), "viaduct vm console"), (("console", "a"), "viaduct vm console NAME"),
-    (("pf",), "viaduct pf list | show | plan | apply"), (("zzzzzz",), "viaduct help"),
+    (("pf",), "viaduct pf list | show | plan | apply | confirm"), (("zzzzzz",), "viaduct help"),
     (("pf", "apply", "a", "--vsf", "2"), "--vfs"), (("pf", "apply", "a"), "viaduct pf apply a --vfs N"),
     (("pf", "apply"), "viaduct pf apply PF --vfs N"), (("pf", "list", "x"), "viaduct pf list"),
     (("vf", "set", "x", "trsut=on"), "trust=VALUE"), ((), "viaduct help"),
@@ -365,6 +368,8 @@ def test_usage_errors(fake, words, hint):
 
 @pytest.mark.parametrize("words", [
     ("pf", "apply", "a", "--vfs"), ("pf", "apply", "a", "--vfs", "-1"), ("pf", "plan", "a"),
+    ("pf", "apply", "a", "--vfs", "1", "--confirm-within", "0s"), ("pf", "confirm"),
+    ("pf", "apply", "a", "--vfs", "1", "--confirm-within", "25h"),
     ("pf", "plan", "a", "--vfs", "x"), ("pf", "apply", "a", "--vfs", "1", "--disrupt", ","),
     ("pf", "apply", "a", "--vfs", "1", "--timeout", "3601"),
     ("pf", "apply", "a", "--vfs", "65536"), ("pf", "apply", "a", "--vfs", "2x"),
@@ -480,7 +485,7 @@ def test_every_command_is_in_help_and_manual(no_daemon):
     out = ok(no_daemon.run("help"))
     manual = (TOP / "docs/viaduct.1").read_text().replace("\\-", "-")
     commands = re.findall(r"^  viaduct (\w+)(?: (\w+)(?= |$))?", out, re.M)
-    assert len(commands) == 32
+    assert len(commands) == 33
     for noun, verb in commands:
         words = [w for w in (noun, verb) if w]
         assert re.search(rf'^\.BI? "?viaduct {" ".join(words)}("|$)', manual, re.M), words

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Changes of a PF by a real daemon: the plan, who is hurt by it, and that nobody is who was not named."""
 
+import signal
+import time
+
 import daemonkit
 import pytest
 
@@ -142,4 +145,113 @@ def test_foreign_vfs_are_in_the_way(pf, stopped_daemon):
     got = plan(stopped_daemon, 1)
     assert got["hurt"][0]["state"] == "foreign" and got["refused"]["code"] == "vf-foreign"
     refused(stopped_daemon, {"vfs": 1}, "vf-foreign")
+    assert count(pf) == 2
+
+
+def trial(daemon):
+    return daemon.request("GET", f"/v1/pfs/{PF}")[1]["trial"]
+
+
+def alarm_kinds(daemon):
+    return {a["kind"] for a in daemon.request("GET", "/v1/alarms")[1]["alarms"]}
+
+
+def eventually(look, seconds=15):
+    deadline = time.monotonic() + seconds
+    while not (got := look()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return got
+
+
+def texts(daemon):
+    return [e["text"] or "" for e in daemon.request("GET", "/v1/events?since=0")[1]["events"] if e["kind"] == "pf"]
+
+
+def test_what_nobody_confirms_goes_back(pf, stopped_daemon):
+    done = stopped_daemon.cli("pf", "apply", PF, "--vfs", "3", "--confirm-within", "2s")
+    assert done.returncode == 0 and f"viaduct pf confirm {PF}" in done.stdout and count(pf) == 3
+    got = trial(stopped_daemon)
+    assert (got["vfs"], got["former"]) == (3, 2) and got["seconds_left"] <= 2
+    assert "back to 2 in" in stopped_daemon.cli("pf", "show", PF).stdout
+    assert eventually(lambda: "pf-on-trial" in alarm_kinds(stopped_daemon), 1.5)
+    assert eventually(lambda: trial(stopped_daemon) is None)
+    vfs = stopped_daemon.request("GET", f"/v1/pfs/{PF}")[1]["vfs"]
+    assert count(pf) == 2 and [vf["state"] for vf in vfs] == ["free", "free"]
+    assert eventually(lambda: "pf-on-trial" not in alarm_kinds(stopped_daemon))
+    assert any("undone" in text for text in texts(stopped_daemon))
+
+
+def test_what_is_confirmed_stays(pf, stopped_daemon):
+    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "3", "--confirm-within", "2").returncode == 0
+    assert stopped_daemon.cli("pf", "confirm", PF).returncode == 0
+    assert trial(stopped_daemon) is None
+    time.sleep(2.5)
+    assert count(pf) == 3
+    again = stopped_daemon.cli("pf", "confirm", PF)
+    assert again.returncode == 1 and "nothing on trial" in again.stderr
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL])
+def test_a_deadline_outlives_the_daemon(pf, stopped_daemon, sig):
+    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "3", "--confirm-within", "4s").returncode == 0
+    stopped_daemon.stop(sig)
+    stopped_daemon.config.write_text(f"pfs: [{{name: '{PF}', vfs: 1}}]\napply_pfs_at_start: on\n")
+    stopped_daemon.start()
+    # What the configuration wants waits as well.
+    assert count(pf) == 3 and trial(stopped_daemon)["seconds_left"] <= 4
+    assert eventually(lambda: trial(stopped_daemon) is None) is True and count(pf) == 2
+
+
+def test_a_deadline_that_passed_while_the_daemon_was_away(pf, stopped_daemon):
+    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "3", "--confirm-within", "1s").returncode == 0
+    stopped_daemon.stop(signal.SIGKILL)
+    time.sleep(1.2)
+    assert count(pf) == 3
+    stopped_daemon.start()
+    assert trial(stopped_daemon) is None and count(pf) == 2
+
+
+def test_a_boot_ends_a_trial(pf, stopped_daemon):
+    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "3", "--confirm-within", "1h").returncode == 0
+    stopped_daemon.stop()
+    for table in ("confirms", "pfs"):
+        daemonkit.ledger_change(stopped_daemon, f"UPDATE {table} SET boot_id = 'another'")
+    (pf / "sriov_numvfs").write_text("0\n")
+    stopped_daemon.config.write_text(f"pfs: [{{name: '{PF}', vfs: 1}}]\napply_pfs_at_start: on\n")
+    assert eventually(lambda: not (pf / "virtfn0").exists())
+    stopped_daemon.start()
+    assert trial(stopped_daemon) is None and count(pf) == 1
+    assert any("started again" in text for text in texts(stopped_daemon))
+
+
+def test_a_trial_ends_before_the_next_change(pf, stopped_daemon):
+    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "3", "--confirm-within", "1h").returncode == 0
+    error = refused(stopped_daemon, {"vfs": 4}, "pf-on-trial")
+    assert f"viaduct pf confirm {PF}" in error["hint"] and f"--vfs 2" in error["hint"]
+    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "2").returncode == 0
+    assert trial(stopped_daemon) is None and count(pf) == 2
+
+
+def test_a_vm_on_a_trial_vf_is_stopped_when_it_ends(pf, stopped_daemon, short_tmp):
+    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "3", "--confirm-within", "6s").returncode == 0
+    vms_run(stopped_daemon, short_tmp, "fw1/wan")
+    assert stopped_daemon.request("GET", "/v1/vms/fw1")[1]["state"] == "running"
+    assert eventually(lambda: trial(stopped_daemon) is None, 20) and count(pf) == 2
+    assert stopped_daemon.request("GET", "/v1/vms/fw1")[1]["exit"]["reason"] == "poweroff"
+
+
+def test_who_is_in_the_way_of_the_way_back_is_an_alarm(pf, stopped_daemon):
+    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "3", "--confirm-within", "1s").returncode == 0
+    driver = pf.parent / daemonkit.vf_address(PF, 2) / "driver"
+    driver.symlink_to("../../drivers/igbvf")
+    assert eventually(lambda: (trial(stopped_daemon) or {}).get("problem"))
+    assert "foreign" in trial(stopped_daemon)["problem"] and count(pf) == 3
+    assert eventually(lambda: any(a["kind"] == "pf-on-trial" and "cannot go back" in a["text"]
+                                  for a in stopped_daemon.request("GET", "/v1/alarms")[1]["alarms"]))
+    assert stopped_daemon.cli("pf", "confirm", PF).returncode == 0
+
+
+@pytest.mark.parametrize("within", [0, -1, 86401, "60s", True])
+def test_bad_times(pf, stopped_daemon, within):
+    assert stopped_daemon.request("POST", f"/v1/pfs/{PF}/apply", {"vfs": 1, "confirm_s": within})[0] == 400
     assert count(pf) == 2

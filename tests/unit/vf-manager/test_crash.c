@@ -4,6 +4,7 @@
 #include "tests/fake/crash_sweep.h"
 
 #include "vf-manager/pfapply.h"
+#include "vf-manager/pfconfirm.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -48,6 +49,41 @@ static void apply(struct daemon *d, uint16_t vfs)
 	struct err e = { 0 };
 
 	host_must(pf_apply(d, HOST_PF, &wish, &e), &e);
+}
+
+static void apply_on_trial(struct daemon *d, uint16_t vfs)
+{
+	const struct pf_wish wish = { .vfs = vfs, .confirm_s = 3600 };
+	struct err e = { 0 };
+
+	host_must(pf_apply(d, HOST_PF, &wish, &e), &e);
+}
+
+static void try_one(struct daemon *d)
+{
+	apply_on_trial(d, 1);
+}
+
+static void keep_one(struct daemon *d)
+{
+	struct err e = { 0 };
+
+	host_must(confirm_keep(d, HOST_PF, 0, &e), &e);
+}
+
+/* The deadline passes. */
+static void trial_ends(struct daemon *d)
+{
+	const struct confirm_row *found = ledger_confirm_find(d->ledger, &host_pf);
+	struct confirm_row row;
+	struct err e = { 0 };
+
+	if (found == NULL)
+		return;
+	row = *found;
+	row.deadline_ns = 1;
+	host_must(ledger_confirm_put(d->ledger, &row, &e), &e);
+	assert_int_equal(confirm_look(d), UINT64_MAX);
 }
 
 static void apply_over_lease(struct daemon *d)
@@ -195,6 +231,23 @@ static void lease_is_whole_or_gone(struct daemon *d)
 		assert_int_equal(host_vf_count(), VFS);
 }
 
+/* There is a way back, or nothing to go back from. */
+static void count_goes_back(struct daemon *d)
+{
+	trial_ends(d);
+	assert_null(ledger_confirm_find(d->ledger, &host_pf));
+	assert_int_equal(host_vf_count(), VFS);
+}
+
+/* Whatever became of the confirmation: one or the other, with nothing on trial. */
+static void count_is_kept_or_goes_back(struct daemon *d)
+{
+	bool is_kept = ledger_confirm_find(d->ledger, &host_pf) == NULL;
+
+	trial_ends(d);
+	assert_int_equal(host_vf_count(), is_kept ? 1 : VFS);
+}
+
 static void intent_is_finished(struct daemon *d)
 {
 	assert_int_equal(host_vf_count(), 3);
@@ -251,6 +304,9 @@ static const struct storm {
 } storms[] = {
 	{ "pf apply, from none", { NULL }, apply_two, count_is_old_or_new },
 	{ "pf apply, another count", { apply_two }, apply_one, count_is_old_or_new },
+	{ "pf apply, on trial", { apply_two }, try_one, count_goes_back },
+	{ "the way back", { apply_two, try_one }, trial_ends, count_goes_back },
+	{ "pf confirm", { apply_two, try_one }, keep_one, count_is_kept_or_goes_back },
 	{ "pf apply, over a lease",
 	  { apply_two, alloc, set_old },
 	  apply_over_lease,

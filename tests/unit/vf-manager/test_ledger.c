@@ -221,6 +221,7 @@ static void an_older_schema_is_migrated(void **state)
 		assert_int_equal(ledger_vf_by_lease(l, "mine")->attrs.mask, 0);
 		assert_int_equal(ledger_vf_by_lease(l, "mine")->birth, 0);
 		assert_int_equal(ledger_intent_count(l), 0);
+		assert_int_equal(ledger_confirm_count(l), 0);
 		ledger_close(l);
 	}
 	dir_remove(dir);
