@@ -22,6 +22,7 @@ from types import SimpleNamespace
 
 from vlab import LabError, control, job, machine
 from vlab.cache import LAB_DIR, Cache
+from vlab.disk import Disk
 from vlab.qmp import Qmp
 from vlab.streams import OutputRelay, read_lines
 
@@ -111,8 +112,11 @@ class Host:
         with open(self._path("disk"), "wb") as f:
             f.truncate(DISK_BYTES)
         files = SimpleNamespace(cache=cache, initrd=self._path("initrd"), disk=self._path("disk"),
+                                state=self._path("state"),
                                 console=self._path("console"), scratch=self.scratch,
                                 fds={name: s.fileno() for name, s in theirs.items()})
+        if self.options.disk:
+            Disk(self.options.disk).serve(self._path("state"))
         libc = ctypes.CDLL(None)
         with open(self._path("emulator"), "wb") as log:
             self.process = subprocess.Popen(

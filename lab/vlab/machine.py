@@ -79,11 +79,11 @@ def kernel_cmdline(options):
 
 
 def arguments(options, files):
-    """options: of lab/run; files: cache (Cache), initrd, console, disk, scratch, fds (name -> fd)."""
+    """options: of lab/run; files: cache (Cache), initrd, console, disk, state, scratch, fds (name -> fd)."""
     return ([QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
              "-name", "viaduct-lab"]
             + _platform(options) + _boot(options, files) + _folders(files) + _ports(files)
-            + _cards(options, files))
+            + _cards(options, files) + (_state_disk(files) if options.disk else []))
 
 
 def _platform(options):
@@ -166,6 +166,12 @@ def _cards(options, files):
              "-netdev", "user,id=outside,restrict=on",
              "-device", f"e1000e,id=nic0,bus=rp-nic0,netdev=outside,mac={MAC['nic0']},romfile="]
     return args
+
+
+def _state_disk(files):
+    return ["-drive", f"file=nbd+unix:///?socket={files.state},format=raw,if=none,id=state,"
+                      "cache=writeback",
+            "-device", "virtio-blk-pci,drive=state,addr=0xb"]
 
 
 def check(options):

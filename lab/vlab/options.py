@@ -35,6 +35,9 @@ def parse(argv, program, interactive):
     parser.add_argument("--scratch", metavar="DIR",
                         help="writable folder that survives the run, VIADUCT_LAB_SCRATCH inside "
                              "(build/lab/scratch-PID)")
+    parser.add_argument("--disk", metavar="FILE",
+                        help="a disk that survives the run, /dev/vda inside; what the host has not "
+                             "flushed is lost when the run is killed, as in a power cut")
     parser.add_argument("--verbose", action="store_true", help="say when the command starts")
     parser.add_argument("command", nargs="*", metavar="COMMAND", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)

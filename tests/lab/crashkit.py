@@ -11,8 +11,9 @@ import pathlib
 import re
 import subprocess
 import tempfile
+import time
 
-from labkit import SYSFS, OperateError
+from labkit import SYSFS, OperateError, pvh_kernel, vmfile
 from operate import api
 
 CALLS = "write,pwrite64,writev,fdatasync,fsync,sendto,sendmsg,clone,clone3,vfork,unlink,unlinkat,mkdir,mkdirat,rename,ioctl"
@@ -24,6 +25,8 @@ PLACES = {
     "process": r"\b(clone3?|vfork)\(",
     "answer": r"<UNIX-STREAM:",
 }
+VM = "storm"
+SLEEPS = b"\xf4\xeb\xfd"  # hlt; jmp to it
 LEASE_MAC = "02:00:00:00:0c:01"
 TRACED = re.compile(r"^(\d+) +(?:\d+\.\d+ +)?([a-z0-9_]+\(.*)")
 
@@ -91,7 +94,30 @@ class State:
     vm: bool = False  # whether the VM runs, on VF 1
 
 
-def ledger_state(pf, vm):
+@dataclasses.dataclass
+class Step:
+    name: str
+    call: tuple  # path and body of a POST
+    changes: dict  # of State
+
+
+def steps(pf, folder):
+    """The life of two VFs, one leased by name and one in a VM."""
+    kernel = pvh_kernel(folder / "sleeps.elf", SLEEPS)
+    file = vmfile.write(folder, VM, [f"name: wan, pf: {pf}"], memory="64M", kernel=kernel)
+    attrs = {"vlan": 100, "trust": True, "mac": LEASE_MAC}
+    return [
+        Step("create", (f"/v1/pfs/{pf}/apply", {"vfs": 2}), {"vfs": 2}),
+        Step("alloc", ("/v1/vfs/alloc", {"name": "mine", "pf": pf}), {"lease": True}),
+        Step("set", ("/v1/vfs/mine/set", attrs), {"vlan": 100}),
+        Step("start", ("/v1/vms", api.vm_body(file)), {"vm": True}),
+        Step("stop", (f"/v1/vms/{VM}/kill",), {"vm": False}),
+        Step("release", ("/v1/vfs/mine/release",), {"lease": False, "vlan": 0}),
+        Step("destroy", (f"/v1/pfs/{pf}/apply", {"vfs": 0}), {"vfs": 0}),
+    ]
+
+
+def ledger_state(pf, vm=VM):
     """As viaduct says it."""
     mine = [v for v in api.get("/v1/vfs")["vfs"] if v["pf_name"] == pf]
     said = {v["address"]: v["state"] for v in mine}
@@ -145,7 +171,7 @@ def vmm_processes():
     return found
 
 
-def agreed(pf, vm):
+def agreed(pf, vm=VM):
     """The state that ledger and machine agree on, AssertionError if they do not."""
     state, listed = ledger_state(pf, vm)
     machine_agrees(pf, state, listed)
@@ -164,3 +190,17 @@ def acknowledged(call):
         return False
     except OSError:
         return None
+
+
+def settled(pf, allowed, what):
+    """Ledger and machine agree, soon, on one of the allowed states; which."""
+    deadline = time.monotonic() + 15
+    while True:
+        try:
+            state = agreed(pf)
+            assert state in allowed, (what, state, allowed)
+            return state
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)

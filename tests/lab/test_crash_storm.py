@@ -5,55 +5,15 @@ step, with fakes; here are the real files, sockets, devices and processes."""
 
 import collections
 import dataclasses
-import time
 
 import pytest
-from crashkit import LEASE_MAC, Trace, State, acknowledged, agreed, place_of, points
-from labkit import cli, pvh_kernel, vmfile
+from crashkit import State, Trace, acknowledged, place_of, points, settled, steps
+from labkit import cli
 from operate import api
 
 ROUNDS = 5
 KILLS = 30
 RARE = {0: "sysfs", 1: "netlink", 2: "process"}  # turn -> where
-VM = "storm"
-SLEEPS = b"\xf4\xeb\xfd"  # hlt; jmp to it
-
-
-@dataclasses.dataclass
-class Step:
-    name: str
-    call: tuple  # path and body of a POST
-    changes: dict  # of State
-
-
-def steps(pf, folder):
-    """The life of two VFs, one leased by name and one in a VM."""
-    kernel = pvh_kernel(folder / "sleeps.elf", SLEEPS)
-    file = vmfile.write(folder, VM, [f"name: wan, pf: {pf}"], memory="64M", kernel=kernel)
-    attrs = {"vlan": 100, "trust": True, "mac": LEASE_MAC}
-    return [
-        Step("create", (f"/v1/pfs/{pf}/apply", {"vfs": 2}), {"vfs": 2}),
-        Step("alloc", ("/v1/vfs/alloc", {"name": "mine", "pf": pf}), {"lease": True}),
-        Step("set", ("/v1/vfs/mine/set", attrs), {"vlan": 100}),
-        Step("start", ("/v1/vms", api.vm_body(file)), {"vm": True}),
-        Step("stop", (f"/v1/vms/{VM}/kill",), {"vm": False}),
-        Step("release", ("/v1/vfs/mine/release",), {"lease": False, "vlan": 0}),
-        Step("destroy", (f"/v1/pfs/{pf}/apply", {"vfs": 0}), {"vfs": 0}),
-    ]
-
-
-def settled(pf, allowed, what):
-    """Ledger and machine agree, soon, on one of the allowed states; which."""
-    deadline = time.monotonic() + 15
-    while True:
-        try:
-            state = agreed(pf, VM)
-            assert state in allowed, (what, state, allowed)
-            return state
-        except AssertionError:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(0.1)
 
 
 def points_of(daemon, pf, todo):
