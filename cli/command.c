@@ -43,6 +43,8 @@ const struct command commands[] = {
 	    0, 2, SET_WORDS, vf_set),
 	ROW("vf", "release", "VF", "end the lease; reset and scrub the VF",
 	    0, 1, 1, vf_release),
+	ROW("vf", "scrub", "VF", "try again to wipe one that is quarantined",
+	    0, 1, 1, vf_scrub),
 	ROW("function", "list", "", "whole functions, and which of them a VM could have",
 	    0, 0, 0, function_list),
 	ROW("function", "show", "FUNCTION", "one of them: who has it, what the host does with it",

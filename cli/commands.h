@@ -24,6 +24,7 @@ command_fn vf_show;
 command_fn vf_alloc;
 command_fn vf_set;
 command_fn vf_release;
+command_fn vf_scrub;
 command_fn network_list;
 command_fn network_show;
 command_fn config_check;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* vf list, show, alloc, set, release. */
+/* vf list, show, alloc, set, release, scrub. */
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/vf_attribute.h"
@@ -63,6 +63,12 @@ static const struct field capability_fields[] = {
 	{ "MSI-X vectors", "msix_vectors", text_value },
 };
 
+static const struct field scrub_columns[] = {
+	{ "STEP", "step", text_value },
+	{ "OK", "ok", text_value },
+	{ "READ BACK", "read", text_value },
+};
+
 int render_rows(const json_t *reply, const char *key, json_t **rows, struct err *e)
 {
 	int r = json_get_array(reply, key, RENDER_ROWS, rows, e);
@@ -110,6 +116,24 @@ static void print_isolation(FILE *out, const json_t *isolation)
 	}
 }
 
+/* What each step of the last wiping read back. */
+static int print_scrub(FILE *out, const json_t *scrub, struct err *e)
+{
+	char at[TEXT_CELL];
+	json_t *steps;
+	int r;
+
+	if (!json_is_object(scrub))
+		return 0;
+	r = render_rows(scrub, "steps", &steps, e);
+	if (r < 0)
+		return r;
+	text_time(json_object_get(scrub, "at"), at, sizeof(at));
+	fprintf(out, "\nlast wiping, %s: %s\n", at,
+		json_is_true(json_object_get(scrub, "clean")) ? "clean" : "FAILED");
+	return view_table(out, scrub_columns, ARRAY_SIZE(scrub_columns), steps, e);
+}
+
 int render_vf(FILE *out, const json_t *reply, struct err *e)
 {
 	const json_t *attributes = json_object_get(reply, "attributes");
@@ -125,7 +149,7 @@ int render_vf(FILE *out, const json_t *reply, struct err *e)
 		view_block(out, capability_fields, ARRAY_SIZE(capability_fields), capabilities);
 	}
 	print_isolation(out, json_object_get(reply, "isolation"));
-	return 0;
+	return print_scrub(out, json_object_get(reply, "scrub"), e);
 }
 
 static void print_vf_line(FILE *out, const json_t *vf, const char *what, const char *member)
@@ -232,12 +256,12 @@ int vf_set(struct cli *cli, const struct args *a, struct err *e)
 	return cli_call_show(cli, &rq, render_vf_set, e);
 }
 
-int vf_release(struct cli *cli, const struct args *a, struct err *e)
+static int vf_wipe(struct cli *cli, const struct args *a, const char *action, struct err *e)
 {
 	const struct request rq = { .method = "POST",
 				    .collection = "/v1/vfs",
 				    .item = a->words[0],
-				    .action = "release",
+				    .action = action,
 				    .timeout_s = RELEASE_TIMEOUT_S,
 				    .progress = "resetting and scrubbing the VF" };
 	auto_json json_t *reply = NULL;
@@ -251,4 +275,14 @@ int vf_release(struct cli *cli, const struct args *a, struct err *e)
 	if (state != NULL && strcmp(state, "quarantined") == 0)
 		cli->exit_status = CLI_FAILED;
 	return cli_show(cli, reply, render_vf_released, e);
+}
+
+int vf_release(struct cli *cli, const struct args *a, struct err *e)
+{
+	return vf_wipe(cli, a, "release", e);
+}
+
+int vf_scrub(struct cli *cli, const struct args *a, struct err *e)
+{
+	return vf_wipe(cli, a, "scrub", e);
 }

@@ -96,7 +96,7 @@ static void vf_quarantined(struct alarms *a, struct daemon *d)
 		if (one == NULL)
 			return;
 		text_set(one->text, "the VF could not be wiped: %s", row->note);
-		text_set(one->hint, "viaduct vf release %s   tries the wiping again", addr);
+		text_set(one->hint, "viaduct vf scrub %s   tries the wiping again", addr);
 	}
 }
 

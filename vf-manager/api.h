@@ -15,11 +15,12 @@
  *   POST /v1/pfs/{pf}/apply        {"vfs":N,"disrupt":["VM","lease:NAME"],"timeout_s":N,"confirm_s":N} -> PF   409 while anybody is hurt who is not named
  *   POST /v1/pfs/{pf}/confirm      -> PF                     keeps what is on trial (confirm_s)
  *   GET  /v1/vfs                   {"vfs":[VF]}
- *   GET  /v1/vfs/{vf}              VF with "capabilities" and "isolation"
+ *   GET  /v1/vfs/{vf}              VF with "capabilities", "isolation" and "scrub":{"at","clean":bool,"steps":[{"step","ok":bool,"read"|null}]}|null
  *   POST /v1/vfs/alloc             {"name", one of "pf" or "network" (optional), "numa" (optional)} -> VF
  *   POST /v1/vfs/{vf}/set          any of {"mac","vlan","qos","proto","spoofchk","trust","link_state",
  *                                   "min_tx_rate","max_tx_rate"} -> VF (as read back)
  *   POST /v1/vfs/{vf}/release      -> VF
+ *   POST /v1/vfs/{vf}/scrub        -> VF                     of a quarantined one: wipe it again
  *   GET  /v1/networks              {"networks":[NETWORK]}
  *   GET  /v1/networks/{network}    NETWORK
  *   GET  /v1/config                {"path","running":CONFIG,"differences":[DIFFERENCE]}

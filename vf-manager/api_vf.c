@@ -230,7 +230,10 @@ static int release_check(struct request *req, const struct pci_fn **out, struct 
 	return pool_vf_refuse(req->d, *out, e);
 }
 
-int api_vf_release(struct request *req, struct err *e)
+typedef int vf_check_fn(struct request *req, const struct pci_fn **out, struct err *e);
+
+/* What passes the check is wiped. */
+static int give_back(struct request *req, vf_check_fn *check, struct err *e)
 {
 	const struct pci_fn *vf;
 	struct pci_addr addr;
@@ -240,7 +243,7 @@ int api_vf_release(struct request *req, struct err *e)
 	op_lock(req->d);
 	pool_forget_gone(req->d);
 	state_lock(req->d);
-	r = release_check(req, &vf, e);
+	r = check(req, &vf, e);
 	if (r == 0) {
 		addr = vf->addr;
 		ref = (struct vf_ref){ .pf = vf->pf->addr, .index = vf->vf_index };
@@ -252,4 +255,32 @@ int api_vf_release(struct request *req, struct err *e)
 	}
 	op_unlock(req->d);
 	return r < 0 ? r : reply_addr(req, &addr, e);
+}
+
+int api_vf_release(struct request *req, struct err *e)
+{
+	return give_back(req, release_check, e);
+}
+
+/* State locked. */
+static int scrub_check(struct request *req, const struct pci_fn **out, struct err *e)
+{
+	char id[VF_ID_TEXT];
+	enum vf_state state;
+	int r = vf_find(req, out, e);
+
+	if (r < 0)
+		return r;
+	state = pool_vf_state(req->d, *out, NULL);
+	if (state == VF_QUARANTINED)
+		return 0;
+	err_set(e, EBUSY, "VF %s is %s, not quarantined", vf_id_text(*out, id),
+		vf_state_text(state));
+	err_code(e, "vf-not-quarantined");
+	return err_hint(e, "viaduct vf show %s   has the evidence of its last wiping", id);
+}
+
+int api_vf_scrub(struct request *req, struct err *e)
+{
+	return give_back(req, scrub_check, e);
 }

@@ -36,6 +36,8 @@ static const char *const migrations[] = {
 	"CREATE TABLE confirms(pf TEXT PRIMARY KEY, former INTEGER NOT NULL, vfs INTEGER NOT NULL,"
 	" uid INTEGER NOT NULL, boot_id TEXT NOT NULL, deadline_ns INTEGER NOT NULL,"
 	" deadline_at INTEGER NOT NULL, note TEXT NOT NULL);",
+	"CREATE TABLE scrubs(pf TEXT NOT NULL, idx INTEGER NOT NULL, birth INTEGER NOT NULL,"
+	" at INTEGER NOT NULL, clean INTEGER NOT NULL, steps TEXT NOT NULL, PRIMARY KEY(pf, idx));",
 };
 static_assert(ARRAY_SIZE(migrations) == LEDGER_SCHEMA, "one migration for each version");
 

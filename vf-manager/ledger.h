@@ -20,7 +20,7 @@
 
 #include <sys/types.h>
 
-#define LEDGER_SCHEMA	5
+#define LEDGER_SCHEMA	6
 #define LEASE_TEXT	64
 #define OWNER_TEXT	130 /* "VM/PORT" */
 #define BOOT_ID_TEXT	40
@@ -156,6 +156,20 @@ size_t ledger_confirm_count(const struct ledger *l);
 const struct confirm_row *ledger_confirm_at(const struct ledger *l, size_t i);
 int ledger_confirm_put(struct ledger *l, const struct confirm_row *row, struct err *e);
 int ledger_confirm_del(struct ledger *l, const struct pci_addr *pf, struct err *e);
+
+/* How a VF was wiped the last time. Not kept in memory. */
+struct ledger_scrub {
+	struct pci_addr pf; /* key, with index */
+	uint16_t index;
+	uint64_t birth; /* of the VF that was wiped; 0: not known */
+	int64_t at; /* seconds since the epoch; put sets it */
+	bool is_clean;
+	json_t *steps; /* owned by whoever holds it */
+};
+int ledger_scrub_put(struct ledger *l, struct ledger_scrub *scrub, struct err *e);
+/* -ENOENT: it never was. */
+int ledger_scrub_get(struct ledger *l, const struct pci_addr *pf, uint16_t index,
+		     struct ledger_scrub *out, struct err *e);
 
 const char *fn_state_text(enum fn_state state);
 

@@ -271,6 +271,7 @@ static int row_scrubbed(struct daemon *d, struct vf_row *row, int r, const struc
 /* Op locked. The wiping itself, between two writes of the ledger. */
 static int row_scrub(struct daemon *d, struct vf_row row, bool keep_lease, struct err *e)
 {
+	struct ledger_scrub proof = { .pf = row.pf, .index = row.index, .birth = row.birth };
 	struct err why = { 0 };
 	int r;
 
@@ -285,14 +286,21 @@ static int row_scrub(struct daemon *d, struct vf_row row, bool keep_lease, struc
 	state_unlock(d);
 	if (r < 0)
 		return r;
-	r = priv_vf_scrub(d, &row.addr, &why);
+	proof.steps = json_array();
+	r = priv_vf_scrub(d, &row.addr, proof.steps, &why);
+	proof.is_clean = r == 0;
 	/* The lease goes on without what cannot be set now; binding sets it again, and must. */
 	if (r == 0 && row.attrs.mask != 0 &&
 	    priv_vf_attrs_restore(d, &row.addr, &row.attrs, &why) < 0)
 		log_err(&why, row.lease);
 	state_lock(d);
-	r = row_scrubbed(d, &row, r, &why, e);
+	/* Before the state that it proves. */
+	if (ledger_scrub_put(d->ledger, &proof, e) < 0)
+		r = -EIO;
+	else
+		r = row_scrubbed(d, &row, r, &why, e);
 	state_unlock(d);
+	json_decref(proof.steps);
 	return r;
 }
 

@@ -57,7 +57,7 @@ int pool_vf_refuse(struct daemon *d, const struct pci_fn *vf, struct err *e)
 		err_set(e, EBUSY, "VF %s (%s) is quarantined: %s", id, vf->name,
 			row != NULL ? row->note : "");
 		err_code(e, "vf-quarantined");
-		return err_hint(e, "viaduct vf release %s   tries to wipe it again", id);
+		return err_hint(e, "viaduct vf scrub %s   tries to wipe it again", id);
 	}
 	slash = row != NULL ? strchr(row->owner, '/') : NULL;
 	if (slash != NULL) {

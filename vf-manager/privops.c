@@ -10,7 +10,6 @@
 #include "sriov/bind.h"
 #include "sriov/pflink.h"
 #include "sriov/pfquirk.h"
-#include "sriov/reset.h"
 #include "sriov/vfcount.h"
 
 #include <dirent.h>
@@ -21,15 +20,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define VFS_DEADLINE_NS	  30000000000ULL
-#define RESET_DEADLINE_NS 5000000000ULL
-#define GROUP_TRIES	  100
-#define GROUP_PAUSE_NS	  100000000L
-#define GONE_TRIES	  20
+#define VFS_DEADLINE_NS 30000000000ULL
+#define GROUP_TRIES	100
+#define GROUP_PAUSE_NS	100000000L
 
-/* The VF as the machine has it now; state locked. */
-static int vf_now(struct daemon *d, const struct pci_addr *vf, const struct pci_fn **out,
-		  struct err *e)
+int priv_vf_now(struct daemon *d, const struct pci_addr *vf, const struct pci_fn **out,
+		struct err *e)
 {
 	char text[PCI_ADDR_TEXT];
 	const struct pci_fn *fn;
@@ -85,7 +81,7 @@ int priv_pf_up(struct daemon *d, const struct pci_addr *vf, struct err *e)
 	int r;
 
 	state_lock(d);
-	r = vf_now(d, vf, &fn, e);
+	r = priv_vf_now(d, vf, &fn, e);
 	if (r == 0 && fn->pf->kind == FN_NETWORK && fn->pf->ifindex != 0)
 		r = pf_link_up(d->nl, fn->pf, e);
 	state_unlock(d);
@@ -147,7 +143,7 @@ int priv_vf_attrs_set(struct daemon *d, const struct pci_addr *vf, struct vf_att
 	if (r < 0)
 		return r;
 	state_lock(d);
-	r = vf_now(d, vf, &fn, e);
+	r = priv_vf_now(d, vf, &fn, e);
 	if (r == 0 && (attrs->mask & BIT(VF_ATTR_MAC)) != 0)
 		r = mac_check(d, fn, attrs->mac, e);
 	if (r == 0)
@@ -163,7 +159,7 @@ int priv_vf_attrs_get(struct daemon *d, const struct pci_addr *vf, struct vf_att
 	int r;
 
 	state_lock(d);
-	r = vf_now(d, vf, &fn, e);
+	r = priv_vf_now(d, vf, &fn, e);
 	if (r == 0)
 		r = vf_attrs_get(d->nl, fn, attrs, e);
 	state_unlock(d);
@@ -183,17 +179,6 @@ int priv_vf_attrs_restore(struct daemon *d, const struct pci_addr *vf, const str
 	return all.mask != 0 ? priv_vf_attrs_set(d, vf, &all, e) : 0;
 }
 
-/* Attributes are kept by the PF's network driver. A PF without one (vfio-pci, pci-pf-stub) keeps
- * none; one whose network device is in another namespace keeps them, out of our reach. */
-static int attrs_reset(struct daemon *d, const struct pci_fn *fn, struct err *e)
-{
-	if (fn->kind != FN_NETWORK)
-		return 0;
-	if (fn->pf->ifindex == 0 && !sysfs_fn_has(inventory_sysfs(d->inv), &fn->pf->addr, "net"))
-		return 0;
-	return vf_attrs_reset(d->nl, fn, NULL, e);
-}
-
 int priv_group_wait(struct daemon *d, const struct pci_addr *fn, struct err *e)
 {
 	const struct timespec pause = { .tv_nsec = GROUP_PAUSE_NS };
@@ -207,50 +192,6 @@ int priv_group_wait(struct daemon *d, const struct pci_addr *fn, struct err *e)
 		r = priv_group_open(d, fn, &fd, e);
 	}
 	return r;
-}
-
-/* A VF that is being taken away fails any step of the wiping; a moment later it is gone, and with it
- * all it held. */
-static bool vf_goes_away(const struct sysfs *sys, const struct pci_addr *vf)
-{
-	const struct timespec pause = { .tv_nsec = GROUP_PAUSE_NS };
-
-	for (int i = 0; i < GONE_TRIES; i++) {
-		if (!sysfs_fn_has(sys, vf, "config"))
-			return true;
-		nanosleep(&pause, NULL);
-	}
-	return false;
-}
-
-int priv_vf_scrub(struct daemon *d, const struct pci_addr *vf, struct err *e)
-{
-	const struct sysfs *sys = inventory_sysfs(d->inv);
-	char driver[DRIVER_NAME];
-	const struct pci_fn *fn;
-	int r = fn_driver(sys, vf, driver);
-
-	if (r == -ENODEV)
-		return 0;
-	if (r == 0 && strcmp(driver, DRIVER_VFIO) == 0)
-		r = priv_group_wait(d, vf, e);
-	else if (r == 0 && driver[0] != '\0')
-		r = err_set(e, EBUSY, "the driver %s has taken it", driver);
-	if (r == 0)
-		r = fn_dma_stop(sys, vf, e);
-	if (r == 0)
-		r = fn_reset(sys, vf, now_ns() + RESET_DEADLINE_NS, e);
-	if (r == 0) {
-		state_lock(d);
-		r = vf_now(d, vf, &fn, e);
-		if (r == 0)
-			r = attrs_reset(d, fn, e);
-		state_unlock(d);
-	}
-	if (r == 0)
-		r = fn_unbind(sys, vf, e);
-	/* Not by the errno: the PF's network device may be what is gone (-ENODEV), and the VF dirty. */
-	return r == 0 || vf_goes_away(sys, vf) ? 0 : err_wrap(e, "wipe the VF");
 }
 
 static int device_open(struct daemon *d, const char *name, int *fd_out, struct err *e)

@@ -11,6 +11,10 @@
 
 #include "sriov/vfattr.h"
 
+/* The VF as the machine has it now; state locked. -ENODEV: there is none. */
+int priv_vf_now(struct daemon *d, const struct pci_addr *vf, const struct pci_fn **out,
+		struct err *e);
+
 /* The number of VFs of a PF; the PF is brought up afterwards, because VFs are dead without it. */
 int priv_pf_vfs_set(struct daemon *d, const struct pci_addr *pf, uint16_t vfs, struct err *e);
 
@@ -35,9 +39,10 @@ int priv_vf_attrs_restore(struct daemon *d, const struct pci_addr *vf, const str
 /*
  * Wipes a VF that nobody uses any more: its group opens again, bus mastering off, function-level
  * reset, attributes to their defaults and read back, no driver. 0 also if there is no such VF any
- * more. Any failure means that it must not be handed out.
+ * more. Any failure means that it must not be handed out. `evidence` (an array, or NULL) gets an object for each step
+ * that was begun: {"step","ok","read" (what was read back, or why it failed)|null}.
  */
-int priv_vf_scrub(struct daemon *d, const struct pci_addr *vf, struct err *e);
+int priv_vf_scrub(struct daemon *d, const struct pci_addr *vf, json_t *evidence, struct err *e);
 
 /* Takes a whole function from whatever driver it has to vfio-pci (privops_fn.c). */
 int priv_fn_bind(struct daemon *d, const struct pci_addr *fn, struct err *e);

@@ -36,6 +36,7 @@ const struct route routes[] = {
 	{ "POST", "/v1/vfs/alloc", true, false, false, alloc_members, api_vf_alloc },
 	{ "POST", "/v1/vfs/*/set", true, false, false, set_members, api_vf_set },
 	{ "POST", "/v1/vfs/*/release", true, false, false, no_members, api_vf_release },
+	{ "POST", "/v1/vfs/*/scrub", true, false, false, no_members, api_vf_scrub },
 	{ "GET", "/v1/networks", false, true, true, NULL, api_networks },
 	{ "GET", "/v1/networks/*", false, true, true, NULL, api_network },
 	{ "GET", "/v1/config", false, false, true, NULL, api_config },

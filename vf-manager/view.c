@@ -166,6 +166,21 @@ json_t *view_fn(struct daemon *d, const struct pci_fn *fn)
 	return j;
 }
 
+/* Of this VF, not of one that had its place. */
+static json_t *scrub_json(struct daemon *d, const struct pci_fn *vf)
+{
+	struct ledger_scrub scrub;
+
+	if (d->ledger == NULL ||
+	    ledger_scrub_get(d->ledger, &vf->pf->addr, vf->vf_index, &scrub, NULL) < 0)
+		return json_null();
+	if (scrub.birth == 0 || vf->birth == 0 || scrub.birth == vf->birth)
+		return json_pack("{s:I, s:b, s:o}", "at", (json_int_t)scrub.at, "clean",
+				 scrub.is_clean, "steps", scrub.steps);
+	json_decref(scrub.steps);
+	return json_null();
+}
+
 json_t *view_vf_full(struct daemon *d, const struct pci_fn *vf)
 {
 	struct vf_attrs attrs;
@@ -175,5 +190,6 @@ json_t *view_vf_full(struct daemon *d, const struct pci_fn *vf)
 
 	json_object_set_new(j, "capabilities", view_capabilities(&vf->caps));
 	json_object_set_new(j, "isolation", isolation_json(vf));
+	json_object_set_new(j, "scrub", scrub_json(d, vf));
 	return j;
 }

@@ -3,7 +3,6 @@
 
 import contextlib
 import pathlib
-import shutil
 import sqlite3
 import threading
 
@@ -110,7 +109,10 @@ class PfDriver(threading.Thread):
         while text.isdigit() and int(text) < self.made[pf]:
             self.made[pf] -= 1
             (self.sysfs / "bus/pci/devices" / pf / f"virtfn{self.made[pf]}").unlink()
-            shutil.rmtree(self.sysfs / "bus/pci/devices" / vf_address(pf, self.made[pf]))
+            # Out of sight, not deleted: the kernel never gives the number of a folder out again.
+            fn = self.sysfs / "bus/pci/devices" / vf_address(pf, self.made[pf])
+            (self.sysfs / "gone").mkdir(exist_ok=True)
+            fn.rename(self.sysfs / "gone" / str(fn.stat().st_ino))
 
     def run(self):
         while not self.ended.wait(0.002):

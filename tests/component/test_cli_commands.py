@@ -178,6 +178,7 @@ def test_json_errors_on_stderr(fake):
      {"vlan": 0, "qos": 3, "proto": "802.1ad", "link_state": "auto", "max_tx_rate": 5000,
       "min_tx_rate": 100}),
     (("vf", "release", "l1"), "/v1/vfs/l1/release", {}),
+    (("vf", "scrub", "l1"), "/v1/vfs/l1/scrub", {}),
     (("vm", "stop", "fw1"), "/v1/vms/fw1/stop", {}),
     (("vm", "stop", "fw1", "--timeout", "5"), "/v1/vms/fw1/stop", {"timeout_s": 5}),
     (("vm", "stop", "fw1", "--no-kill"), "/v1/vms/fw1/stop", {"kill": False}),
@@ -485,7 +486,7 @@ def test_every_command_is_in_help_and_manual(no_daemon):
     out = ok(no_daemon.run("help"))
     manual = (TOP / "docs/viaduct.1").read_text().replace("\\-", "-")
     commands = re.findall(r"^  viaduct (\w+)(?: (\w+)(?= |$))?", out, re.M)
-    assert len(commands) == 33
+    assert len(commands) == 34
     for noun, verb in commands:
         words = [w for w in (noun, verb) if w]
         assert re.search(rf'^\.BI? "?viaduct {" ".join(words)}("|$)', manual, re.M), words

@@ -257,7 +257,7 @@ def test_a_quarantined_vf_is_an_alarm_until_it_is_wiped(stopped_daemon, short_tm
     vf_row(stopped_daemon, "quarantined", "no function level reset")
     stopped_daemon.start()
     alarm = eventually(lambda: alarms(stopped_daemon).get(("vf-quarantined", VF)))
-    assert "no function level reset" in alarm["text"] and f"vf release {VF}" in alarm["hint"]
+    assert "no function level reset" in alarm["text"] and f"vf scrub {VF}" in alarm["hint"]
     quarantine = [e for e in events(stopped_daemon)["events"] if e["kind"] == "vf"]
     assert [(e["object"], e["from"], e["to"], e["text"]) for e in quarantine] == [
         (VF, "free", "quarantined", "no function level reset")]

@@ -255,3 +255,63 @@ def test_who_is_in_the_way_of_the_way_back_is_an_alarm(pf, stopped_daemon):
 def test_bad_times(pf, stopped_daemon, within):
     assert stopped_daemon.request("POST", f"/v1/pfs/{PF}/apply", {"vfs": 1, "confirm_s": within})[0] == 400
     assert count(pf) == 2
+
+
+# --- quarantine -----------------------------------------------------------------------------------
+
+def quarantine(pf, daemon):
+    """VF 0 loses its reset while somebody has it."""
+    assert daemon.cli("vf", "alloc", "--pf", PF, "--name", "mine").returncode == 0
+    method = pf.parent / daemonkit.vf_address(PF, 0) / "reset_method"
+    method.write_text("\n")
+    done = daemon.cli("vf", "release", "mine")
+    assert done.returncode == 1 and "function-level reset" in done.stderr
+    return method
+
+
+def steps(daemon, vf=f"{PF}%230"):
+    return daemon.request("GET", f"/v1/vfs/{vf}")[1]["scrub"]
+
+
+def test_every_release_leaves_its_evidence(pf, stopped_daemon):
+    assert steps(stopped_daemon) is None
+    assert stopped_daemon.cli("vf", "alloc", "--pf", PF, "--name", "mine").returncode == 0
+    assert stopped_daemon.cli("vf", "release", "mine").returncode == 0
+    got = steps(stopped_daemon)
+    assert got["clean"] and abs(got["at"] - time.time()) < 60
+    assert [s["step"] for s in got["steps"]] == ["group", "bus mastering off", "reset", "attributes", "no driver"]
+    assert all(s["ok"] for s in got["steps"]) and got["steps"][2]["read"].startswith("flr;")
+    # A VF that is made anew has none of it.
+    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "0").returncode == 0
+    assert eventually(lambda: not (pf / "virtfn0").exists())
+    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "1").returncode == 0
+    assert steps(stopped_daemon) is None
+
+
+def test_a_vf_that_cannot_be_wiped_is_never_handed_out(pf, stopped_daemon):
+    method = quarantine(pf, stopped_daemon)
+    got = steps(stopped_daemon)
+    assert not got["clean"] and [s["ok"] for s in got["steps"]] == [True, True, False]
+    assert "no function-level reset" in got["steps"][2]["read"]
+    shown = stopped_daemon.cli("vf", "show", f"{PF}#0").stdout
+    assert "FAILED" in shown and "no function-level reset" in shown
+    # By any way of asking, also after a restart.
+    for _ in range(2):
+        assert stopped_daemon.request("POST", "/v1/vfs/alloc", {"name": "other", "pf": PF})[1]["index"] == 1
+        assert "no-free-vf" == stopped_daemon.request("POST", "/v1/vfs/alloc", {"name": "third"})[1]["error"]["code"]
+        assert stopped_daemon.cli("vf", "release", "other").returncode == 0
+        stopped_daemon.stop(signal.SIGKILL)
+        stopped_daemon.start()
+    # Nor by a wiping that fails again.
+    assert stopped_daemon.cli("vf", "scrub", f"{PF}#0").returncode == 1
+    assert stopped_daemon.request("GET", f"/v1/vfs/{PF}%230")[1]["state"] == "quarantined"
+    method.write_text("flr\n")
+    done = stopped_daemon.cli("vf", "scrub", f"{PF}#0")
+    assert done.returncode == 0 and "free" in done.stdout, done.stderr
+    assert steps(stopped_daemon)["clean"]
+    assert stopped_daemon.request("POST", "/v1/vfs/alloc", {"name": "again", "pf": PF})[1]["index"] == 0
+
+
+def test_only_the_quarantined_are_scrubbed(pf, stopped_daemon):
+    done = stopped_daemon.request("POST", f"/v1/vfs/{PF}%230/scrub", {})
+    assert done[0] == 409 and done[1]["error"]["code"] == "vf-not-quarantined"

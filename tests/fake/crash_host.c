@@ -222,6 +222,11 @@ void host_vm_add(struct daemon *d, bool is_alive)
 	state_unlock(d);
 }
 
+void host_attrs_stick(uint32_t attrs)
+{
+	peer->ignored = attrs;
+}
+
 struct vf_attrs host_attrs(unsigned int vf)
 {
 	return peer->vfs[vf];
@@ -250,6 +255,17 @@ static void rest_check(struct daemon *d, const struct pci_fn *vf, const struct v
 		fail_msg("%s: VF %u: bus mastering is on", crash_where(), vf->vf_index);
 }
 
+static bool is_proven_dirty(struct daemon *d, const struct vf_row *row)
+{
+	struct ledger_scrub proof;
+	struct err e = { 0 };
+
+	if (ledger_scrub_get(d->ledger, &row->pf, row->index, &proof, &e) < 0)
+		return false;
+	json_decref(proof.steps);
+	return !proof.is_clean;
+}
+
 static void vf_check(struct daemon *d, const struct pci_fn *vf)
 {
 	const struct vf_row *row = host_row(d, vf->vf_index);
@@ -263,6 +279,9 @@ static void vf_check(struct daemon *d, const struct pci_fn *vf)
 		return;
 	}
 	assert_non_null(row);
+	if (state == VF_QUARANTINED && row->lease[0] == '\0' && row->owner[0] == '\0' &&
+	    is_proven_dirty(d, row))
+		return;
 	if (state == VF_LEASED && row->lease[0] != '\0' && row->owner[0] == '\0')
 		rest_check(d, vf, &row->attrs);
 	else if (state != VF_ASSIGNED || strcmp(vf->driver, "vfio-pci") != 0 ||

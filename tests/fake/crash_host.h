@@ -29,6 +29,9 @@ void host_vf_driver(unsigned int vf, const char *driver);
 void host_guest_runs(unsigned int vf); /* bus mastering on */
 bool host_master(unsigned int vf);
 
+/* BIT(enum vf_attr): the PF's driver accepts these and keeps what it had. */
+void host_attrs_stick(uint32_t attrs);
+
 struct vf_attrs host_attrs(unsigned int vf);
 const struct vf_row *host_row(struct daemon *d, unsigned int vf);
 unsigned int host_vf_count(void);

@@ -136,6 +136,16 @@ static void set_old(struct daemon *d)
 	set(d, &old_attrs);
 }
 
+/* The wiping fails, and is tried once more. */
+static void quarantine(struct daemon *d)
+{
+	const struct vf_ref ref = { .pf = host_pf };
+
+	host_attrs_stick(BIT(VF_ATTR_VLAN));
+	assert_true(pool_release(d, &ref, false, NULL) < 0);
+	host_attrs_stick(0);
+}
+
 static void set_new(struct daemon *d)
 {
 	set(d, &new_attrs);
@@ -258,6 +268,13 @@ static void all_vfs_are_there(struct daemon *d)
 	assert_int_equal(host_vf_count(), VFS);
 }
 
+static void scrubbed_or_quarantined(struct daemon *d)
+{
+	all_vfs_are_there(d);
+	assert_true(host_row(d, 0)->state == VF_FREE || host_row(d, 0)->state == VF_QUARANTINED);
+	assert_true(host_row(d, 0)->state != VF_FREE || host_attrs(0).vlan == 0);
+}
+
 static void lease_is_kept(struct daemon *d)
 {
 	all_vfs_are_there(d);
@@ -326,6 +343,7 @@ static const struct storm {
 	  end,
 	  lease_is_as_before },
 	{ "vf release", { apply_two, alloc, set_old }, release, all_vfs_are_there },
+	{ "vf scrub", { apply_two, alloc, set_old, quarantine }, release, scrubbed_or_quarantined },
 	{ "recovery of a dead VM",
 	  { apply_two, alloc, set_old, start_on_lease },
 	  host_recover,
@@ -512,6 +530,44 @@ static void an_intent_does_not_take_what_is_in_use(void **state)
 	host_end(d);
 }
 
+/* What does not read back as it was set is not clean, however often the driver says yes. */
+static void attributes_that_stick_are_quarantined(void **state)
+{
+	const struct vf_ref ref = { .pf = host_pf };
+	struct daemon *d = leased_host();
+	struct vf_want want = { .source = PORT_FROM_VF, .target = HOST_PF "#0", .numa_node = -1 };
+	struct ledger_scrub proof;
+	struct err e = { 0 };
+	struct vf_hold hold;
+
+	host_attrs_stick(BIT(VF_ATTR_VLAN));
+	assert_true(pool_release(d, &ref, false, &e) < 0);
+	assert_int_equal(host_row(d, 0)->state, VF_QUARANTINED);
+	assert_int_equal(state_of(d, 0), VF_QUARANTINED);
+	assert_int_equal(ledger_scrub_get(d->ledger, &host_pf, 0, &proof, &e), 0);
+	assert_false(proof.is_clean);
+	assert_int_equal(json_array_size(proof.steps), 4);
+	assert_string_equal(
+		json_string_value(json_object_get(json_array_get(proof.steps, 3), "step")),
+		"attributes");
+	json_decref(proof.steps);
+	/* A VM gets it neither by its name nor as one of its PF's. */
+	assert_int_equal(pool_lease(d, &want, &hold, &e), -EBUSY);
+	assert_string_equal(e.code, "vf-quarantined");
+	want = (struct vf_want){ .source = PORT_FROM_PF, .target = HOST_PF, .numa_node = -1 };
+	assert_int_equal(pool_lease(d, &want, &hold, &e), 0);
+	assert_int_equal(hold.index, 1);
+	assert_int_equal(pool_lease(d, &want, &hold, &e), -EBUSY);
+	host_attrs_stick(0);
+	assert_int_equal(pool_release(d, &ref, false, &e), 0);
+	assert_int_equal(host_row(d, 0)->state, VF_FREE);
+	assert_int_equal(ledger_scrub_get(d->ledger, &host_pf, 0, &proof, &e), 0);
+	assert_true(proof.is_clean);
+	assert_int_equal(json_array_size(proof.steps), 5);
+	json_decref(proof.steps);
+	host_end(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -521,6 +577,7 @@ int main(void)
 		cmocka_unit_test(a_vf_made_again_is_not_wiped),
 		cmocka_unit_test(a_lease_on_a_destroyed_vf_ends),
 		cmocka_unit_test(an_intent_does_not_take_what_is_in_use),
+		cmocka_unit_test(attributes_that_stick_are_quarantined),
 	};
 
 	log_init("test", LOG_LEVEL_ERROR);

@@ -105,15 +105,15 @@ static void attributes_out_of_reach_are_not_clean(void **state)
 	struct err e = { 0 };
 
 	/* No network driver at all: nothing is kept. */
-	assert_int_equal(priv_vf_scrub(&d, &vf0_addr, &e), 0);
+	assert_int_equal(priv_vf_scrub(&d, &vf0_addr, NULL, &e), 0);
 	/* The folder stays when its network device goes to another namespace. */
 	tree_file(FN PF "/net/x", "x");
 	tree_delete(FN PF "/net/x");
-	assert_true(priv_vf_scrub(&d, &vf0_addr, &e) < 0);
+	assert_true(priv_vf_scrub(&d, &vf0_addr, NULL, &e) < 0);
 	assert_string_equal(e.code, "no-netdev");
 	/* A VF that is gone has nothing left to be wiped. */
 	tree_delete(FN VF0);
-	assert_int_equal(priv_vf_scrub(&d, &vf0_addr, &e), 0);
+	assert_int_equal(priv_vf_scrub(&d, &vf0_addr, NULL, &e), 0);
 }
 
 static int release(const char *vf, struct err *e)
