@@ -253,6 +253,8 @@ const struct explanation explanations[] = {
 	  "viaduct vf show VF" },
 	{ "vm-exists", "A VM of this name lives.",
 	  "viaduct vm stop NAME; or choose another name" },
+	{ "vm-silent", "The VM's process has just ended, or it does not answer in time.",
+	  "viaduct vm show NAME; viaduct vm kill NAME" },
 	{ "vm-state", "The VM is not in the state that this takes.",
 	  "viaduct vm show NAME" },
 	{ "vm-unknown", "Alarm: a VM's process does not answer, or it ended and nothing says why.",

@@ -31,7 +31,7 @@ SUITES = {
     "fuzz": Suite("replay of the fuzz corpora", ("fuzz",), suites.run_fuzz),
     "component": Suite("the real processes, no lab", ("asan",), suites.run_component),
     "lab": Suite("end to end in the virtual host", ("release",), labsuite.run_lab),
-    "long": Suite("what takes too long for every day", ("release", "fuzz"), longsuite.run_long,
+    "long": Suite("what takes too long for every day", ("release", "fuzz", "asan"), longsuite.run_long,
                   False),
 }
 GROUPS = {"quick": ["style", "unit", "fuzz", "component"]}

@@ -189,6 +189,12 @@ int api_vf_set(struct request *req, struct err *e)
 	struct vf_hold hold;
 	int r;
 
+	/* The words first: what is wrong with them is so for any VF, even one with a VLAN. */
+	attrs.vlan = 1;
+	r = attrs_parse(req->body, &attrs, e);
+	if (r < 0)
+		return err_wrap(e, "VF %s", req->arg);
+	attrs = vf_attrs_default;
 	op_lock(req->d);
 	state_lock(req->d);
 	r = vf_find_leased(req, &vf, e);

@@ -11,26 +11,17 @@ static const struct status_row {
 	const char *code;
 	unsigned int status;
 } code_rows[] = {
-	{ "no-such-vm", MHD_HTTP_NOT_FOUND },
-	{ "no-such-vf", MHD_HTTP_NOT_FOUND },
-	{ "no-such-pf", MHD_HTTP_NOT_FOUND },
-	{ "no-such-network", MHD_HTTP_NOT_FOUND },
-	{ "no-such-path", MHD_HTTP_NOT_FOUND },
-	{ "vf-index", MHD_HTTP_NOT_FOUND },
-	{ "no-sriov", MHD_HTTP_BAD_REQUEST },
-	{ "method", MHD_HTTP_METHOD_NOT_ALLOWED },
-	{ "not-allowed", MHD_HTTP_FORBIDDEN },
-	{ "no-such-cpu", MHD_HTTP_BAD_REQUEST },
-	{ "no-such-node", MHD_HTTP_BAD_REQUEST },
-	{ "numa-short", MHD_HTTP_CONFLICT },
-	{ "dedicated-unsupported", MHD_HTTP_CONFLICT },
-	{ "memory-short", MHD_HTTP_CONFLICT },
-	{ "hugepages-short", MHD_HTTP_CONFLICT },
-	{ "kvm-unusable", MHD_HTTP_CONFLICT },
-	{ "vmm-too-old", MHD_HTTP_CONFLICT },
-	{ "bad-config", MHD_HTTP_CONFLICT },
-	{ "cursor-lost", MHD_HTTP_GONE },
-	{ "cursor-ahead", MHD_HTTP_BAD_REQUEST },
+	{ "no-such-vm", MHD_HTTP_NOT_FOUND },	   { "no-such-vf", MHD_HTTP_NOT_FOUND },
+	{ "no-such-pf", MHD_HTTP_NOT_FOUND },	   { "no-such-function", MHD_HTTP_NOT_FOUND },
+	{ "no-such-network", MHD_HTTP_NOT_FOUND }, { "no-such-path", MHD_HTTP_NOT_FOUND },
+	{ "vf-index", MHD_HTTP_NOT_FOUND },	   { "no-sriov", MHD_HTTP_BAD_REQUEST },
+	{ "method", MHD_HTTP_METHOD_NOT_ALLOWED }, { "not-allowed", MHD_HTTP_FORBIDDEN },
+	{ "no-such-cpu", MHD_HTTP_BAD_REQUEST },   { "no-such-node", MHD_HTTP_BAD_REQUEST },
+	{ "numa-short", MHD_HTTP_CONFLICT },	   { "dedicated-unsupported", MHD_HTTP_CONFLICT },
+	{ "memory-short", MHD_HTTP_CONFLICT },	   { "hugepages-short", MHD_HTTP_CONFLICT },
+	{ "kvm-unusable", MHD_HTTP_CONFLICT },	   { "vm-silent", MHD_HTTP_CONFLICT },
+	{ "vmm-too-old", MHD_HTTP_CONFLICT },	   { "bad-config", MHD_HTTP_CONFLICT },
+	{ "cursor-lost", MHD_HTTP_GONE },	   { "cursor-ahead", MHD_HTTP_BAD_REQUEST },
 };
 
 static const struct errno_row {
@@ -38,17 +29,13 @@ static const struct errno_row {
 	unsigned int status;
 	bool is_of_request; /* the row holds only while the request itself is in question */
 } errno_rows[] = {
-	{ EINVAL, MHD_HTTP_BAD_REQUEST, true },
-	{ ERANGE, MHD_HTTP_BAD_REQUEST, true },
-	{ EBADMSG, MHD_HTTP_BAD_REQUEST, true },
-	{ ENOENT, MHD_HTTP_BAD_REQUEST, true },
-	{ ELOOP, MHD_HTTP_BAD_REQUEST, true },
-	{ EACCES, MHD_HTTP_FORBIDDEN, true },
-	{ EPERM, MHD_HTTP_FORBIDDEN, true },
-	{ EBUSY, MHD_HTTP_CONFLICT, false },
-	{ EEXIST, MHD_HTTP_CONFLICT, false },
-	{ ESTALE, MHD_HTTP_CONFLICT, false },
-	{ EAGAIN, MHD_HTTP_SERVICE_UNAVAILABLE, false },
+	{ EINVAL, MHD_HTTP_BAD_REQUEST, true },	  { ERANGE, MHD_HTTP_BAD_REQUEST, true },
+	{ EBADMSG, MHD_HTTP_BAD_REQUEST, true },  { ENOENT, MHD_HTTP_BAD_REQUEST, true },
+	{ ELOOP, MHD_HTTP_BAD_REQUEST, true },	  { EACCES, MHD_HTTP_FORBIDDEN, true },
+	{ EPERM, MHD_HTTP_FORBIDDEN, true },	  { EBUSY, MHD_HTTP_CONFLICT, false },
+	{ EEXIST, MHD_HTTP_CONFLICT, false },	  { ESTALE, MHD_HTTP_CONFLICT, false },
+	{ ENODEV, MHD_HTTP_CONFLICT, false }, /* what the host lacks */
+	{ EOPNOTSUPP, MHD_HTTP_CONFLICT, false }, { EAGAIN, MHD_HTTP_SERVICE_UNAVAILABLE, false },
 };
 
 unsigned int http_status(const struct request *req, const struct err *e)

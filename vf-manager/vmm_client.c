@@ -74,6 +74,20 @@ static bool only_looks(const char *op)
 	return strcmp(op, "status") == 0 || strcmp(op, "stats") == 0;
 }
 
+/* It has just ended, or it hangs; an error of its own has another code or none of these numbers. */
+static int silence(const struct vmm_peer *peer, int r, struct err *e)
+{
+	static const int nums[] = { ECONNREFUSED, ECONNRESET, ENOENT, ENOTCONN, EPIPE, ETIMEDOUT };
+
+	for (size_t i = 0; e != NULL && i < ARRAY_SIZE(nums); i++) {
+		if (e->errnum != nums[i] || e->code[0] != '\0')
+			continue;
+		err_code(e, "vm-silent");
+		return err_hint(e, "viaduct vm show %s", peer->name);
+	}
+	return r;
+}
+
 int vmm_call(const struct daemon *d, const struct vmm_peer *peer, const char *op, json_t **result,
 	     struct err *e)
 {
@@ -84,8 +98,10 @@ int vmm_call(const struct daemon *d, const struct vmm_peer *peer, const char *op
 	if (r == 0)
 		r = seqmsg_send(fd, body, NULL, 0);
 	if (r < 0)
-		return err_set(e, r, "VM %s does not answer: %s", peer->name, strerror(-r));
-	return vmm_reply(fd, only_looks(op) ? VMM_QUICK_MS : VMM_SLOW_MS, result, e);
+		err_set(e, r, "VM %s does not answer: %s", peer->name, strerror(-r));
+	else
+		r = vmm_reply(fd, only_looks(op) ? VMM_QUICK_MS : VMM_SLOW_MS, result, e);
+	return r < 0 ? silence(peer, r, e) : r;
 }
 
 static int status_ask(const struct daemon *d, const struct vmm_peer *peer, const json_t *body,

@@ -192,16 +192,3 @@ def test_differences_from_file_and_machine(stopped_daemon, short_tmp):
     assert (changed["of"], changed["key"], changed["wanted"], changed["is"]) == ("file", "group", "operators", "viaduct")
     stopped_daemon.config.write_text("group: [")
     assert error(daemon, "GET", "/v1/config", status=409)["code"] == "bad-config"
-
-
-def test_openapi_names_every_path():
-    import yaml
-
-    top = HERE.parents[1]
-    described = {(verb.upper(), path.split("{")[0] + "*" + path.split("}")[1] if "{" in path else path)
-                 for path, verbs in yaml.safe_load((top / "docs/openapi.yaml").read_text())["paths"].items()
-                 for verb in verbs if verb in ("get", "post")}
-    import re
-
-    routes = set(re.findall(r'\{ "(GET|POST)", "([^"]+)"', (top / "vf-manager/routes.c").read_text()))
-    assert described == routes
