@@ -83,6 +83,8 @@ const struct explanation explanations[] = {
 	  "viaduct host check" },
 	{ "lease-exists", "The name of the lease is taken.",
 	  "viaduct vf show LEASE; choose another name" },
+	{ "lease-parked", "A lease has no VF now: the host was started again or its PF was changed, and its card has no such VF yet, or is not there. Also an alarm.",
+	  "viaduct vf list   says what it waits for; viaduct pf apply PF --vfs N; viaduct vf release LEASE   ends it" },
 	{ "mac-in-use", "The MAC belongs to the PF, or to another VF of it.",
 	  "viaduct vf list   shows the MACs; choose another" },
 	{ "memlock-short", "The VM's memory must be locked for DMA, and RLIMIT_MEMLOCK is lower.",

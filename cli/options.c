@@ -18,7 +18,7 @@ enum { KEY_COMMAND = 0x100, KEY_JSON = 0x200, KEY_SOCKET, KEY_RUN_DIR, KEY_VERSI
 static const struct argp_option command_options[OPTION_COUNT] = {
 	[OPT_VFS] = { "vfs", KEY_COMMAND + OPT_VFS, "N", 0, "number of VFs; 0 removes them", 1 },
 	[OPT_DISRUPT] = { "disrupt", KEY_COMMAND + OPT_DISRUPT, "VM,lease:LEASE,...", 0,
-			  "may be hurt: these VMs are stopped, these leases end", 1 },
+			  "may be hurt: these VMs are stopped, these leases lose their VF", 1 },
 	[OPT_CONFIRM_WITHIN] = { "confirm-within", KEY_COMMAND + OPT_CONFIRM_WITHIN, "TIME", 0,
 				 "go back unless `pf confirm` comes within 60s, 5m, 1h", 1 },
 	[OPT_NETWORK] = { "network", KEY_COMMAND + OPT_NETWORK, "NETWORK", 0,

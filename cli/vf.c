@@ -63,6 +63,13 @@ static const struct field capability_fields[] = {
 	{ "MSI-X vectors", "msix_vectors", text_value },
 };
 
+static const struct field parked_columns[] = {
+	{ "LEASE", "lease", text_value, true },
+	{ "WAS ON PF", "pf", text_value },
+	{ "INDEX", "index", text_value },
+	{ "WHY", "why", text_value },
+};
+
 static const struct field scrub_columns[] = {
 	{ "STEP", "step", text_value },
 	{ "OK", "ok", text_value },
@@ -92,11 +99,17 @@ int render_vf_list(FILE *out, const json_t *reply, struct err *e)
 
 	if (r < 0)
 		return r;
-	if (json_array_size(rows) == 0) {
+	if (json_array_size(rows) == 0)
 		fprintf(out, "No VFs. To create some: viaduct pf apply PF --vfs N\n");
-		return 0;
-	}
-	return render_vfs(out, rows, e);
+	else
+		r = render_vfs(out, rows, e);
+	if (r < 0 || json_object_get(reply, "parked") == NULL)
+		return r;
+	r = render_rows(reply, "parked", &rows, e);
+	if (r < 0 || json_array_size(rows) == 0)
+		return r;
+	fprintf(out, "\nleases that wait for their VF\n");
+	return view_table(out, parked_columns, ARRAY_SIZE(parked_columns), rows, e);
 }
 
 /* Isolation has members that depend on the host: each of them is a line. */

@@ -8,6 +8,7 @@
 enum cap_id { CAP_MSI = 0x05, CAP_PCIE = 0x10, CAP_MSIX = 0x11 };
 
 enum ext_cap_id {
+	EXT_DSN = 0x03,
 	EXT_ACS = 0x0d,
 	EXT_ARI = 0x0e,
 	EXT_ATS = 0x0f,
@@ -200,6 +201,13 @@ static void decode_sriov(struct cfg_space *cfg, int cap, struct pci_caps *out)
 	decode_vf_bars(cfg, cap, &out->sriov);
 }
 
+/* Device Serial Number, PCIe Base 7.9.3; none has all ones or zeros. */
+static void decode_serial(struct cfg_space *cfg, int cap, struct pci_caps *out)
+{
+	out->serial = (uint64_t)reg32(cfg, cap, 8) << 32 | reg32(cfg, cap, 4);
+	out->has_serial = out->serial != 0 && out->serial != UINT64_MAX;
+}
+
 typedef void decode_fn(struct cfg_space *cfg, int cap, struct pci_caps *out);
 
 static const struct {
@@ -211,7 +219,7 @@ static const struct {
 	{ CAP_MSI, false, decode_msi },	   { EXT_ACS, true, decode_acs },
 	{ EXT_ARI, true, decode_ari },	   { EXT_ATS, true, decode_ats },
 	{ EXT_SRIOV, true, decode_sriov }, { EXT_PRI, true, decode_pri },
-	{ EXT_PASID, true, decode_pasid },
+	{ EXT_PASID, true, decode_pasid }, { EXT_DSN, true, decode_serial },
 };
 
 void pci_caps_decode(struct cfg_space *cfg, struct pci_caps *out)

@@ -103,6 +103,8 @@ struct pci_caps {
 	/* The space was cut at 64 bytes: all below is unknown, not absent. */
 	bool needs_root;
 	bool is_dead; /* the header reads as all ones: the function does not answer */
+	bool has_serial; /* Device Serial Number */
+	uint64_t serial;
 	uint16_t msix_vectors; /* 0: no MSI-X */
 	bool msi;
 	struct pcie_cap pcie;

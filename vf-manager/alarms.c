@@ -184,6 +184,22 @@ static void vf_count_drift(struct alarms *a, struct daemon *d)
 	each_pf(a, d, pf_count_drift);
 }
 
+static void lease_parked(struct alarms *a, struct daemon *d)
+{
+	for (size_t i = 0; i < ledger_parked_count(d->ledger); i++) {
+		const struct parked_row *row = ledger_parked_at(d->ledger, i);
+		struct alarm *one = alarm_found(a, row->lease);
+
+		if (one == NULL)
+			return;
+		text_set(one->text, "the lease has no VF: %s", row->why);
+		text_set(
+			one->hint,
+			"viaduct pf list   shows the PFs and their VFs; viaduct vf release %s   ends the lease",
+			row->lease);
+	}
+}
+
 static void pf_on_trial(struct alarms *a, struct daemon *d)
 {
 	for (size_t i = 0; i < ledger_confirm_count(d->ledger); i++) {
@@ -318,6 +334,7 @@ static const struct alarm_kind {
 	void (*find)(struct alarms *a, struct daemon *d); /* state locked */
 } kinds[] = {
 	{ "function-quarantined", "major", function_quarantined },
+	{ "lease-parked", "major", lease_parked },
 	{ "pf-link-lost", "critical", pf_link_lost },
 	{ "pf-on-trial", "minor", pf_on_trial },
 	{ "vf-count-drift", "critical", vf_count_drift },

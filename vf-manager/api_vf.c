@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/api_handlers.h"
+#include "vf-manager/leasepark.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/pool_pick.h"
 #include "vf-manager/privops.h"
@@ -26,8 +27,8 @@ int api_vfs(struct request *req, struct err *e)
 		json_array_extend(list, vfs);
 		json_decref(vfs);
 	}
+	req->reply = json_pack("{s:o, s:o}", "vfs", list, "parked", leases_parked_json(req->d));
 	state_unlock(req->d);
-	req->reply = json_pack("{s:o}", "vfs", list);
 	return r;
 }
 
@@ -263,8 +264,29 @@ static int give_back(struct request *req, vf_check_fn *check, struct err *e)
 	return r < 0 ? r : reply_addr(req, &addr, e);
 }
 
+/* A lease that waits has no VF to be wiped. 1: it was one. */
+static int parked_release(struct request *req, struct err *e)
+{
+	int r = 0;
+
+	op_lock(req->d);
+	state_lock(req->d);
+	if (ledger_parked_find(req->d->ledger, req->arg) != NULL) {
+		req->reply = json_pack("{s:s, s:s, s:n}", "id", req->arg, "state", "free", "lease");
+		r = ledger_parked_del(req->d->ledger, req->arg, e);
+		r = r == 0 ? 1 : r;
+	}
+	state_unlock(req->d);
+	op_unlock(req->d);
+	return r;
+}
+
 int api_vf_release(struct request *req, struct err *e)
 {
+	int r = parked_release(req, e);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
 	return give_back(req, release_check, e);
 }
 

@@ -38,6 +38,10 @@ static const char *const migrations[] = {
 	" deadline_at INTEGER NOT NULL, note TEXT NOT NULL);",
 	"CREATE TABLE scrubs(pf TEXT NOT NULL, idx INTEGER NOT NULL, birth INTEGER NOT NULL,"
 	" at INTEGER NOT NULL, clean INTEGER NOT NULL, steps TEXT NOT NULL, PRIMARY KEY(pf, idx));",
+	"ALTER TABLE pfs ADD COLUMN identity TEXT NOT NULL DEFAULT '';"
+	"CREATE TABLE parked(lease TEXT PRIMARY KEY, identity TEXT NOT NULL, pf TEXT NOT NULL,"
+	" idx INTEGER NOT NULL, generation INTEGER NOT NULL, attrs TEXT NOT NULL,"
+	" why TEXT NOT NULL);",
 };
 static_assert(ARRAY_SIZE(migrations) == LEDGER_SCHEMA, "one migration for each version");
 
@@ -105,7 +109,7 @@ static int vfs_load(struct ledger *l, struct err *e)
 static int pfs_load(struct ledger *l, struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
-	int rc, r = db_prepare(l->db, "SELECT pf, vfs, boot_id, birth FROM pfs", &st, e);
+	int rc, r = db_prepare(l->db, "SELECT pf, vfs, boot_id, birth, identity FROM pfs", &st, e);
 
 	if (r < 0)
 		return r;
@@ -116,6 +120,7 @@ static int pfs_load(struct ledger *l, struct err *e)
 			return err_set(e, EBADMSG, "the state holds a PF row that is damaged");
 		snprintf(row.boot_id, sizeof(row.boot_id), "%s", db_text(st, 2));
 		row.birth = (uint64_t)sqlite3_column_int64(st, 3);
+		snprintf(row.identity, sizeof(row.identity), "%s", db_text(st, 4));
 		r = table_put(&l->pfs, &row, e);
 		if (r < 0)
 			return r;
@@ -167,6 +172,7 @@ int ledger_open(struct ledger **out, const char *dir, const char *boot_id, struc
 	ledger_fn_init(l);
 	ledger_intent_init(l);
 	ledger_confirm_init(l);
+	ledger_parked_init(l);
 	l->lock_fd = -1;
 	snprintf(l->boot_id, sizeof(l->boot_id), "%s", boot_id);
 	r = dir != NULL ? state_claim(l, dir, e) : 0;
@@ -196,6 +202,8 @@ int ledger_open(struct ledger **out, const char *dir, const char *boot_id, struc
 		r = ledger_intents_load(l, e);
 	if (r == 0)
 		r = ledger_confirms_load(l, e);
+	if (r == 0)
+		r = ledger_parked_load(l, e);
 	if (r < 0) {
 		err_wrap(e, "%s", path);
 		goto fail;
@@ -218,6 +226,7 @@ void ledger_close(struct ledger *l)
 	free(l->fns.items);
 	free(l->intents.items);
 	free(l->confirms.items);
+	free(l->parked.items);
 	free(l);
 }
 
@@ -308,13 +317,14 @@ int ledger_pf_put(struct ledger *l, const struct pf_row *row, struct err *e)
 	int r = table_reserve(&l->pfs, e);
 
 	if (r == 0)
-		r = db_prepare(l->db, "INSERT OR REPLACE INTO pfs VALUES(?,?,?,?)", &st, e);
+		r = db_prepare(l->db, "INSERT OR REPLACE INTO pfs VALUES(?,?,?,?,?)", &st, e);
 	if (r < 0)
 		return r;
 	db_bind_text(st, 1, pci_addr_text(&row->pf, pf));
 	sqlite3_bind_int(st, 2, row->vfs);
 	db_bind_text(st, 3, row->boot_id);
 	sqlite3_bind_int64(st, 4, (sqlite3_int64)row->birth);
+	db_bind_text(st, 5, row->identity);
 	if (sqlite3_step(st) != SQLITE_DONE)
 		return db_failed(l->db, e);
 	return table_put(&l->pfs, row, e);

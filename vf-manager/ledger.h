@@ -14,13 +14,14 @@
 
 #include "base/parse.h"
 #include "sriov/bind.h"
+#include "sriov/pfident.h"
 #include "sriov/vfattr.h"
 
 #include <jansson.h>
 
 #include <sys/types.h>
 
-#define LEDGER_SCHEMA	6
+#define LEDGER_SCHEMA	7
 #define LEASE_TEXT	64
 #define OWNER_TEXT	130 /* "VM/PORT" */
 #define BOOT_ID_TEXT	40
@@ -46,6 +47,18 @@ struct pf_row {
 	uint16_t vfs; /* as many were created by viaduct */
 	char boot_id[BOOT_ID_TEXT];
 	uint64_t birth; /* of the first of them; 0: not known */
+	char identity[PF_IDENT_TEXT]; /* pf_ident_text(); "": not known */
+};
+
+/* A lease of `vf alloc` that has no VF now. */
+struct parked_row {
+	char lease[LEASE_TEXT]; /* key */
+	char identity[PF_IDENT_TEXT]; /* of the PF that it was made on */
+	struct pci_addr pf; /* that one's address then */
+	uint16_t index;
+	uint64_t generation;
+	struct vf_attrs attrs;
+	char why[LEDGER_NOTE];
 };
 
 /* A change of the machine that takes several steps: written before the first of them, gone with the last. */
@@ -149,6 +162,20 @@ const struct intent_row *ledger_intent_find(const struct ledger *l, enum intent_
 					    const struct pci_addr *pf, uint16_t index);
 size_t ledger_intent_count(const struct ledger *l);
 const struct intent_row *ledger_intent_at(const struct ledger *l, size_t i);
+
+/* NULL: no such lease waits. Valid until the next write. */
+const struct parked_row *ledger_parked_find(const struct ledger *l, const char *lease);
+size_t ledger_parked_count(const struct ledger *l);
+const struct parked_row *ledger_parked_at(const struct ledger *l, size_t i); /* by name */
+int ledger_parked_put(struct ledger *l, const struct parked_row *row, struct err *e);
+int ledger_parked_del(struct ledger *l, const char *lease, struct err *e);
+
+/* The lease waits and the VF's row is `vf`; or the lease does not wait any more and it is: both or none. The arc
+ * is not looked at. */
+int ledger_park(struct ledger *l, const struct parked_row *parked, const struct vf_row *vf,
+		struct err *e);
+int ledger_unpark(struct ledger *l, const struct parked_row *parked, const struct vf_row *vf,
+		  struct err *e);
 
 /* NULL: nothing is on trial. Valid until the next write. */
 const struct confirm_row *ledger_confirm_find(const struct ledger *l, const struct pci_addr *pf);

@@ -24,6 +24,7 @@ struct ledger {
 	struct table pfs; /* struct pf_row */
 	struct table fns; /* struct fn_row */
 	struct table intents; /* struct intent_row */
+	struct table parked; /* struct parked_row */
 	struct table confirms; /* struct confirm_row */
 	ledger_watch_fn *watch; /* NULL: nobody wants to know */
 	void *watch_arg;
@@ -36,6 +37,10 @@ int ledger_fns_load(struct ledger *l, struct err *e);
 /* Of the intents (ledger_intent.c). */
 void ledger_intent_init(struct ledger *l);
 int ledger_intents_load(struct ledger *l, struct err *e);
+
+/* Of leases that wait (ledger_parked.c). */
+void ledger_parked_init(struct ledger *l);
+int ledger_parked_load(struct ledger *l, struct err *e);
 
 /* Of PFs on trial (ledger_confirm.c). */
 void ledger_confirm_init(struct ledger *l);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/pfapply.h"
 
+#include "vf-manager/leasepark.h"
 #include "vf-manager/pfconfirm.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/privops.h"
@@ -16,6 +17,7 @@ static int count_record(struct daemon *d, const struct pci_addr *addr, int made,
 	struct pf_row row = { .pf = *addr };
 
 	memcpy(row.boot_id, d->boot_id, sizeof(row.boot_id));
+	pf_identity(d, addr, row.identity);
 	if (pf != NULL && pf->num_vfs == made) {
 		row.vfs = pf->num_vfs;
 		row.birth = pool_pf_birth(pf);
@@ -34,9 +36,29 @@ int pf_intent_drop(struct daemon *d, const struct intent_row *intent, struct err
 	return r == 0 ? ledger_intent_del(d->ledger, intent, e) : r;
 }
 
+/* They wait before their VFs go, so that no crash loses one; those whose VF is made again come back to it. */
+static int leases_park(struct daemon *d, const struct pci_addr *pf, struct err *e)
+{
+	int r = 0;
+
+	state_lock(d);
+	for (size_t i = 0; r == 0 && i < ledger_vf_count(d->ledger); i++) {
+		const struct vf_row row = *ledger_vf_at(d->ledger, i);
+
+		if (pci_addr_cmp(&row.pf, pf) == 0 && row.state == VF_LEASED &&
+		    row.lease[0] != '\0' && row.owner[0] == '\0')
+			r = lease_park(d, &row, "its PF is being changed", e);
+	}
+	state_unlock(d);
+	return r;
+}
+
 int pf_intent_finish(struct daemon *d, const struct intent_row *intent, struct err *e)
 {
-	int written, r = priv_pf_vfs_set(d, &intent->pf, intent->vfs, e);
+	int written, r = leases_park(d, &intent->pf, e);
+
+	if (r == 0)
+		r = priv_pf_vfs_set(d, &intent->pf, intent->vfs, e);
 
 	state_lock(d);
 	/* As many as wanted are ours, even if what came after them failed. */
@@ -44,31 +66,8 @@ int pf_intent_finish(struct daemon *d, const struct intent_row *intent, struct e
 	if (written == 0)
 		written = ledger_intent_del(d->ledger, intent, r < 0 ? NULL : e);
 	state_unlock(d);
+	leases_unpark(d);
 	return r < 0 ? r : written;
-}
-
-/* Those that were named go before the VFs do, so that no crash leaves them behind. */
-static int leases_end(struct daemon *d, const struct pf_plan *plan, struct err *e)
-{
-	int r = 0;
-
-	state_lock(d);
-	for (size_t i = 0; r == 0 && i < plan->hurt_count; i++) {
-		const struct vf_row *found =
-			ledger_vf_find(d->ledger, &plan->pf, plan->hurt[i].index);
-		struct vf_row row;
-
-		if (found == NULL)
-			continue;
-		row = *found;
-		log_info("the lease %s ends: PF %s gets %u VFs", row.lease, plan->name, plan->to);
-		row.state = VF_FREE;
-		row.lease[0] = row.owner[0] = row.note[0] = '\0';
-		row.attrs = (struct vf_attrs){ 0 };
-		r = ledger_vf_force(d->ledger, &row, e);
-	}
-	state_unlock(d);
-	return r;
 }
 
 /* Op locked, state not: the plan as it is now, if nobody objects. */
@@ -105,8 +104,6 @@ static int plan_do(struct daemon *d, const struct pf_plan *plan, const struct pf
 	state_lock(d);
 	r = ledger_intent_put(d->ledger, &intent, e);
 	state_unlock(d);
-	if (r == 0)
-		r = leases_end(d, plan, e);
 	return r == 0 ? pf_intent_finish(d, &intent, e) : r;
 }
 

@@ -90,8 +90,12 @@ static void hurt_steps(const struct pf_plan *plan, unsigned int timeout_s)
 				plan->hurt[i].vm, timeout_s);
 	for (size_t i = 0; i < plan->hurt_count; i++)
 		if (plan->hurt[i].lease[0] != '\0')
-			json_add_text(plan->steps, "end the lease %s of VF %s", plan->hurt[i].lease,
-				      plan->hurt[i].id);
+			json_add_text(
+				plan->steps,
+				plan->hurt[i].index < plan->to
+					? "the lease %s gets VF %s anew, wiped, with its attributes"
+					: "the lease %s waits: there will be no VF %s",
+				plan->hurt[i].lease, plan->hurt[i].id);
 }
 
 static void count_steps(const struct pci_fn *pf, const struct pf_plan *plan)
@@ -278,9 +282,9 @@ static const char *hurt_how(const struct pf_hurt *h)
 	if (h->is_left)
 		return "in the way: left behind, to be released first";
 	if (h->vm[0] != '\0')
-		return h->lease[0] != '\0' ? "the VM is stopped, the lease ends"
+		return h->lease[0] != '\0' ? "the VM is stopped, the lease loses its VF"
 					   : "the VM is stopped";
-	return "the lease ends";
+	return "the lease loses its VF";
 }
 
 json_t *pf_plan_json(struct daemon *d, const struct pf_plan *plan)

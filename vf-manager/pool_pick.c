@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/pool_pick.h"
 
+#include "vf-manager/leasepark.h"
+
 #include <errno.h>
 #include <stdio.h>
 
@@ -19,6 +21,8 @@ int pool_vf_find(const struct daemon *d, const char *text, const struct pci_fn *
 			return 0;
 		}
 	}
+	if (lease_waits(d, text, e))
+		return -EBUSY;
 	r = inventory_find_vf(d->inv, text, out, e);
 	if (r == 0)
 		return 0;
@@ -194,6 +198,8 @@ int pool_pick(struct daemon *d, const struct vf_want *want, const struct pci_fn 
 		err_code(e, "lease-exists");
 		return err_hint(e, "viaduct vf show %s", want->lease);
 	}
+	if (want->lease != NULL && lease_waits(d, want->lease, e))
+		return -EBUSY;
 	if (want->target == NULL)
 		return pick_any(d, want, out, e);
 	switch (want->source) {

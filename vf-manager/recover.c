@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/recover.h"
 
+#include "vf-manager/leasepark.h"
 #include "vf-manager/pfapply.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/privops.h"
@@ -93,6 +94,50 @@ void recover_intents(struct daemon *d)
 	}
 }
 
+/* VFs and all they had went with the boot; a lease of `vf alloc` waits for its VF to be made again. */
+static int vf_of_another_boot(struct daemon *d, struct vf_row row, struct err *e)
+{
+	int r;
+
+	state_lock(d);
+	if (row.lease[0] != '\0') {
+		r = lease_park(d, &row, "the host was started again", e);
+	} else {
+		row.state = VF_FREE;
+		row.lease[0] = row.owner[0] = row.note[0] = '\0';
+		row.attrs = (struct vf_attrs){ 0 };
+		r = ledger_vf_force(d->ledger, &row, e);
+	}
+	state_unlock(d);
+	return r;
+}
+
+/* Of a ledger that had none, while the address still names the same PF. */
+static void identities_fill(struct daemon *d)
+{
+	struct err e = { 0 };
+	int r;
+
+	state_lock(d);
+	r = daemon_scan(d, &e);
+	for (size_t i = 0; r == 0 && i < inventory_count(d->inv); i++) {
+		const struct pci_fn *pf = inventory_at(d->inv, i);
+		const struct pf_row *found = pf->is_pf ? ledger_pf_find(d->ledger, &pf->addr)
+						       : NULL;
+		struct pf_row row;
+
+		if (found == NULL || found->identity[0] != '\0' ||
+		    strcmp(found->boot_id, d->boot_id) != 0)
+			continue;
+		row = *found;
+		pf_identity(d, &pf->addr, row.identity);
+		r = ledger_pf_put(d->ledger, &row, &e);
+	}
+	state_unlock(d);
+	if (r < 0)
+		log_err(&e, "identities of PFs");
+}
+
 /* A VF that is neither free nor in a VM: leased for its own sake, or left by a crash. */
 static void vf_reconcile(struct daemon *d, struct vf_row row)
 {
@@ -104,13 +149,7 @@ static void vf_reconcile(struct daemon *d, struct vf_row row)
 	if (row.state == VF_FREE || row.state == VF_FOREIGN)
 		return;
 	if (strcmp(row.boot_id, d->boot_id) != 0) {
-		/* VFs and all they had went with the boot. */
-		row.state = VF_FREE;
-		row.lease[0] = row.owner[0] = row.note[0] = '\0';
-		row.attrs = (struct vf_attrs){ 0 };
-		state_lock(d);
-		r = ledger_vf_force(d->ledger, &row, &e);
-		state_unlock(d);
+		r = vf_of_another_boot(d, row, &e);
 	} else {
 		state_lock(d);
 		is_left = row.state == VF_SCRUBBING ||
@@ -128,4 +167,6 @@ void recover_vfs(struct daemon *d)
 	pool_forget_gone(d);
 	for (size_t i = 0; i < ledger_vf_count(d->ledger); i++)
 		vf_reconcile(d, *ledger_vf_at(d->ledger, i));
+	identities_fill(d);
+	leases_unpark(d);
 }

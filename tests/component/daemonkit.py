@@ -5,6 +5,7 @@ import contextlib
 import pathlib
 import sqlite3
 import threading
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 FAKE_VMM = HERE / "fake_vmm.py"
@@ -144,3 +145,10 @@ def vf_assign(daemon, owner, index=0, state="assigned", lease=""):
     ledger_change(daemon, "INSERT OR REPLACE INTO vfs(pf, idx, address, state, lease, owner, generation, boot_id, note)"
                   " VALUES(?, ?, ?, ?, ?, ?, 1, ?, '')", MACHINE, index, vf_address(MACHINE, index), state, lease,
                   owner, boot_id())
+
+
+def eventually(look, seconds=15):
+    deadline = time.monotonic() + seconds
+    while not (got := look()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return got

@@ -6,6 +6,7 @@ import time
 
 import daemonkit
 import pytest
+from daemonkit import eventually
 
 PF = daemonkit.MACHINE
 
@@ -131,6 +132,11 @@ def test_a_lease_is_named_as_one(pf, stopped_daemon):
     assert count(pf) == 2
     assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "1", "--disrupt", "lease:mine").returncode == 0
     assert count(pf) == 1
+    # Its VF was made anew, and is its own again; one that is not made again is waited for.
+    assert stopped_daemon.request("GET", "/v1/vfs/mine")[1]["state"] == "leased"
+    assert "waits" in "".join(plan(stopped_daemon, 0)["steps"])
+    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "0", "--disrupt", "lease:mine").returncode == 0
+    assert stopped_daemon.request("GET", "/v1/vfs/mine")[1]["error"]["code"] == "lease-parked"
 
 
 @pytest.mark.parametrize("words", ["fw1", [1], [""], ["Fw 1"], ["lease:"], ["lease:../x"], [None], {}])
@@ -154,13 +160,6 @@ def trial(daemon):
 
 def alarm_kinds(daemon):
     return {a["kind"] for a in daemon.request("GET", "/v1/alarms")[1]["alarms"]}
-
-
-def eventually(look, seconds=15):
-    deadline = time.monotonic() + seconds
-    while not (got := look()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return got
 
 
 def texts(daemon):

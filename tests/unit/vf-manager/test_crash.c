@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The daemon is killed at every step of each operation; the next one makes ledger and machine agree. */
 #include "tests/fake/crash_host.h"
+#include "tests/fake/crash_ops.h"
 #include "tests/fake/crash_sweep.h"
 
 #include "vf-manager/pfapply.h"
@@ -16,216 +17,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define VFS 2
-
-static const struct vf_attrs old_attrs = { .mask = BIT(VF_ATTR_VLAN) | BIT(VF_ATTR_MAC),
-					   .mac = { 2, 0, 0, 0, 0, 1 },
-					   .vlan = 5,
-					   .vlan_proto = VF_VLAN_8021Q };
-static const struct vf_attrs new_attrs = { .mask = BIT(VF_ATTR_VLAN) | BIT(VF_ATTR_SPOOFCHK),
-					   .vlan = 7,
-					   .vlan_proto = VF_VLAN_8021Q };
-static const struct vf_attrs port_attrs = { .mask = BIT(VF_ATTR_TRUST) | BIT(VF_ATTR_MAC),
-					    .trust = true,
-					    .mac = { 2, 0, 0, 0, 0, 9 } };
-
-static struct vf_hold hold_of(struct daemon *d, unsigned int vf)
-{
-	struct err e = { 0 };
-	struct vf_hold hold;
-
-	state_lock(d);
-	host_must(daemon_scan(d, &e), &e);
-	pool_hold(d, inventory_find(d->inv, &host_pf)->vfs[vf], &hold);
-	state_unlock(d);
-	return hold;
-}
-
-/* The operations. */
-
-static void apply(struct daemon *d, uint16_t vfs)
-{
-	const struct pf_wish wish = { .vfs = vfs };
-	struct err e = { 0 };
-
-	host_must(pf_apply(d, HOST_PF, &wish, &e), &e);
-}
-
-static void apply_on_trial(struct daemon *d, uint16_t vfs)
-{
-	const struct pf_wish wish = { .vfs = vfs, .confirm_s = 3600 };
-	struct err e = { 0 };
-
-	host_must(pf_apply(d, HOST_PF, &wish, &e), &e);
-}
-
-static void try_one(struct daemon *d)
-{
-	apply_on_trial(d, 1);
-}
-
-static void keep_one(struct daemon *d)
-{
-	struct err e = { 0 };
-
-	host_must(confirm_keep(d, HOST_PF, 0, &e), &e);
-}
-
-/* The deadline passes. */
-static void trial_ends(struct daemon *d)
-{
-	const struct confirm_row *found = ledger_confirm_find(d->ledger, &host_pf);
-	struct confirm_row row;
-	struct err e = { 0 };
-
-	if (found == NULL)
-		return;
-	row = *found;
-	row.deadline_ns = 1;
-	host_must(ledger_confirm_put(d->ledger, &row, &e), &e);
-	assert_int_equal(confirm_look(d), UINT64_MAX);
-}
-
-static void apply_over_lease(struct daemon *d)
-{
-	json_t *disrupt = json_pack("[s]", "lease:mine");
-	const struct pf_wish wish = { .vfs = 1, .disrupt = disrupt };
-	struct err e = { 0 };
-
-	host_must(pf_apply(d, HOST_PF, &wish, &e), &e);
-	json_decref(disrupt);
-}
-
-static void apply_none(struct daemon *d)
-{
-	apply(d, 0);
-}
-
-static void apply_one(struct daemon *d)
-{
-	apply(d, 1);
-}
-
-static void apply_two(struct daemon *d)
-{
-	apply(d, VFS);
-}
-
-static void alloc(struct daemon *d)
-{
-	const struct vf_want want = {
-		.source = PORT_FROM_PF, .target = HOST_PF, .numa_node = -1, .lease = "mine"
-	};
-	struct err e = { 0 };
-	struct vf_hold hold;
-
-	host_must(pool_lease(d, &want, &hold, &e), &e);
-}
-
-static void set(struct daemon *d, const struct vf_attrs *wanted)
-{
-	const struct vf_hold hold = hold_of(d, 0);
-	struct vf_attrs attrs = *wanted;
-	struct err e = { 0 };
-
-	host_must(pool_set(d, &hold, &attrs, 0, &e), &e);
-}
-
-static void set_old(struct daemon *d)
-{
-	set(d, &old_attrs);
-}
-
-/* The wiping fails, and is tried once more. */
-static void quarantine(struct daemon *d)
-{
-	const struct vf_ref ref = { .pf = host_pf };
-
-	host_attrs_stick(BIT(VF_ATTR_VLAN));
-	assert_true(pool_release(d, &ref, false, NULL) < 0);
-	host_attrs_stick(0);
-}
-
-static void set_new(struct daemon *d)
-{
-	set(d, &new_attrs);
-}
-
-/* The part of a start that is about VFs: of a lease by name, or of any. */
-static void take(struct daemon *d, enum port_source source, const char *target)
-{
-	const struct vf_want want = {
-		.source = source, .target = target, .numa_node = -1, .owner = HOST_VM "/wan"
-	};
-	struct err e = { 0 };
-	struct vf_hold hold;
-
-	host_must(pool_lease(d, &want, &hold, &e), &e);
-	host_must(pool_bind(d, &hold, &port_attrs, &e), &e);
-	host_must(pool_assign(d, &hold, &e), &e);
-	host_guest_runs(hold.index);
-}
-
-static void start(struct daemon *d)
-{
-	host_vm_add(d, false);
-	take(d, PORT_FROM_PF, HOST_PF);
-}
-
-static void start_on_lease(struct daemon *d)
-{
-	host_vm_add(d, false);
-	take(d, PORT_FROM_VF, "mine");
-}
-
-static void start_that_lives(struct daemon *d)
-{
-	host_vm_add(d, true);
-	take(d, PORT_FROM_VF, "mine");
-}
-
-static void end(struct daemon *d)
-{
-	pool_release_vm(d, HOST_VM);
-}
-
-static void release(struct daemon *d)
-{
-	const struct vf_ref ref = { .pf = host_pf };
-	struct err e = { 0 };
-
-	host_must(pool_release(d, &ref, false, &e), &e);
-}
-
-/* An apply that was cut before its first write. */
-static void intend(struct daemon *d)
-{
-	struct intent_row intent = { .kind = INTENT_PF_VFS, .pf = host_pf, .vfs = 3 };
-	struct err e = { 0 };
-
-	memcpy(intent.boot_id, d->boot_id, sizeof(intent.boot_id));
-	host_must(ledger_intent_put(d->ledger, &intent, &e), &e);
-}
-
-/* A `vf set` that was cut when the VF had the new attributes and the ledger had not. */
-static void intend_attrs(struct daemon *d)
-{
-	struct vf_hold hold = hold_of(d, 0);
-	struct vf_attrs attrs = new_attrs;
-	struct intent_row intent = { .kind = INTENT_VF_ATTRS,
-				     .pf = host_pf,
-				     .generation = hold.generation,
-				     .before = host_attrs(0) };
-	struct err e = { 0 };
-
-	memcpy(intent.boot_id, d->boot_id, sizeof(intent.boot_id));
-	host_must(ledger_intent_put(d->ledger, &intent, &e), &e);
-	state_lock(d);
-	host_must(daemon_scan(d, &e), &e);
-	host_must(vf_attrs_set(d->nl, inventory_find(d->inv, &hold.addr), &attrs, &e), &e);
-	state_unlock(d);
-}
-
 /* What must hold beside host_check(); the lease "mine" is on VF 0. */
 
 static void count_is_old_or_new(struct daemon *d)
@@ -233,12 +24,26 @@ static void count_is_old_or_new(struct daemon *d)
 	assert_true(host_vf_count() == 0 || host_vf_count() == 1 || host_vf_count() == VFS);
 }
 
-/* With the old count, or not at all. */
-static void lease_is_whole_or_gone(struct daemon *d)
+/* The VF that the lease is on was made anew, and is the lease's with all that was set on it. */
+static void lease_has_its_vf(struct daemon *d)
 {
-	count_is_old_or_new(d);
-	if (ledger_vf_by_lease(d->ledger, "mine") != NULL)
-		assert_int_equal(host_vf_count(), VFS);
+	if (ledger_parked_count(d->ledger) != 0)
+		fail_msg("%s: the lease waits: %s", crash_where(),
+			 ledger_parked_at(d->ledger, 0)->why);
+	assert_int_equal(host_row(d, 0)->state, VF_LEASED);
+	assert_string_equal(host_row(d, 0)->lease, "mine");
+	assert_int_equal(host_attrs(0).vlan, old_attrs.vlan);
+	assert_memory_equal(host_attrs(0).mac, old_attrs.mac, 6);
+}
+
+/* After a boot it has it as soon as there is one. */
+static void lease_comes_back(struct daemon *d)
+{
+	if (host_vf_count() == 0) {
+		assert_non_null(ledger_parked_find(d->ledger, "mine"));
+		apply_two(d);
+	}
+	lease_has_its_vf(d);
 }
 
 /* There is a way back, or nothing to go back from. */
@@ -327,7 +132,15 @@ static const struct storm {
 	{ "pf apply, over a lease",
 	  { apply_two, alloc, set_old },
 	  apply_over_lease,
-	  lease_is_whole_or_gone },
+	  lease_has_its_vf },
+	{ "recovery after a boot",
+	  { apply_two, alloc, set_old, another_boot },
+	  host_recover,
+	  lease_comes_back },
+	{ "pf apply after a boot",
+	  { apply_two, alloc, set_old, another_boot, host_recover },
+	  apply_two,
+	  lease_comes_back },
 	{ "pf apply 0", { apply_two }, apply_none, count_is_old_or_new },
 	{ "vf alloc", { apply_two }, alloc, all_vfs_are_there },
 	{ "vf set", { apply_two, alloc, set_old }, set_new, lease_is_as_before_or_after },

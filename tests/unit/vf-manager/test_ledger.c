@@ -222,6 +222,8 @@ static void an_older_schema_is_migrated(void **state)
 		assert_int_equal(ledger_vf_by_lease(l, "mine")->birth, 0);
 		assert_int_equal(ledger_intent_count(l), 0);
 		assert_int_equal(ledger_confirm_count(l), 0);
+		assert_int_equal(ledger_parked_count(l), 0);
+		assert_string_equal(ledger_pf_find(l, &pf)->identity, "");
 		ledger_close(l);
 	}
 	dir_remove(dir);
