@@ -24,7 +24,7 @@ from vlab.kernel import Kernel
 LAB_DIR = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 KERNEL_PACKAGE = re.compile(r"linux-image-6\.12\.[0-9.]+\+deb[0-9.]+-amd64$")
 SOURCES = ["vlab/cpio.py", "vlab/kernel.py", "vlab/images.py", "vlab/cache.py", "host/init",
-           "host/agent", "guest/init"]
+           "host/agent", "host/systemd", "guest/init"]
 
 
 KEEP_IMAGES = 4  # of other checkouts, or of older sources

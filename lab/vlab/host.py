@@ -136,6 +136,7 @@ class Host:
                   "LAB_MODULES": cache.kernel().modules_dir,
                   "LAB_PORTS": " ".join(machine.port_addresses(self.options)),
                   "LAB_CHANNELS": " ".join(n for n in self.sockets if n not in ("qmp", "terminal")),
+                  "LAB_SYSTEMD": "yes" if self.options.systemd else "",
                   "LAB_ROWS": size.lines, "LAB_COLS": size.columns}
         script = job.job_script(self.options.command, os.getcwd(), job.environment(extra))
         with open(self._path("initrd"), "wb") as out, open(cache.host_cpio, "rb") as base:

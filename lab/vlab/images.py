@@ -61,7 +61,8 @@ def host_initramfs(kernel, lab_dir):
     root = _add_modules(archive, kernel, HOST_ROOT_MODULES, "modules/root")
     _add_modules(archive, kernel, HOST_MODULES, "modules/host", root)
     _add_text(archive, "init", os.path.join(lab_dir, "host", "init"), 0o755)
-    _add_text(archive, "viaduct-lab/agent", os.path.join(lab_dir, "host", "agent"), 0o755)
+    for name in ("agent", "systemd"):
+        _add_text(archive, f"viaduct-lab/{name}", os.path.join(lab_dir, "host", name), 0o755)
     return archive.to_bytes()
 
 

@@ -35,6 +35,8 @@ def parse(argv, program, interactive):
     parser.add_argument("--scratch", metavar="DIR",
                         help="writable folder that survives the run, VIADUCT_LAB_SCRATCH inside "
                              "(build/lab/scratch-PID)")
+    parser.add_argument("--systemd", action="store_true",
+                        help="the host's own systemd is PID 1, and COMMAND runs beside its units")
     parser.add_argument("--disk", metavar="FILE",
                         help="a disk that survives the run, /dev/vda inside; what the host has not "
                              "flushed is lost when the run is killed, as in a power cut")

@@ -16,6 +16,8 @@ HOSTS = {
     "numa": ["--numa", "2"],
     # A fresh host for the whole story of scripts/quickstart.
     "quickstart": [],
+    # systemd is PID 1 there, for what its units promise.
+    "systemd": ["--systemd"],
     # Deterministic time: for figures that must not depend on the machine's mood.
     "icount": ["--icount"],
 }
