@@ -42,6 +42,8 @@ static const struct argp_option command_options[OPTION_COUNT] = {
 		      "print what the guest has written so far, without control characters", 1 },
 	[OPT_SINCE] = { "since", KEY_COMMAND + OPT_SINCE, "CURSOR", 0,
 			"only what came after this event", 1 },
+	[OPT_OWNER] = { "owner", KEY_COMMAND + OPT_OWNER, "USER", 0,
+			"who may open its console, stop it and change its ports, beside root", 1 },
 };
 
 static const struct argp_option setting_options[] = {

@@ -37,6 +37,7 @@ enum option_id {
 	OPT_NO_KILL,
 	OPT_LOG,
 	OPT_SINCE,
+	OPT_OWNER,
 	OPTION_COUNT,
 };
 

@@ -143,6 +143,8 @@ int vm_run(struct cli *cli, const struct args *a, struct err *e)
 	if (a->value[OPT_DRY_RUN] != NULL)
 		return vm_check(cli, a, e);
 	r = file_request(a->words[0], &body, e);
+	if (r == 0 && a->value[OPT_OWNER] != NULL)
+		json_object_set_new(body, "owner", json_string(a->value[OPT_OWNER]));
 	rq.body = body;
 	return r < 0 ? r : cli_call_show(cli, &rq, render_vm_started, e);
 }

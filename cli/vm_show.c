@@ -185,10 +185,15 @@ static void text_watchdogs(const json_t *life, char *buf, size_t cap)
 }
 
 static const struct field vm_columns[] = {
-	{ "NAME", "name", text_value, true },	{ "STATE", "", text_state },
-	{ "VCPUS", "vcpus", text_value },	{ "MEMORY", "memory", text_bytes },
-	{ "UPTIME", "uptime_s", text_seconds }, { "PORTS", "ports", text_ports, true },
-	{ "PID", "pid", text_value },		{ "FUNCTIONS", "functions", text_functions, true },
+	{ "NAME", "name", text_value, true },
+	{ "STATE", "", text_state },
+	{ "VCPUS", "vcpus", text_value },
+	{ "MEMORY", "memory", text_bytes },
+	{ "UPTIME", "uptime_s", text_seconds },
+	{ "PORTS", "ports", text_ports, true },
+	{ "PID", "pid", text_value },
+	{ "OWNER", "owner.name", text_value },
+	{ "FUNCTIONS", "functions", text_functions, true },
 };
 
 #define FUNCTION_COLUMNS 1 /* the last ones, where a VM has any */
@@ -202,6 +207,7 @@ static const struct field vm_fields[] = {
 	{ "memory", "memory", text_bytes },
 	{ "in pages of", "page_size", text_bytes },
 	{ "memory lies", "numa", text_numa },
+	{ "owner", "owner.name", text_value },
 	{ "DMA remapping", "dma_remapping", text_value },
 	{ "interrupt remapping", "interrupt_remapping", text_value },
 	{ "started at", "started_at", text_time },

@@ -29,7 +29,7 @@
  *   GET  /v1/functions/{function}  FUNCTION
  *   POST /v1/functions/{function}/release        -> FUNCTION     of a quarantined one: try again to give it back
  *   POST /v1/vms/check             {"yaml","file","base_dir"} -> {"spec":{..},"warnings":[".."],"plan":[".."]}
- *   POST /v1/vms                   {"yaml","file","base_dir"} -> VM      creates and starts; returns when the vCPUs run
+ *   POST /v1/vms                   {"yaml","file","base_dir","owner"} -> VM      creates and starts; returns when the vCPUs run
  *   GET  /v1/vms                   {"vms":[VM]}
  *   GET  /v1/vms/{name}            VM
  *   POST /v1/vms/{name}/stop       {"timeout_s":N (30),"kill":bool (true)} -> VM    power button; kill at the deadline

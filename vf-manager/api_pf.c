@@ -5,6 +5,7 @@
 #include "vf-manager/pool.h"
 #include "vf-manager/view.h"
 #include "vf-manager/vmops.h"
+#include "vf-manager/vmowner.h"
 
 #include "base/json.h"
 
@@ -99,6 +100,23 @@ int api_pf_plan(struct request *req, struct err *e)
 	return r;
 }
 
+/* VMs that belong to somebody are stopped by him and by root only, whatever the way. */
+static int disrupt_is_his(const struct request *req, const json_t *names, struct err *e)
+{
+	const json_t *name;
+	size_t i;
+	int r = 0;
+
+	state_lock(req->d);
+	json_array_foreach(names, i, name) {
+		r = vm_owner_check(req->d, json_string_value(name), &req->who, e);
+		if (r < 0)
+			break;
+	}
+	state_unlock(req->d);
+	return r < 0 ? r : 0;
+}
+
 int api_pf_apply(struct request *req, struct err *e)
 {
 	uint64_t vfs, timeout_s = VM_STOP_DEFAULT_S, confirm_s = 0;
@@ -113,6 +131,9 @@ int api_pf_apply(struct request *req, struct err *e)
 		r = err_set(e, EINVAL, "confirm_s: 1 to %d", CONFIRM_MAX_S);
 	if (r == 0)
 		r = disrupt_read(req, &wish.disrupt, e);
+	if (r < 0)
+		return r;
+	r = disrupt_is_his(req, wish.disrupt, e);
 	if (r < 0)
 		return r;
 	wish.confirm_s = (unsigned int)confirm_s;

@@ -5,6 +5,7 @@
 #include "vf-manager/pool_pick.h"
 #include "vf-manager/privops.h"
 #include "vf-manager/view.h"
+#include "vf-manager/vmowner.h"
 
 #include "base/json.h"
 
@@ -174,8 +175,13 @@ static int vf_find_leased(struct request *req, const struct pci_fn **out, struct
 	if (r < 0)
 		return r;
 	state = pool_vf_state(req->d, *out, NULL);
-	if (state == VF_LEASED || state == VF_BOUND || state == VF_ASSIGNED)
-		return 0;
+	if (state == VF_LEASED || state == VF_BOUND || state == VF_ASSIGNED) {
+		const struct vf_row *row =
+			ledger_vf_find(req->d->ledger, &(*out)->pf->addr, (*out)->vf_index);
+
+		r = row != NULL ? vm_owner_check(req->d, row->owner, &req->who, e) : 0;
+		return r < 0 ? r : 0;
+	}
 	if (state != VF_FREE)
 		return pool_vf_refuse(req->d, *out, e);
 	err_set(e, EBUSY, "VF %s is free, nobody's", vf_id_text(*out, id));

@@ -144,12 +144,32 @@ static int reply_vm(struct request *req, const char *name, struct err *e)
 	return vm_show(req->d, name, &req->reply, e);
 }
 
+/* Whose it shall be, and that it is not somebody's already: his last words are in the folder of that name. */
+static int owner_take(struct request *req, const char *name, struct vm_owner *out, struct err *e)
+{
+	char text[64] = "";
+	int r = json_get_str_opt(req->body, "owner", text, sizeof(text), e);
+
+	*out = (struct vm_owner){ 0 };
+	if (r == 0 && json_object_get(req->body, "owner") != NULL)
+		r = vm_owner_read(req->d, text, out, e);
+	if (r < 0)
+		return r;
+	state_lock(req->d);
+	r = vm_owner_check(req->d, name, &req->who, e);
+	state_unlock(req->d);
+	return r < 0 ? r : 0;
+}
+
 int api_vm_run(struct request *req, struct err *e)
 {
+	struct vm_owner owner;
 	const uint64_t asked_ns = now_ns();
 	struct vm_input in;
 	int r = vm_input_read(req, &in, e);
 
+	if (r == 0)
+		r = owner_take(req, in.spec->name, &owner, e);
 	if (r == 0) {
 		req->is_valid = true;
 		r = vm_host_check(req->d, in.spec, in.warnings, e);
@@ -159,6 +179,7 @@ int api_vm_run(struct request *req, struct err *e)
 						    .spec = in.spec,
 						    .yaml = in.yaml,
 						    .files = &in.files,
+						    .owner = owner,
 						    .asked_ns = asked_ns };
 
 		r = vm_start(req->d, &wish, e);

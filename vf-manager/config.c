@@ -32,7 +32,12 @@ struct raw_uids {
 	unsigned int first, count;
 };
 
+struct raw_access {
+	char *read;
+};
+
 struct raw_config {
+	struct raw_access *access;
 	char *group, *mac_prefix, *apply_pfs_at_start;
 	struct raw_network *networks;
 	unsigned int networks_count;
@@ -71,7 +76,13 @@ static const cyaml_schema_field_t uids_fields[] = {
 	CYAML_FIELD_UINT("count", CYAML_FLAG_DEFAULT, struct raw_uids, count), CYAML_FIELD_END
 };
 
+static const cyaml_schema_field_t access_fields[] = {
+	CYAML_FIELD_STRING_PTR("read", CYAML_FLAG_POINTER, struct raw_access, read, 1, 8),
+	CYAML_FIELD_END
+};
+
 static const cyaml_schema_field_t config_fields[] = {
+	CYAML_FIELD_MAPPING_PTR("access", OPT, struct raw_config, access, access_fields),
 	CYAML_FIELD_STRING_PTR("group", OPT, struct raw_config, group, 1, CONFIG_NAME - 1),
 	CYAML_FIELD_STRING_PTR("mac_prefix", OPT, struct raw_config, mac_prefix, 8, 8),
 	CYAML_FIELD_STRING_PTR("apply_pfs_at_start", OPT, struct raw_config, apply_pfs_at_start, 1,
@@ -157,6 +168,19 @@ static int pfs_parse(const struct raw_config *raw, struct config *out, struct er
 	return 0;
 }
 
+static int access_parse(const struct raw_access *raw, struct config *out, struct err *e)
+{
+	if (raw == NULL)
+		return 0;
+	if (strcmp(raw->read, "all") == 0)
+		out->read = CONFIG_READ_ALL;
+	else if (strcmp(raw->read, "group") == 0)
+		out->read = CONFIG_READ_GROUP;
+	else
+		return err_set(e, EINVAL, "access: read: '%s' is neither all nor group", raw->read);
+	return 0;
+}
+
 static int raw_parse(const struct raw_config *raw, struct config *out, struct err *e)
 {
 	int r = networks_parse(raw, out, e);
@@ -166,6 +190,8 @@ static int raw_parse(const struct raw_config *raw, struct config *out, struct er
 	if (r == 0)
 		r = yaml_bool(raw->apply_pfs_at_start, "apply_pfs_at_start",
 			      &out->apply_pfs_at_start, e);
+	if (r == 0)
+		r = access_parse(raw->access, out, e);
 	if (r == 0 && raw->mac_prefix != NULL)
 		r = mac_prefix_parse(raw->mac_prefix, out->mac_prefix, e);
 	if (r < 0)

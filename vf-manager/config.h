@@ -28,8 +28,12 @@ struct config_pf {
 	uint16_t vfs;
 };
 
+/* What who manages nothing may read: what the socket's mode lets him (0660), all, nothing. */
+enum config_read { CONFIG_READ_SOCKET, CONFIG_READ_ALL, CONFIG_READ_GROUP };
+
 struct config {
 	char group[CONFIG_NAME]; /* who may change things, beside root */
+	enum config_read read;
 	uid_t uid_first; /* of the VMs; none of them needs an entry in /etc/passwd */
 	unsigned int uid_count;
 	uint8_t mac_prefix[3];

@@ -16,6 +16,7 @@ static const struct status_row {
 	{ "no-such-network", MHD_HTTP_NOT_FOUND }, { "no-such-path", MHD_HTTP_NOT_FOUND },
 	{ "vf-index", MHD_HTTP_NOT_FOUND },	   { "no-sriov", MHD_HTTP_BAD_REQUEST },
 	{ "method", MHD_HTTP_METHOD_NOT_ALLOWED }, { "not-allowed", MHD_HTTP_FORBIDDEN },
+	{ "not-owner", MHD_HTTP_FORBIDDEN },	   { "no-such-user", MHD_HTTP_BAD_REQUEST },
 	{ "no-such-cpu", MHD_HTTP_BAD_REQUEST },   { "no-such-node", MHD_HTTP_BAD_REQUEST },
 	{ "numa-short", MHD_HTTP_CONFLICT },	   { "dedicated-unsupported", MHD_HTTP_CONFLICT },
 	{ "memory-short", MHD_HTTP_CONFLICT },	   { "hugepages-short", MHD_HTTP_CONFLICT },

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char *socket_path(const struct daemon *d, char buf[PATH_MAX])
@@ -25,16 +26,19 @@ int api_listen(const struct daemon *d, int *fd_out, struct err *e)
 	auto_fd int other = -1;
 	int r;
 
+	socket_path(d, path);
 	if (sd_listen_fds(0) == 1) {
 		*fd_out = SD_LISTEN_FDS_START;
+		if (d->config.read == CONFIG_READ_ALL && chmod(path, 0666) < 0)
+			log_warn("chmod %s: %s", path, strerror(errno));
 		return 0;
 	}
-	socket_path(d, path);
 	if (unix_connect(path, SOCK_STREAM, &other, NULL) == 0) {
 		err_set(e, EADDRINUSE, "another viaductd answers at %s", path);
 		return err_hint(e, "viaduct version   says its pid");
 	}
-	r = unix_listen(path, SOCK_STREAM, 0660, fd_out, e);
+	r = unix_listen(path, SOCK_STREAM, d->config.read == CONFIG_READ_ALL ? 0666 : 0660, fd_out,
+			e);
 	if (r == 0 && d->is_root && d->gid != (gid_t)-1 && chown(path, 0, d->gid) < 0)
 		r = err_set(e, errno, "chown %s: %s", path, strerror(errno));
 	return r;

@@ -70,6 +70,8 @@ struct vm_run_files {
 	int listener, console, exit_record, console_log, console_log_old, log; /* -1 when closed */
 };
 int priv_vm_files_make(struct daemon *d, const char *name, struct vm_run_files *out, struct err *e);
+/* The console and its logs are the owner's alone from now on. */
+int priv_vm_files_give(struct daemon *d, const char *name, uid_t owner, struct err *e);
 void priv_vm_files_restore(struct daemon *d, const char *name);
 void priv_vm_files_drop_kept(struct daemon *d, const char *name);
 void vm_run_files_init(struct vm_run_files *files);

@@ -130,6 +130,27 @@ int priv_vm_files_make(struct daemon *d, const char *name, struct vm_run_files *
 	return r;
 }
 
+int priv_vm_files_give(struct daemon *d, const char *name, uid_t owner, struct err *e)
+{
+	static const char *const given[] = { "console.sock", "console.log", "console.log.1" };
+	char path[VM_PATH_TEXT];
+
+	if (parse_name(name) < 0)
+		return err_set(e, EINVAL, "'%.64s' is no name", name);
+	if (!d->is_root)
+		return 0;
+	/* The folder stays root's: what is in it is opened by name after a restart. */
+	if (chmod(vm_path(d, name, "", path), 0751) < 0)
+		return err_set(e, errno, "chmod %s: %s", path, strerror(errno));
+	for (size_t i = 0; i < ARRAY_SIZE(given); i++) {
+		vm_path(d, name, given[i], path);
+		if (chmod(path, 0600) < 0 || lchown(path, owner, 0) < 0)
+			return err_set(e, errno, "give %s to uid %u: %s", path, owner,
+				       strerror(errno));
+	}
+	return 0;
+}
+
 void priv_vm_files_restore(struct daemon *d, const char *name)
 {
 	if (parse_name(name) == 0)

@@ -3,6 +3,7 @@
 
 #include "vf-manager/api_handlers.h"
 #include "vf-manager/guard.h"
+#include "vf-manager/vmowner.h"
 
 #include "base/fd.h"
 #include "base/json.h"
@@ -19,6 +20,7 @@ static const char *const set_members[] = { "mac",	  "vlan",  "qos",	 "proto",
 					   "max_tx_rate", NULL };
 static const char *const config_members[] = { "yaml", "file", NULL };
 static const char *const vm_members[] = { "yaml", "file", "base_dir", NULL };
+static const char *const run_members[] = { "yaml", "file", "base_dir", "owner", NULL };
 static const char *const stop_members[] = { "timeout_s", "kill", NULL };
 static const char *const event_members[] = { "since", "limit", NULL };
 
@@ -45,7 +47,7 @@ const struct route routes[] = {
 	{ "GET", "/v1/functions/*", false, true, true, NULL, api_fn },
 	{ "POST", "/v1/functions/*/release", true, false, false, no_members, api_fn_release },
 	{ "POST", "/v1/vms/check", false, true, true, vm_members, api_vm_check },
-	{ "POST", "/v1/vms", true, false, false, vm_members, api_vm_run },
+	{ "POST", "/v1/vms", true, false, false, run_members, api_vm_run },
 	{ "GET", "/v1/vms", false, false, true, NULL, api_vms },
 	{ "GET", "/v1/vms/*", false, false, false, NULL, api_vm },
 	{ "POST", "/v1/vms/*/stop", true, false, false, stop_members, api_vm_stop },
@@ -102,16 +104,39 @@ static const struct route *route_find(struct request *req, const struct route_ca
 	return NULL;
 }
 
+/* Of a path below a VM: 1 if it is the caller's own, 0 if it is nobody's, else the refusal. */
+static int owner_check(const struct request *req, const struct route *route, struct err *e)
+{
+	static const char vms[] = "/v1/vms/*";
+	int r;
+
+	if (!route->needs_manage || strncmp(route->path, vms, sizeof(vms) - 1) != 0)
+		return 0;
+	state_lock(req->d);
+	r = vm_owner_check(req->d, req->arg, &req->who, e);
+	state_unlock(req->d);
+	return r;
+}
+
 static int access_check(const struct request *req, const struct route *route, struct err *e)
 {
+	bool may_manage = caller_may_manage(&req->who, req->d->gid);
+	int r;
+
 	if (req->d->is_oneshot && !route->is_oneshot) {
 		err_set(e, EPERM, "this takes the daemon viaductd, which is not running");
 		err_code(e, "needs-daemon");
 		return err_hint(e, "systemctl start viaductd, or run viaductd as root");
 	}
-	if (!route->needs_manage || caller_may_manage(&req->who, req->d->gid))
+	r = owner_check(req, route, e);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (may_manage || (!route->needs_manage && req->d->config.read != CONFIG_READ_GROUP))
 		return 0;
-	err_set(e, EPERM, "uid %u may look but not change anything", req->who.uid);
+	err_set(e, EPERM,
+		route->needs_manage ? "uid %u may look but not change anything"
+				    : "uid %u may not even look (access.read in viaductd.yaml)",
+		req->who.uid);
 	err_code(e, "not-allowed");
 	return err_hint(e, "use sudo, or become a member of the group %s", req->d->config.group);
 }

@@ -134,7 +134,8 @@ static void defaults_add(json_t *j)
 {
 	static const char *const nullable[] = { "vcpus",      "memory",	       "page_size",
 						"started_at", "start_seconds", "exit",
-						"cpus",	      "numa",	       "life" };
+						"cpus",	      "numa",	       "life",
+						"owner" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(nullable); i++)
 		if (json_object_get(j, nullable[i]) == NULL)

@@ -74,6 +74,8 @@ static int start_reserve(struct vm_start *s, struct err *e)
 	memcpy(vm->boot_id, d->boot_id, sizeof(vm->boot_id));
 	vm->yaml = strdup(s->wish->yaml);
 	json_object_set_new(vm->facts, "cpus", vm_place_cpus(s->wish->spec));
+	if (s->wish->owner.is_set)
+		json_object_set_new(vm->facts, "owner", vm_owner_json(&s->wish->owner));
 	state_lock(d);
 	/* Again: another VM may have taken the CPUs since they were looked at. */
 	r = vm_place_check(d, s->wish->spec, NULL, e);
@@ -163,6 +165,8 @@ static int start_prepare(struct vm_start *s, struct err *e)
 	if (r == 0) {
 		s->has_files = true;
 		r = priv_vm_files_make(s->d, spec->name, &s->files, e);
+		if (r == 0 && s->wish->owner.is_set)
+			r = priv_vm_files_give(s->d, spec->name, s->wish->owner.uid, e);
 	}
 	if (r == 0)
 		r = start_spawn(s, e);

@@ -8,12 +8,14 @@
 #include "vf-manager/caller.h"
 #include "vf-manager/daemon.h"
 #include "vf-manager/vmcheck.h"
+#include "vf-manager/vmowner.h"
 
 struct vm_start_wish {
 	const struct caller *who;
 	const struct vm_spec *spec;
 	const char *yaml;
 	struct vm_files *files; /* are closed when no longer needed */
+	struct vm_owner owner;
 	uint64_t asked_ns; /* when the request came */
 };
 
