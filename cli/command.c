@@ -13,9 +13,11 @@
 			run                                                                     \
 	}
 #define ALLOC_OPTIONS (BIT(OPT_NETWORK) | BIT(OPT_PF) | BIT(OPT_NUMA) | BIT(OPT_NAME))
-#define APPLY_OPTIONS (BIT(OPT_VFS) | BIT(OPT_DISRUPT) | BIT(OPT_TIMEOUT) | BIT(OPT_CONFIRM_WITHIN))
+#define APPLY_OPTIONS                                                                   \
+	(BIT(OPT_VFS) | BIT(OPT_DISRUPT) | BIT(OPT_TIMEOUT) | BIT(OPT_CONFIRM_WITHIN) | \
+	 BIT(OPT_ADOPT))
 #define APPLY_SYNOPSIS \
-	"PF --vfs N [--disrupt VM,lease:LEASE,...] [--timeout SECONDS] [--confirm-within TIME]"
+	"PF [--adopt] --vfs N [--disrupt VM,lease:LEASE,...] [--timeout SECONDS] [--confirm-within TIME]"
 #define SET_WORDS 13 /* the VF and every attribute once */
 
 /* clang-format off */

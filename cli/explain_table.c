@@ -3,6 +3,8 @@
 
 /* clang-format off */
 const struct explanation explanations[] = {
+	{ "adopt-in-use", "A VF that shall be taken in is in use by the host or by somebody who holds its VFIO group; none is taken in then.",
+	  "the error says what uses it and how to end that; then the same command again" },
 	{ "attr-not-kept", "The PF's driver accepted an attribute of a VF, but what it reports afterwards is something else.",
 	  "ip link show PF   shows what the driver has; leave the attribute out or update the driver" },
 	{ "attr-refused", "The PF's driver refuses the value of a VF's attribute; the error has the kernel's words.",
@@ -151,6 +153,8 @@ const struct explanation explanations[] = {
 	  "leave it out; README   says what there is" },
 	{ "nothing-on-trial", "The PF has no change that waits to be confirmed: it was confirmed, or it went back.",
 	  "viaduct pf show PF; viaduct events" },
+	{ "nothing-to-adopt", "The PF has no foreign VF: they are viaduct's already, or there are none.",
+	  "viaduct vf list; viaduct pf apply PF --vfs N" },
 	{ "numa-short", "The NUMA node has less free memory than the VM asks for.",
 	  "numactl -H; another node, or memory.numa.policy: preferred" },
 	{ "nvme-no-secondary", "The controller has no secondary controller for this VF.",

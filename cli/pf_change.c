@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define APPLY_TIMEOUT_S	  180 /* 256 VFs, each waited for */
+#define ADOPT_TIMEOUT_S	  600
 #define VM_END_S	  20 /* a VM's end beside its time-out */
 #define TIMEOUT_DEFAULT_S 30
 #define TIMEOUT_MAX_S	  3600
@@ -183,6 +184,19 @@ static int render_applied(FILE *out, const json_t *reply, struct err *e)
 	return 0;
 }
 
+/* Wiped one after the other. */
+static int adopt(struct cli *cli, const char *pf, json_t **reply, struct err *e)
+{
+	const struct request rq = { .method = "POST",
+				    .collection = "/v1/pfs",
+				    .item = pf,
+				    .action = "adopt",
+				    .timeout_s = ADOPT_TIMEOUT_S,
+				    .progress = "wiping the VFs" };
+
+	return cli_call(cli, &rq, reply, e);
+}
+
 int pf_apply(struct cli *cli, const struct args *a, struct err *e)
 {
 	auto_json json_t *body = NULL;
@@ -193,8 +207,16 @@ int pf_apply(struct cli *cli, const struct args *a, struct err *e)
 			      .progress = "changing the number of VFs" };
 	uint64_t vfs, timeout_s = TIMEOUT_DEFAULT_S;
 	size_t named = 0;
-	int r = vfs_read(a, "apply", &vfs, e);
+	int r = 0;
 
+	if (a->value[OPT_ADOPT] != NULL) {
+		auto_json json_t *reply = NULL;
+
+		r = adopt(cli, a->words[0], &reply, e);
+		if (r < 0 || a->value[OPT_VFS] == NULL)
+			return r < 0 ? r : cli_show(cli, reply, render_pf_applied, e);
+	}
+	r = vfs_read(a, "apply", &vfs, e);
 	if (r < 0)
 		return r;
 	body = json_pack("{s:I}", "vfs", (json_int_t)vfs);

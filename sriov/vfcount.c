@@ -193,6 +193,13 @@ static int autoprobe_off(const struct sysfs *sys, const struct pci_addr *pf, uin
 	return 0;
 }
 
+int sriov_autoprobe_off(const struct sysfs *sys, const struct pci_addr *pf, struct err *e)
+{
+	uint64_t former;
+
+	return autoprobe_off(sys, pf, &former, e);
+}
+
 static int count_check(const struct sysfs *sys, const struct pci_addr *pf, unsigned n,
 		       struct err *e)
 {

@@ -26,6 +26,9 @@
 int sriov_vfs_set(const struct sysfs *sys, const struct pci_addr *pf, uint16_t n,
 		  uint64_t deadline_ns, struct err *e);
 
+/* No driver of the host takes VFs of this PF that have none from now on. */
+int sriov_autoprobe_off(const struct sysfs *sys, const struct pci_addr *pf, struct err *e);
+
 /* What an errno of a write to sriov_numvfs means on real hosts. */
 struct numvfs_cause {
 	int errnum;

@@ -13,6 +13,7 @@
  *   GET  /v1/pfs/{pf}              PF with "vfs":[VF]
  *   GET  /v1/pfs/{pf}/plan?vfs=N   PLAN                     what apply would do; changes nothing
  *   POST /v1/pfs/{pf}/apply        {"vfs":N,"disrupt":["VM","lease:NAME"],"timeout_s":N,"confirm_s":N} -> PF   409 while anybody is hurt who is not named
+ *   POST /v1/pfs/{pf}/adopt        -> PF                     takes its foreign VFs in, all or none; each is wiped
  *   POST /v1/pfs/{pf}/confirm      -> PF                     keeps what is on trial (confirm_s)
  *   GET  /v1/vfs                   {"vfs":[VF],"parked":[{"lease","pf","index","identity","why"}]} (leases that wait for their VF)
  *   GET  /v1/vfs/{vf}              VF with "capabilities", "isolation" and "scrub":{"at","clean":bool,"steps":[{"step","ok":bool,"read"|null}]}|null

@@ -11,7 +11,7 @@
 #include "vf-manager/routes.h"
 
 route_handler api_version, api_host_check;
-route_handler api_pfs, api_pf, api_pf_plan, api_pf_apply, api_pf_confirm;
+route_handler api_pfs, api_pf, api_pf_plan, api_pf_apply, api_pf_confirm, api_pf_adopt;
 route_handler api_vfs, api_vf, api_vf_alloc, api_vf_set, api_vf_release, api_vf_scrub;
 route_handler api_networks, api_network, api_config, api_config_check;
 route_handler api_fns, api_fn, api_fn_release;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/api_handlers.h"
+#include "vf-manager/pfadopt.h"
 #include "vf-manager/pfapply.h"
 #include "vf-manager/pfconfirm.h"
 #include "vf-manager/pool.h"
@@ -149,6 +150,16 @@ int api_pf_confirm(struct request *req, struct err *e)
 
 	op_lock(req->d);
 	r = confirm_keep(req->d, req->arg, req->who.uid, e);
+	op_unlock(req->d);
+	return r < 0 ? r : api_pf(req, e);
+}
+
+int api_pf_adopt(struct request *req, struct err *e)
+{
+	int r;
+
+	op_lock(req->d);
+	r = pf_adopt(req->d, req->arg, req->who.uid, e);
 	op_unlock(req->d);
 	return r < 0 ? r : api_pf(req, e);
 }

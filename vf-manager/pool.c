@@ -71,9 +71,9 @@ int pool_foreign_hint(const struct daemon *d, const struct pci_fn *vf, struct er
 	/* `pf apply` alone would refuse to destroy what is not ours. */
 	return err_hint(
 		e,
-		"echo 0 > /sys/bus/pci/devices/%s/sriov_numvfs   removes all VFs of the PF, "
-		"which viaduct did not create; then viaduct pf apply %s --vfs N",
-		pf->name, pf->dev_name[0] != '\0' ? pf->dev_name : pf->name);
+		"viaduct pf apply %s --adopt   takes in what the host does not use; or echo 0 > "
+		"/sys/bus/pci/devices/%s/sriov_numvfs   removes all VFs of the PF",
+		pf->dev_name[0] != '\0' ? pf->dev_name : pf->name, pf->name);
 }
 
 bool pool_owner_lives(struct daemon *d, const char *owner)

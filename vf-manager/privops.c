@@ -88,6 +88,27 @@ int priv_pf_up(struct daemon *d, const struct pci_addr *vf, struct err *e)
 	return r;
 }
 
+int priv_vf_leave_host(struct daemon *d, const struct pci_addr *vf, struct err *e)
+{
+	const struct sysfs *sys = inventory_sysfs(d->inv);
+	struct pci_addr pf = { 0 };
+	const struct pci_fn *fn;
+	char driver[DRIVER_NAME];
+	int r;
+
+	state_lock(d);
+	r = priv_vf_now(d, vf, &fn, e);
+	if (r == 0) {
+		pf = fn->pf->addr;
+		snprintf(driver, sizeof(driver), "%s", fn->driver);
+	}
+	state_unlock(d);
+	if (r < 0)
+		return r;
+	r = sriov_autoprobe_off(sys, &pf, e);
+	return r < 0 || strcmp(driver, DRIVER_VFIO) == 0 ? r : fn_unbind(sys, vf, e);
+}
+
 int priv_vf_bind(struct daemon *d, const struct pci_addr *vf, struct err *e)
 {
 	char driver[DRIVER_NAME], text[PCI_ADDR_TEXT];

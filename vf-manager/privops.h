@@ -18,6 +18,9 @@ int priv_vf_now(struct daemon *d, const struct pci_addr *vf, const struct pci_fn
 /* The number of VFs of a PF; the PF is brought up afterwards, because VFs are dead without it. */
 int priv_pf_vfs_set(struct daemon *d, const struct pci_addr *pf, uint16_t vfs, struct err *e);
 
+/* Takes the VF from its host driver (vfio-pci stays), and keeps others from taking it. */
+int priv_vf_leave_host(struct daemon *d, const struct pci_addr *vf, struct err *e);
+
 /* Brings the PF of this VF up if it is down. */
 int priv_pf_up(struct daemon *d, const struct pci_addr *vf, struct err *e);
 

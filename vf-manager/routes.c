@@ -33,6 +33,7 @@ const struct route routes[] = {
 	{ "GET", "/v1/pfs/*/plan", false, false, true, plan_members, api_pf_plan },
 	{ "POST", "/v1/pfs/*/apply", true, false, false, apply_members, api_pf_apply },
 	{ "POST", "/v1/pfs/*/confirm", true, false, false, no_members, api_pf_confirm },
+	{ "POST", "/v1/pfs/*/adopt", true, false, false, no_members, api_pf_adopt },
 	{ "GET", "/v1/vfs", false, true, true, NULL, api_vfs },
 	{ "GET", "/v1/vfs/*", false, true, true, NULL, api_vf },
 	{ "POST", "/v1/vfs/alloc", true, false, false, alloc_members, api_vf_alloc },

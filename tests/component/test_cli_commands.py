@@ -165,6 +165,7 @@ def test_json_errors_on_stderr(fake):
     (("pf", "apply", "enp1s0", "--vfs", "2", "--confirm-within", "5m"), "/v1/pfs/enp1s0/apply",
      {"vfs": 2, "confirm_s": 300}),
     (("pf", "confirm", "enp1s0"), "/v1/pfs/enp1s0/confirm", {}),
+    (("pf", "apply", "enp1s0", "--adopt"), "/v1/pfs/enp1s0/adopt", {}),
     (("vf", "alloc", "--name", "l1"), "/v1/vfs/alloc", {"name": "l1"}),
     (("vf", "alloc", "--name=l1", "--pf=p0", "--numa=1"), "/v1/vfs/alloc",
      {"name": "l1", "pf": "p0", "numa": 1}),

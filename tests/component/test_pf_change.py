@@ -314,3 +314,62 @@ def test_a_vf_that_cannot_be_wiped_is_never_handed_out(pf, stopped_daemon):
 def test_only_the_quarantined_are_scrubbed(pf, stopped_daemon):
     done = stopped_daemon.request("POST", f"/v1/vfs/{PF}%230/scrub", {})
     assert done[0] == 409 and done[1]["error"]["code"] == "vf-not-quarantined"
+
+
+# --- foreign VFs ----------------------------------------------------------------------------------
+
+def states(daemon):
+    return [vf["state"] for vf in daemon.request("GET", f"/v1/pfs/{PF}")[1]["vfs"]]
+
+
+@pytest.fixture
+def foreign(pf, stopped_daemon):
+    """Two VFs that somebody else has made."""
+    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "0").returncode == 0
+    assert eventually(lambda: not (pf / "virtfn0").exists())
+    (pf / "sriov_numvfs").write_text("2\n")
+    assert eventually(lambda: (pf / "virtfn1").exists())
+    assert states(stopped_daemon) == ["foreign"] * 2
+    return pf
+
+
+def test_foreign_vfs_are_taken_in_and_wiped(foreign, stopped_daemon):
+    error = refused(stopped_daemon, {"vfs": 3}, "vf-foreign")
+    assert error["hint"].startswith(f"viaduct pf apply {PF} --adopt")
+    (foreign / "sriov_drivers_autoprobe").write_text("1\n")
+    done = stopped_daemon.cli("pf", "apply", PF, "--adopt")
+    assert done.returncode == 0, done.stderr
+    assert states(stopped_daemon) == ["free"] * 2 and steps(stopped_daemon)["clean"]
+    assert (foreign / "sriov_drivers_autoprobe").read_text().strip() == "0"
+    assert stopped_daemon.cli("vf", "alloc", "--pf", PF, "--name", "mine").returncode == 0
+    again = stopped_daemon.cli("pf", "apply", PF, "--adopt")
+    assert again.returncode == 1 and "no foreign VF" in again.stderr
+
+
+def test_adoption_comes_before_a_change_of_the_count(foreign, stopped_daemon):
+    assert stopped_daemon.cli("pf", "apply", PF, "--adopt", "--vfs", "3").returncode == 0
+    assert states(stopped_daemon) == ["free"] * 3
+
+
+def test_what_the_host_uses_is_not_taken_in(foreign, stopped_daemon):
+    """Nor is any other VF of the PF."""
+    vf = foreign.parent / daemonkit.vf_address(PF, 1)
+    (vf / "driver").symlink_to("../../drivers/igbvf")
+    done = stopped_daemon.request("POST", f"/v1/pfs/{PF}/adopt", {})
+    assert done[0] == 409 and done[1]["error"]["code"] == "adopt-in-use", done
+    assert "igbvf" in done[1]["error"]["text"] and states(stopped_daemon) == ["foreign"] * 2
+    # A network device that is up is one more that is used.
+    (vf / "class").write_text("0x020000\n")
+    (vf / "net/v1").mkdir(parents=True)
+    for name, text in {"ifindex": "999999", "flags": "0x1003", "address": "02:00:00:00:00:01", "mtu": "1500"}.items():
+        (vf / "net/v1" / name).write_text(text + "\n")
+    done = stopped_daemon.request("POST", f"/v1/pfs/{PF}/adopt", {})
+    assert done[0] == 409 and "v1 is up" in done[1]["error"]["text"], done
+    assert states(stopped_daemon) == ["foreign"] * 2
+
+
+def test_a_foreign_vf_that_cannot_be_wiped_is_quarantined(foreign, stopped_daemon):
+    (foreign.parent / daemonkit.vf_address(PF, 0) / "reset_method").write_text("\n")
+    done = stopped_daemon.cli("pf", "apply", PF, "--adopt")
+    assert done.returncode == 1 and "function-level reset" in done.stderr
+    assert states(stopped_daemon) == ["quarantined", "free"]

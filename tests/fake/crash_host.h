@@ -36,6 +36,9 @@ struct vf_attrs host_attrs(unsigned int vf);
 const struct vf_row *host_row(struct daemon *d, unsigned int vf);
 unsigned int host_vf_count(void);
 
+/* For host_check(): VFs of others may be there, or not. */
+void host_may_be_foreign(bool may_be);
+
 /* Asserts that ledger and machine agree about every VF and that nothing is half done; recovers, which must
  * change nothing. */
 void host_check(struct daemon **d);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tests/fake/crash_ops.h"
 
+#include "tests/fake/sysfs_tree.h"
+
+#include "vf-manager/pfadopt.h"
 #include "vf-manager/pfapply.h"
 #include "vf-manager/pfconfirm.h"
 
@@ -233,4 +236,20 @@ void another_boot(struct daemon *d)
 	snprintf(vf.boot_id, sizeof(vf.boot_id), "another");
 	host_must(ledger_pf_put(d->ledger, &pf, &e), &e);
 	host_must(ledger_vf_force(d->ledger, &vf, &e), &e);
+}
+
+void foreign_two(struct daemon *d)
+{
+	host_vfs_write(VFS);
+	host_vf_driver(0, "igbvf");
+	tree_netdev("0000:01:10.0", "vf0", 9);
+	tree_file("bus/pci/devices/0000:01:10.0/net/vf0/flags", "0x1002\n");
+	host_guest_runs(1);
+}
+
+void adopt(struct daemon *d)
+{
+	struct err e = { 0 };
+
+	host_must(pf_adopt(d, HOST_PF, 0, &e), &e);
 }

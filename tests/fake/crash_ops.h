@@ -31,5 +31,7 @@ void release(struct daemon *d);
 void intend(struct daemon *d);
 void intend_attrs(struct daemon *d);
 void another_boot(struct daemon *d);
+void foreign_two(struct daemon *d); /* somebody else makes them, and gives VF 0 to an idle driver */
+void adopt(struct daemon *d);
 
 #endif

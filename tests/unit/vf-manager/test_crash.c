@@ -46,6 +46,26 @@ static void lease_comes_back(struct daemon *d)
 	lease_has_its_vf(d);
 }
 
+/* What the crash has left is foreign, and is taken in by the same words again. */
+static void adopted_by_and_by(struct daemon *d)
+{
+	const struct pci_fn *pf = inventory_find(d->inv, &host_pf);
+
+	for (unsigned int i = 0; i < VFS; i++) {
+		if (pool_vf_state(d, pf->vfs[i], NULL) != VF_FOREIGN)
+			continue;
+		adopt(d);
+		break;
+	}
+	pf = inventory_find(d->inv, &host_pf);
+	assert_true(pool_pf_is_ours(d, pf));
+	for (unsigned int i = 0; i < VFS; i++) {
+		assert_int_equal(pool_vf_state(d, pf->vfs[i], NULL), VF_FREE);
+		assert_string_equal(pf->vfs[i]->driver, "");
+		assert_false(host_master(i));
+	}
+}
+
 /* There is a way back, or nothing to go back from. */
 static void count_goes_back(struct daemon *d)
 {
@@ -123,6 +143,7 @@ static const struct storm {
 	host_fn *before[STEPS]; /* each by the daemon that is not killed yet; NULL: no more */
 	host_fn *op;
 	host_fn *after;
+	bool may_be_foreign;
 } storms[] = {
 	{ "pf apply, from none", { NULL }, apply_two, count_is_old_or_new },
 	{ "pf apply, another count", { apply_two }, apply_one, count_is_old_or_new },
@@ -133,6 +154,7 @@ static const struct storm {
 	  { apply_two, alloc, set_old },
 	  apply_over_lease,
 	  lease_has_its_vf },
+	{ "adopt", { foreign_two }, adopt, adopted_by_and_by, true },
 	{ "recovery after a boot",
 	  { apply_two, alloc, set_old, another_boot },
 	  host_recover,
@@ -189,9 +211,11 @@ static void check(void *arg)
 	const struct storm *storm = arg;
 	struct daemon *d = host_up();
 
+	host_may_be_foreign(storm->may_be_foreign);
 	host_recover(d);
 	host_check(&d);
 	storm->after(d);
+	host_may_be_foreign(false);
 	host_down(d);
 }
 

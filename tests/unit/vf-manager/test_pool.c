@@ -150,7 +150,7 @@ static void what_was_left_behind_can_be_released(void **state)
 
 static void foreign_vfs_say_how_to_get_rid_of_them(void **state)
 {
-	static const char wanted[] = "echo 0 > /sys/bus/pci/devices/" PF "/sriov_numvfs";
+	static const char wanted[] = "viaduct pf apply " PF " --adopt";
 	struct vf_want want = { .source = PORT_FROM_VF, .target = VF0, .numa_node = -1 };
 	const struct pci_fn *vf;
 	struct err e = { 0 };
