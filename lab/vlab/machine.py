@@ -57,11 +57,16 @@ def mem_mib(text):
     return int(match.group(1)) * (1024 if match.group(2) in ("g", "G") else 1)
 
 
+def slots(options):
+    """The devices in the order of their slots."""
+    return ("pf1", "pf0", *DEVICES[2:]) if options.swap_pfs else DEVICES
+
+
 def port_addresses(options):
     """NAME=PCI-ADDRESS of the network ports, as the host's kernel will number them."""
     addresses = {}
     bus = 1
-    for name in DEVICES:
+    for name in slots(options):
         if options.numa > 1 and name in NODE_OF:
             addresses[name] = f"0000:{NODE_OF[name][1] + 1:02x}:00.0"
         else:
@@ -147,7 +152,7 @@ def _ports(files):
 
 def _cards(options, files):
     args = []
-    for slot, name in enumerate(DEVICES, 1):
+    for slot, name in enumerate(slots(options), 1):
         where = f"bus=pcie.0,addr={slot + 1:#x}"
         if options.numa > 1 and name in NODE_OF:
             node, bus = NODE_OF[name]
@@ -180,6 +185,8 @@ def check(options):
     if version < MIN_QEMU:
         raise LabError(f"{QEMU} {'.'.join(map(str, version))} has no SR-IOV card (igb); "
                        "run: scripts/setup, which installs it from the release's backports")
+    if options.swap_pfs and options.numa > 1:
+        raise LabError("--numa gives each PF a place of its own: leave out --swap-pfs")
     if options.icount and options.numa > 1:
         raise LabError("--icount has one processor: leave out --numa")
     if options.cpus % options.numa:

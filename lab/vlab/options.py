@@ -35,6 +35,8 @@ def parse(argv, program, interactive):
     parser.add_argument("--scratch", metavar="DIR",
                         help="writable folder that survives the run, VIADUCT_LAB_SCRATCH inside "
                              "(build/lab/scratch-PID)")
+    parser.add_argument("--swap-pfs", action="store_true",
+                        help="pf0 and pf1 have changed slots, and with them their addresses")
     parser.add_argument("--systemd", action="store_true",
                         help="the host's own systemd is PID 1, and COMMAND runs beside its units")
     parser.add_argument("--disk", metavar="FILE",

@@ -22,7 +22,7 @@ from operate import api, viaduct  # noqa: E402
 
 STATE = pathlib.Path("/var/lib/viaduct")
 DISK = "/dev/vda"
-PF = "pf0"
+PF, OTHER_PF = "pf0", "pf1"
 
 
 def tell(**row):
@@ -67,6 +67,21 @@ def newest_event():
     return api.get("/v1/events?limit=1")["newest"]
 
 
+def lease_comes_back():
+    """A lease waits for its card, which may have another address now, and gets its VF there and nowhere else."""
+    if not api.get("/v1/vfs")["parked"]:
+        return
+    api.post(f"/v1/pfs/{OTHER_PF}/apply", {"vfs": 2})
+    crashkit.machine_agrees(OTHER_PF, *crashkit.ledger_state(OTHER_PF))
+    still = api.get("/v1/vfs")
+    assert [p["lease"] for p in still["parked"]] == ["mine"] and not any(v["lease"] for v in still["vfs"]), still
+    api.post(f"/v1/pfs/{PF}/apply", {"vfs": 2})
+    api.post(f"/v1/pfs/{OTHER_PF}/apply", {"vfs": 0})
+    state, listed = crashkit.ledger_state(PF)
+    crashkit.machine_agrees(PF, state, listed)
+    tell(back=vars(state), at=listed[0]["address"])
+
+
 def from_nothing():
     """Gives back what the boots before left."""
     state, _ = crashkit.ledger_state(PF)
@@ -104,8 +119,9 @@ def main():
         state, listed = crashkit.ledger_state(PF)
         crashkit.machine_agrees(PF, state, listed)
         tell(recovered=vars(state), alarms=api.get("/v1/alarms")["alarms"], events=newest_event())
+        lease_comes_back()
+        from_nothing()
         if sys.argv[1] != "check":
-            from_nothing()
             work(daemon, sys.argv[1], (sys.argv[2], int(sys.argv[3])) if len(sys.argv) > 2 else None)
     except (OperateError, OSError, AssertionError, subprocess.SubprocessError) as e:
         tell(failed=f"{e!r}\n{daemon.log_tail()}")

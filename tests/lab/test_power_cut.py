@@ -36,20 +36,36 @@ def found_is_acknowledged(rows, found):
     assert found["events"] >= max(told(rows, "events")), (rows, found)
 
 
-def cuts(folder, where):
+def lease_came_back(rows, found):
+    """It waited, which is said, until its PF had VFs again, and has what was set on it."""
+    had = found["leases"] == ["mine"]
+    assert [a["kind"] for a in told(rows, "alarms")[0]] == ["lease-parked"] * had, rows
+    back = told(rows, "back")
+    assert len(back) == had, rows
+    if had:
+        assert back[0]["lease"] and back[0]["vlan"] == (100 if found["set"] else 0), rows
+
+
+def cuts(folder, where, swap=()):
+    """Boots, each ended by a power cut at its words of where, and a last one; in those of `swap` the PFs have
+    changed places."""
     before = None
-    for words in [*where, ["check"]]:
-        rows = boot(folder, words)
+    for turn, words in enumerate([*where, ["check"]]):
+        rows = boot(folder, words, ["--swap-pfs"] if turn in swap else [])
+        found = told(rows, "found")[0]
         if before:
-            found_is_acknowledged(before, told(rows, "found")[0])
+            found_is_acknowledged(before, found)
+            lease_came_back(rows, found)
         # The program has held ledger and machine against each other.
-        assert len(told(rows, "recovered")) == 1 and not told(rows, "alarms")[0], rows
+        assert len(told(rows, "recovered")) == 1, rows
         assert words == ["check"] or told(rows, "cut"), rows
+        for address in told(rows, "at"):
+            assert address.startswith("0000:02:" if turn in swap else "0000:01:"), rows
         before = rows
     return rows
 
 
 @pytest.mark.outside
-@pytest.mark.timeout(400)
-def test_power_is_cut_twice(tmp_path):
-    cuts(tmp_path, [["set"], ["start", "write", "5"]])
+@pytest.mark.timeout(500)
+def test_power_is_cut_twice_and_pfs_change_places(tmp_path):
+    cuts(tmp_path, [["set"], ["start", "write", "5"]], swap=(1,))
