@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A viaduct-vmm without KVM that speaks the contract of vmm/vmm_msg.h. Words of the guest's command
 line tell it to misbehave: fail, die, silent, garbage, deep, hung, deaf (to the power button), stubborn (and to kill),
-old (knows no statistics), liar (about them), nokvm (has none of KVM's).
+old (knows no statistics), first (of the first version of the contract: what came later it neither says nor takes), liar (about them), nokvm (has none of KVM's).
 "end=REASON" ends it when the power button is pressed, for that reason; "say=TEXT" writes to its console's log."""
 
 import array
@@ -16,6 +16,12 @@ import time
 
 LIFE = {"resets": {"triple-fault": 2}, "reset_at": 1700000000, "panics": 0, "panicked_at": 0,
         "crash_kernels": 0, "watchdogs": 0, "watchdog_at": 0}
+
+
+# Members of STATUS, and requests, that were there from the first.
+FIRST_STATUS = ("name", "state", "pid", "uptime_ns", "vcpus", "memory", "start", "guest_resets", "console_bytes",
+                "devices", "exits")
+FIRST_OPS = ("status", "pause", "resume", "shutdown", "kill")
 
 
 def receive(sock):
@@ -45,7 +51,7 @@ class Vm:
         self.asked = 0
 
     def status(self):
-        return {
+        status = {
             "name": self.spec["name"], "state": self.state, "pid": os.getpid(),
             "uptime_ns": time.monotonic_ns() - self.began, "vcpus": self.spec["cpus"]["count"],
             "memory": self.spec["memory"]["size"], "start": [{"step": "ram", "ns": 1000}],
@@ -57,6 +63,10 @@ class Vm:
             "fds": sorted(self.fds), "uid": os.getuid(), "groups": os.getgroups(),
             "open": sorted(os.listdir("/proc/self/fd"), key=int),
         }
+        return {name: status[name] for name in FIRST_STATUS} if self.is_first() else status
+
+    def is_first(self):
+        return "first" in self.words
 
     def stats(self):
         """Each request finds more than the one before."""
@@ -81,11 +91,17 @@ class Vm:
     def end(self, reason, text):
         record = {"v": 1, "name": self.spec["name"], "reason": reason, "text": text,
                   "wall_time": int(time.time()), "uptime_ns": 61 * 10**9, "life": LIFE}
+        if self.is_first():
+            del record["life"]
         os.write(self.fds["exit_record"], json.dumps(record).encode())
         sys.exit(0)
 
-    def answer(self, sock, op):
-        if op == "status":
+    def answer(self, sock, message):
+        op = message["op"]
+        if self.is_first() and (message != {"v": 1, "op": op} or op not in FIRST_OPS):
+            send(sock, ok=False, error={"code": "unknown-request", "errno": 95,
+                                         "text": f"unknown request {message}", "hint": ""})
+        elif op == "status":
             send(sock, ok=True, result=self.status())
         elif op == "stats" and "old" not in self.words:
             send(sock, ok=True, result=self.stats())
@@ -154,7 +170,7 @@ class Vm:
                         clients.remove(sock)
                         sock.close()
                     else:
-                        self.answer(sock, message["op"])
+                        self.answer(sock, message)
                 else:
                     data = sock.recv(4096)
                     if data:

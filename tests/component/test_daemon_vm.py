@@ -257,6 +257,27 @@ def test_vms_survive_the_daemon(host, short_tmp, sig):
     assert status == 200 and vm["exit"]["reason"] == "poweroff"
 
 
+def test_a_vm_of_the_first_contract_is_managed(host, short_tmp, program):
+    """A daemon that is newer than its VMMs, as after an upgrade with VMs running."""
+    pid = run(host, short_tmp, cmdline="first")["pid"]
+    host.stop(signal.SIGKILL)
+    host.start()
+    vm = show(host)
+    assert (vm["pid"], vm["state"], vm["answers"]) == (pid, "running", True)
+    assert host.request("POST", "/v1/vms/vm1/pause", {})[1]["state"] == "paused"
+    host.stop()
+    host.start()
+    assert show(host)["state"] == "paused"
+    assert host.request("POST", "/v1/vms/vm1/resume", {})[1]["state"] == "running"
+    status, body = host.request("GET", "/v1/vms/vm1/stats")
+    assert status == 409 and body["error"]["code"] == "vmm-too-old", body
+    shown = subprocess.run([program("viaduct"), "--run-dir", host.run_dir, "vm", "show", "vm1"],
+                           capture_output=True, text=True, check=True).stdout
+    assert "running" in shown and str(pid) in shown, shown
+    status, vm = host.request("POST", "/v1/vms/vm1/stop", {"timeout_s": 5})
+    assert status == 200 and vm["state"] == "stopped" and vm["exit"]["reason"] == "poweroff"
+
+
 def test_vms_that_end_without_the_daemon(host, short_tmp):
     killed, left = run(host, short_tmp, "killed"), run(host, short_tmp, "left")
     host.stop(signal.SIGKILL)
