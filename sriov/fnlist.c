@@ -85,10 +85,11 @@ static int list_folder(const struct sysfs *sys, struct addr_list *list)
 	return r;
 }
 
-int fn_list(const struct sysfs *sys, struct pci_addr **out, size_t *count, struct err *e)
+int fn_list(const struct sysfs *sys, bool is_quick, struct pci_addr **out, size_t *count,
+	    struct err *e)
 {
 	struct addr_list list = { 0 };
-	int r = sys->is_host ? list_host(&list) : list_folder(sys, &list);
+	int r = sys->is_host && !is_quick ? list_host(&list) : list_folder(sys, &list);
 
 	if (r < 0) {
 		free(list.items);

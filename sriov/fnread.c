@@ -188,10 +188,6 @@ static void read_driver(struct reader *rd)
 	struct pci_fn *fn = rd->fn;
 	if (sysfs_fn_link(rd->sys, &fn->addr, "driver", fn->driver, sizeof(fn->driver)) < 0)
 		fn->driver[0] = '\0';
-	if (note(rd, (int)sysfs_fn_read(rd->sys, &fn->addr, "driver_override", fn->driver_override,
-					sizeof(fn->driver_override))) < 0 ||
-	    strcmp(fn->driver_override, "(null)") == 0)
-		fn->driver_override[0] = '\0';
 }
 
 int fn_read(const struct sysfs *sys, const struct pci_addr *addr, struct pci_fn *out,

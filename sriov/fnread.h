@@ -16,7 +16,9 @@ int fn_read(const struct sysfs *sys, const struct pci_addr *addr, struct pci_fn 
 /* 0 if the configuration space of fn answers, -ENODEV if not (or if there is no such function). */
 int fn_probe_config(const struct sysfs *sys, const struct pci_addr *fn);
 
-/* Addresses of all functions, unsorted, in an array for the caller to free. */
-int fn_list(const struct sysfs *sys, struct pci_addr **out, size_t *count, struct err *e);
+/* Addresses of all functions, unsorted, in an array for the caller to free. `is_quick`: by their names
+ * alone, where libpciaccess would read the configuration space of each. */
+int fn_list(const struct sysfs *sys, bool is_quick, struct pci_addr **out, size_t *count,
+	    struct err *e);
 
 #endif

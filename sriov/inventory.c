@@ -2,6 +2,7 @@
 #include "sriov/inventory.h"
 
 #include "sriov/fnread.h"
+#include "sriov/snapshot.h"
 
 #include "base/fd.h"
 
@@ -9,157 +10,43 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct snapshot {
-	struct pci_fn *fns; /* sorted by address */
-	struct pci_addr *pf_addrs; /* of fns[i], if that is a VF */
-	bool *is_claimed; /* fns[i] is a VF, and its PF has a link with an index for it */
-	size_t count;
-};
-
 struct inventory {
 	struct sysfs sys;
 	struct snapshot now;
 };
 
-static void snapshot_fini(struct snapshot *s)
+int inventory_copy(const struct inventory *inv, struct snapshot **out, struct err *e)
 {
-	for (size_t i = 0; i < s->count; i++)
-		free(s->fns[i].vfs);
-	free(s->fns);
-	free(s->pf_addrs);
-	free(s->is_claimed);
-	*s = (struct snapshot){ 0 };
-}
+	struct snapshot *copy = calloc(1, sizeof(*copy));
 
-static int addr_order(const void *a, const void *b)
-{
-	return pci_addr_cmp(a, b);
-}
-
-static int fn_order(const void *key, const void *item)
-{
-	return pci_addr_cmp(key, &((const struct pci_fn *)item)->addr);
-}
-
-static struct pci_fn *snapshot_find(const struct snapshot *s, const struct pci_addr *addr)
-{
-	if (s->count == 0)
-		return NULL;
-	return bsearch(addr, s->fns, s->count, sizeof(*s->fns), fn_order);
-}
-
-static int snapshot_read(struct snapshot *s, const struct sysfs *sys, struct err *e)
-{
-	auto_free struct pci_addr *addrs = NULL;
-	size_t n;
-	int r = fn_list(sys, &addrs, &n, e);
-
-	if (r < 0)
-		return r;
-	if (n == 0)
-		return 0;
-	qsort(addrs, n, sizeof(*addrs), addr_order);
-	s->fns = calloc(n, sizeof(*s->fns));
-	s->pf_addrs = calloc(n, sizeof(*s->pf_addrs));
-	s->is_claimed = calloc(n, sizeof(*s->is_claimed));
-	if (s->fns == NULL || s->pf_addrs == NULL || s->is_claimed == NULL)
-		return err_set(e, ENOMEM, "no memory for %zu PCI functions", n);
-	for (size_t i = 0; i < n; i++) {
-		char name[PCI_ADDR_TEXT];
-
-		r = fn_read(sys, &addrs[i], &s->fns[s->count], &s->pf_addrs[s->count]);
-		if (r == 0)
-			s->count++;
-		else if (r != -ENOENT) /* else it went away since it was listed */
-			return err_set(e, r, "read PCI function %s: %s",
-				       pci_addr_text(&addrs[i], name), strerror(-r));
-	}
-	return 0;
-}
-
-/* The PF's links give its VFs their index. */
-static void claim_vfs(struct snapshot *s, const struct sysfs *sys, const struct pci_fn *pf)
-{
-	for (unsigned i = 0; i < pf->num_vfs; i++) {
-		char attr[24], text[32];
-		struct pci_addr addr;
-		struct pci_fn *vf;
-
-		snprintf(attr, sizeof(attr), "virtfn%u", i);
-		if (sysfs_fn_link(sys, &pf->addr, attr, text, sizeof(text)) < 0 ||
-		    parse_pci_addr(text, &addr) < 0)
-			continue;
-		vf = snapshot_find(s, &addr);
-		if (vf == NULL || !vf->is_vf ||
-		    pci_addr_cmp(&s->pf_addrs[vf - s->fns], &pf->addr) != 0)
-			continue;
-		s->is_claimed[vf - s->fns] = true;
-		vf->vf_index = (uint16_t)i;
-	}
-}
-
-/* A VF that no PF has a link to came or went while we looked. It must not pass for an ordinary
- * function, so it is left out; the next scan sees it or not. */
-static void drop_unclaimed(struct snapshot *s)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < s->count; i++) {
-		if (s->fns[i].is_vf && !s->is_claimed[i])
-			continue;
-		s->fns[kept] = s->fns[i];
-		s->pf_addrs[kept++] = s->pf_addrs[i];
-	}
-	s->count = kept;
-}
-
-/* From here on no function moves any more. */
-static int link_vfs(struct snapshot *s, struct err *e)
-{
-	for (size_t i = 0; i < s->count; i++) {
-		struct pci_fn *pf = &s->fns[i];
-
-		if (!pf->is_pf || pf->num_vfs == 0)
-			continue;
-		pf->vfs = calloc(pf->num_vfs, sizeof(struct pci_fn *));
-		if (pf->vfs == NULL)
-			return err_set(e, ENOMEM, "no memory for the VFs of %s", pf->name);
-	}
-	for (size_t i = 0; i < s->count; i++) {
-		struct pci_fn *vf = &s->fns[i];
-
-		if (!vf->is_vf)
-			continue;
-		/* Claimed by that PF, below its num_vfs: both are in the snapshot. */
-		vf->pf = snapshot_find(s, &s->pf_addrs[i]);
-		vf->pf->vfs[vf->vf_index] = vf;
-	}
-	return 0;
-}
-
-int inventory_look(const struct inventory *inv, struct snapshot **out, struct err *e)
-{
-	struct snapshot *next = calloc(1, sizeof(*next));
-	int r;
-
-	if (next == NULL)
+	if (copy == NULL || snapshot_copy(copy, &inv->now) < 0) {
+		free(copy);
 		return err_set(e, ENOMEM, "no memory for the inventory");
-	r = snapshot_read(next, &inv->sys, e);
-	if (r < 0)
-		goto fail;
-	for (size_t i = 0; i < next->count; i++)
-		if (next->fns[i].is_pf)
-			claim_vfs(next, &inv->sys, &next->fns[i]);
-	drop_unclaimed(next);
-	r = link_vfs(next, e);
-	if (r < 0)
-		goto fail;
-	*out = next;
+	}
+	*out = copy;
 	return 0;
-fail:
-	snapshot_fini(next);
-	free(next);
-	return r;
+}
+
+int inventory_look(const struct inventory *inv, struct snapshot **s, struct err *e)
+{
+	struct snapshot next;
+	int r = snapshot_read(&next, &inv->sys, *s, e);
+
+	if (*s == NULL)
+		*s = calloc(1, sizeof(**s));
+	else
+		snapshot_fini(*s);
+	if (r == 0 && *s == NULL) {
+		snapshot_fini(&next);
+		r = err_set(e, ENOMEM, "no memory for the inventory");
+	}
+	if (r < 0) {
+		free(*s);
+		*s = NULL;
+		return r;
+	}
+	**s = next;
+	return 0;
 }
 
 void inventory_take(struct inventory *inv, struct snapshot *next)
@@ -177,6 +64,77 @@ int inventory_scan(struct inventory *inv, struct err *e)
 	if (r == 0)
 		inventory_take(inv, next);
 	return r;
+}
+
+/* The VF of which a glance is under way, if it is still the one that it was about. */
+static struct pci_fn *glance_vf(const struct inventory *inv, const struct fn_glance *g)
+{
+	struct pci_fn *vf = snapshot_find(&inv->now, &g->vf.addr);
+
+	return vf != NULL && vf->is_vf && vf->birth != 0 && vf->birth == g->vf.birth &&
+			       vf->pf->birth == g->pf.birth &&
+			       pci_addr_cmp(&vf->pf->addr, &g->pf.addr) == 0 &&
+			       vf->pf->num_vfs == g->pf.num_vfs && vf->vf_index == g->vf.vf_index
+		       ? vf
+		       : NULL;
+}
+
+int inventory_glance_begin(const struct inventory *inv, const struct pci_addr *addr,
+			   struct fn_glance *g)
+{
+	const struct pci_fn *vf = inventory_find(inv, addr);
+
+	if (vf == NULL || !vf->is_vf)
+		return -EAGAIN;
+	g->vf = *vf;
+	g->pf = *vf->pf;
+	g->with_pf = false;
+	return glance_vf(inv, g) != NULL ? 0 : -EAGAIN;
+}
+
+/* Its place is still the same: the PF has as many VFs, and this one at this index. */
+static bool is_in_place(const struct sysfs *sys, const struct fn_glance *g)
+{
+	const struct pci_addr *pf = &g->pf.addr;
+	char attr[24], text[32];
+	struct pci_addr at;
+	uint64_t v;
+
+	snprintf(attr, sizeof(attr), "virtfn%u", g->vf.vf_index);
+	return sysfs_fn_birth(sys, pf, &v) == 0 && v == g->pf.birth &&
+	       sysfs_fn_read_u64(sys, pf, "sriov_numvfs", UINT16_MAX, &v) == 0 &&
+	       v == g->pf.num_vfs && sysfs_fn_link(sys, pf, attr, text, sizeof(text)) == 0 &&
+	       parse_pci_addr(text, &at) == 0 && pci_addr_cmp(&at, &g->vf.addr) == 0;
+}
+
+int inventory_glance(const struct inventory *inv, struct fn_glance *g)
+{
+	char driver[FN_DRIVER_TEXT];
+	struct pci_addr none, addr;
+
+	if (vf_look_again(&inv->sys, &g->vf, driver) < 0 || !is_in_place(&inv->sys, g))
+		return -EAGAIN;
+	memcpy(g->vf.driver, driver, sizeof(driver));
+	if (!g->with_pf)
+		return 0;
+	addr = g->pf.addr;
+	return fn_read(&inv->sys, &addr, &g->pf, &none) == 0 && g->pf.is_pf ? 0 : -EAGAIN;
+}
+
+int inventory_glance_end(struct inventory *inv, const struct fn_glance *g)
+{
+	struct pci_fn *vf = glance_vf(inv, g);
+	struct pci_fn **vfs;
+
+	if (vf == NULL)
+		return -EAGAIN;
+	memcpy(vf->driver, g->vf.driver, sizeof(vf->driver));
+	if (!g->with_pf)
+		return 0;
+	vfs = vf->pf->vfs;
+	*vf->pf = g->pf;
+	vf->pf->vfs = vfs;
+	return 0;
 }
 
 int inventory_create(struct inventory **out, const char *root, struct err *e)

@@ -22,6 +22,8 @@ struct net_facts {
 	uint8_t mac[6];
 };
 
+#define FN_DRIVER_TEXT 64
+
 struct pci_fn {
 	struct pci_addr addr;
 	uint64_t birth; /* sysfs_fn_birth(); 0: not known */
@@ -31,8 +33,7 @@ struct pci_fn {
 	uint32_t class_code; /* 24 bits */
 	uint8_t revision;
 	enum fn_kind kind;
-	char driver[64]; /* "": none */
-	char driver_override[64]; /* "": none */
+	char driver[FN_DRIVER_TEXT]; /* "": none */
 	int numa_node; /* -1: none */
 	int iommu_group; /* -1: none */
 	char dev_name[32]; /* network device or NVMe controller; "": none (or in another namespace)
@@ -57,15 +58,30 @@ struct inventory;
 int inventory_create(struct inventory **out, const char *root, struct err *e);
 void inventory_destroy(struct inventory *inv);
 
-/* Looks again. On failure the former snapshot stays. */
+/* Looks at everything again. On failure the former snapshot stays. */
 int inventory_scan(struct inventory *inv, struct err *e);
 
-/* The two halves of that, for who must not hold a lock while the kernel takes its time: attributes
- * of a function that is just being unbound are read only after that. Looking changes nothing and
- * needs no lock but one against looking twice at once; taking owns the snapshot. */
+/* The parts of that, for who must not hold a lock while the kernel takes its time: attributes of a
+ * function that is just being unbound are read only after that. Copying and taking need the lock that
+ * guards the inventory. Looking replaces *s: NULL reads everything; a copy is believed in what it says of
+ * VFs that no host driver has, as long as they are the same VFs. On failure *s is NULL, what it was is
+ * gone. Taking owns the snapshot. */
 struct snapshot;
-int inventory_look(const struct inventory *inv, struct snapshot **out, struct err *e);
+int inventory_copy(const struct inventory *inv, struct snapshot **out, struct err *e);
+int inventory_look(const struct inventory *inv, struct snapshot **s, struct err *e);
 void inventory_take(struct inventory *inv, struct snapshot *next);
+
+/* The same for one VF: begin and end with the lock, and between them the look, at its PF's facts too if
+ * `with_pf`. -EAGAIN of any: they are not as the snapshot has them (the VF is another one, a driver of the
+ * host has it, the count changed), look at all. It keeps every pointer. */
+struct fn_glance {
+	struct pci_fn vf, pf; /* their pointers are not to be followed */
+	bool with_pf;
+};
+int inventory_glance_begin(const struct inventory *inv, const struct pci_addr *vf,
+			   struct fn_glance *g);
+int inventory_glance(const struct inventory *inv, struct fn_glance *g);
+int inventory_glance_end(struct inventory *inv, const struct fn_glance *g);
 
 const struct sysfs *inventory_sysfs(const struct inventory *inv);
 

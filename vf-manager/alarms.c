@@ -352,14 +352,14 @@ static void alarm_log(void *arg, const struct alarm *a, bool is_raised)
 		log_info("alarm %s %s is over", a->kind, a->object);
 }
 
-int alarms_check(struct alarms *a, struct daemon *d, struct err *e)
+/* State locked, and so it is after it; but not between. Fills a->found. */
+static int find_all(struct alarms *a, struct daemon *d, enum alarms_look how, struct err *e)
 {
-	const struct alarm_changes told = { .fn = alarm_log };
-	int r;
+	int r = how == ALARMS_SCAN_DEEP ? daemon_scan_deep(d, e)
+		: how == ALARMS_SCAN	? daemon_scan(d, e)
+					: 0;
 
 	a->found_count = 0;
-	state_lock(d);
-	r = daemon_scan(d, e);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(kinds); i++) {
 		size_t first = a->found_count;
 
@@ -371,6 +371,28 @@ int alarms_check(struct alarms *a, struct daemon *d, struct err *e)
 	}
 	if (r == 0 && a->found_count > 0)
 		qsort(a->found, a->found_count, sizeof(*a->found), alarm_cmp);
+	return r;
+}
+
+int alarms_look(struct alarms *a, struct daemon *d, enum alarms_look how, struct err *e)
+{
+	int r;
+
+	state_lock(d);
+	r = find_all(a, d, how, e);
+	if (r == 0)
+		r = ledger_alarms_differ(d->ledger, a->found, a->found_count, e);
+	state_unlock(d);
+	return r;
+}
+
+int alarms_check(struct alarms *a, struct daemon *d, struct err *e)
+{
+	const struct alarm_changes told = { .fn = alarm_log };
+	int r;
+
+	state_lock(d);
+	r = find_all(a, d, ALARMS_SCAN, e);
 	if (r == 0)
 		r = ledger_alarms_sync(d->ledger, a->found, a->found_count, &told, e);
 	state_unlock(d);

@@ -17,6 +17,12 @@ struct alarms;
 int alarms_create(struct alarms **out, struct err *e);
 void alarms_destroy(struct alarms *a); /* NULL-safe */
 
+/* State not locked. 1 if the alarms are not those that the ledger has, else 0. Without `op` the answer may
+ * be about what is just being changed: alarms_check() says what is so.
+ */
+enum alarms_look { ALARMS_LAST_SEEN, ALARMS_SCAN, ALARMS_SCAN_DEEP };
+int alarms_look(struct alarms *a, struct daemon *d, enum alarms_look how, struct err *e);
+
 /* Op locked, state not. Looks at the machine. */
 int alarms_check(struct alarms *a, struct daemon *d, struct err *e);
 

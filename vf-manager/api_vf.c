@@ -33,11 +33,21 @@ int api_vfs(struct request *req, struct err *e)
 	return r;
 }
 
-/* State locked. */
+/* State locked. The VF that is named, as it is now: it alone is looked at, if it is one that was there
+ * before; else everything. */
 static int vf_find(struct request *req, const struct pci_fn **out, struct err *e)
 {
-	int r = daemon_scan(req->d, e);
+	const struct pci_fn *seen = NULL;
+	struct err unseen = { 0 };
+	int r = pool_vf_find(req->d, req->arg, &seen, &unseen);
 
+	if (r == 0) {
+		const struct pci_addr addr = seen->addr;
+
+		r = daemon_scan_vf(req->d, &addr, e);
+	} else {
+		r = daemon_scan(req->d, e);
+	}
 	return r < 0 ? r : pool_vf_find(req->d, req->arg, out, e);
 }
 
@@ -85,9 +95,7 @@ int api_vf_alloc(struct request *req, struct err *e)
 		want.target = network[0] != '\0' ? network : target;
 	if (numa != UINT64_MAX)
 		want.numa_node = (int)numa;
-	op_lock(req->d);
-	r = pool_lease(req->d, &want, &hold, e);
-	op_unlock(req->d);
+	r = pool_alloc(req->d, &want, &hold, e);
 	return r < 0 ? r : reply_addr(req, &hold.addr, e);
 }
 
@@ -248,15 +256,22 @@ typedef int vf_check_fn(struct request *req, const struct pci_fn **out, struct e
 /* What passes the check is wiped. */
 static int give_back(struct request *req, vf_check_fn *check, struct err *e)
 {
+	struct err first = { 0 };
 	const struct pci_fn *vf;
 	struct pci_addr addr;
 	struct vf_ref ref;
 	int r;
 
 	op_lock(req->d);
-	pool_forget_gone(req->d);
 	state_lock(req->d);
-	r = check(req, &vf, e);
+	r = check(req, &vf, &first);
+	if (r < 0) {
+		/* What it was leased on may be gone: then so is the lease. */
+		state_unlock(req->d);
+		pool_forget_gone(req->d);
+		state_lock(req->d);
+		r = check(req, &vf, e);
+	}
 	if (r == 0) {
 		addr = vf->addr;
 		ref = (struct vf_ref){ .pf = vf->pf->addr, .index = vf->vf_index };

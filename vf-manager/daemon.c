@@ -116,9 +116,9 @@ void daemon_destroy(struct daemon *d)
 	free(d);
 }
 
-int daemon_scan(struct daemon *d, struct err *e)
+/* `next` NULL: deep. */
+static int look(struct daemon *d, struct snapshot *next, struct err *e)
 {
-	struct snapshot *next = NULL;
 	int r;
 
 	state_unlock(d);
@@ -129,6 +129,45 @@ int daemon_scan(struct daemon *d, struct err *e)
 		inventory_take(d->inv, next);
 	pthread_mutex_unlock(&d->scan);
 	return r;
+}
+
+int daemon_scan(struct daemon *d, struct err *e)
+{
+	struct snapshot *next = NULL;
+	int r = inventory_copy(d->inv, &next, e);
+
+	return r < 0 ? r : look(d, next, e);
+}
+
+int daemon_scan_deep(struct daemon *d, struct err *e)
+{
+	return look(d, NULL, e);
+}
+
+static int glance(struct daemon *d, const struct pci_addr *vf, bool with_pf, struct err *e)
+{
+	struct fn_glance g;
+	int r = inventory_glance_begin(d->inv, vf, &g);
+
+	if (r == 0) {
+		g.with_pf = with_pf;
+		state_unlock(d);
+		r = inventory_glance(d->inv, &g);
+		state_lock(d);
+	}
+	if (r == 0)
+		r = inventory_glance_end(d->inv, &g);
+	return r < 0 ? daemon_scan(d, e) : 0;
+}
+
+int daemon_scan_vf(struct daemon *d, const struct pci_addr *vf, struct err *e)
+{
+	return glance(d, vf, false, e);
+}
+
+int daemon_scan_vf_pf(struct daemon *d, const struct pci_addr *vf, struct err *e)
+{
+	return glance(d, vf, true, e);
 }
 
 void daemon_end(struct daemon *d)

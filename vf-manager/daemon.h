@@ -51,6 +51,7 @@ struct daemon {
 	struct monitor *monitor; /* NULL in --oneshot, and until the daemon has found what it knew */
 	uid_t followers[DAEMON_FOLLOWERS]; /* of the events */
 	unsigned int follower_count;
+	_Atomic unsigned int leasing; /* requests on their way to join a batch of leases */
 	_Atomic uint64_t requests[DAEMON_STATUS_CLASSES]; /* answered, by status / 100 */
 };
 
@@ -85,5 +86,14 @@ void daemon_end(struct daemon *d);
  * wants: it answers for a VF that is being taken away only when its user has let go. So this comes
  * first after state_lock(); what was read before it is stale, and pointers to functions are dead. */
 int daemon_scan(struct daemon *d, struct err *e);
+
+/* The same, believing nothing of the last look: what the kernel lets nobody change (identity, capabilities,
+ * group) is read again too. */
+int daemon_scan_deep(struct daemon *d, struct err *e);
+
+/* The same for one VF, or for it and its PF, if that is all that may have changed; else looks at all.
+ * Pointers to functions stay good only in the first case: look the VF up again. */
+int daemon_scan_vf(struct daemon *d, const struct pci_addr *vf, struct err *e);
+int daemon_scan_vf_pf(struct daemon *d, const struct pci_addr *vf, struct err *e);
 
 #endif

@@ -48,7 +48,7 @@ static_assert(ARRAY_SIZE(migrations) == LEDGER_SCHEMA, "one migration for each v
 static int schema_upgrade(struct ledger *l, struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
-	int version = 0, r = db_prepare(l->db, "PRAGMA user_version", &st, e);
+	int version = 0, r = db_prepare(l, "PRAGMA user_version", &st, e);
 
 	if (r < 0)
 		return r;
@@ -66,19 +66,59 @@ static int schema_upgrade(struct ledger *l, struct err *e)
 
 		snprintf(sql, sizeof(sql), "BEGIN;%s PRAGMA user_version=%d;COMMIT;",
 			 migrations[version], version + 1);
-		r = db_exec(l->db, sql, e);
+		r = db_exec(l, sql, e);
 		if (r < 0) {
-			db_exec(l->db, "ROLLBACK", NULL);
+			db_exec(l, "ROLLBACK", NULL);
 			return r;
 		}
 	}
 	return 0;
 }
 
+static int lease_cmp(const void *a, const void *b)
+{
+	return strcmp(((const struct lease_key *)a)->lease, ((const struct lease_key *)b)->lease);
+}
+
+/* Before vfs_put(), which then cannot fail. */
+static int vfs_reserve(struct ledger *l, struct err *e)
+{
+	int r = table_reserve(&l->vfs, e);
+
+	return r < 0 ? r : table_reserve(&l->leases, e);
+}
+
+static int vfs_put(struct ledger *l, const struct vf_row *row, struct err *e)
+{
+	const struct vf_row *was = ledger_vf_find(l, &row->pf, row->index);
+	struct lease_key key = { .pf = row->pf, .index = row->index };
+	int r = vfs_reserve(l, e);
+
+	if (r < 0)
+		return r;
+	if (was != NULL && was->lease[0] != '\0') {
+		memcpy(key.lease, was->lease, sizeof(key.lease));
+		table_del(&l->leases, &key);
+	}
+	memcpy(key.lease, row->lease, sizeof(key.lease));
+	if (key.lease[0] != '\0')
+		r = table_put(&l->leases, &key, e);
+	return r < 0 ? r : table_put(&l->vfs, row, e);
+}
+
+void ledger_vf_back(struct ledger *l, const struct vf_row *row, bool is_there)
+{
+	struct vf_row none = { .pf = row->pf, .index = row->index };
+
+	(void)vfs_put(l, is_there ? row : &none, NULL);
+	if (!is_there)
+		table_del(&l->vfs, &none);
+}
+
 static int vfs_load(struct ledger *l, struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
-	int rc, r = db_prepare(l->db,
+	int rc, r = db_prepare(l,
 			       "SELECT pf, idx, address, state, lease, owner, generation, boot_id,"
 			       " note, birth, attrs FROM vfs ORDER BY pf, idx",
 			       &st, e);
@@ -99,7 +139,7 @@ static int vfs_load(struct ledger *l, struct err *e)
 		snprintf(row.boot_id, sizeof(row.boot_id), "%s", db_text(st, 7));
 		snprintf(row.note, sizeof(row.note), "%s", db_text(st, 8));
 		row.birth = (uint64_t)sqlite3_column_int64(st, 9);
-		r = table_put(&l->vfs, &row, e);
+		r = vfs_put(l, &row, e);
 		if (r < 0)
 			return r;
 	}
@@ -109,7 +149,7 @@ static int vfs_load(struct ledger *l, struct err *e)
 static int pfs_load(struct ledger *l, struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
-	int rc, r = db_prepare(l->db, "SELECT pf, vfs, boot_id, birth, identity FROM pfs", &st, e);
+	int rc, r = db_prepare(l, "SELECT pf, vfs, boot_id, birth, identity FROM pfs", &st, e);
 
 	if (r < 0)
 		return r;
@@ -168,11 +208,13 @@ int ledger_open(struct ledger **out, const char *dir, const char *boot_id, struc
 	if (l == NULL)
 		return err_set(e, ENOMEM, "no memory");
 	l->vfs = (struct table){ .item_bytes = sizeof(struct vf_row), .cmp = vf_row_cmp };
+	l->leases = (struct table){ .item_bytes = sizeof(struct lease_key), .cmp = lease_cmp };
 	l->pfs = (struct table){ .item_bytes = sizeof(struct pf_row), .cmp = pf_row_cmp };
 	ledger_fn_init(l);
 	ledger_intent_init(l);
 	ledger_confirm_init(l);
 	ledger_parked_init(l);
+	batch_init(&l->batch);
 	l->lock_fd = -1;
 	snprintf(l->boot_id, sizeof(l->boot_id), "%s", boot_id);
 	r = dir != NULL ? state_claim(l, dir, e) : 0;
@@ -189,7 +231,7 @@ int ledger_open(struct ledger **out, const char *dir, const char *boot_id, struc
 	}
 	sqlite3_busy_timeout(l->db, 5000);
 	/* FULL: a commit is on the disk before the change it announces is made. */
-	r = db_exec(l->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;", e);
+	r = db_exec(l, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;", e);
 	if (r == 0)
 		r = schema_upgrade(l, e);
 	if (r == 0)
@@ -219,8 +261,12 @@ void ledger_close(struct ledger *l)
 {
 	if (l == NULL)
 		return;
+	if (l->db != NULL)
+		(void)batch_end(l, NULL);
+	batch_fini(&l->batch);
 	sqlite3_close(l->db);
 	fd_close(&l->lock_fd);
+	free(l->leases.items);
 	free(l->vfs.items);
 	free(l->pfs.items);
 	free(l->fns.items);
@@ -245,10 +291,14 @@ const struct vf_row *ledger_vf_find(const struct ledger *l, const struct pci_add
 
 const struct vf_row *ledger_vf_by_lease(const struct ledger *l, const char *lease)
 {
-	for (size_t i = 0; lease[0] != '\0' && i < l->vfs.count; i++)
-		if (strcmp(ledger_vf_at(l, i)->lease, lease) == 0)
-			return ledger_vf_at(l, i);
-	return NULL;
+	const struct lease_key *found;
+	struct lease_key key;
+
+	if (lease[0] == '\0' || strlen(lease) >= sizeof(key.lease))
+		return NULL;
+	snprintf(key.lease, sizeof(key.lease), "%s", lease);
+	found = table_find(&l->leases, &key);
+	return found != NULL ? ledger_vf_find(l, &found->pf, found->index) : NULL;
 }
 
 size_t ledger_vf_count(const struct ledger *l)
@@ -259,6 +309,14 @@ size_t ledger_vf_count(const struct ledger *l)
 const struct vf_row *ledger_vf_at(const struct ledger *l, size_t i)
 {
 	return (const struct vf_row *)l->vfs.items + i;
+}
+
+size_t ledger_vf_place(const struct ledger *l, const struct pci_addr *pf, uint16_t index)
+{
+	const struct vf_row key = { .pf = *pf, .index = index };
+	bool is_there;
+
+	return table_place(&l->vfs, &key, &is_there);
 }
 
 const struct pf_row *ledger_pf_find(const struct ledger *l, const struct pci_addr *pf)
@@ -288,10 +346,10 @@ int ledger_vf_force(struct ledger *l, const struct vf_row *row, struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
 	char pf[PCI_ADDR_TEXT], addr[PCI_ADDR_TEXT], attrs[DB_ATTRS_TEXT];
-	int r = table_reserve(&l->vfs, e);
+	int r = vfs_reserve(l, e);
 
 	if (r == 0)
-		r = db_prepare(l->db, vf_upsert, &st, e);
+		r = db_prepare(l, vf_upsert, &st, e);
 	if (r < 0)
 		return r;
 	db_bind_text(st, 1, pci_addr_text(&row->pf, pf));
@@ -307,7 +365,7 @@ int ledger_vf_force(struct ledger *l, const struct vf_row *row, struct err *e)
 	db_bind_text(st, 11, db_attrs_text(&row->attrs, attrs));
 	if (sqlite3_step(st) != SQLITE_DONE)
 		return db_failed(l->db, e);
-	return table_put(&l->vfs, row, e);
+	return vfs_put(l, row, e);
 }
 
 int ledger_pf_put(struct ledger *l, const struct pf_row *row, struct err *e)
@@ -317,7 +375,7 @@ int ledger_pf_put(struct ledger *l, const struct pf_row *row, struct err *e)
 	int r = table_reserve(&l->pfs, e);
 
 	if (r == 0)
-		r = db_prepare(l->db, "INSERT OR REPLACE INTO pfs VALUES(?,?,?,?,?)", &st, e);
+		r = db_prepare(l, "INSERT OR REPLACE INTO pfs VALUES(?,?,?,?,?)", &st, e);
 	if (r < 0)
 		return r;
 	db_bind_text(st, 1, pci_addr_text(&row->pf, pf));

@@ -19,6 +19,7 @@
 
 #include <jansson.h>
 
+#include <pthread.h>
 #include <sys/types.h>
 
 #define LEDGER_SCHEMA	7
@@ -139,12 +140,25 @@ const struct vf_row *ledger_vf_by_lease(const struct ledger *l, const char *leas
 size_t ledger_vf_count(const struct ledger *l);
 const struct vf_row *ledger_vf_at(const struct ledger *l, size_t i);
 
+/* Where the row is, or would be: rows are in the order of PF and index. */
+size_t ledger_vf_place(const struct ledger *l, const struct pci_addr *pf, uint16_t index);
+
 /* Writes the row; the arc from the present state (a missing row is free) must be legal unless the
  * state stays. -EBUSY, -EIO. */
 int ledger_vf_put(struct ledger *l, const struct vf_row *row, struct err *e);
 
 /* Without looking at the arc: for recovery only. */
 int ledger_vf_force(struct ledger *l, const struct vf_row *row, struct err *e);
+
+/* The same, but durable only with the batch whose number is stored: when another write comes, when
+ * ledger_sync() is called, or LEDGER_BATCH_MS after somebody began to wait. What was not written is as it
+ * was before, in memory too; nobody may be told of the row before ledger_batch_wait() says 0. */
+#define LEDGER_BATCH_MS 5
+int ledger_vf_join(struct ledger *l, const struct vf_row *row, uint64_t *batch, struct err *e);
+int ledger_sync(struct ledger *l, struct err *e);
+
+/* `lock` is the one that guards the ledger, held; it is given up while waiting. */
+int ledger_batch_wait(struct ledger *l, uint64_t batch, pthread_mutex_t *lock, struct err *e);
 
 const struct pf_row *ledger_pf_find(const struct ledger *l, const struct pci_addr *pf);
 int ledger_pf_put(struct ledger *l, const struct pf_row *row, struct err *e);

@@ -19,8 +19,7 @@ void ledger_confirm_init(struct ledger *l)
 int ledger_confirms_load(struct ledger *l, struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
-	int rc, r = db_prepare(
-			l->db,
+	int rc, r = db_prepare(l,
 			"SELECT pf, former, vfs, uid, boot_id, deadline_ns, deadline_at, note"
 			" FROM confirms",
 			&st, e);
@@ -69,7 +68,7 @@ int ledger_confirm_put(struct ledger *l, const struct confirm_row *row, struct e
 	int r = table_reserve(&l->confirms, e);
 
 	if (r == 0)
-		r = db_prepare(l->db, "INSERT OR REPLACE INTO confirms VALUES(?,?,?,?,?,?,?,?)",
+		r = db_prepare(l, "INSERT OR REPLACE INTO confirms VALUES(?,?,?,?,?,?,?,?)",
 			       &st, e);
 	if (r < 0)
 		return r;
@@ -91,7 +90,7 @@ int ledger_confirm_del(struct ledger *l, const struct pci_addr *pf, struct err *
 	const struct confirm_row key = { .pf = *pf };
 	auto_stmt sqlite3_stmt *st = NULL;
 	char text[PCI_ADDR_TEXT];
-	int r = db_prepare(l->db, "DELETE FROM confirms WHERE pf = ?", &st, e);
+	int r = db_prepare(l, "DELETE FROM confirms WHERE pf = ?", &st, e);
 
 	if (r < 0)
 		return r;

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static size_t table_place(const struct table *t, const void *key, bool *is_there)
+size_t table_place(const struct table *t, const void *key, bool *is_there)
 {
 	size_t lo = 0, hi = t->count;
 
@@ -89,14 +89,20 @@ int db_failed(sqlite3 *db, struct err *e)
 	return err_code(e, "state-write");
 }
 
-int db_exec(sqlite3 *db, const char *sql, struct err *e)
+int db_exec(struct ledger *l, const char *sql, struct err *e)
 {
-	return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : db_failed(db, e);
+	int r = batch_end(l, e);
+
+	if (r < 0)
+		return r;
+	return sqlite3_exec(l->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : db_failed(l->db, e);
 }
 
-int db_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **st, struct err *e)
+int db_prepare(struct ledger *l, const char *sql, sqlite3_stmt **st, struct err *e)
 {
-	return sqlite3_prepare_v2(db, sql, -1, st, NULL) == SQLITE_OK ? 0 : db_failed(db, e);
+	if (sqlite3_prepare_v2(l->db, sql, -1, st, NULL) != SQLITE_OK)
+		return db_failed(l->db, e);
+	return sqlite3_stmt_readonly(*st) != 0 || l->batch.is_joining ? 0 : batch_end(l, e);
 }
 
 void db_bind_text(sqlite3_stmt *st, int at, const char *text)

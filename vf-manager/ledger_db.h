@@ -9,6 +9,8 @@
 
 #include <sqlite3.h>
 
+#include <pthread.h>
+
 struct table {
 	size_t item_bytes;
 	int (*cmp)(const void *a, const void *b);
@@ -16,11 +18,34 @@ struct table {
 	size_t count, cap;
 };
 
+struct lease_key {
+	char lease[LEASE_TEXT];
+	struct pci_addr pf;
+	uint16_t index;
+};
+
+/* Leases that wait for one sync together. */
+#define BATCH_MAX 64
+struct batch {
+	uint64_t number; /* of the open one, or of the next */
+	unsigned int count; /* 0: none is open */
+	bool is_joining; /* the statement under way belongs to it */
+	struct {
+		struct vf_row row;
+		bool is_there;
+	} before[BATCH_MAX]; /* to go back to */
+	uint64_t lost; /* could not be written: bit 0 is the batch before this one, and so on */
+	struct err why;
+	pthread_cond_t ended;
+};
+
 struct ledger {
 	sqlite3 *db;
+	struct batch batch;
 	int lock_fd; /* -1: in memory */
 	char boot_id[BOOT_ID_TEXT];
 	struct table vfs; /* struct vf_row */
+	struct table leases; /* struct lease_key: which VF has the lease of a name */
 	struct table pfs; /* struct pf_row */
 	struct table fns; /* struct fn_row */
 	struct table intents; /* struct intent_row */
@@ -29,6 +54,14 @@ struct ledger {
 	ledger_watch_fn *watch; /* NULL: nobody wants to know */
 	void *watch_arg;
 };
+
+/* The rows of the batch become durable, or what they were before; whoever waits for it is told. */
+void batch_init(struct batch *b);
+void batch_fini(struct batch *b);
+int batch_end(struct ledger *l, struct err *e);
+
+/* In memory alone: the row as it was, or none. */
+void ledger_vf_back(struct ledger *l, const struct vf_row *row, bool is_there);
 
 /* Of the whole functions (ledger_fn.c). */
 void ledger_fn_init(struct ledger *l);
@@ -52,6 +85,7 @@ char *db_attrs_text(const struct vf_attrs *attrs, char buf[DB_ATTRS_TEXT]);
 int db_attrs_parse(const char *text, struct vf_attrs *out);
 
 void *table_find(const struct table *t, const void *key);
+size_t table_place(const struct table *t, const void *key, bool *is_there);
 
 /* Room for one more, so that table_put() after a commit cannot fail. */
 int table_reserve(struct table *t, struct err *e);
@@ -65,8 +99,10 @@ static inline void stmt_put(sqlite3_stmt **st)
 #define auto_stmt __attribute__((cleanup(stmt_put)))
 
 int db_failed(sqlite3 *db, struct err *e);
-int db_exec(sqlite3 *db, const char *sql, struct err *e);
-int db_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **st, struct err *e);
+
+/* What writes ends the batch first, so that it is not part of it. */
+int db_exec(struct ledger *l, const char *sql, struct err *e);
+int db_prepare(struct ledger *l, const char *sql, sqlite3_stmt **st, struct err *e);
 void db_bind_text(sqlite3_stmt *st, int at, const char *text);
 const char *db_text(sqlite3_stmt *st, int column); /* never NULL */
 

@@ -54,10 +54,13 @@ const char ledger_event_schema[] =
 int ledger_event_range(struct ledger *l, uint64_t *oldest, uint64_t *newest, struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
-	int r = db_prepare(
-		l->db, "SELECT (SELECT min(cursor) FROM events), (SELECT max(cursor) FROM events)",
-		&st, e);
+	int r = batch_end(l, e);
 
+	if (r == 0)
+		r = db_prepare(
+			l,
+			"SELECT (SELECT min(cursor) FROM events), (SELECT max(cursor) FROM events)",
+			&st, e);
 	if (r < 0)
 		return r;
 	if (sqlite3_step(st) != SQLITE_ROW)
@@ -93,7 +96,11 @@ int ledger_event_check(struct ledger *l, uint64_t since, struct err *e)
 int ledger_event_each(struct ledger *l, const struct event_walk *walk, struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
-	int rc, r = db_prepare(l->db,
+	/* A cursor that somebody has seen must never be given out again. */
+	int rc, r = batch_end(l, e);
+
+	if (r == 0)
+		r = db_prepare(l,
 			       "SELECT cursor, at_ms, kind, object, was, state, text FROM events"
 			       " WHERE cursor > ? ORDER BY cursor LIMIT ?",
 			       &st, e);
@@ -120,7 +127,7 @@ int ledger_event_add(struct ledger *l, const char *kind, const char *object, con
 		     struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
-	int r = db_prepare(l->db, ADD "?, ?, '', '', ?)", &st, e);
+	int r = db_prepare(l, ADD "?, ?, '', '', ?)", &st, e);
 
 	if (r < 0)
 		return r;
@@ -141,7 +148,7 @@ int alarm_cmp(const void *a, const void *b)
 int ledger_alarm_each(struct ledger *l, alarm_fn *fn, void *arg, struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
-	int rc, r = db_prepare(l->db,
+	int rc, r = db_prepare(l,
 			       "SELECT kind, object, severity, text, hint, raised_at, cursor"
 			       " FROM alarms ORDER BY kind, object",
 			       &st, e);
@@ -166,7 +173,7 @@ int ledger_alarm_each(struct ledger *l, alarm_fn *fn, void *arg, struct err *e)
 static int alarm_put(struct ledger *l, const struct alarm *a, struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
-	int r = db_prepare(l->db,
+	int r = db_prepare(l,
 			   "INSERT INTO alarms VALUES(?, ?, ?, ?, ?, strftime('%s', 'now'), 0)"
 			   " ON CONFLICT(kind, object) DO UPDATE SET severity = excluded.severity,"
 			   " text = excluded.text, hint = excluded.hint",
@@ -185,7 +192,7 @@ static int alarm_put(struct ledger *l, const struct alarm *a, struct err *e)
 static int alarm_del(struct ledger *l, const struct alarm *a, struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
-	int r = db_prepare(l->db, "DELETE FROM alarms WHERE kind = ? AND object = ?", &st, e);
+	int r = db_prepare(l, "DELETE FROM alarms WHERE kind = ? AND object = ?", &st, e);
 
 	if (r < 0)
 		return r;
@@ -258,16 +265,31 @@ int ledger_alarms_sync(struct ledger *l, const struct alarm *want, size_t count,
 	if (r == 0 && have.is_short)
 		r = err_set(e, ENOMEM, "no memory for the alarms");
 	if (r == 0)
-		r = db_exec(l->db, "BEGIN", e);
+		r = db_exec(l, "BEGIN", e);
 	if (r == 0) {
 		r = lists_merge(l, &have, &wanted, NULL, e);
 		if (r == 0)
-			r = db_exec(l->db, "COMMIT", e);
+			r = db_exec(l, "COMMIT", e);
 		if (r < 0)
-			db_exec(l->db, "ROLLBACK", NULL);
+			db_exec(l, "ROLLBACK", NULL);
 	}
 	if (r == 0)
 		lists_merge(l, &have, &wanted, told, e);
+	free(have.items);
+	return r;
+}
+
+int ledger_alarms_differ(struct ledger *l, const struct alarm *want, size_t count, struct err *e)
+{
+	struct alarm_list have = { 0 };
+	int r = ledger_alarm_each(l, list_add, &have, e);
+
+	if (r == 0) {
+		r = have.is_short || have.count != count;
+		for (size_t i = 0; r == 0 && i < count; i++)
+			r = alarm_cmp(&have.items[i], &want[i]) != 0 ||
+			    !is_as_before(&have.items[i], &want[i]);
+	}
 	free(have.items);
 	return r;
 }

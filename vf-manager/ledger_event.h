@@ -73,6 +73,9 @@ struct alarm_changes {
 int ledger_alarms_sync(struct ledger *l, const struct alarm *want, size_t count,
 		       const struct alarm_changes *told, struct err *e);
 
+/* 1 if that would change anything, else 0. */
+int ledger_alarms_differ(struct ledger *l, const struct alarm *want, size_t count, struct err *e);
+
 /* fn is called within each change of a table, and must not use the ledger. NULL: no more. */
 typedef void ledger_watch_fn(void *arg, bool is_event);
 void ledger_watch(struct ledger *l, ledger_watch_fn *fn, void *arg);

@@ -55,7 +55,7 @@ static void text_load(char *out, size_t cap, sqlite3_stmt *st, int column)
 int ledger_fns_load(struct ledger *l, struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
-	int rc, r = db_prepare(l->db,
+	int rc, r = db_prepare(l,
 			       "SELECT address, state, owner, driver, override, device, namespaces,"
 			       " boot_id, note FROM functions",
 			       &st, e);
@@ -120,8 +120,8 @@ int ledger_fn_put(struct ledger *l, const struct fn_row *row, struct err *e)
 	if (r == 0)
 		r = table_reserve(&l->fns, e);
 	if (r == 0)
-		r = db_prepare(l->db, "INSERT OR REPLACE INTO functions VALUES(?,?,?,?,?,?,?,?,?)",
-			       &st, e);
+		r = db_prepare(l, "INSERT OR REPLACE INTO functions VALUES(?,?,?,?,?,?,?,?,?)", &st,
+			       e);
 	if (r < 0)
 		return r;
 	db_bind_text(st, 1, pci_addr_text(&row->addr, addr));
@@ -143,7 +143,7 @@ int ledger_fn_del(struct ledger *l, const struct pci_addr *addr, struct err *e)
 	const struct fn_row key = { .addr = *addr };
 	auto_stmt sqlite3_stmt *st = NULL;
 	char text[PCI_ADDR_TEXT];
-	int r = db_prepare(l->db, "DELETE FROM functions WHERE address = ?", &st, e);
+	int r = db_prepare(l, "DELETE FROM functions WHERE address = ?", &st, e);
 
 	if (r < 0)
 		return r;

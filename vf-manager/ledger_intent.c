@@ -79,7 +79,7 @@ void ledger_intent_init(struct ledger *l)
 int ledger_intents_load(struct ledger *l, struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
-	int rc, r = db_prepare(l->db,
+	int rc, r = db_prepare(l,
 			       "SELECT kind, pf, idx, vfs, generation, attrs, uid, boot_id"
 			       " FROM intents",
 			       &st, e);
@@ -129,8 +129,7 @@ int ledger_intent_put(struct ledger *l, const struct intent_row *row, struct err
 	int r = table_reserve(&l->intents, e);
 
 	if (r == 0)
-		r = db_prepare(l->db, "INSERT OR REPLACE INTO intents VALUES(?,?,?,?,?,?,?,?)", &st,
-			       e);
+		r = db_prepare(l, "INSERT OR REPLACE INTO intents VALUES(?,?,?,?,?,?,?,?)", &st, e);
 	if (r < 0)
 		return r;
 	db_bind_text(st, 1, names[row->kind]);
@@ -151,8 +150,7 @@ static int intent_erase(struct ledger *l, const struct intent_row *row, struct e
 {
 	auto_stmt sqlite3_stmt *st = NULL;
 	char pf[PCI_ADDR_TEXT];
-	int r = db_prepare(l->db, "DELETE FROM intents WHERE kind = ? AND pf = ? AND idx = ?", &st,
-			   e);
+	int r = db_prepare(l, "DELETE FROM intents WHERE kind = ? AND pf = ? AND idx = ?", &st, e);
 
 	if (r < 0)
 		return r;
@@ -182,17 +180,17 @@ int ledger_intent_confirm(struct ledger *l, const struct intent_row *intent,
 	if (now == NULL)
 		return err_set(e, ENOENT, "the ledger has no such VF");
 	was = *now;
-	r = db_exec(l->db, "BEGIN", e);
+	r = db_exec(l, "BEGIN", e);
 	if (r < 0)
 		return r;
 	r = ledger_vf_put(l, row, e);
 	if (r == 0)
 		r = intent_erase(l, intent, e);
 	if (r == 0)
-		r = db_exec(l->db, "COMMIT", e);
+		r = db_exec(l, "COMMIT", e);
 	if (r < 0) {
-		(void)db_exec(l->db, "ROLLBACK", NULL);
-		(void)table_put(&l->vfs, &was, NULL);
+		(void)db_exec(l, "ROLLBACK", NULL);
+		ledger_vf_back(l, &was, true);
 		return r;
 	}
 	table_del(&l->intents, intent);

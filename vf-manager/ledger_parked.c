@@ -18,8 +18,7 @@ void ledger_parked_init(struct ledger *l)
 int ledger_parked_load(struct ledger *l, struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
-	int rc, r = db_prepare(
-			l->db,
+	int rc, r = db_prepare(l,
 			"SELECT lease, identity, pf, idx, generation, attrs, why FROM parked", &st,
 			e);
 
@@ -65,7 +64,7 @@ static int parked_insert(struct ledger *l, const struct parked_row *row, struct 
 {
 	auto_stmt sqlite3_stmt *st = NULL;
 	char pf[PCI_ADDR_TEXT], attrs[DB_ATTRS_TEXT];
-	int r = db_prepare(l->db, "INSERT OR REPLACE INTO parked VALUES(?,?,?,?,?,?,?)", &st, e);
+	int r = db_prepare(l, "INSERT OR REPLACE INTO parked VALUES(?,?,?,?,?,?,?)", &st, e);
 
 	if (r < 0)
 		return r;
@@ -82,7 +81,7 @@ static int parked_insert(struct ledger *l, const struct parked_row *row, struct 
 static int parked_erase(struct ledger *l, const char *lease, struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
-	int r = db_prepare(l->db, "DELETE FROM parked WHERE lease = ?", &st, e);
+	int r = db_prepare(l, "DELETE FROM parked WHERE lease = ?", &st, e);
 
 	if (r < 0)
 		return r;
@@ -122,16 +121,16 @@ static int both_write(struct ledger *l, const struct parked_row *parked, const s
 	if (now != NULL)
 		was = *now;
 	if (r == 0)
-		r = db_exec(l->db, "BEGIN", e);
+		r = db_exec(l, "BEGIN", e);
 	if (r < 0)
 		return r;
 	r = is_parking ? parked_insert(l, parked, e) : parked_erase(l, parked->lease, e);
 	if (r == 0)
 		r = ledger_vf_force(l, vf, e);
 	if (r == 0)
-		r = db_exec(l->db, "COMMIT", e);
+		r = db_exec(l, "COMMIT", e);
 	if (r < 0) {
-		(void)db_exec(l->db, "ROLLBACK", NULL);
+		(void)db_exec(l, "ROLLBACK", NULL);
 		(void)table_put(&l->vfs, &was, NULL);
 		return r;
 	}

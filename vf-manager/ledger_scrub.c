@@ -16,7 +16,7 @@ int ledger_scrub_put(struct ledger *l, struct ledger_scrub *scrub, struct err *e
 
 	if (steps == NULL)
 		return err_set(e, ENOMEM, "no memory for the evidence");
-	r = db_prepare(l->db, "INSERT OR REPLACE INTO scrubs VALUES(?,?,?,?,?,?)", &st, e);
+	r = db_prepare(l, "INSERT OR REPLACE INTO scrubs VALUES(?,?,?,?,?,?)", &st, e);
 	if (r < 0)
 		return r;
 	scrub->at = time(NULL);
@@ -35,8 +35,7 @@ int ledger_scrub_get(struct ledger *l, const struct pci_addr *pf, uint16_t index
 	auto_stmt sqlite3_stmt *st = NULL;
 	char text[PCI_ADDR_TEXT];
 	json_t *steps;
-	int rc, r = db_prepare(
-			l->db,
+	int rc, r = db_prepare(l,
 			"SELECT birth, at, clean, steps FROM scrubs WHERE pf = ? AND idx = ?", &st,
 			e);
 

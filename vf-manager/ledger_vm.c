@@ -15,7 +15,7 @@ int ledger_vm_put(struct ledger *l, const struct vm_row *row, struct err *e)
 
 	if (facts == NULL)
 		return err_set(e, ENOMEM, "no memory for the ledger");
-	r = db_prepare(l->db, "INSERT OR REPLACE INTO vms VALUES(?,?,?,?,?,?,?,?)", &st, e);
+	r = db_prepare(l, "INSERT OR REPLACE INTO vms VALUES(?,?,?,?,?,?,?,?)", &st, e);
 	if (r < 0)
 		return r;
 	db_bind_text(st, 1, row->name);
@@ -32,7 +32,7 @@ int ledger_vm_put(struct ledger *l, const struct vm_row *row, struct err *e)
 int ledger_vm_del(struct ledger *l, const char *name, struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
-	int r = db_prepare(l->db, "DELETE FROM vms WHERE name = ?", &st, e);
+	int r = db_prepare(l, "DELETE FROM vms WHERE name = ?", &st, e);
 
 	if (r < 0)
 		return r;
@@ -43,7 +43,7 @@ int ledger_vm_del(struct ledger *l, const char *name, struct err *e)
 int ledger_vm_each(struct ledger *l, ledger_vm_fn *fn, void *arg, struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
-	int rc, r = db_prepare(l->db,
+	int rc, r = db_prepare(l,
 			       "SELECT name, state, uid, pid, start_ticks, boot_id, yaml, facts"
 			       " FROM vms ORDER BY name",
 			       &st, e);

@@ -25,6 +25,8 @@ struct monitor {
 	int kernel_fds[KEVENTS_KINDS]; /* -1: this host does not let us listen */
 	struct alarms *alarms;
 	bool is_due; /* a look is coming within MONITOR_DELAY_MS */
+	bool is_machine; /* the kernel has spoken since the last look */
+	bool differs; /* the last look found other alarms than the ledger has, but not under op */
 	unsigned int put_off;
 	pthread_t thread;
 	bool has_thread;
@@ -65,20 +67,33 @@ static void kernel_spoke(void *arg, int fd, uint32_t events)
 	struct monitor *m = arg;
 
 	for (unsigned int kind = 0; kind < KEVENTS_KINDS; kind++)
-		if (m->kernel_fds[kind] == fd && kevents_take(fd, (enum kevents_kind)kind))
+		if (m->kernel_fds[kind] == fd && kevents_take(fd, (enum kevents_kind)kind)) {
+			m->is_machine = true;
 			look_soon(m);
+		}
 }
 
-/* Op locked is when ledger and machine agree, unless something is wrong. */
+/* Whoever changed only the ledger looked at the machine himself, where he had to. */
+static enum alarms_look how_to_look(const struct monitor *m)
+{
+	return !m->is_due ? ALARMS_SCAN_DEEP : m->is_machine ? ALARMS_SCAN : ALARMS_LAST_SEEN;
+}
+
+/* Op locked is when ledger and machine agree, unless something is wrong: so only then alarms change.
+ * Looking first without it keeps requests from waiting for looks that find nothing new. */
 static void time_to_look(void *arg, int fd, uint32_t events)
 {
 	struct monitor *m = arg;
 	struct err e = { 0 };
 	uint64_t n;
+	int r = 1;
 
 	if (read(fd, &n, sizeof(n)) < 0)
 		return;
-	if (pthread_mutex_trylock(&m->d->op) != 0) {
+	if (!m->differs)
+		r = alarms_look(m->alarms, m->d, how_to_look(m), &e);
+	m->differs = r > 0;
+	if (r > 0 && pthread_mutex_trylock(&m->d->op) != 0) {
 		/* Requests go first; but not for ever. */
 		if (++m->put_off < BUSY_TRIES) {
 			timer_set(m, MONITOR_DELAY_MS);
@@ -86,12 +101,15 @@ static void time_to_look(void *arg, int fd, uint32_t events)
 		}
 		op_lock(m->d);
 	}
-	m->put_off = 0;
-	m->is_due = false;
-	timer_set(m, 1000ULL * m->d->config.rescan_s);
-	if (alarms_check(m->alarms, m->d, &e) < 0)
+	if (r > 0) {
+		r = alarms_check(m->alarms, m->d, &e);
+		op_unlock(m->d);
+	}
+	if (r < 0)
 		log_err(&e, "alarms");
-	op_unlock(m->d);
+	m->put_off = 0;
+	m->differs = m->is_due = m->is_machine = false;
+	timer_set(m, 1000ULL * m->d->config.rescan_s);
 }
 
 /* State locked, within a change of the ledger. */

@@ -134,19 +134,44 @@ static struct vf_row row_now(const struct daemon *d, const struct vf_hold *hold)
 	return now;
 }
 
-int pool_lease(struct daemon *d, const struct vf_want *want, struct vf_hold *out, struct err *e)
+/* State locked. Chooses by what was last seen, and looks again only at what it chose; where that is not as
+ * it was, or nothing fits, at everything. `op` keeps others from choosing meanwhile. */
+static int pick_now(struct daemon *d, const struct vf_want *want, const struct pci_fn **out,
+		    struct err *e)
+{
+	struct err unseen = { 0 };
+	struct pci_addr addr;
+	uint64_t birth;
+	int r = pool_pick(d, want, out, &unseen);
+
+	if (r == 0) {
+		enum vf_state state = pool_vf_state(d, *out, NULL);
+
+		addr = (*out)->addr;
+		birth = (*out)->birth;
+		r = daemon_scan_vf(d, &addr, e);
+		*out = inventory_find(d->inv, &addr);
+		if (r == 0 && birth != 0 && *out != NULL && (*out)->birth == birth &&
+		    pool_vf_state(d, *out, NULL) == state)
+			return 0;
+	}
+	state_unlock(d);
+	pool_forget_gone(d);
+	state_lock(d);
+	r = daemon_scan_deep(d, e);
+	return r < 0 ? r : pool_pick(d, want, out, e);
+}
+
+/* Op locked, state too. `batch` NULL: durable at once. */
+static int lease(struct daemon *d, const struct vf_want *want, struct vf_hold *out, uint64_t *batch,
+		 struct err *e)
 {
 	const struct pci_fn *vf;
 	struct vf_row row;
-	int r;
+	int r = pick_now(d, want, &vf, e);
 
-	pool_forget_gone(d);
-	state_lock(d);
-	r = daemon_scan(d, e);
-	if (r == 0)
-		r = pool_pick(d, want, &vf, e);
 	if (r < 0)
-		goto out;
+		return r;
 	hold_fill(vf, out);
 	row = row_now(d, out);
 	/* Also where a VM takes a lease of `vf alloc`: what the one before it still does is late. */
@@ -158,8 +183,35 @@ int pool_lease(struct daemon *d, const struct vf_want *want, struct vf_hold *out
 		snprintf(row.owner, sizeof(row.owner), "%s", want->owner);
 	out->generation = row.generation;
 	out->lease_attrs = row.attrs;
-	r = ledger_vf_force(d->ledger, &row, e);
-out:
+	return batch != NULL ? ledger_vf_join(d->ledger, &row, batch, e)
+			     : ledger_vf_force(d->ledger, &row, e);
+}
+
+int pool_lease(struct daemon *d, const struct vf_want *want, struct vf_hold *out, struct err *e)
+{
+	int r;
+
+	state_lock(d);
+	r = lease(d, want, out, NULL, e);
+	state_unlock(d);
+	return r;
+}
+
+int pool_alloc(struct daemon *d, const struct vf_want *want, struct vf_hold *out, struct err *e)
+{
+	uint64_t batch = 0;
+	int r;
+
+	atomic_fetch_add_explicit(&d->leasing, 1, memory_order_relaxed);
+	op_lock(d);
+	state_lock(d);
+	r = lease(d, want, out, &batch, e);
+	op_unlock(d);
+	/* The last one syncs for all. relaxed: the locks order what it stands for */
+	if (atomic_fetch_sub_explicit(&d->leasing, 1, memory_order_relaxed) == 1)
+		(void)ledger_sync(d->ledger, NULL);
+	if (r == 0)
+		r = ledger_batch_wait(d->ledger, batch, &d->state, e);
 	state_unlock(d);
 	return r;
 }

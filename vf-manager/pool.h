@@ -64,6 +64,9 @@ int pool_pick(struct daemon *d, const struct vf_want *want, const struct pci_fn 
 /* Op locked, state not. Picks and leases. */
 int pool_lease(struct daemon *d, const struct vf_want *want, struct vf_hold *out, struct err *e);
 
+/* Neither locked. The same, for `vf alloc`: those that come at the same time share one sync of the disk. */
+int pool_alloc(struct daemon *d, const struct vf_want *want, struct vf_hold *out, struct err *e);
+
 /* Op locked, state not. To vfio-pci, with these attributes; then given to a VM. */
 int pool_bind(struct daemon *d, struct vf_hold *hold, const struct vf_attrs *attrs, struct err *e);
 int pool_assign(struct daemon *d, const struct vf_hold *hold, struct err *e);

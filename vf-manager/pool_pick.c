@@ -107,13 +107,25 @@ static int pick_named(struct daemon *d, const struct vf_want *want, const struct
 	return 0;
 }
 
+/* The rows of a PF lie side by side: one look-up, then a walk beside its VFs. */
 static const struct pci_fn *pf_free_vf(const struct daemon *d, const struct pci_fn *pf,
 				       int numa_node)
 {
+	size_t at = d->ledger != NULL ? ledger_vf_place(d->ledger, &pf->addr, 0) : 0;
+	size_t rows = d->ledger != NULL ? ledger_vf_count(d->ledger) : 0;
+
 	for (unsigned int i = 0; i < pf->num_vfs; i++) {
 		const struct pci_fn *vf = pf->vfs[i];
+		const struct vf_row *row = at < rows ? ledger_vf_at(d->ledger, at) : NULL;
+		bool is_its = row != NULL && row->index == i &&
+			      pci_addr_cmp(&row->pf, &pf->addr) == 0;
 
-		if (vf != NULL && (numa_node < 0 || vf->numa_node == numa_node) &&
+		at += is_its;
+		/* Plainly somebody's; all else is asked for properly. */
+		if (vf == NULL || (is_its && row->state != VF_FREE && row->birth == vf->birth &&
+				   strcmp(row->boot_id, d->boot_id) == 0))
+			continue;
+		if ((numa_node < 0 || vf->numa_node == numa_node) &&
 		    pool_vf_state(d, vf, NULL) == VF_FREE)
 			return vf;
 	}

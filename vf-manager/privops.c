@@ -29,7 +29,7 @@ int priv_vf_now(struct daemon *d, const struct pci_addr *vf, const struct pci_fn
 {
 	char text[PCI_ADDR_TEXT];
 	const struct pci_fn *fn;
-	int r = daemon_scan(d, e);
+	int r = daemon_scan_vf_pf(d, vf, e);
 
 	if (r < 0)
 		return r;

@@ -247,12 +247,15 @@ const struct vf_row *host_row(struct daemon *d, unsigned int vf)
 static void rest_check(struct daemon *d, const struct pci_fn *vf, const struct vf_attrs *lease)
 {
 	struct vf_attrs want = vf_attrs_default, now = host_attrs(vf->vf_index);
+	char override[64] = "";
 
 	if (lease != NULL)
 		vf_attrs_overlay(&want, lease);
-	if (vf->driver[0] != '\0' || vf->driver_override[0] != '\0')
+	sysfs_fn_read(inventory_sysfs(d->inv), &vf->addr, "driver_override", override,
+		      sizeof(override));
+	if (vf->driver[0] != '\0' || (override[0] != '\0' && strcmp(override, "(null)") != 0))
 		fail_msg("%s: VF %u: driver '%s', override '%s'", crash_where(), vf->vf_index,
-			 vf->driver, vf->driver_override);
+			 vf->driver, override);
 	if (vf_attrs_difference(VF_ATTRS_ALL, &want, &now) != 0)
 		fail_msg("%s: VF %u: attributes %x are not the %s's", crash_where(), vf->vf_index,
 			 vf_attrs_difference(VF_ATTRS_ALL, &want, &now),

@@ -87,7 +87,6 @@ static void facts_of_a_pf(void **state)
 	assert_int_equal(pf->class_code, 0x020000);
 	assert_string_equal(fn_kind_text(pf->kind), "network");
 	assert_string_equal(pf->driver, "igb");
-	assert_string_equal(pf->driver_override, "");
 	assert_int_equal(pf->numa_node, -1);
 	assert_int_equal(pf->iommu_group, 9);
 	assert_int_equal(pf->ifindex, 2); /* not the representor */
