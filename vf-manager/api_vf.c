@@ -259,9 +259,12 @@ static int give_back(struct request *req, vf_check_fn *check, struct err *e)
 	struct err first = { 0 };
 	const struct pci_fn *vf;
 	struct pci_addr addr;
+	uint64_t generation = 0;
 	struct vf_ref ref;
-	int r;
+	int r = json_get_u64_opt(req->body, "generation", INT64_MAX, &generation, e);
 
+	if (r < 0)
+		return r;
 	op_lock(req->d);
 	state_lock(req->d);
 	r = check(req, &vf, &first);
@@ -274,7 +277,9 @@ static int give_back(struct request *req, vf_check_fn *check, struct err *e)
 	}
 	if (r == 0) {
 		addr = vf->addr;
-		ref = (struct vf_ref){ .pf = vf->pf->addr, .index = vf->vf_index };
+		ref = (struct vf_ref){ .pf = vf->pf->addr,
+				       .index = vf->vf_index,
+				       .generation = generation };
 	}
 	state_unlock(req->d);
 	if (r == 0) {

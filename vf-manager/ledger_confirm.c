@@ -19,7 +19,8 @@ void ledger_confirm_init(struct ledger *l)
 int ledger_confirms_load(struct ledger *l, struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
-	int rc, r = db_prepare(l,
+	int rc, r = db_prepare(
+			l,
 			"SELECT pf, former, vfs, uid, boot_id, deadline_ns, deadline_at, note"
 			" FROM confirms",
 			&st, e);
@@ -68,8 +69,8 @@ int ledger_confirm_put(struct ledger *l, const struct confirm_row *row, struct e
 	int r = table_reserve(&l->confirms, e);
 
 	if (r == 0)
-		r = db_prepare(l, "INSERT OR REPLACE INTO confirms VALUES(?,?,?,?,?,?,?,?)",
-			       &st, e);
+		r = db_prepare(l, "INSERT OR REPLACE INTO confirms VALUES(?,?,?,?,?,?,?,?)", &st,
+			       e);
 	if (r < 0)
 		return r;
 	db_bind_text(st, 1, pci_addr_text(&row->pf, pf));

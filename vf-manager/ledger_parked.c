@@ -18,9 +18,9 @@ void ledger_parked_init(struct ledger *l)
 int ledger_parked_load(struct ledger *l, struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
-	int rc, r = db_prepare(l,
-			"SELECT lease, identity, pf, idx, generation, attrs, why FROM parked", &st,
-			e);
+	int rc, r = db_prepare(
+			l, "SELECT lease, identity, pf, idx, generation, attrs, why FROM parked",
+			&st, e);
 
 	if (r < 0)
 		return r;
@@ -131,7 +131,7 @@ static int both_write(struct ledger *l, const struct parked_row *parked, const s
 		r = db_exec(l, "COMMIT", e);
 	if (r < 0) {
 		(void)db_exec(l, "ROLLBACK", NULL);
-		(void)table_put(&l->vfs, &was, NULL);
+		ledger_vf_back(l, &was, true);
 		return r;
 	}
 	if (is_parking)

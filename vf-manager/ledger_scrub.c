@@ -35,9 +35,9 @@ int ledger_scrub_get(struct ledger *l, const struct pci_addr *pf, uint16_t index
 	auto_stmt sqlite3_stmt *st = NULL;
 	char text[PCI_ADDR_TEXT];
 	json_t *steps;
-	int rc, r = db_prepare(l,
-			"SELECT birth, at, clean, steps FROM scrubs WHERE pf = ? AND idx = ?", &st,
-			e);
+	int rc, r = db_prepare(
+			l, "SELECT birth, at, clean, steps FROM scrubs WHERE pf = ? AND idx = ?",
+			&st, e);
 
 	if (r < 0)
 		return r;

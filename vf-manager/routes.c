@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 static const char *const no_members[] = { NULL };
+static const char *const release_members[] = { "generation", NULL };
 static const char *const apply_members[] = { "vfs", "disrupt", "timeout_s", "confirm_s", NULL };
 static const char *const plan_members[] = { "vfs", NULL };
 static const char *const alloc_members[] = { "name", "pf", "network", "numa", NULL };
@@ -38,7 +39,7 @@ const struct route routes[] = {
 	{ "GET", "/v1/vfs/*", false, true, true, NULL, api_vf },
 	{ "POST", "/v1/vfs/alloc", true, false, false, alloc_members, api_vf_alloc },
 	{ "POST", "/v1/vfs/*/set", true, false, false, set_members, api_vf_set },
-	{ "POST", "/v1/vfs/*/release", true, false, false, no_members, api_vf_release },
+	{ "POST", "/v1/vfs/*/release", true, false, false, release_members, api_vf_release },
 	{ "POST", "/v1/vfs/*/scrub", true, false, false, no_members, api_vf_scrub },
 	{ "GET", "/v1/networks", false, true, true, NULL, api_networks },
 	{ "GET", "/v1/networks/*", false, true, true, NULL, api_network },

@@ -37,16 +37,19 @@ static struct {
 	sem_t entered, may_go;
 } * kernel_blocks;
 
-int __real_fn_list(const struct sysfs *sys, struct pci_addr **out, size_t *count, struct err *e);
-int __wrap_fn_list(const struct sysfs *sys, struct pci_addr **out, size_t *count, struct err *e);
+int __real_fn_list(const struct sysfs *sys, bool is_quick, struct pci_addr **out, size_t *count,
+		   struct err *e);
+int __wrap_fn_list(const struct sysfs *sys, bool is_quick, struct pci_addr **out, size_t *count,
+		   struct err *e);
 
-int __wrap_fn_list(const struct sysfs *sys, struct pci_addr **out, size_t *count, struct err *e)
+int __wrap_fn_list(const struct sysfs *sys, bool is_quick, struct pci_addr **out, size_t *count,
+		   struct err *e)
 {
 	if (kernel_blocks != NULL) {
 		sem_post(&kernel_blocks->entered);
 		sem_wait(&kernel_blocks->may_go);
 	}
-	return __real_fn_list(sys, out, count, e);
+	return __real_fn_list(sys, is_quick, out, count, e);
 }
 
 /* A PF with two VFs, which viaduct made if `is_ours`. */
