@@ -205,6 +205,70 @@ static void failed_scan_keeps_the_snapshot(void **state)
 	assert_int_equal(inventory_find_pf(*state, "pf0", &pf, &err), 0);
 }
 
+/* A look that is not deep: of a VF that is the same only the driver is read; PFs and others as ever. */
+static void quick_look_sees_what_can_change(void **state)
+{
+	struct snapshot *next = NULL;
+	const struct pci_fn *vf;
+
+	assert_int_equal(inventory_copy(*state, &next, &err), 0);
+	tree_file("bus/pci/devices/0000:01:10.0/device", "0xbad0\n"); /* no kernel does that */
+	tree_driver("vfio-pci", "0000:01:10.0");
+	tree_file("bus/pci/devices/" PF "/net/pf0/mtu", "9000\n");
+	tree_vf(PF, 1);
+	assert_int_equal(inventory_look(*state, &next, &err), 0);
+	inventory_take(*state, next);
+	assert_int_equal(inventory_count(*state), 6);
+	assert_int_equal(inventory_find_vf(*state, "pf0#0", &vf, &err), 0);
+	assert_string_equal(vf->driver, "vfio-pci");
+	assert_int_not_equal(vf->device, 0xbad0);
+	assert_int_equal(vf->pf->net.mtu, 9000);
+	assert_ptr_equal(vf->pf->vfs[0], vf);
+	assert_int_equal(inventory_find_vf(*state, "pf0#1", &vf, &err), 0);
+	assert_int_equal(inventory_scan(*state, &err), 0);
+	assert_int_equal(inventory_find_vf(*state, "pf0#0", &vf, &err), 0);
+	assert_int_equal(vf->device, 0xbad0);
+}
+
+static int glance(struct inventory *inv, bool with_pf)
+{
+	struct pci_addr addr;
+	struct fn_glance g;
+	int r;
+
+	assert_int_equal(parse_pci_addr("0000:01:10.0", &addr), 0);
+	r = inventory_glance_begin(inv, &addr, &g);
+	g.with_pf = with_pf;
+	if (r == 0)
+		r = inventory_glance(inv, &g);
+	return r == 0 ? inventory_glance_end(inv, &g) : r;
+}
+
+static void glance_keeps_pointers_and_tells_what_moved(void **state)
+{
+	const struct pci_fn *vf;
+
+	assert_int_equal(inventory_find_vf(*state, "pf0#0", &vf, &err), 0);
+	tree_driver("vfio-pci", "0000:01:10.0");
+	tree_file("bus/pci/devices/" PF "/net/pf0/mtu", "9000\n");
+	assert_int_equal(glance(*state, false), 0);
+	assert_string_equal(vf->driver, "vfio-pci");
+	assert_int_not_equal(vf->pf->net.mtu, 9000);
+	assert_int_equal(glance(*state, true), 0);
+	assert_int_equal(vf->pf->net.mtu, 9000);
+	assert_ptr_equal(vf->pf->vfs[0], vf);
+	tree_driver("igbvf", "0000:01:10.0");
+	assert_int_equal(glance(*state, false), -EAGAIN);
+	tree_driver("vfio-pci", "0000:01:10.0");
+	tree_file("bus/pci/devices/" PF "/sriov_numvfs", "2\n");
+	assert_int_equal(glance(*state, false), -EAGAIN);
+	tree_file("bus/pci/devices/" PF "/sriov_numvfs", "3\n");
+	tree_delete("bus/pci/devices/" PF "/virtfn0");
+	assert_int_equal(glance(*state, false), -EAGAIN);
+	tree_delete("bus/pci/devices/0000:01:10.0");
+	assert_int_equal(glance(*state, true), -EAGAIN);
+}
+
 /* Whatever is short, for each call in turn: a whole inventory or none, and nothing leaks. */
 static void every_call_may_fail(void **state)
 {
@@ -258,6 +322,8 @@ int main(void)
 		CASE(vf_without_its_pf_is_not_an_ordinary_function),
 		CASE(link_to_a_stranger_is_not_believed),
 		CASE(failed_scan_keeps_the_snapshot),
+		CASE(quick_look_sees_what_can_change),
+		CASE(glance_keeps_pointers_and_tells_what_moved),
 		CASE(every_call_may_fail),
 		cmocka_unit_test(no_sysfs),
 	};
