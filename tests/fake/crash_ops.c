@@ -117,7 +117,7 @@ void alloc(struct daemon *d)
 	struct err e = { 0 };
 	struct vf_hold hold;
 
-	host_must(pool_lease(d, &want, &hold, &e), &e);
+	host_must(pool_alloc(d, &want, &hold, &e), &e);
 }
 
 static void set(struct daemon *d, const struct vf_attrs *wanted)
