@@ -38,6 +38,7 @@ struct daemon {
 	_Atomic bool kvm_is_usable; /* once seen, without lock */
 
 	pthread_mutex_t op;
+	_Atomic uint64_t op_until_ns; /* who holds it should be done by then; 0: nobody holds it */
 	pthread_mutex_t scan; /* one look at PCI at a time */
 	pthread_mutex_t state;
 	pthread_cond_t changed; /* with state: a VM entered another state, an event, or is_ending */
@@ -59,13 +60,19 @@ struct daemon {
 int daemon_create(const struct options *opt, struct daemon **out, struct err *e);
 void daemon_destroy(struct daemon *d); /* running VMs go on */
 
+/* No guest is waited for with it. A change that takes longer is stuck, and the watchdog is no longer told otherwise. */
+#define DAEMON_OP_S 600
+
 static inline void op_lock(struct daemon *d)
 {
 	pthread_mutex_lock(&d->op);
+	atomic_store_explicit(&d->op_until_ns, now_ns() + DAEMON_OP_S * 1000000000ULL,
+			      memory_order_relaxed);
 }
 
 static inline void op_unlock(struct daemon *d)
 {
+	atomic_store_explicit(&d->op_until_ns, 0, memory_order_relaxed);
 	pthread_mutex_unlock(&d->op);
 }
 

@@ -27,7 +27,11 @@ int api_listen(const struct daemon *d, int *fd_out, struct err *e)
 	int r;
 
 	socket_path(d, path);
-	if (sd_listen_fds(0) == 1) {
+	if (sd_listen_fds(0) > 0) {
+		if (sd_listen_fds(0) != 1 ||
+		    sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_STREAM, 1, NULL, 0) <= 0)
+			return err_set(e, EINVAL,
+				       "socket activation: not one listening Unix stream socket");
 		*fd_out = SD_LISTEN_FDS_START;
 		if (d->config.read == CONFIG_READ_ALL && chmod(path, 0666) < 0)
 			log_warn("chmod %s: %s", path, strerror(errno));

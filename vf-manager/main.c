@@ -7,14 +7,13 @@
 #include "vf-manager/daemon.h"
 #include "vf-manager/http.h"
 #include "vf-manager/listen.h"
+#include "vf-manager/manners.h"
 #include "vf-manager/monitor.h"
 #include "vf-manager/options.h"
 #include "vf-manager/pfapply.h"
 #include "vf-manager/pfconfirm.h"
 
 #include "base/fd.h"
-
-#include <systemd/sd-daemon.h>
 
 #include <signal.h>
 #include <stdlib.h>
@@ -23,7 +22,7 @@
 
 #define FILES_MAX 65536U
 
-/* All threads inherit this: signals are taken by wait_for_end() alone. */
+/* All threads inherit this: signals are taken by manners_wait() alone. */
 static void signals_block(sigset_t *set)
 {
 	sigemptyset(set);
@@ -43,16 +42,6 @@ static void files_allow(void)
 		return;
 	files.rlim_cur = files.rlim_max < FILES_MAX ? files.rlim_max : FILES_MAX;
 	setrlimit(RLIMIT_NOFILE, &files);
-}
-
-static void wait_for_end(const sigset_t *set)
-{
-	int sig = 0;
-
-	while (sigwait(set, &sig) != 0 || sig == SIGHUP)
-		if (sig == SIGHUP)
-			log_info("SIGHUP: the configuration is read at start only");
-	log_info("signal %d: ending; VMs go on", sig);
 }
 
 /* --oneshot: one client, read-only, with the rights of whoever started us. */
@@ -96,9 +85,9 @@ static int serve(const struct options *opt, const sigset_t *set, struct err *e)
 		goto out;
 	log_info("viaductd " VIADUCT_VERSION ": %zu VMs, %s", vms,
 		 d->is_root ? "ready" : "ready, but not root: no VFs can be given away");
-	sd_notify(0, "READY=1");
-	wait_for_end(set);
-	sd_notify(0, "STOPPING=1");
+	manners_ready(d);
+	log_info("signal %d: ending; VMs go on", manners_wait(d, set));
+	manners_ending();
 	daemon_end(d);
 	http_server_destroy(server);
 	api_listen_end(d);
