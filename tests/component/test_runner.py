@@ -2,6 +2,7 @@
 """The test runner itself: what fails, dies or says nothing must never count as passed."""
 
 import io
+import json
 import pathlib
 import subprocess
 import sys
@@ -146,7 +147,7 @@ def lab(tmp_path, monkeypatch):
         def boot(host, options, names, seconds, ctx, scratch):
             log.append(names)
             done, status = left.pop(0)
-            rows = "".join(f'{{"kind":"result","name":"{n}","outcome":"{o}"}}\n'
+            rows = "".join(json.dumps({"kind": "result", "name": n, "outcome": o.split(": ")[0], "detail": o}) + "\n"
                            for n, o in done.items())
             (scratch / "rows").write_text(rows + '{"kind":"resu')
             return status, "console says"
@@ -181,6 +182,15 @@ def test_lab_gives_up(lab):
 def test_lab_boots_once_otherwise(lab, status):
     got, log, _ = lab(({"a": "passed"}, status))
     assert outcomes(got) == [("a", "passed"), ("b", "failed")] and len(log) == 1
+
+
+def test_lab_repeats_a_triple_fault_once_and_says_so(lab):
+    got, log, said = lab(({"a": "failed: " + labsuite.TRIPLE_FAULT, "b": "passed"}, 1), ({"a": "passed"}, 0))
+    assert sorted(outcomes(got)) == [("a", "passed"), ("b", "passed")] and log == [["a", "b"], ["a"]]
+    assert "a: its guest had a triple fault" in said
+    got, log, _ = lab(({"a": "failed: " + labsuite.TRIPLE_FAULT, "b": "failed"}, 1),
+                      ({"a": "failed: " + labsuite.TRIPLE_FAULT}, 1))
+    assert sorted(outcomes(got)) == [("a", "failed"), ("b", "failed")] and log == [["a", "b"], ["a"]]
 
 
 def test_lab_odd_exit_is_a_failure(lab):
