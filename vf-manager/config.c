@@ -26,6 +26,7 @@ struct raw_network {
 struct raw_pf {
 	char *name;
 	unsigned int vfs;
+	char *drift; /* may be NULL */
 };
 
 struct raw_uids {
@@ -66,7 +67,8 @@ static const cyaml_schema_value_t network_value = { CYAML_VALUE_MAPPING(
 
 static const cyaml_schema_field_t pf_fields[] = {
 	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct raw_pf, name, 1, CONFIG_NAME - 1),
-	CYAML_FIELD_UINT("vfs", CYAML_FLAG_DEFAULT, struct raw_pf, vfs), CYAML_FIELD_END
+	CYAML_FIELD_UINT("vfs", CYAML_FLAG_DEFAULT, struct raw_pf, vfs),
+	CYAML_FIELD_STRING_PTR("drift", OPT, struct raw_pf, drift, 1, 16), CYAML_FIELD_END
 };
 static const cyaml_schema_value_t pf_value = { CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT,
 								   struct raw_pf, pf_fields) };
@@ -155,14 +157,28 @@ static int networks_parse(const struct raw_config *raw, struct config *out, stru
 	return 0;
 }
 
+static int drift_parse(const struct raw_pf *raw, bool *out, struct err *e)
+{
+	*out = raw->drift != NULL && strcmp(raw->drift, "repair") == 0;
+	if (*out || raw->drift == NULL || strcmp(raw->drift, "alarm") == 0)
+		return 0;
+	return err_set(e, EINVAL, "pfs: %s: drift: '%s' is neither alarm nor repair", raw->name,
+		       raw->drift);
+}
+
 static int pfs_parse(const struct raw_config *raw, struct config *out, struct err *e)
 {
+	int r;
+
 	for (unsigned int i = 0; i < raw->pfs_count; i++) {
 		if (raw->pfs[i].vfs > UINT16_MAX)
 			return err_set(e, EINVAL, "pfs: %s: vfs: %u is too many", raw->pfs[i].name,
 				       raw->pfs[i].vfs);
 		snprintf(out->pfs[i].name, CONFIG_NAME, "%s", raw->pfs[i].name);
 		out->pfs[i].vfs = (uint16_t)raw->pfs[i].vfs;
+		r = drift_parse(&raw->pfs[i], &out->pfs[i].repairs_drift, e);
+		if (r < 0)
+			return r;
 	}
 	out->pf_count = raw->pfs_count;
 	return 0;

@@ -26,6 +26,7 @@ struct config_network {
 struct config_pf {
 	char name[CONFIG_NAME];
 	uint16_t vfs;
+	bool repairs_drift; /* else a count that somebody else has changed is an alarm and no more */
 };
 
 /* What who manages nothing may read: what the socket's mode lets him (0660), all, nothing. */

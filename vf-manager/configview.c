@@ -33,8 +33,10 @@ static json_t *pfs_view(const struct config *config)
 	json_t *list = json_array();
 
 	for (unsigned int i = 0; i < config->pf_count; i++)
-		json_array_append_new(list, json_pack("{s:s, s:i}", "name", config->pfs[i].name,
-						      "vfs", (int)config->pfs[i].vfs));
+		json_array_append_new(list,
+				      json_pack("{s:s, s:i, s:s}", "name", config->pfs[i].name,
+						"vfs", (int)config->pfs[i].vfs, "drift",
+						config->pfs[i].repairs_drift ? "repair" : "alarm"));
 	return list;
 }
 

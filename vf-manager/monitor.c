@@ -2,6 +2,7 @@
 #include "vf-manager/monitor.h"
 
 #include "vf-manager/alarms.h"
+#include "vf-manager/drift.h"
 #include "vf-manager/ledger_event.h"
 
 #include "base/fd.h"
@@ -24,6 +25,7 @@ struct monitor {
 	int kick_fd, timer_fd;
 	int kernel_fds[KEVENTS_KINDS]; /* -1: this host does not let us listen */
 	struct alarms *alarms;
+	struct drift_memory drift;
 	bool is_due; /* a look is coming within MONITOR_DELAY_MS */
 	bool is_machine; /* the kernel has spoken since the last look */
 	bool differs; /* the last look found other alarms than the ledger has, but not under op */
@@ -79,12 +81,23 @@ static enum alarms_look how_to_look(const struct monitor *m)
 	return !m->is_due ? ALARMS_SCAN_DEEP : m->is_machine ? ALARMS_SCAN : ALARMS_LAST_SEEN;
 }
 
+static bool repair(struct monitor *m)
+{
+	bool is_any;
+
+	op_lock(m->d);
+	is_any = drift_repair(m->d, &m->drift);
+	op_unlock(m->d);
+	return is_any;
+}
+
 /* Op locked is when ledger and machine agree, unless something is wrong: so only then alarms change.
  * Looking first without it keeps requests from waiting for looks that find nothing new. */
 static void time_to_look(void *arg, int fd, uint32_t events)
 {
 	struct monitor *m = arg;
 	struct err e = { 0 };
+	bool is_repaired;
 	uint64_t n;
 	int r = 1;
 
@@ -107,9 +120,15 @@ static void time_to_look(void *arg, int fd, uint32_t events)
 	}
 	if (r < 0)
 		log_err(&e, "alarms");
+	/* After the alarm, so that what was repaired was an alarm, too. */
+	is_repaired = drift_is_due(m->d, &m->drift) && repair(m);
 	m->put_off = 0;
 	m->differs = m->is_due = m->is_machine = false;
 	timer_set(m, 1000ULL * m->d->config.rescan_s);
+	if (is_repaired) {
+		m->is_machine = true;
+		look_soon(m);
+	}
 }
 
 /* State locked, within a change of the ledger. */

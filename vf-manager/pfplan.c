@@ -40,7 +40,9 @@ static bool hurt_fill(struct daemon *d, const struct pci_fn *vf, struct pf_hurt 
 	const struct vf_row *row = ledger_vf_find(d->ledger, &vf->pf->addr, vf->vf_index);
 	const char *slash;
 
-	*out = (struct pf_hurt){ .addr = vf->addr, .index = vf->vf_index };
+	*out = (struct pf_hurt){ .addr = vf->addr,
+				 .index = vf->vf_index,
+				 .is_unused = vf->driver[0] == '\0' };
 	out->state = pool_vf_state(d, vf, out->why);
 	if (out->state == VF_FREE || out->state == VF_QUARANTINED)
 		return false;
@@ -254,7 +256,7 @@ int pf_plan_check(struct daemon *d, const struct pf_plan *plan, const struct pf_
 	for (size_t i = 0; i < plan->hurt_count; i++) {
 		const struct pf_hurt *h = &plan->hurt[i];
 
-		if (h->state == VF_FOREIGN) {
+		if (h->state == VF_FOREIGN && !(wish->destroys_unused && h->is_unused)) {
 			err_set(e, EBUSY, "VF %s is foreign: %s", h->id, h->why);
 			err_code(e, "vf-foreign");
 			return pool_foreign_hint(d, inventory_find(d->inv, &h->addr), e);

@@ -19,6 +19,7 @@ struct pf_wish {
 	unsigned int timeout_s; /* from a VM's power button to its end */
 	bool hurts_all; /* whoever is hurt is as good as named */
 	unsigned int confirm_s; /* on trial: back to the former count after so long; 0: for good */
+	bool destroys_unused; /* foreign VFs that no driver has are not in the way */
 	bool are_stopped; /* the VMs among them have been: one that is not hurt is no mistake */
 };
 
@@ -30,6 +31,7 @@ struct pf_hurt {
 	char id[VF_ID_TEXT];
 	enum vf_state state;
 	char why[128]; /* foreign: why */
+	bool is_unused; /* no driver has it */
 	bool is_left; /* by a VM that is not there any more */
 };
 

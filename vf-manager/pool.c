@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/pool.h"
 
+#include "vf-manager/leasepark.h"
 #include "vf-manager/pool_pick.h"
 #include "vf-manager/privops.h"
 #include "vf-manager/vm.h"
@@ -356,6 +357,15 @@ static int row_scrub(struct daemon *d, struct vf_row row, bool keep_lease, struc
 	return r;
 }
 
+/* State locked. A lease of `vf alloc` waits for a VF of viaduct's in the same place. */
+static int forget(struct daemon *d, struct vf_row *row, struct err *e)
+{
+	if (row->lease[0] != '\0')
+		return lease_park(d, row, "its VF was destroyed by somebody else", e);
+	row_clear(row);
+	return ledger_vf_force(d->ledger, row, e);
+}
+
 /* State locked. *out is the row; 1 if there is something to wipe. */
 static int release_find(struct daemon *d, const struct vf_ref *vf, struct vf_row *out,
 			struct err *e)
@@ -374,8 +384,7 @@ static int release_find(struct daemon *d, const struct vf_ref *vf, struct vf_row
 	(void)sysfs_fn_birth(inventory_sysfs(d->inv), &out->addr, &birth);
 	if (row_fits(d, out, birth))
 		return 1;
-	row_clear(out);
-	return ledger_vf_force(d->ledger, out, e);
+	return forget(d, out, e);
 }
 
 int pool_release(struct daemon *d, const struct vf_ref *vf, bool keep_lease, struct err *e)
@@ -419,8 +428,7 @@ void pool_forget_gone(struct daemon *d)
 		log_warn("VF %s was destroyed by somebody else: '%s' has lost it",
 			 pci_addr_text(&row.addr, text),
 			 row.lease[0] != '\0' ? row.lease : row.owner);
-		row_clear(&row);
-		if (ledger_vf_force(d->ledger, &row, &e) < 0)
+		if (forget(d, &row, &e) < 0)
 			log_err(&e, "a VF that is gone");
 	}
 	state_unlock(d);

@@ -162,7 +162,7 @@ def test_a_configuration_is_checked_against_the_machine(host, short_tmp):
     daemonkit.pf_make(short_tmp / "host/sys", total=2)
     status, reply = host.request("POST", "/v1/config/check", {"yaml": CONFIG, "file": "new.yaml"})
     assert status == 200, reply
-    assert reply["config"]["pfs"] == [{"name": "0000:01:00.0", "vfs": 3}]
+    assert reply["config"]["pfs"] == [{"name": "0000:01:00.0", "vfs": 3, "drift": "alarm"}]
     said = "\n".join(reply["warnings"])
     assert "0000:01:00.0 can have 2 VFs, not 3" in said and "enp9s0" in said
     assert "networks: provider: uplink 0000:01:00.0" not in said  # its VFs are wanted

@@ -373,3 +373,48 @@ def test_a_foreign_vf_that_cannot_be_wiped_is_quarantined(foreign, stopped_daemo
     done = stopped_daemon.cli("pf", "apply", PF, "--adopt")
     assert done.returncode == 1 and "function-level reset" in done.stderr
     assert states(stopped_daemon) == ["quarantined", "free"]
+
+
+# --- drift ----------------------------------------------------------------------------------------
+
+def policy(daemon, word):
+    daemon.stop()
+    daemon.config.write_text(f"pfs: [{{name: '{PF}', vfs: 2, drift: {word}}}]\nrescan_s: 1\n")
+    daemon.start()
+
+
+def drifted(daemon):
+    return "vf-count-drift" in alarm_kinds(daemon)
+
+
+@pytest.mark.parametrize("somebodys", [0, 1, 3])
+def test_drift_is_repaired_where_the_policy_says_so(pf, stopped_daemon, somebodys):
+    assert stopped_daemon.cli("vf", "alloc", "--pf", PF, "--name", "mine").returncode == 0
+    stopped_daemon.stop()
+    # As the kernel does it: through 0, so that all are others.
+    for vfs in (0, somebodys):
+        (pf / "sriov_numvfs").write_text(f"{vfs}\n")
+        assert eventually(lambda n=vfs: len(list(pf.glob("virtfn*"))) == n)
+    policy(stopped_daemon, "repair")
+    assert eventually(lambda: any("repaired" in text for text in texts(stopped_daemon)))
+    assert eventually(lambda: not drifted(stopped_daemon)) and count(pf) == 2
+    assert eventually(lambda: states(stopped_daemon) == ["leased", "free"]), states(stopped_daemon)
+    assert stopped_daemon.request("GET", "/v1/vfs/mine")[1]["index"] == 0
+    # The alarm was there before.
+    page = stopped_daemon.request("GET", "/v1/events?since=0")[1]["events"]
+    order = [e["to"] or e["text"] for e in page if "vf-count-drift" in (e["to"], e["from"]) or "repaired" in (e["text"] or "")]
+    assert order[0] == "vf-count-drift" and any("repaired" in word for word in order[1:])
+
+
+@pytest.mark.parametrize("word", ["alarm", "repair"])
+def test_drift_is_an_alarm_and_no_more_where_it_must_be(pf, stopped_daemon, word):
+    """By policy, or since somebody has one of the VFs."""
+    policy(stopped_daemon, word)
+    (pf / "sriov_numvfs").write_text("3\n")
+    assert eventually((pf / "virtfn2").exists)
+    if word == "repair":
+        (pf.parent / daemonkit.vf_address(PF, 2) / "driver").symlink_to("../../drivers/igbvf")
+    assert eventually(lambda: drifted(stopped_daemon))
+    time.sleep(1.5)
+    if word == "alarm" or (pf / "virtfn2/driver").is_symlink():
+        assert count(pf) == 3 and drifted(stopped_daemon)

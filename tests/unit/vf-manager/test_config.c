@@ -22,7 +22,7 @@ static void all_keys_are_read(void **state)
 
 	assert_int_equal(parse("group: ops\n"
 			       "networks: [{name: a, uplinks: [eth0, eth1]}]\n"
-			       "pfs: [{name: eth0, vfs: 8}]\n"
+			       "pfs: [{name: eth0, vfs: 8}, {name: eth1, vfs: 1, drift: repair}]\n"
 			       "apply_pfs_at_start: on\n"
 			       "uids: {first: 5000, count: 3}\n"
 			       "mac_prefix: '06:01:02'\n"
@@ -33,6 +33,8 @@ static void all_keys_are_read(void **state)
 	assert_string_equal(config_network_find(&c, "a")->uplinks[1], "eth1");
 	assert_null(config_network_find(&c, "b"));
 	assert_int_equal(c.pfs[0].vfs, 8);
+	assert_false(c.pfs[0].repairs_drift);
+	assert_true(c.pfs[1].repairs_drift);
 	assert_true(c.apply_pfs_at_start);
 	assert_int_equal(c.uid_first, 5000);
 	assert_int_equal(c.mac_prefix[0], 6);
@@ -56,6 +58,7 @@ static void bad_values_are_named(void **state)
 		{ "file_roots: [srv]\n", "'srv'" },
 		{ "hugepages: 3\n", "not available yet" },
 		{ "apply_pfs_at_start: si\n", "'si'" },
+		{ "pfs: [{name: a, vfs: 1, drift: fix}]\n", "'fix'" },
 		{ "[]\n", "line" },
 	};
 

@@ -298,7 +298,7 @@ static void a_late_release_does_not_touch_the_new_owner(void **state)
 
 static void vfs_made_again_by_hand_are_not_ours(void **state)
 {
-	const struct vf_want want = {
+	struct vf_want want = {
 		.source = PORT_FROM_PF, .target = HOST_PF, .numa_node = -1, .lease = "mine"
 	};
 	struct daemon *d = leased_host();
@@ -308,10 +308,13 @@ static void vfs_made_again_by_hand_are_not_ours(void **state)
 	host_vfs_write(VFS);
 	assert_int_equal(state_of(d, 0), VF_FOREIGN);
 	assert_int_equal(state_of(d, 1), VF_FOREIGN);
-	/* The lease is found to be gone, and its name may be used again, but not for these. */
+	/* The lease waits for a VF of viaduct's. */
+	assert_int_equal(pool_lease(d, &want, &hold, &e), -EBUSY);
+	assert_string_equal(e.code, "lease-parked");
+	assert_null(ledger_vf_by_lease(d->ledger, "mine"));
+	want.lease = "other";
 	assert_int_equal(pool_lease(d, &want, &hold, &e), -EBUSY);
 	assert_string_equal(e.code, "no-free-vf");
-	assert_null(ledger_vf_by_lease(d->ledger, "mine"));
 	host_end(d);
 }
 
@@ -331,7 +334,7 @@ static void a_vf_made_again_is_not_wiped(void **state)
 	host_end(d);
 }
 
-static void a_lease_on_a_destroyed_vf_ends(void **state)
+static void a_lease_on_a_destroyed_vf_waits(void **state)
 {
 	struct daemon *d = leased_host();
 
@@ -341,8 +344,10 @@ static void a_lease_on_a_destroyed_vf_ends(void **state)
 	host_recover(d);
 	host_check(&d);
 	assert_int_equal(host_row(d, 0)->state, VF_FREE);
+	assert_non_null(ledger_parked_find(d->ledger, "mine"));
 	apply_two(d);
-	assert_int_equal(state_of(d, 0), VF_FREE);
+	assert_int_equal(state_of(d, 0), VF_LEASED);
+	assert_int_equal(host_attrs(0).vlan, old_attrs.vlan);
 	host_end(d);
 }
 
@@ -412,7 +417,7 @@ int main(void)
 		cmocka_unit_test(a_late_release_does_not_touch_the_new_owner),
 		cmocka_unit_test(vfs_made_again_by_hand_are_not_ours),
 		cmocka_unit_test(a_vf_made_again_is_not_wiped),
-		cmocka_unit_test(a_lease_on_a_destroyed_vf_ends),
+		cmocka_unit_test(a_lease_on_a_destroyed_vf_waits),
 		cmocka_unit_test(an_intent_does_not_take_what_is_in_use),
 		cmocka_unit_test(attributes_that_stick_are_quarantined),
 	};
