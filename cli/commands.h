@@ -29,6 +29,8 @@ command_fn network_list;
 command_fn network_show;
 command_fn config_check;
 command_fn config_diff;
+command_fn state_backup;
+command_fn state_restore;
 command_fn function_list;
 command_fn function_show;
 command_fn function_release;

@@ -179,6 +179,8 @@ const struct explanation explanations[] = {
 	  "dmesg; power the host off and on if it stays so" },
 	{ "schema-newer", "The state was written by a newer viaduct.",
 	  "install that version again, or move the state folder away" },
+	{ "state-damaged", "The file is not a whole ledger of viaduct: cut short, changed, or something else.",
+	  "viaduct state backup FILE   makes one" },
 	{ "state-in-use", "Another viaductd works on the same state folder.",
 	  "viaduct version   says its pid" },
 	{ "state-write", "The state database cannot be written; without it nothing is changed.",

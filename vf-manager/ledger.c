@@ -182,16 +182,19 @@ static int pf_row_cmp(const void *a, const void *b)
 }
 
 /* Two daemons on one state would each give away what the other has given. Ends with the process. */
-static int state_claim(struct ledger *l, const char *dir, struct err *e)
+int ledger_claim(const char *dir, int *fd_out, struct err *e)
 {
 	char path[4096];
+	auto_fd int fd = -1;
 
 	snprintf(path, sizeof(path), "%s/state.lock", dir);
-	l->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (l->lock_fd < 0)
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
 		return err_set(e, errno, "open %s: %s", path, strerror(errno));
-	if (flock(l->lock_fd, LOCK_EX | LOCK_NB) == 0)
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		*fd_out = fd_take(&fd);
 		return 0;
+	}
 	if (errno != EWOULDBLOCK)
 		return err_set(e, errno, "lock %s: %s", path, strerror(errno));
 	err_set(e, EADDRINUSE, "another viaductd works on the state in %s", dir);
@@ -217,7 +220,7 @@ int ledger_open(struct ledger **out, const char *dir, const char *boot_id, struc
 	batch_init(&l->batch);
 	l->lock_fd = -1;
 	snprintf(l->boot_id, sizeof(l->boot_id), "%s", boot_id);
-	r = dir != NULL ? state_claim(l, dir, e) : 0;
+	r = dir != NULL ? ledger_claim(dir, &l->lock_fd, e) : 0;
 	if (r < 0)
 		goto fail;
 	snprintf(path, sizeof(path), "%s%s",

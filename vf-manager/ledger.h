@@ -131,6 +131,9 @@ struct ledger;
  * by a newer viaduct. -EADDRINUSE code "state-in-use": by another process. */
 int ledger_open(struct ledger **out, const char *dir, const char *boot_id, struct err *e);
 void ledger_close(struct ledger *l);
+
+/* Nobody else may open dir's ledger while *fd_out is open; -EADDRINUSE as above. */
+int ledger_claim(const char *dir, int *fd_out, struct err *e);
 const char *ledger_boot_id(const struct ledger *l);
 
 /* NULL if there is none. Valid until the next write. */

@@ -12,10 +12,14 @@
 #include "vf-manager/options.h"
 #include "vf-manager/pfapply.h"
 #include "vf-manager/pfconfirm.h"
+#include "vf-manager/statefile.h"
 
 #include "base/fd.h"
+#include "base/json.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -53,6 +57,27 @@ static int serve_one(const struct options *opt, struct err *e)
 	if (r == 0)
 		r = http_serve_one(d, opt->oneshot_fd, e);
 	daemon_destroy(d);
+	return r;
+}
+
+/* --backup and --restore: what came of it is one JSON object on standard output. */
+static int serve_file(const struct options *opt)
+{
+	bool is_backup = opt->backup != NULL;
+	const char *file = is_backup ? opt->backup : opt->restore;
+	struct state_file done = { 0 };
+	struct err e = { 0 };
+	auto_json json_t *reply = NULL;
+	int r = is_backup ? state_backup(opt->state_dir, file, &done, &e)
+			  : state_restore(opt->state_dir, file, &done, &e);
+
+	reply = r < 0 ? json_pack("{s:s, s:s, s:s}", "code", e.code, "message", e.text, "hint",
+				  e.hint)
+		      : json_pack("{s:s, s:I, s:i}", "file", file, "bytes", (json_int_t)done.bytes,
+				  "schema", done.schema);
+	if (reply == NULL || json_dumpf(reply, stdout, 0) < 0 || puts("") < 0 ||
+	    fflush(stdout) != 0)
+		return -EIO;
 	return r;
 }
 
@@ -110,6 +135,8 @@ int main(int argc, char **argv)
 	umask(022);
 	signals_block(&set);
 	files_allow();
+	if (opt.backup != NULL || opt.restore != NULL)
+		return serve_file(&opt) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	r = opt.is_oneshot ? serve_one(&opt, &e) : serve(&opt, &set, &e);
 	if (r < 0)
 		log_err(&e, "viaductd");

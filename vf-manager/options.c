@@ -19,6 +19,8 @@ enum {
 	OPT_VMM,
 	OPT_ONESHOT,
 	OPT_FD,
+	OPT_BACKUP,
+	OPT_RESTORE,
 	OPT_SYS,
 	OPT_DEV
 };
@@ -31,6 +33,8 @@ static const struct argp_option argp_options[] = {
 	{ "oneshot", OPT_ONESHOT, NULL, 0, "answer read-only requests on one socket, then exit",
 	  0 },
 	{ "fd", OPT_FD, "N", 0, "the connected socket for --oneshot (3)", 0 },
+	{ "backup", OPT_BACKUP, "FILE", 0, "copy the ledger into a new file, then exit", 0 },
+	{ "restore", OPT_RESTORE, "FILE", 0, "put a copy in the ledger's place, then exit", 0 },
 	{ "verbose", 'v', NULL, 0, "log every request", 0 },
 	{ "sysfs", OPT_SYS, "DIR", OPTION_HIDDEN, "for tests: a folder with the shape of /sys", 0 },
 	{ "dev", OPT_DEV, "DIR", OPTION_HIDDEN, "for tests: a folder with the shape of /dev", 0 },
@@ -63,6 +67,12 @@ static error_t option_take(int key, char *arg, struct argp_state *state)
 		if (parse_u64(arg, 1023, &n) < 0)
 			argp_error(state, "--fd %s: no file descriptor", arg);
 		o->oneshot_fd = (int)n;
+		return 0;
+	case OPT_BACKUP:
+		o->backup = arg;
+		return 0;
+	case OPT_RESTORE:
+		o->restore = arg;
 		return 0;
 	case OPT_SYS:
 		o->sysfs_root = arg;

@@ -17,6 +17,7 @@ struct options {
 	char vmm_path[PATH_MAX];
 	bool is_oneshot;
 	int oneshot_fd;
+	const char *backup, *restore; /* a file; NULL: to serve is meant */
 	enum log_level log_level;
 	/* For tests: folders with the shape of /sys and /dev; NULL: the real ones. */
 	const char *sysfs_root;

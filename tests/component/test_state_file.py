@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""viaduct state backup and restore, on the ledger of a real daemon."""
+
+import json
+import pathlib
+import shutil
+import signal
+import sqlite3
+import sys
+
+import daemonkit
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench/alloc"))
+import tree  # noqa: E402
+
+PF = "0000:01:00.0"
+
+
+@pytest.fixture
+def leased(stopped_daemon, short_tmp):
+    """A daemon that has leased one VF of four as `kept`."""
+    sysfs = daemonkit.setup(stopped_daemon, short_tmp)
+    shutil.rmtree(sysfs / "bus")
+    tree.build(sysfs, 1, 4)
+    stopped_daemon.start()
+    assert stopped_daemon.request("POST", f"/v1/pfs/{PF}/apply", {"vfs": 4})[0] == 200
+    assert stopped_daemon.request("POST", "/v1/vfs/alloc", {"name": "kept"})[0] == 200
+    return stopped_daemon
+
+
+def leases(daemon):
+    return sorted(vf["lease"] for vf in daemon.request("GET", "/v1/vfs")[1]["vfs"] if vf["lease"])
+
+
+def backup(daemon, file):
+    done = daemon.cli("state", "backup", file, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["bytes"] == file.stat().st_size
+    assert file.stat().st_mode & 0o777 == 0o600
+    return file
+
+
+def test_goes_back_to_a_backup_of_a_running_daemon(leased, short_tmp):
+    file = backup(leased, short_tmp / "one.db")
+    assert leased.request("POST", "/v1/vfs/alloc", {"name": "later"})[0] == 200
+    assert leases(leased) == ["kept", "later"]
+    leased.stop(signal.SIGKILL)
+    done = leased.cli("state", "restore", file)
+    assert done.returncode == 0, done.stderr
+    leased.start()
+    assert leases(leased) == ["kept"]
+    with sqlite3.connect(leased.state_dir / "state.db.before-restore") as former:
+        assert former.execute("SELECT count(*) FROM vfs WHERE lease = 'later'").fetchone() == (1,)
+
+
+def test_a_running_daemon_keeps_its_ledger(leased, short_tmp):
+    file = backup(leased, short_tmp / "one.db")
+    done = leased.cli("state", "restore", file)
+    assert done.returncode == 1 and "another viaductd works on the state" in done.stderr, done.stderr
+    assert leases(leased) == ["kept"]
+
+
+def test_a_backup_overwrites_nothing(leased, short_tmp):
+    file = backup(leased, short_tmp / "one.db")
+    before = file.read_bytes()
+    done = leased.cli("state", "backup", file)
+    assert done.returncode == 1 and "exists" in done.stderr, done.stderr
+    assert file.read_bytes() == before
+    assert sorted(p.name for p in short_tmp.glob("one.db*")) == ["one.db"]
+    done = leased.cli("state", "backup", short_tmp / "absent" / "x.db")
+    assert done.returncode == 1 and "absent" in done.stderr, done.stderr
+
+
+def damage(file):
+    data = bytearray(file.read_bytes())
+    for page in range(4096, len(data), 4096):
+        data[page:page + 64] = b"\xff" * 64
+    file.write_bytes(data)
+
+
+def newer(file):
+    with sqlite3.connect(file) as db:
+        db.execute("PRAGMA user_version = 9999")
+
+
+@pytest.mark.parametrize("spoil, words", [
+    (damage, "not a whole ledger"),
+    (lambda file: file.write_bytes(b"SQLite format 3\0" + bytes(100)), "not a whole ledger"),
+    (lambda file: file.write_bytes(b""), "not a whole ledger"),
+    (newer, "written by a newer viaduct"),
+    (lambda file: file.unlink(), "unable to open"),
+])
+def test_what_is_no_backup_changes_nothing(leased, short_tmp, spoil, words):
+    file = backup(leased, short_tmp / "one.db")
+    spoil(file)
+    leased.stop()
+    before = sorted(p.name for p in leased.state_dir.iterdir())
+    done = leased.cli("state", "restore", file)
+    assert done.returncode == 1 and words in done.stderr, done.stderr
+    assert sorted(p.name for p in leased.state_dir.iterdir()) == before
+    leased.start()
+    assert leases(leased) == ["kept"]
