@@ -44,7 +44,7 @@ def kill_in(daemon, step, at):
     return answer, trace.calls()[-1] if was_killed else None
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(800)
 def test_killed_in_the_midst_of_real_operations(daemon, ports, folder):
     pf = ports[0]
     cli("pf", "apply", pf, "--vfs", "0")
