@@ -116,6 +116,14 @@ static void alarm_add(void *arg, const struct alarm *a)
 					(json_int_t)a->raised_at, "cursor", (json_int_t)a->cursor));
 }
 
+json_t *alarms_json(struct ledger *l)
+{
+	json_t *list = json_array();
+
+	ledger_alarm_each(l, alarm_add, list, NULL);
+	return list;
+}
+
 int api_alarms(struct request *req, struct err *e)
 {
 	json_t *list = json_array();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/config.h"
 
+#include "vf-manager/webhook.h"
 #include "vf-manager/yamlload.h"
 
 #include "base/fd.h"
@@ -33,12 +34,17 @@ struct raw_uids {
 	unsigned int first, count;
 };
 
+struct raw_alarms {
+	char *webhook;
+};
+
 struct raw_access {
 	char *read;
 };
 
 struct raw_config {
 	struct raw_access *access;
+	struct raw_alarms *alarms;
 	char *group, *mac_prefix, *apply_pfs_at_start;
 	struct raw_network *networks;
 	unsigned int networks_count;
@@ -78,6 +84,11 @@ static const cyaml_schema_field_t uids_fields[] = {
 	CYAML_FIELD_UINT("count", CYAML_FLAG_DEFAULT, struct raw_uids, count), CYAML_FIELD_END
 };
 
+static const cyaml_schema_field_t alarms_fields[] = {
+	CYAML_FIELD_STRING_PTR("webhook", CYAML_FLAG_POINTER, struct raw_alarms, webhook, 1, 255),
+	CYAML_FIELD_END
+};
+
 static const cyaml_schema_field_t access_fields[] = {
 	CYAML_FIELD_STRING_PTR("read", CYAML_FLAG_POINTER, struct raw_access, read, 1, 8),
 	CYAML_FIELD_END
@@ -85,6 +96,7 @@ static const cyaml_schema_field_t access_fields[] = {
 
 static const cyaml_schema_field_t config_fields[] = {
 	CYAML_FIELD_MAPPING_PTR("access", OPT, struct raw_config, access, access_fields),
+	CYAML_FIELD_MAPPING_PTR("alarms", OPT, struct raw_config, alarms, alarms_fields),
 	CYAML_FIELD_STRING_PTR("group", OPT, struct raw_config, group, 1, CONFIG_NAME - 1),
 	CYAML_FIELD_STRING_PTR("mac_prefix", OPT, struct raw_config, mac_prefix, 8, 8),
 	CYAML_FIELD_STRING_PTR("apply_pfs_at_start", OPT, struct raw_config, apply_pfs_at_start, 1,
@@ -208,6 +220,10 @@ static int raw_parse(const struct raw_config *raw, struct config *out, struct er
 			      &out->apply_pfs_at_start, e);
 	if (r == 0)
 		r = access_parse(raw->access, out, e);
+	if (r == 0 && raw->alarms != NULL)
+		r = webhook_url_check(raw->alarms->webhook, e);
+	if (r == 0 && raw->alarms != NULL)
+		snprintf(out->webhook, sizeof(out->webhook), "%s", raw->alarms->webhook);
 	if (r == 0 && raw->mac_prefix != NULL)
 		r = mac_prefix_parse(raw->mac_prefix, out->mac_prefix, e);
 	if (r < 0)

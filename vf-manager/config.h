@@ -35,6 +35,7 @@ enum config_read { CONFIG_READ_SOCKET, CONFIG_READ_ALL, CONFIG_READ_GROUP };
 struct config {
 	char group[CONFIG_NAME]; /* who may change things, beside root */
 	enum config_read read;
+	char webhook[256]; /* for alarms; "": none */
 	uid_t uid_first; /* of the VMs; none of them needs an entry in /etc/passwd */
 	unsigned int uid_count;
 	uint8_t mac_prefix[3];

@@ -15,7 +15,8 @@
  * "too-many-followers". */
 int event_stream_create(struct request *req, const uint64_t *since, struct err *e);
 
-/* The API's object. */
+/* The API's objects; of the second the list. State locked. */
 json_t *event_json(const struct event *event);
+json_t *alarms_json(struct ledger *l);
 
 #endif

@@ -13,6 +13,7 @@
 #include "vf-manager/pfapply.h"
 #include "vf-manager/pfconfirm.h"
 #include "vf-manager/statefile.h"
+#include "vf-manager/webhook.h"
 
 #include "base/fd.h"
 #include "base/json.h"
@@ -84,6 +85,7 @@ static int serve_file(const struct options *opt)
 static int serve(const struct options *opt, const sigset_t *set, struct err *e)
 {
 	struct http_server *server = NULL;
+	struct webhook *hook = NULL;
 	struct confirmer *confirmer = NULL;
 	struct daemon *d = NULL;
 	int listener = -1;
@@ -95,6 +97,9 @@ static int serve(const struct options *opt, const sigset_t *set, struct err *e)
 		r = api_listen(d, &listener, e);
 	if (r == 0)
 		r = daemon_reconcile(d, e);
+	/* Before the first look at the machine: the alarms that it raises are news. */
+	if (r == 0)
+		r = webhook_create(d, &hook, e);
 	if (r < 0)
 		goto out;
 	(void)confirm_look(d);
@@ -118,6 +123,9 @@ static int serve(const struct options *opt, const sigset_t *set, struct err *e)
 	api_listen_end(d);
 out:
 	confirmer_destroy(confirmer);
+	if (hook != NULL)
+		daemon_end(d); /* its thread waits for that */
+	webhook_destroy(hook);
 	fd_close(&listener);
 	daemon_destroy(d);
 	return r;
