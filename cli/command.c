@@ -17,7 +17,7 @@
 	(BIT(OPT_VFS) | BIT(OPT_DISRUPT) | BIT(OPT_TIMEOUT) | BIT(OPT_CONFIRM_WITHIN) | \
 	 BIT(OPT_ADOPT))
 #define APPLY_SYNOPSIS \
-	"PF [--adopt] --vfs N [--disrupt VM,lease:LEASE,...] [--timeout SECONDS] [--confirm-within TIME]"
+	"PF --vfs N [--adopt] [--disrupt VM,lease:LEASE,...] [--timeout SECONDS] [--confirm-within TIME]"
 #define SET_WORDS 13 /* the VF and every attribute once */
 
 /* clang-format off */

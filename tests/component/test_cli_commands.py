@@ -293,7 +293,7 @@ def test_vm_check_and_dry_run(fake, tmp_path):
 
 @pytest.mark.parametrize("content, words", [
     (None, "No such file"), (b"", "is empty"), (b"a\0b", "no text file"),
-    (b"name: \xff\n", "not UTF-8"), (b"#" * (256 * 1024 + 1), "longer than 256 KiB"),
+    (b"name: \xff\n", "not UTF-8"), (b"#" * (256 * 1024 + 1), "longer than 48 KiB"),
     ("folder", "Is a directory"),
 ], ids=["missing", "empty", "binary", "not-utf8", "long", "folder"])
 def test_bad_vm_files(fake, tmp_path, content, words):
@@ -487,7 +487,7 @@ def test_every_command_is_in_help_and_manual(no_daemon):
     out = ok(no_daemon.run("help"))
     manual = (TOP / "docs/viaduct.1").read_text().replace("\\-", "-")
     commands = re.findall(r"^  viaduct (\w+)(?: (\w+)(?= |$))?", out, re.M)
-    assert len(commands) == 34
+    assert len(commands) == 36
     for noun, verb in commands:
         words = [w for w in (noun, verb) if w]
         assert re.search(rf'^\.BI? "?viaduct {" ".join(words)}("|$)', manual, re.M), words
