@@ -5,6 +5,7 @@ import json
 import re
 
 import daemonkit
+import jsonschema
 import pytest
 from openapi import Api
 
@@ -111,6 +112,8 @@ def test_bodies_that_are_not_as_described(world, short_tmp, op):
     assert "'nosuch'" in refused(world, op, path + "?nosuch=1", good)
     for member, schema in op.members().items():
         for wrong in WRONG[schema["type"]]:
+            if jsonschema.Draft7Validator(schema).is_valid(wrong):
+                continue  # as large as it may be
             assert member in refused(world, op, path, {**good, member: wrong}), (member, wrong)
         if "enum" in schema:
             refused(world, op, path, {**good, member: "nosuch"})
