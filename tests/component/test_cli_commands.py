@@ -293,7 +293,7 @@ def test_vm_check_and_dry_run(fake, tmp_path):
 
 @pytest.mark.parametrize("content, words", [
     (None, "No such file"), (b"", "is empty"), (b"a\0b", "no text file"),
-    (b"name: \xff\n", "not UTF-8"), (b"#" * (256 * 1024 + 1), "longer than 48 KiB"),
+    (b"name: \xff\n", "not UTF-8"), (b"#" * (48 * 1024 + 1), "longer than 48 KiB"),
     ("folder", "Is a directory"),
 ], ids=["missing", "empty", "binary", "not-utf8", "long", "folder"])
 def test_bad_vm_files(fake, tmp_path, content, words):
