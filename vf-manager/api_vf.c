@@ -293,13 +293,24 @@ static int give_back(struct request *req, vf_check_fn *check, struct err *e)
 /* A lease that waits has no VF to be wiped. 1: it was one. */
 static int parked_release(struct request *req, struct err *e)
 {
-	int r = 0;
+	const struct parked_row *row;
+	uint64_t generation = 0;
+	int r = json_get_u64_opt(req->body, "generation", INT64_MAX, &generation, e);
 
+	if (r < 0)
+		return r;
 	op_lock(req->d);
 	state_lock(req->d);
-	if (ledger_parked_find(req->d->ledger, req->arg) != NULL) {
-		req->reply = json_pack("{s:s, s:s, s:n}", "id", req->arg, "state", "free", "lease");
+	row = ledger_parked_find(req->d->ledger, req->arg);
+	if (row != NULL && generation != 0 && generation != row->generation) {
+		err_set(e, ESTALE, "the lease %s was given back before, and is another one by now",
+			req->arg);
+		r = err_code(e, "vf-stale");
+	} else if (row != NULL) {
 		r = ledger_parked_del(req->d->ledger, req->arg, e);
+		if (r == 0)
+			req->reply = json_pack("{s:s, s:s, s:n}", "id", req->arg, "state", "free",
+					       "lease");
 		r = r == 0 ? 1 : r;
 	}
 	state_unlock(req->d);

@@ -118,5 +118,6 @@ int ledger_batch_wait(struct ledger *l, uint64_t batch, pthread_mutex_t *lock, s
 	/* Who comes so late that it is not known any more has nothing, too. */
 	if (b->number - batch <= 64 && (b->lost >> (b->number - batch - 1) & 1) == 0)
 		return 0;
-	return err_set(e, EIO, "the lease could not be written: %s", b->why.text);
+	err_set(e, EIO, "the lease could not be written: %s", b->why.text);
+	return err_code(e, "state-write");
 }

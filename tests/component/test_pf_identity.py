@@ -111,6 +111,8 @@ def test_a_lease_whose_card_is_not_known_for_sure_waits(stopped_daemon, cards, s
                                ("POST", "/v1/vfs/b0/set", {"vlan": 5})):
         status, reply = stopped_daemon.request(method, path, body)
         assert status == 409 and reply["error"]["code"] == "lease-parked", reply
+    status, reply = stopped_daemon.request("POST", "/v1/vfs/b0/release", {"generation": 99})
+    assert status == 409 and reply["error"]["code"] == "vf-stale" and "b0" in parked(stopped_daemon), reply
     assert stopped_daemon.cli("vf", "release", "b0").returncode == 0
     assert "b0" not in parked(stopped_daemon)
     assert stopped_daemon.request("POST", "/v1/vfs/alloc", {"name": "b0", "pf": FIRST})[0] == 200
