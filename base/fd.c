@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 void fd_close(int *fd)
@@ -93,6 +94,15 @@ int fd_write_all(int fd, const void *buf, size_t len)
 		len -= (size_t)n;
 	}
 	return 0;
+}
+
+void fd_event_drain(int fd)
+{
+	uint64_t count;
+	const struct iovec iov = { &count, sizeof(count) };
+
+	/* O_NONBLOCK belongs to all who share the description; RWF_NOWAIT is this call's own. */
+	(void)!preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
 }
 
 int fd_stat(int fd, struct stat *st)

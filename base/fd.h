@@ -53,6 +53,9 @@ int link_base_at(int dirfd, const char *path, char *buf, size_t cap);
 /* Writes all of buf, restarting on EINTR. 0 or -errno. */
 int fd_write_all(int fd, const void *buf, size_t len);
 
+/* Empties an eventfd and never waits, though another process that has it, too, may have made it a blocking one. */
+void fd_event_drain(int fd);
+
 /* fstat(2) by the system call of that name, where libc's own may be newfstatat with an empty path: a
  * filter of system calls cannot tell that from one with a path. 0 or -errno. */
 int fd_stat(int fd, struct stat *st);

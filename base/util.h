@@ -13,15 +13,18 @@
 #include <string.h>
 #include <time.h>
 
-#define ARRAY_SIZE(a)			(sizeof(a) / sizeof((a)[0]))
-#define BIT(n)				(1U << (n))
-#define BIT_ULL(n)			(1ULL << (n))
-#define KIB(n)				((uint64_t)(n) << 10)
-#define MIB(n)				((uint64_t)(n) << 20)
-#define GIB(n)				((uint64_t)(n) << 30)
+#define ARRAY_SIZE(a)	       (sizeof(a) / sizeof((a)[0]))
+#define BIT(n)		       (1U << (n))
+#define BIT_ULL(n)	       (1ULL << (n))
+#define KIB(n)		       ((uint64_t)(n) << 10)
+#define MIB(n)		       ((uint64_t)(n) << 20)
+#define GIB(n)		       ((uint64_t)(n) << 30)
+#define fallthrough	       __attribute__((fallthrough))
+#define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
+
+#ifndef container_of /* DPDK's headers have one, too */
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
-#define fallthrough			__attribute__((fallthrough))
-#define PRINTF_LIKE(fmt, args)		__attribute__((format(printf, fmt, args)))
+#endif
 
 static inline uint64_t u64_min(uint64_t a, uint64_t b)
 {

@@ -64,6 +64,20 @@ int cli_call_show(struct cli *cli, const struct request *rq, render_fn *render, 
 	return r < 0 ? r : cli_show(cli, reply, render, e);
 }
 
+int cli_call_explained(struct cli *cli, const struct request *rq, render_fn *render, struct err *e)
+{
+	auto_json json_t *reply = NULL;
+	struct err unseen = { 0 };
+	int r = cli_call(cli, rq, &reply, e);
+
+	if (r == 0)
+		return cli_show(cli, reply, render, e);
+	/* With --json it is part of the error's object. */
+	if (!cli->settings.json && cli->error_reply != NULL)
+		render_placement(cli->out, cli->error_reply, &unseen);
+	return r;
+}
+
 static void fail_print_json(struct cli *cli, const struct err *e)
 {
 	auto_json json_t *own = NULL;

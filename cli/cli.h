@@ -17,7 +17,7 @@
 
 #include <stdio.h>
 
-/* Exit codes, the whole of them (docs/viaduct.1). */
+/* Exit codes, the whole of them (docs/viaduct.1.scd). */
 enum cli_exit {
 	CLI_OK = 0,
 	CLI_FAILED = 1, /* the operation failed, or a check did */
@@ -47,6 +47,9 @@ int cli_show(struct cli *cli, const json_t *reply, render_fn *render, struct err
 
 /* cli_call and cli_show in one; what most commands are. */
 int cli_call_show(struct cli *cli, const struct request *rq, render_fn *render, struct err *e);
+
+/* The same of a request that asked for an explanation: who is refused gets the table, too. */
+int cli_call_explained(struct cli *cli, const struct request *rq, render_fn *render, struct err *e);
 
 /* Prints the error on cli->err and returns the exit status that it means. */
 int cli_fail(struct cli *cli, const struct err *e);

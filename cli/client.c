@@ -37,7 +37,7 @@ struct client {
 	bool reply_too_long;
 	const char *progress;
 	bool progress_shown;
-	uint64_t started_ns;
+	uint64_t started_ns, progress_since_ns;
 };
 
 static size_t on_reply(char *data, size_t size, size_t count, void *arg)
@@ -230,6 +230,12 @@ static int reply_error(long status, const json_t *body, struct err *e)
 	return err_hint(e, "%s", clean);
 }
 
+int client_refusal(struct client *c, long status, const json_t *body, struct err *e)
+{
+	c->http_status = status;
+	return reply_error(status, body, e);
+}
+
 static int reply_parse(struct client *c, json_t **body, struct err *e)
 {
 	bool is_done = c->http_status >= 200 && c->http_status < 300;
@@ -264,7 +270,7 @@ static CURLcode client_perform(struct client *c)
 	c->reply_len = c->reply_room = 0;
 	c->reply_too_long = false;
 	c->progress_shown = false;
-	c->started_ns = now_ns();
+	c->started_ns = c->progress_since_ns != 0 ? c->progress_since_ns : now_ns();
 	code = curl_easy_perform(c->curl);
 	if (c->progress_shown)
 		fputs("\r\033[K", stderr);
@@ -355,12 +361,14 @@ int client_call(struct client *c, const struct request *rq, json_t **body, struc
 			       API_MAX_BODY >> 10);
 	/* No "Expect: 100-continue": the daemon is near, and bodies are small. */
 	headers = curl_slist_append(headers, "Content-Type: application/json");
-	if (headers == NULL || curl_slist_append(headers, "Expect:") == NULL) {
+	if (headers == NULL || curl_slist_append(headers, "Expect:") == NULL ||
+	    (rq->is_async && curl_slist_append(headers, "Prefer: respond-async") == NULL)) {
 		curl_slist_free_all(headers);
 		return err_set(e, ENOMEM, "out of memory");
 	}
 	c->http_status = 0;
 	c->progress = rq->progress;
+	c->progress_since_ns = rq->progress_since_ns;
 	curl_easy_setopt(c->curl, CURLOPT_URL, url);
 	curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, (long)timeout_s);

@@ -15,6 +15,8 @@
 
 #define CLIENT_MAX_REPLY (16U << 20) /* bytes; 4096 VFs are about 3 MiB */
 
+#define CLIENT_ACCEPTED 202 /* HTTP */
+
 #define CLIENT_TIMEOUT_S 60 /* of requests that name no other */
 
 /* COLLECTION[/ITEM[/ACTION]]: the item is text of the operator and is escaped. */
@@ -26,6 +28,8 @@ struct request {
 	const char *query; /* "since=7&limit=100": ours, so not escaped; or NULL */
 	const json_t *body; /* borrowed; or NULL */
 	unsigned int timeout_s; /* 0: CLIENT_TIMEOUT_S */
+	bool is_async; /* Prefer: respond-async; the answer may be CLIENT_ACCEPTED */
+	uint64_t progress_since_ns; /* what the seconds are counted from; 0: the request */
 	const char *progress; /* shown on a terminal when it takes over a second; or NULL */
 	bool read_only; /* may be answered by a one-shot daemon */
 };
@@ -39,6 +43,9 @@ void client_destroy(struct client *c); /* NULL-safe; reaps the one-shot daemon *
  * refused, e holds its words and *body its error object. -ENOTCONN: no daemon; -EACCES: not allowed
  * to talk to it; -ETIMEDOUT. */
 int client_call(struct client *c, const struct request *rq, json_t **body, struct err *e);
+
+/* The refusal that another reply tells of: its status counts as the last reply's. A negative errno. */
+int client_refusal(struct client *c, long status, const json_t *body, struct err *e);
 
 /* HTTP status of the last reply; 0 when there was none. */
 long client_http_status(const struct client *c);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * config check and config diff, network list and show: viaductd.yaml, what of it this machine cannot do, and
+ * config check and config diff: viaductd.yaml, what of it this machine cannot do, and
  * where the daemon, the file and the machine disagree.
  */
 #include "cli/cli.h"
@@ -103,72 +103,4 @@ int config_diff(struct cli *cli, const struct args *a, struct err *e)
 	if (json_array_size(json_object_get(reply, "differences")) > 0)
 		cli->exit_status = CLI_FAILED;
 	return cli_show(cli, reply, render_config_diff, e);
-}
-
-static void text_uplinks(const json_t *net, char *buf, size_t cap)
-{
-	const json_t *uplink, *uplinks = text_member(net, "uplinks");
-	char cell[TEXT_CELL];
-	size_t i, len = 0;
-
-	buf[0] = '\0';
-	json_array_foreach((json_t *)uplinks, i, uplink) {
-		text_value(text_member(uplink, "name"), cell, sizeof(cell));
-		len += (size_t)snprintf(buf + len, cap - len, "%s%s%s", i > 0 ? ", " : "", cell,
-					json_is_string(text_member(uplink, "problem")) ? " (!)"
-										       : "");
-		if (len >= cap)
-			return;
-	}
-}
-
-static const struct field network_columns[] = {
-	{ "NETWORK", "name", text_value },
-	{ "UPLINKS", "", text_uplinks, true },
-	{ "VFS FREE", "vfs_free", text_value },
-};
-
-static const struct field uplink_columns[] = {
-	{ "UPLINK", "name", text_value },     { "PF", "pf", text_value },
-	{ "CARRIER", "carrier", text_value }, { "VFS", "num_vfs", text_value },
-	{ "FREE", "vfs_free", text_value },   { "PROBLEM", "problem", text_value, true },
-};
-
-int render_network_list(FILE *out, const json_t *reply, struct err *e)
-{
-	json_t *rows;
-	int r = render_rows(reply, "networks", &rows, e);
-
-	return r < 0 ? r : view_table(out, network_columns, ARRAY_SIZE(network_columns), rows, e);
-}
-
-int render_network(FILE *out, const json_t *reply, struct err *e)
-{
-	json_t *rows;
-	int r = render_rows(reply, "uplinks", &rows, e);
-
-	if (r < 0)
-		return r;
-	view_block(out, network_columns, ARRAY_SIZE(network_columns), reply);
-	fputc('\n', out);
-	return view_table(out, uplink_columns, ARRAY_SIZE(uplink_columns), rows, e);
-}
-
-int network_list(struct cli *cli, const struct args *a, struct err *e)
-{
-	const struct request rq = { .method = "GET",
-				    .collection = "/v1/networks",
-				    .read_only = true };
-
-	return cli_call_show(cli, &rq, render_network_list, e);
-}
-
-int network_show(struct cli *cli, const struct args *a, struct err *e)
-{
-	const struct request rq = { .method = "GET",
-				    .collection = "/v1/networks",
-				    .item = a->words[0],
-				    .read_only = true };
-
-	return cli_call_show(cli, &rq, render_network, e);
 }

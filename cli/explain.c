@@ -17,14 +17,19 @@ static int by_code(const void *key, const void *row)
 
 static json_t *explanation_json(const struct explanation *x)
 {
-	return json_pack("{s:s, s:s, s:s}", "code", x->code, "cause", x->cause, "next", x->next);
+	return json_pack("{s:s, s:s, s:s, s:s*}", "code", x->code, "cause", x->cause, "next",
+			 x->next, "evidence", x->evidence);
 }
 
 static int render_explanation(FILE *out, const json_t *reply, struct err *e)
 {
-	fprintf(out, "%s: %s\n  try: %s\n", json_string_value(json_object_get(reply, "code")),
-		json_string_value(json_object_get(reply, "cause")),
-		json_string_value(json_object_get(reply, "next")));
+	const char *evidence = json_string_value(json_object_get(reply, "evidence"));
+
+	fprintf(out, "%s: %s\n", json_string_value(json_object_get(reply, "code")),
+		json_string_value(json_object_get(reply, "cause")));
+	if (evidence != NULL)
+		fprintf(out, "  evidence: %s\n", evidence);
+	fprintf(out, "  try: %s\n", json_string_value(json_object_get(reply, "next")));
 	return 0;
 }
 

@@ -9,6 +9,7 @@ struct explanation {
 	const char *code;
 	const char *cause;
 	const char *next; /* what to type or change */
+	const char *evidence; /* what on this host shows it; NULL: the error itself */
 };
 
 /* Sorted by code. */

@@ -5,6 +5,7 @@
  */
 #include "cli/cli.h"
 #include "cli/command.h"
+#include "cli/complete.h"
 
 #include <errno.h>
 #include <locale.h>
@@ -67,6 +68,12 @@ int main(int argc, char **argv)
 	/* Widths of characters; numbers stay as programs expect them. */
 	setlocale(LC_CTYPE, "");
 	cli_init(&cli);
+	/* What the shells' completions call; no command, so in no help. */
+	if (argc > 2 && strcmp(argv[1], COMPLETE_WORD) == 0) {
+		complete(&cli, argv + 2, (size_t)argc - 2);
+		cli_fini(&cli);
+		return CLI_OK;
+	}
 	if (run(&cli, argc, argv, &e) < 0)
 		status = cli_fail(&cli, &e);
 	else

@@ -8,6 +8,7 @@
 #include "vf-manager/api.h"
 
 #include <argp.h>
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +37,7 @@ static const struct argp_option command_options[OPTION_COUNT] = {
 	[OPT_DRY_RUN] = { "dry-run", KEY_COMMAND + OPT_DRY_RUN, NULL, 0,
 			  "only say what would be done", 1 },
 	[OPT_FOLLOW] = { "follow", KEY_COMMAND + OPT_FOLLOW, NULL, 0,
-			 "again and again, until Ctrl-C or the end of what is followed", 1 },
+			 "go on until Ctrl-C or the end of what is followed", 1 },
 	[OPT_INTERVAL] = { "interval", KEY_COMMAND + OPT_INTERVAL, "SECONDS", 0,
 			   "between two samples (1)", 1 },
 	[OPT_NO_KILL] = { "no-kill", KEY_COMMAND + OPT_NO_KILL, NULL, 0,
@@ -47,6 +48,16 @@ static const struct argp_option command_options[OPTION_COUNT] = {
 			"only what came after this event", 1 },
 	[OPT_OWNER] = { "owner", KEY_COMMAND + OPT_OWNER, "USER", 0,
 			"who may open its console, stop it and change its ports, beside root", 1 },
+	[OPT_EXPLAIN] = { "explain", KEY_COMMAND + OPT_EXPLAIN, NULL, 0,
+			  "say of each PF why a VF is, or is not, taken of it", 1 },
+	[OPT_NO_WAIT] = { "no-wait", KEY_COMMAND + OPT_NO_WAIT, NULL, 0,
+			  "begin it and print the operation's id; see `viaduct operation`", 1 },
+	[OPT_VM] = { "vm", KEY_COMMAND + OPT_VM, "NAME", 0, "this VM only", 1 },
+	[OPT_UNSAFE] = { "allow-unsafe-interrupts", KEY_COMMAND + OPT_UNSAFE, "REASON", 0,
+			 "start although its devices could forge interrupts of the host; is recorded, and shown with the VM",
+			 1 },
+	[OPT_OUT] = { "out", KEY_COMMAND + OPT_OUT, "FILE", 0,
+		      "write the report into this file, which must not be there", 1 },
 };
 
 static const struct argp_option setting_options[] = {
@@ -249,6 +260,18 @@ void options_help(const struct grammar *g, FILE *out)
 	list_options(g, list);
 	fprintf(out, "usage: %s %s\n\n  %s\n\n", g->name, g->synopsis, g->summary);
 	argp_help(&argp, out, ARGP_HELP_LONG, (char *)g->name);
+}
+
+size_t options_words(const struct grammar *g, struct option_word words[OPTION_WORDS_MAX])
+{
+	struct argp_option list[LIST_MAX];
+	size_t n;
+
+	static_assert(LIST_MAX - 1 <= OPTION_WORDS_MAX, "every option has its place");
+	list_options(g, list);
+	for (n = 0; list[n].name != NULL; n++)
+		words[n] = (struct option_word){ list[n].name, list[n].arg, list[n].doc };
+	return n;
 }
 
 int arg_number(const struct args *a, enum option_id id, uint64_t max, uint64_t *out, struct err *e)

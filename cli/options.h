@@ -39,6 +39,11 @@ enum option_id {
 	OPT_LOG,
 	OPT_SINCE,
 	OPT_OWNER,
+	OPT_EXPLAIN,
+	OPT_NO_WAIT,
+	OPT_VM,
+	OPT_UNSAFE,
+	OPT_OUT,
 	OPTION_COUNT,
 };
 
@@ -75,6 +80,18 @@ int options_parse(char **argv, const struct grammar *g, struct settings *s, stru
 		  struct err *e);
 
 void options_help(const struct grammar *g, FILE *out);
+
+/* One option as completion sees it; `value` is the placeholder of its value, NULL if it takes none. */
+struct option_word {
+	const char *name;
+	const char *value;
+	const char *summary;
+};
+
+#define OPTION_WORDS_MAX (OPTION_COUNT + 5)
+
+/* The options of a command, or with NULL those in front of it, as in its help; returns how many. */
+size_t options_words(const struct grammar *g, struct option_word words[OPTION_WORDS_MAX]);
 
 /* Decimal value of an option that was given; -EINVAL with code "usage". */
 int arg_number(const struct args *a, enum option_id id, uint64_t max, uint64_t *out, struct err *e);

@@ -2,6 +2,7 @@
 /* pf plan, apply, confirm. */
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/operation.h"
 #include "cli/view.h"
 
 #include "base/json.h"
@@ -234,7 +235,7 @@ int pf_apply(struct cli *cli, const struct args *a, struct err *e)
 	rq.body = body;
 	/* VMs are stopped one after the other. */
 	rq.timeout_s = APPLY_TIMEOUT_S + (unsigned int)(named * (timeout_s + VM_END_S));
-	return cli_call_show(cli, &rq, render_applied, e);
+	return operation_call_show(cli, a, &rq, render_applied, e);
 }
 
 int pf_confirm(struct cli *cli, const struct args *a, struct err *e)

@@ -2,6 +2,7 @@
 /* vf list, show, alloc, set, release, scrub. */
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/operation.h"
 #include "cli/vf_attribute.h"
 #include "cli/view.h"
 
@@ -177,7 +178,14 @@ static void print_vf_line(FILE *out, const json_t *vf, const char *what, const c
 
 int render_vf_allocated(FILE *out, const json_t *reply, struct err *e)
 {
-	print_vf_line(out, reply, ": leased as ", "lease");
+	int r = render_placement(out, reply, e);
+
+	if (r < 0)
+		return r;
+	if (json_is_string(json_object_get(reply, "lease")))
+		print_vf_line(out, reply, ": leased as ", "lease");
+	else
+		print_vf_line(out, reply, " would be leased; it is ", "state");
 	return 0;
 }
 
@@ -211,31 +219,34 @@ int vf_show(struct cli *cli, const struct args *a, struct err *e)
 	return cli_call_show(cli, &rq, render_vf, e);
 }
 
-int vf_alloc(struct cli *cli, const struct args *a, struct err *e)
+static int alloc_words_check(const struct args *a, struct err *e)
 {
-	auto_json json_t *body = json_object();
-	struct request rq = { .method = "POST",
-			      .collection = "/v1/vfs/alloc",
-			      .body = body,
-			      .progress = "choosing a VF" };
-	int bad = body == NULL;
-	uint64_t node;
-
-	if (a->value[OPT_NAME] == NULL) {
+	if (a->value[OPT_NAME] == NULL && a->value[OPT_EXPLAIN] == NULL) {
 		cli_usage(e, "vf alloc: the name of the lease is missing");
 		return err_hint(e, "viaduct vf alloc --name LEASE");
 	}
-	if (parse_name(a->value[OPT_NAME]) < 0) {
+	if (a->value[OPT_NAME] != NULL && parse_name(a->value[OPT_NAME]) < 0) {
 		cli_usage(e, "'%.64s' is no name for a lease", a->value[OPT_NAME]);
 		return err_hint(e, "a to z, 0 to 9, '.', '_' and '-', at most 63 characters");
 	}
 	if (a->value[OPT_NETWORK] != NULL && a->value[OPT_PF] != NULL)
 		return cli_usage(e, "vf alloc: --network and --pf exclude each other");
-	bad |= json_object_set_new(body, "name", json_string(a->value[OPT_NAME]));
-	if (a->value[OPT_NETWORK] != NULL)
-		bad |= json_object_set_new(body, "network", json_string(a->value[OPT_NETWORK]));
-	if (a->value[OPT_PF] != NULL)
-		bad |= json_object_set_new(body, "pf", json_string(a->value[OPT_PF]));
+	return 0;
+}
+
+static int alloc_body(const struct args *a, json_t *body, struct err *e)
+{
+	static const struct {
+		enum option_id id;
+		const char *key;
+	} texts[] = { { OPT_NAME, "name" }, { OPT_NETWORK, "network" }, { OPT_PF, "pf" } };
+	int bad = body == NULL;
+	uint64_t node;
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		if (a->value[texts[i].id] != NULL)
+			bad |= json_object_set_new(body, texts[i].key,
+						   json_string(a->value[texts[i].id]));
 	if (a->value[OPT_NUMA] != NULL) {
 		int r = arg_number(a, OPT_NUMA, NODE_MAX, &node, e);
 
@@ -243,9 +254,23 @@ int vf_alloc(struct cli *cli, const struct args *a, struct err *e)
 			return r;
 		bad |= json_object_set_new(body, "numa", json_integer((json_int_t)node));
 	}
-	if (bad)
-		return cli_usage(e, "vf alloc: a name is not UTF-8 text");
-	return cli_call_show(cli, &rq, render_vf_allocated, e);
+	if (a->value[OPT_EXPLAIN] != NULL)
+		bad |= json_object_set_new(body, "explain", json_true());
+	return bad ? cli_usage(e, "vf alloc: a name is not UTF-8 text") : 0;
+}
+
+int vf_alloc(struct cli *cli, const struct args *a, struct err *e)
+{
+	auto_json json_t *body = json_object();
+	const struct request rq = { .method = "POST",
+				    .collection = "/v1/vfs/alloc",
+				    .body = body,
+				    .progress = "choosing a VF" };
+	int r = alloc_words_check(a, e);
+
+	if (r == 0)
+		r = alloc_body(a, body, e);
+	return r < 0 ? r : cli_call_explained(cli, &rq, render_vf_allocated, e);
 }
 
 int vf_set(struct cli *cli, const struct args *a, struct err *e)
@@ -279,9 +304,9 @@ static int vf_wipe(struct cli *cli, const struct args *a, const char *action, st
 				    .progress = "resetting and scrubbing the VF" };
 	auto_json json_t *reply = NULL;
 	const char *state;
-	int r = cli_call(cli, &rq, &reply, e);
+	int r = operation_call(cli, a, &rq, &reply, e);
 
-	if (r < 0)
+	if (r < 0 || reply == NULL)
 		return r;
 	/* The release was accepted, but the VF did not pass its read-back: not what was asked for. */
 	state = json_string_value(json_object_get(reply, "state"));

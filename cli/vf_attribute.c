@@ -113,6 +113,14 @@ static const struct {
 	{ "min_tx_rate", "min_tx_rate", value_rate, "Mb/s, 500M, 5G, or off" },
 };
 
+const char *vf_attribute_key(size_t n, const char **form)
+{
+	if (n >= ARRAY_SIZE(attributes))
+		return NULL;
+	*form = attributes[n].form;
+	return attributes[n].key;
+}
+
 static int unknown_key(const char *key, struct err *e)
 {
 	const char *keys[ARRAY_SIZE(attributes)];

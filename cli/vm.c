@@ -2,6 +2,7 @@
 /* vm list, show, stop, kill, pause, resume. How a VM looks: vm_show.c. vm check and run: vm_file.c. */
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/operation.h"
 #include "cli/text.h"
 
 #include "base/json.h"
@@ -55,6 +56,36 @@ int vm_resume(struct cli *cli, const struct args *a, struct err *e)
 	return vm_act(cli, a, "resume", e);
 }
 
+/* "NAME" or "NAME/PORT". */
+static int vm_act_port(struct cli *cli, const struct args *a, const char *action, struct err *e)
+{
+	const char *slash = strchr(a->words[0], '/');
+	auto_json json_t *body = json_object();
+	char name[128];
+	const struct request rq = { .method = "POST",
+				    .collection = "/v1/vms",
+				    .item = name,
+				    .action = action,
+				    .body = body };
+
+	if (slash != NULL)
+		json_object_set_new(body, "port", json_string(slash + 1));
+	snprintf(name, sizeof(name), "%.*s",
+		 slash != NULL ? (int)(slash - a->words[0]) : (int)strlen(a->words[0]),
+		 a->words[0]);
+	return cli_call_show(cli, &rq, render_vm, e);
+}
+
+int vm_quarantine(struct cli *cli, const struct args *a, struct err *e)
+{
+	return vm_act_port(cli, a, "quarantine", e);
+}
+
+int vm_unquarantine(struct cli *cli, const struct args *a, struct err *e)
+{
+	return vm_act_port(cli, a, "unquarantine", e);
+}
+
 int vm_stop(struct cli *cli, const struct args *a, struct err *e)
 {
 	uint64_t timeout_s = STOP_DEFAULT_S;
@@ -80,5 +111,5 @@ int vm_stop(struct cli *cli, const struct args *a, struct err *e)
 	snprintf(progress, sizeof(progress), "waiting for VM %s to power off, at most %llu s", name,
 		 (unsigned long long)timeout_s);
 	rq.timeout_s = (unsigned int)timeout_s + STOP_MARGIN_S;
-	return cli_call_show(cli, &rq, render_vm_state, e);
+	return operation_call_show(cli, a, &rq, render_vm_state, e);
 }

@@ -5,6 +5,7 @@
  */
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/operation.h"
 #include "cli/text.h"
 #include "cli/view.h"
 #include "cli/yaml_file.h"
@@ -52,6 +53,13 @@ static int file_request(const char *path, json_t **body, struct err *e)
 	return *body != NULL ? 0 : cli_usage(e, "%.200s is not UTF-8 text", path);
 }
 
+static void unsafe_add(const struct args *a, json_t *body)
+{
+	if (a->value[OPT_UNSAFE] != NULL)
+		json_object_set_new(body, "allow_unsafe_interrupts",
+				    json_string(a->value[OPT_UNSAFE]));
+}
+
 static void print_lines(FILE *out, const json_t *lines, const char *prefix)
 {
 	char cell[TEXT_CELL];
@@ -66,23 +74,61 @@ static void print_lines(FILE *out, const json_t *lines, const char *prefix)
 	}
 }
 
+static void text_amount(const json_t *row, const char *key, char *buf, size_t cap)
+{
+	const json_t *value = json_object_get(row, key);
+	char unit[TEXT_CELL];
+
+	text_value(json_object_get(row, "unit"), unit, sizeof(unit));
+	if (!json_is_integer(value))
+		text_value(value, buf, cap);
+	else if (strcmp(unit, "bytes") == 0)
+		snprintf(buf, cap, "%lld MiB", (long long)(json_integer_value(value) >> 20));
+	else
+		snprintf(buf, cap, "%lld %.32s", (long long)json_integer_value(value), unit);
+}
+
+static void text_need(const json_t *row, char *buf, size_t cap)
+{
+	text_amount(row, "need", buf, cap);
+}
+
+static void text_have(const json_t *row, char *buf, size_t cap)
+{
+	text_amount(row, "have", buf, cap);
+}
+
+static const struct field budget_columns[] = {
+	{ "RESOURCE", "resource", text_value },
+	{ "NEEDED", "", text_need },
+	{ "THERE IS", "", text_have },
+};
+
 int render_vm_checked(FILE *out, const json_t *reply, struct err *e)
 {
+	const json_t *budget = json_object_get(reply, "budget");
 	char name[TEXT_CELL];
+	int r;
 
 	text_value(text_member(reply, "spec.name"), name, sizeof(name));
+	r = render_placement(out, reply, e);
+	if (r < 0)
+		return r;
 	fprintf(out, "VM %s: the file is right\n", name);
 	print_lines(out, json_object_get(reply, "warnings"), "warning: ");
 	if (json_array_size(json_object_get(reply, "plan")) > 0)
 		fprintf(out, "`vm run` would\n");
 	print_lines(out, json_object_get(reply, "plan"), "  ");
-	return 0;
+	if (json_array_size(budget) == 0)
+		return 0;
+	return view_table(out, budget_columns, ARRAY_SIZE(budget_columns), budget, e);
 }
 
 static const struct field started_columns[] = {
-	{ "PORT", "name", text_value }, { "VF", "vf", text_value },
-	{ "ID", "vf_id", text_value },	{ "GROUP", "iommu_group", text_value },
-	{ "MAC", "mac", text_value },	{ "VLAN", "vlan", text_value },
+	{ "PORT", "name", text_value },	      { "ENGINE", "engine", text_value },
+	{ "VF", "vf", text_value },	      { "ID", "vf_id", text_value },
+	{ "NETWORK", "network", text_value }, { "GROUP", "iommu_group", text_value },
+	{ "MAC", "mac", text_value },	      { "VLAN", "vlan", text_value },
 };
 
 static const struct field taken_columns[] = {
@@ -107,6 +153,7 @@ int render_vm_started(FILE *out, const json_t *reply, struct err *e)
 	text_value(text_member(reply, "console"), console, sizeof(console));
 	fprintf(out, "VM %s is %s: %s vCPUs, %s; its first vCPU ran after %s\n", name, state, vcpus,
 		memory, seconds);
+	vm_unsafe_print(out, reply);
 	print_lines(out, json_object_get(reply, "warnings"), "warning: ");
 	if (json_array_size(ports) > 0)
 		r = view_table(out, started_columns, ARRAY_SIZE(started_columns), ports, e);
@@ -127,8 +174,12 @@ int vm_check(struct cli *cli, const struct args *a, struct err *e)
 			      .read_only = true };
 	int r = file_request(a->words[0], &body, e);
 
+	if (r == 0)
+		unsafe_add(a, body);
+	if (r == 0 && a->value[OPT_EXPLAIN] != NULL)
+		json_object_set_new(body, "explain", json_true());
 	rq.body = body;
-	return r < 0 ? r : cli_call_show(cli, &rq, render_vm_checked, e);
+	return r < 0 ? r : cli_call_explained(cli, &rq, render_vm_checked, e);
 }
 
 int vm_run(struct cli *cli, const struct args *a, struct err *e)
@@ -140,11 +191,19 @@ int vm_run(struct cli *cli, const struct args *a, struct err *e)
 			      .progress = "starting the VM" };
 	int r;
 
+	if (a->value[OPT_DRY_RUN] != NULL && a->value[OPT_NO_WAIT] != NULL)
+		return cli_usage(e, "--dry-run and --no-wait: one of them");
 	if (a->value[OPT_DRY_RUN] != NULL)
 		return vm_check(cli, a, e);
+	if (a->value[OPT_EXPLAIN] != NULL) {
+		cli_usage(e, "vm run: --explain needs --dry-run");
+		return err_hint(e, "viaduct vm check %.200s --explain", a->words[0]);
+	}
 	r = file_request(a->words[0], &body, e);
+	if (r == 0)
+		unsafe_add(a, body);
 	if (r == 0 && a->value[OPT_OWNER] != NULL)
 		json_object_set_new(body, "owner", json_string(a->value[OPT_OWNER]));
 	rq.body = body;
-	return r < 0 ? r : cli_call_show(cli, &rq, render_vm_started, e);
+	return r < 0 ? r : operation_call_show(cli, a, &rq, render_vm_started, e);
 }

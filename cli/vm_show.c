@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-/* "wan=0000:01:10.0 lan=0000:01:10.2"; `key` is the member with the address. */
+/* "wan=0000:01:10.0 lan=LOST"; `key` is the member with the address. */
 static void text_devices(const json_t *list, const char *key, char *buf, size_t cap)
 {
 	char name[64], address[64], clean[TEXT_CELL];
@@ -16,6 +16,8 @@ static void text_devices(const json_t *list, const char *key, char *buf, size_t 
 	json_array_foreach((json_t *)list, i, one) {
 		text_value(text_member(one, "name"), name, sizeof(name));
 		text_value(text_member(one, key), address, sizeof(address));
+		if (json_is_object(text_member(one, "lost")))
+			snprintf(address, sizeof(address), "LOST");
 		n += (size_t)snprintf(clean + n, sizeof(clean) - n, "%s%s=%s", i > 0 ? " " : "",
 				      name, address);
 		if (n >= sizeof(clean))
@@ -27,6 +29,16 @@ static void text_devices(const json_t *list, const char *key, char *buf, size_t 
 static void text_ports(const json_t *ports, char *buf, size_t cap)
 {
 	text_devices(ports, "vf", buf, cap);
+}
+
+/* Of a port: its VF's address, or the one that it had. */
+static void text_port_vf(const json_t *port, char *buf, size_t cap)
+{
+	const json_t *lost = text_member(port, "lost");
+	char address[64];
+
+	text_value(text_member(json_is_object(lost) ? lost : port, "vf"), address, sizeof(address));
+	snprintf(buf, cap, json_is_object(lost) ? "LOST (%s)" : "%s", address);
 }
 
 static void text_functions(const json_t *functions, char *buf, size_t cap)
@@ -113,7 +125,10 @@ static void text_state(const json_t *vm, char *buf, size_t cap)
 	char state[64], text[128];
 
 	text_value(text_member(vm, "state"), state, sizeof(state));
-	snprintf(text, sizeof(text), "%s%s%s", state, vm_lies_panicked(vm) ? ", panicked" : "",
+	snprintf(text, sizeof(text), "%s%s%s%s", state,
+		 json_is_object(json_object_get(vm, "unsafe_interrupts")) ? ", UNSAFE INTERRUPTS"
+									  : "",
+		 vm_lies_panicked(vm) ? ", panicked" : "",
 		 json_is_false(json_object_get(vm, "answers")) ? ", no answer" : "");
 	text_clean(buf, cap, text);
 }
@@ -202,6 +217,7 @@ static const struct field vm_fields[] = {
 	{ "VM", "name", text_value },
 	{ "state", "", text_state },
 	{ "pid", "pid", text_value },
+	{ "systemd unit", "unit", text_value },
 	{ "vCPUs", "vcpus", text_value },
 	{ "host CPUs", "cpus", text_host_cpus },
 	{ "memory", "memory", text_bytes },
@@ -209,6 +225,8 @@ static const struct field vm_fields[] = {
 	{ "memory lies", "numa", text_numa },
 	{ "owner", "owner.name", text_value },
 	{ "DMA remapping", "dma_remapping", text_value },
+	{ "DMA through", "dma", text_value },
+	{ "last audit", "audit.verdict", text_value },
 	{ "interrupt remapping", "interrupt_remapping", text_value },
 	{ "started at", "started_at", text_time },
 	{ "uptime", "uptime_s", text_seconds },
@@ -229,7 +247,7 @@ static const struct field event_fields[] = {
 static const struct field port_columns[] = {
 	{ "PORT", "name", text_value, true },
 	{ "ENGINE", "engine", text_value },
-	{ "VF", "vf", text_value },
+	{ "VF", "", text_port_vf },
 	{ "ID", "vf_id", text_value, true },
 	{ "PF", "pf", text_value },
 	{ "GROUP", "iommu_group", text_value },
@@ -251,6 +269,41 @@ static const struct field function_columns[] = {
 	{ "VECTORS", "vectors", text_value },
 	{ "INTERRUPTS", "interrupts", text_value },
 };
+
+void vm_unsafe_print(FILE *out, const json_t *vm)
+{
+	const json_t *unsafe = json_object_get(vm, "unsafe_interrupts");
+	char reason[TEXT_CELL], uid[TEXT_CELL], at[64];
+
+	if (!json_is_object(unsafe))
+		return;
+	text_value(text_member(unsafe, "reason"), reason, sizeof(reason));
+	text_value(text_member(unsafe, "uid"), uid, sizeof(uid));
+	text_time(text_member(unsafe, "at"), at, sizeof(at));
+	fprintf(out, "UNSAFE INTERRUPTS, allowed by uid %s at %s: %s\n", uid, at, reason);
+}
+
+/* "wan: isolated by dmar0 (without posted-interrupts, snoop-control)". */
+static void print_posture(FILE *out, const json_t *device)
+{
+	const json_t *posture = json_object_get(device, "posture");
+	char name[TEXT_CELL], verdict[TEXT_CELL], unit[TEXT_CELL], code[TEXT_CELL];
+	char warnings[TEXT_CELL];
+
+	if (!json_is_object(posture))
+		return;
+	text_value(text_member(device, "name"), name, sizeof(name));
+	text_value(text_member(posture, "verdict"), verdict, sizeof(verdict));
+	text_value(text_member(posture, "unit"), unit, sizeof(unit));
+	text_value(text_member(posture, "code"), code, sizeof(code));
+	text_value(text_member(posture, "warnings"), warnings, sizeof(warnings));
+	fprintf(out, "%s: %s by %s", name, verdict, unit);
+	if (strcmp(code, "-") != 0)
+		fprintf(out, ": viaduct explain %s", code);
+	if (strcmp(warnings, "-") != 0)
+		fprintf(out, " (less than there could be: %s)", warnings);
+	fputc('\n', out);
+}
 
 int render_vm_list(FILE *out, const json_t *reply, struct err *e)
 {
@@ -298,6 +351,80 @@ static void print_traps(FILE *out, const json_t *device)
 	}
 }
 
+/* "wan: vector 0 on host CPU 3 (asked 3), 1 on 4 (asked 4)". */
+static void print_irqs(FILE *out, const json_t *device)
+{
+	const json_t *irqs = json_object_get(device, "irqs"), *irq;
+	char name[TEXT_CELL], vector[64], asked[TEXT_CELL], is[TEXT_CELL];
+	size_t i;
+
+	if (json_array_size(irqs) == 0)
+		return;
+	text_value(text_member(device, "name"), name, sizeof(name));
+	fprintf(out, "%s: ", name);
+	json_array_foreach((json_t *)irqs, i, irq) {
+		const json_t *effective = text_member(irq, "effective");
+
+		text_value(text_member(irq, "vector"), vector, sizeof(vector));
+		text_value(text_member(irq, "asked"), asked, sizeof(asked));
+		text_value(json_is_string(effective) ? effective : text_member(irq, "allowed"), is,
+			   sizeof(is));
+		fprintf(out, i == 0 ? "vector %s on host CPU %s" : ", %s on %s", vector, is);
+		if (strcmp(asked, "-") != 0)
+			fprintf(out, " (asked %s)", asked);
+	}
+	fputc('\n', out);
+}
+
+/* "wan: >= 12 faults, the last: dma-read 0x123456000". */
+static void print_faults(FILE *out, const json_t *device)
+{
+	const json_t *faults = json_object_get(device, "faults");
+	char name[TEXT_CELL], kind[64], address[64];
+
+	if (!json_is_object(faults))
+		return;
+	text_value(text_member(device, "name"), name, sizeof(name));
+	text_value(text_member(faults, "last.kind"), kind, sizeof(kind));
+	text_value(text_member(faults, "last.address"), address, sizeof(address));
+	fprintf(out, "%s: %s%llu faults, the last: %s %s; viaduct iommu faults   says more\n", name,
+		json_is_true(json_object_get(faults, "at_least")) ? ">= " : "",
+		(unsigned long long)number_of(faults, "count"), kind, address);
+}
+
+/* "wan: in quarantine (on) since ..., by on_fault: DMA read from ...". */
+static void print_quarantine(FILE *out, const json_t *device)
+{
+	static const char *const members[] = { "name", "quarantine.why", "quarantine.by",
+					       "quarantine.state" };
+	enum { NAME, WHY, BY, STATE, MEMBERS };
+	char cell[MEMBERS][TEXT_CELL], when[TEXT_CELL];
+
+	if (!json_is_object(json_object_get(device, "quarantine")))
+		return;
+	for (size_t i = 0; i < MEMBERS; i++)
+		text_value(text_member(device, members[i]), cell[i], sizeof(cell[i]));
+	text_time(text_member(device, "quarantine.at"), when, sizeof(when));
+	fprintf(out, "%s: in quarantine (%s) since %s, by %s: %s\n", cell[NAME], cell[STATE], when,
+		cell[BY], cell[WHY]);
+}
+
+/* "wan: its link is kept: the driver igb has no link state of a VF": of a port that is, or was, in quarantine. */
+static void print_link(FILE *out, const json_t *device)
+{
+	const json_t *link = json_object_get(device, "link");
+	char name[TEXT_CELL], state[64], why[TEXT_CELL];
+	bool has_why = json_is_string(json_object_get(link, "why"));
+
+	if (!json_is_object(link))
+		return;
+	text_value(text_member(device, "name"), name, sizeof(name));
+	text_value(text_member(link, "state"), state, sizeof(state));
+	text_value(text_member(link, "why"), why, sizeof(why));
+	fprintf(out, "%s: its link is %s%s%s\n", name, state, has_why ? ": " : "",
+		has_why ? why : "");
+}
+
 static int print_devices(FILE *out, const json_t *vm, struct err *e)
 {
 	const struct {
@@ -317,8 +444,15 @@ static int print_devices(FILE *out, const json_t *vm, struct err *e)
 			continue;
 		fputc('\n', out);
 		r = view_table(out, tables[i].columns, tables[i].count, rows, e);
-		json_array_foreach((json_t *)rows, k, device)
+		json_array_foreach((json_t *)rows, k, device) {
+			port_polled_print(out, device);
+			print_posture(out, device);
+			print_irqs(out, device);
 			print_traps(out, device);
+			print_faults(out, device);
+			print_quarantine(out, device);
+			print_link(out, device);
+		}
 	}
 	return r;
 }
@@ -344,6 +478,7 @@ int render_vm(FILE *out, const json_t *reply, struct err *e)
 	char name[TEXT_CELL];
 
 	vm_block(out, reply);
+	vm_unsafe_print(out, reply);
 	text_value(text_member(reply, "name"), name, sizeof(name));
 	if (vm_lies_panicked(reply))
 		fprintf(out,
@@ -371,6 +506,7 @@ int render_vm_state(FILE *out, const json_t *reply, struct err *e)
 		strcmp(why, "-") != 0 ? why : "");
 	if (strcmp(hint, "-") != 0)
 		fprintf(out, "  %s\n", hint);
+	vm_unsafe_print(out, reply);
 	functions = json_array_size(json_object_get(reply, "functions"));
 	if (is_paused && json_array_size(json_object_get(reply, "ports")) + functions > 0)
 		fprintf(out, "Its vCPUs stand still; its %s still do DMA into its memory.\n",

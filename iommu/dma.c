@@ -1,42 +1,33 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "iommu/dma.h"
 
+#include "iommu/dma_ops.h"
 #include "iommu/host.h"
-#include "iommu/vfio.h"
-#include "iommu/vfio_caps.h"
-
-#include "base/fd.h"
-#include "base/range.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 
-#define INFO_MAX   65536
-#define GROUPS_MAX 64
-
-struct dma_space {
-	int container;
-	int groups[GROUPS_MAX];
-	size_t group_count;
-	bool has_iommu;
-	uint64_t page_sizes; /* bit n: 2^n bytes */
-	struct range_set usable; /* IOVAs that can be mapped; empty: the kernel does not say */
-	struct range_set mapped;
-	uint64_t mapped_bytes;
-	uint32_t maps_left; /* UINT32_MAX: the kernel does not say */
+static const struct dma_ops *const kinds[DMA_APIS] = {
+	[DMA_TYPE1] = &dma_type1_ops, [DMA_IOMMUFD] = &dma_iommufd_ops
 };
 
-int dma_space_create(int container_fd, struct dma_space **out, struct err *e)
+int dma_space_create(enum dma_api api, int fd, struct dma_space **out, struct err *e)
 {
 	struct dma_space *s = calloc(1, sizeof(*s));
+	int r;
 
 	if (s == NULL)
 		return err_set(e, ENOMEM, "DMA space: out of memory");
-	s->container = container_fd;
+	s->ops = kinds[api];
+	s->fd = fd;
 	s->maps_left = UINT32_MAX;
+	r = s->ops->open != NULL ? s->ops->open(s) : 0;
+	if (r < 0) {
+		free(s);
+		return err_set(e, r, "DMA space: %s", strerror(-r));
+	}
 	*out = s;
 	return 0;
 }
@@ -44,12 +35,13 @@ int dma_space_create(int container_fd, struct dma_space **out, struct err *e)
 static void unmap_all(struct dma_space *s)
 {
 	for (size_t i = 0; i < s->mapped.count; i++) {
-		struct vfio_iommu_type1_dma_unmap u = { .iova = s->mapped.items[i].start,
-							.size = s->mapped.items[i].last -
-								s->mapped.items[i].start + 1 };
+		uint64_t first = s->mapped.items[i].start;
+		uint64_t size = s->mapped.items[i].last - first + 1;
 
-		(void)vfio_dma_unmap(s->container, &u);
+		(void)s->ops->unmap(s, first, &size);
 	}
+	range_set_fini(&s->mapped);
+	s->mapped_bytes = 0;
 }
 
 void dma_space_destroy(struct dma_space *s)
@@ -57,149 +49,73 @@ void dma_space_destroy(struct dma_space *s)
 	if (s == NULL)
 		return;
 	unmap_all(s);
-	while (s->group_count > 0)
-		(void)vfio_group_container_unset(s->groups[--s->group_count]);
+	while (s->member_count > 0)
+		(void)s->ops->detach(s, s->members[--s->member_count]);
+	if (s->ops->close != NULL)
+		s->ops->close(s);
 	range_set_fini(&s->usable);
-	range_set_fini(&s->mapped);
 	free(s);
 }
 
-/* The chain's IOVA ranges replace what an earlier, smaller set of groups left. */
-static int iova_ranges_read(struct dma_space *s, const struct vfio_reply *reply)
+int dma_interrupts_refused(const char *name, const char *parameter, struct err *e)
 {
-	const size_t head = sizeof(struct vfio_iommu_type1_info_cap_iova_range);
-	struct vfio_iommu_type1_info_cap_iova_range cap;
-	size_t len;
-	const uint8_t *at = vfio_cap_find(reply, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, head, &len);
-
-	if (at == NULL)
-		return 0;
-	memcpy(&cap, at, head);
-	if (cap.nr_iovas > (len - head) / sizeof(struct vfio_iova_range))
-		return -EBADMSG;
-	range_set_fini(&s->usable);
-	for (uint32_t i = 0; i < cap.nr_iovas; i++) {
-		struct vfio_iova_range range;
-		int r;
-
-		memcpy(&range, at + head + i * sizeof(range), sizeof(range));
-		r = range_set_add(&s->usable, range.start, range.end, NULL);
-		if (r < 0)
-			return r == -ENOMEM ? r : -EBADMSG;
-	}
-	return 0;
+	err_set(e, EPERM,
+		"%s is refused by the kernel: without interrupt remapping a device could forge "
+		"interrupts of the host (and %s's allow_unsafe_interrupts is not set)",
+		name, parameter);
+	err_code(e, "no-interrupt-remapping");
+	return err_hint(e, "enable VT-d with interrupt remapping in firmware and boot without "
+			   "intremap=off; viaduct host check");
 }
 
-static void maps_left_read(struct dma_space *s, const struct vfio_reply *reply)
+static int attach_failed(const struct dma_space *s, const char *name, int r, struct err *e)
 {
-	struct vfio_iommu_type1_info_dma_avail cap;
-	size_t len;
-	const void *at = vfio_cap_find(reply, VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, sizeof(cap), &len);
-
-	if (at == NULL)
-		return;
-	memcpy(&cap, at, sizeof(cap));
-	s->maps_left = cap.avail;
+	return s->ops->attach_explain(name, -r, e)
+		       ? r
+		       : err_set(e, r, "put %s into the VM's DMA space: %s", name, strerror(-r));
 }
 
-/* VFIO_IOMMU_GET_INFO twice: the first call says how long the reply is. */
-static int limits_read(struct dma_space *s, struct err *e)
+int dma_space_attach(struct dma_space *s, int member_fd, const char *name, struct err *e)
 {
-	auto_free struct vfio_iommu_type1_info *info = calloc(1, INFO_MAX);
-	struct vfio_reply reply;
+	struct range_set before = s->usable;
 	int r;
 
-	if (info == NULL)
-		return err_set(e, ENOMEM, "DMA space: out of memory");
-	info->argsz = sizeof(*info);
-	r = vfio_iommu_info_get(s->container, info);
-	if (r == 0 && info->argsz > sizeof(*info) && info->argsz <= INFO_MAX)
-		r = vfio_iommu_info_get(s->container, info);
+	if (s->member_count == DMA_MEMBERS)
+		return err_set(e, ENOSPC, "more than %d members of a DMA space", DMA_MEMBERS);
+	r = s->ops->attach(s, member_fd);
 	if (r < 0)
-		return err_set(e, r, "VFIO_IOMMU_GET_INFO: %s", strerror(-r));
-	if ((info->flags & VFIO_IOMMU_INFO_PGSIZES) == 0 || info->iova_pgsizes == 0)
-		return err_set(e, EPROTO, "the IOMMU does not say which page sizes it has");
-	s->page_sizes = info->iova_pgsizes;
-	if ((info->flags & VFIO_IOMMU_INFO_CAPS) == 0)
-		return 0;
-	reply = (struct vfio_reply){ info, u64_min(info->argsz, INFO_MAX), info->cap_offset };
-	r = iova_ranges_read(s, &reply);
-	if (r < 0)
-		return err_set(e, r, "the IOMMU's list of usable addresses is malformed");
-	maps_left_read(s, &reply);
-	return 0;
-}
-
-static int attach_failed(uint32_t group, int r, struct err *e)
-{
-	err_set(e, r, "put IOMMU group %u into the VM's DMA space: %s", group, strerror(abs(r)));
-	if (r == -EPERM) {
-		err_set(e, r,
-			"IOMMU group %u is refused by the kernel: without interrupt remapping a device "
-			"could forge interrupts of the host",
-			group);
-		err_code(e, "no-interrupt-remapping");
-		err_hint(e, "enable VT-d with interrupt remapping in firmware and boot without "
-			    "intremap=off; viaduct host check");
+		return attach_failed(s, name, r, e);
+	s->usable = (struct range_set){ 0 };
+	r = s->ops->limits_read(s, e);
+	if (r < 0) {
+		(void)s->ops->detach(s, member_fd);
+		range_set_fini(&s->usable);
+		s->usable = before;
+		return r;
 	}
-	return r;
-}
-
-int dma_space_attach(struct dma_space *s, int group_fd, uint32_t group, struct err *e)
-{
-	int r;
-
-	if (s->group_count == GROUPS_MAX)
-		return err_set(e, ENOSPC, "more than %d IOMMU groups", GROUPS_MAX);
-	r = vfio_group_container_set(group_fd, s->container);
-	if (r < 0)
-		return attach_failed(group, r, e);
-	if (!s->has_iommu) {
-		r = vfio_iommu_set(s->container, VFIO_TYPE1v2_IOMMU);
-		if (r < 0) {
-			attach_failed(group, r, e);
-			goto fail;
-		}
-	}
-	r = limits_read(s, e);
-	if (r < 0)
-		goto fail;
+	range_set_fini(&before);
 	s->has_iommu = true;
-	s->groups[s->group_count++] = group_fd;
+	s->members[s->member_count++] = member_fd;
 	return 0;
-
-fail:
-	(void)vfio_group_container_unset(group_fd);
-	return r;
 }
 
-int dma_space_detach(struct dma_space *s, int group_fd)
+int dma_space_detach(struct dma_space *s, int member_fd)
 {
 	size_t i = 0;
 	int r;
 
-	while (i < s->group_count && s->groups[i] != group_fd)
+	while (i < s->member_count && s->members[i] != member_fd)
 		i++;
-	if (i == s->group_count)
+	if (i == s->member_count)
 		return -ENOENT;
-	if (s->group_count == 1) {
-		/* The kernel drops the IOMMU with its last group, and the maps with it. */
+	/* A container loses its IOMMU with its last group, and the maps with it; an IOAS would keep them. */
+	if (s->member_count == 1)
 		unmap_all(s);
-		range_set_fini(&s->mapped);
-		s->mapped_bytes = 0;
-	}
-	r = vfio_group_container_unset(group_fd);
-	if (r < 0)
-		return r;
-	s->groups[i] = s->groups[--s->group_count];
-	s->has_iommu = s->group_count > 0;
-	return 0;
-}
-
-/* The smallest page of the IOMMU: what every map must be aligned to. */
-static uint64_t page_size(const struct dma_space *s)
-{
-	return s->page_sizes & -s->page_sizes;
+	/* Whatever the kernel says: a device that was pulled cannot be asked, and the close that follows takes it out. */
+	r = s->ops->detach(s, member_fd);
+	s->members[i] = s->members[--s->member_count];
+	s->has_iommu = s->member_count > 0;
+	return r;
 }
 
 int dma_space_check(const struct dma_space *s, const struct dma_range *r, struct err *e)
@@ -209,15 +125,15 @@ int dma_space_check(const struct dma_space *s, const struct dma_range *r, struct
 	int n;
 
 	if (!s->has_iommu)
-		return err_set(e, EINVAL, "no IOMMU group is attached yet");
+		return err_set(e, EINVAL, "nothing is attached to the DMA space yet");
 	if (r->size == 0 || last < r->iova)
 		return err_set(e, EINVAL,
 			       "a DMA range of no bytes, or past the end of the address space");
-	if (((r->iova | r->size | (uintptr_t)r->host) & (page_size(s) - 1)) != 0)
+	if (((r->iova | r->size | (uintptr_t)r->host) & (s->page_bytes - 1)) != 0)
 		return err_set(e, EINVAL,
 			       "DMA range 0x%" PRIx64
 			       " is not aligned to the IOMMU's pages of %" PRIu64,
-			       r->iova, page_size(s));
+			       r->iova, s->page_bytes);
 	if (s->usable.count == 0 || range_set_covers(&s->usable, r->iova, last))
 		return 0;
 	near = range_set_overlap(&s->usable, r->iova, last);
@@ -238,16 +154,14 @@ static int map_failed(const struct dma_space *s, const struct dma_range *r, int 
 		      struct err *e)
 {
 	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+	bool is_limited = getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
 
-	getrlimit(RLIMIT_MEMLOCK, &limit);
-	if (errnum == ENOMEM && limit.rlim_cur != RLIM_INFINITY &&
+	if (errnum == ENOMEM && is_limited &&
 	    iommu_memlock_check(s->mapped_bytes + r->size, limit.rlim_cur, e) < 0)
 		return -ENOMEM;
-	if (errnum == ENOSPC) {
-		err_set(e, errnum, "the kernel takes no further DMA map (%u were left)",
-			s->maps_left);
-		return err_hint(e, "raise vfio_iommu_type1's dma_entry_limit");
-	}
+	/* Without a limit it is the kernel that has no memory. */
+	if ((errnum != ENOMEM || is_limited) && s->ops->map_explain(s, errnum, e))
+		return -errnum;
 	return err_set(e, errnum, "map 0x%" PRIx64 " bytes at 0x%" PRIx64 " for DMA: %s", r->size,
 		       r->iova, strerror(errnum));
 }
@@ -255,22 +169,15 @@ static int map_failed(const struct dma_space *s, const struct dma_range *r, int 
 int dma_space_map(struct dma_space *s, const struct dma_range *r, unsigned int access,
 		  struct err *e)
 {
-	struct vfio_iommu_type1_dma_map map = { .vaddr = (uintptr_t)r->host,
-						.iova = r->iova,
-						.size = r->size };
 	int n = dma_space_check(s, r, e);
 
 	if (n < 0)
 		return n;
-	if (access & DMA_READ)
-		map.flags |= VFIO_DMA_MAP_FLAG_READ;
-	if (access & DMA_WRITE)
-		map.flags |= VFIO_DMA_MAP_FLAG_WRITE;
 	n = range_set_add(&s->mapped, r->iova, r->iova + r->size - 1, NULL);
 	if (n < 0)
 		return err_set(e, n, "map 0x%" PRIx64 " for DMA: %s", r->iova,
 			       n == -EEXIST ? "it is mapped already" : "out of memory");
-	n = vfio_dma_map(s->container, &map);
+	n = s->ops->map(s, r, access);
 	if (n < 0) {
 		range_set_del(&s->mapped, r->iova, r->iova + r->size - 1);
 		return map_failed(s, r, -n, e);
@@ -281,22 +188,22 @@ int dma_space_map(struct dma_space *s, const struct dma_range *r, unsigned int a
 
 int dma_space_unmap(struct dma_space *s, uint64_t iova, uint64_t size, struct err *e)
 {
-	struct vfio_iommu_type1_dma_unmap unmap = { .iova = iova, .size = size };
+	uint64_t done = size;
 	int r;
 
 	if (size == 0 || range_set_del(&s->mapped, iova, iova + size - 1) < 0)
 		return err_set(e, ENOENT, "0x%" PRIx64 " is not mapped for DMA with this size",
 			       iova);
 	s->mapped_bytes -= size;
-	r = vfio_dma_unmap(s->container, &unmap);
+	r = s->ops->unmap(s, iova, &done);
 	if (r < 0)
 		return err_set(e, r, "unmap 0x%" PRIx64 ": %s", iova, strerror(-r));
 	/* A short answer means that the device can still reach part of it. */
-	if (unmap.size != size)
+	if (done != size)
 		return err_set(e, EIO,
 			       "unmap 0x%" PRIx64 ": the kernel unmapped %" PRIu64 " of %" PRIu64
 			       " bytes",
-			       iova, (uint64_t)unmap.size, size);
+			       iova, done, size);
 	return 0;
 }
 

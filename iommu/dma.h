@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * struct dma_space: what devices of one VM can reach. IOVA = GPA; one map per RAM slot; nothing
- * else is mapped. Here over the VFIO type1v2 container (linux/vfio.h).
+ * else is mapped. Over either of the kernel's two interfaces, chosen when it is made: a VFIO type1v2 container, which groups
+ * are put into (linux/vfio.h), or an IOAS of an iommufd, which device files are attached to (linux/iommufd.h).
  *
- * Order: create -> attach every group -> map every slot -> vfio_device_open. Teardown the other
- * way round: devices are reset and closed before anything is unmapped, so that nothing faults.
+ * Order: create -> attach every member -> map every slot -> vfio_device_open. Teardown the other
+ * way round: devices are reset before anything is unmapped, so that nothing faults.
  */
 #ifndef VIADUCT_IOMMU_DMA_H
 #define VIADUCT_IOMMU_DMA_H
 
 #include "base/err.h"
+
+enum dma_api { DMA_TYPE1, DMA_IOMMUFD, DMA_APIS };
+#define DMA_API_WORDS              \
+	{                          \
+		"type1", "iommufd" \
+	}
 
 struct dma_space;
 
@@ -22,18 +29,20 @@ struct dma_range {
 #define DMA_READ  1U
 #define DMA_WRITE 2U
 
-/* container_fd stays the caller's and must live longer than the space. */
-int dma_space_create(int container_fd, struct dma_space **out, struct err *e);
+/* fd: the container, or the iommufd. It stays the caller's and must live longer than the space. */
+int dma_space_create(enum dma_api api, int fd, struct dma_space **out, struct err *e);
 
-/* Unmaps what is mapped and detaches every group. NULL-safe. */
+/* Unmaps what is mapped and detaches every member. NULL-safe. */
 void dma_space_destroy(struct dma_space *s);
 
-/* Puts the group into the container; the first one also sets the IOMMU type and reads its limits.
- * group_fd stays the caller's. -EPERM with the remedy when interrupt remapping is off. */
-int dma_space_attach(struct dma_space *s, int group_fd, uint32_t group, struct err *e);
+/* A member joins: with type1 an IOMMU group's fd, with iommufd the device file of a function, bound to the iommufd. It
+ * stays the caller's. What can be mapped is read anew each time, because a member may narrow it. name, such as "IOMMU
+ * group 26", is for errors. -EPERM with the remedy when interrupt remapping is off. */
+int dma_space_attach(struct dma_space *s, int member_fd, const char *name, struct err *e);
 
-/* Takes a group out whose devices are all closed. With the last one everything is unmapped. */
-int dma_space_detach(struct dma_space *s, int group_fd);
+/* Takes a member out that does nothing any more: a group whose devices are all closed, a function that is quiet. With the
+ * last one everything is unmapped. */
+int dma_space_detach(struct dma_space *s, int member_fd);
 
 /* 0 if every address of the range can be translated: inside the IOVA ranges that the IOMMU and the
  * devices' reserved regions leave, and aligned. -ERANGE names what is in the way. */

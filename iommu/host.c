@@ -13,6 +13,7 @@
 #define GROUPS_DIR     "sys/kernel/iommu_groups"
 #define UNITS_DIR      "sys/class/iommu"
 #define UNSAFE_PARAM   "sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts"
+#define IOMMUFD_PARAM  "sys/module/iommufd/parameters/allow_unsafe_interrupts"
 #define LINE_MAX_BYTES 16384 /* /proc/interrupts: a column per CPU */
 
 static int root_open(int root_fd, int *out, struct err *e)
@@ -95,11 +96,18 @@ static void interrupts_read(int root, struct iommu_host *h)
 		 "/proc/interrupts: %u interrupts remapped, %u not", remapped, plain);
 }
 
+static bool parameter_is_set(int root, const char *path)
+{
+	char text[8];
+
+	return file_read_at(root, path, text, sizeof(text)) > 0 &&
+	       (text[0] == 'Y' || text[0] == '1');
+}
+
 int iommu_host_read(int root_fd, struct iommu_host *out, struct err *e)
 {
 	struct iommu_host h = { 0 };
 	auto_fd int root = -1;
-	char text[8];
 	int r = root_open(root_fd, &root, e);
 
 	if (r < 0)
@@ -110,14 +118,50 @@ int iommu_host_read(int root_fd, struct iommu_host *out, struct err *e)
 	(void)dir_each(root, GROUPS_DIR, group_count, &h);
 	h.dma_remapping = h.groups > 0 ? IOMMU_ON : IOMMU_OFF;
 	interrupts_read(root, &h);
-	h.unsafe_interrupts_allowed = file_read_at(root, UNSAFE_PARAM, text, sizeof(text)) > 0 &&
-				      (text[0] == 'Y' || text[0] == '1');
+	h.unsafe_interrupts_allowed = parameter_is_set(root, UNSAFE_PARAM);
+	h.iommufd_unsafe_allowed = parameter_is_set(root, IOMMUFD_PARAM);
 	h.vfio_driver_loaded = faccessat(root, "sys/bus/pci/drivers/vfio-pci", F_OK, 0) == 0;
 	*out = h;
 	return 0;
 }
 
-int iommu_host_check(const struct iommu_host *host, struct err *e)
+/* Interrupts of guests' devices are not kept apart from the host's. */
+static int interrupts_refused(const struct iommu_host *host, bool risk_is_accepted, struct err *e)
+{
+	static const char danger[] = "a device of a guest could forge interrupts of the host";
+	const char *is = host->interrupt_remapping == IOMMU_OFF ? "off" : "not to be seen";
+
+	if (risk_is_accepted && host->unsafe_interrupts_allowed)
+		return 0;
+	if (risk_is_accepted) {
+		err_set(e, EPERM,
+			"interrupt remapping is %s, and without vfio_iommu_type1's parameter "
+			"allow_unsafe_interrupts, which viaduct never sets, the kernel refuses the function",
+			is);
+		err_code(e, "unsafe-not-set");
+		return err_hint(e,
+				"switch interrupt remapping on; or echo 1 > "
+				"/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts");
+	}
+	if (host->unsafe_interrupts_allowed) {
+		err_set(e, EPERM,
+			"interrupt remapping is %s: %s; allow_unsafe_interrupts is set on this host, viaduct "
+			"does not rely on it",
+			is, danger);
+		err_code(e, "unsafe-interrupts");
+		return err_hint(
+			e, "switch interrupt remapping on and boot without intremap=off; to take "
+			   "the risk for one VM: viaduct vm run FILE --allow-unsafe-interrupts "
+			   "\"REASON\"");
+	}
+	err_set(e, EPERM, "interrupt remapping is %s: %s", is, danger);
+	err_code(e, "no-interrupt-remapping");
+	return err_hint(
+		e, "switch interrupt remapping (x2APIC, VT-d IR) on in the firmware's set-up and "
+		   "boot without intremap=off; then viaduct host check");
+}
+
+int iommu_host_check(const struct iommu_host *host, bool risk_is_accepted, struct err *e)
 {
 	if (host->dma_remapping != IOMMU_ON) {
 		err_set(e, ENODEV,
@@ -127,20 +171,9 @@ int iommu_host_check(const struct iommu_host *host, struct err *e)
 				"switch VT-d (or AMD-Vi) on in the firmware's set-up and boot with "
 				"intel_iommu=on (AMD: on by default); then viaduct host check");
 	}
-	if (host->interrupt_remapping != IOMMU_ON) {
-		err_set(e, EPERM,
-			"interrupt remapping is %s: a device of a guest could forge interrupts of the host%s",
-			host->interrupt_remapping == IOMMU_OFF ? "off" : "not to be seen",
-			host->unsafe_interrupts_allowed
-				? "; allow_unsafe_interrupts is set on this host, viaduct does not rely on it"
-				: "");
-		err_code(e, "no-interrupt-remapping");
-		return err_hint(
-			e,
-			"switch interrupt remapping (x2APIC, VT-d IR) on in the firmware's set-up and "
-			"boot without intremap=off; then viaduct host check");
-	}
-	return 0;
+	return host->interrupt_remapping == IOMMU_ON
+		       ? 0
+		       : interrupts_refused(host, risk_is_accepted, e);
 }
 
 int iommu_memlock_check(uint64_t need, uint64_t limit, struct err *e)
@@ -195,23 +228,34 @@ int iommu_group_read(int root_fd, uint32_t nr, struct iommu_group *out, struct e
 	return 0;
 }
 
-bool iommu_group_has_direct_region(int root_fd, uint32_t nr)
+/* Whether the group has a reserved region of this type; `otherwise` if that cannot be read. */
+static bool group_has_region(int root_fd, uint32_t nr, const char *wanted, bool otherwise)
 {
 	auto_fd int root = -1;
 	char path[64], text[4096];
 
 	if (root_open(root_fd, &root, NULL) < 0)
-		return true;
+		return otherwise;
 	snprintf(path, sizeof(path), GROUPS_DIR "/%u/reserved_regions", nr);
 	if (file_read_at(root, path, text, sizeof(text)) < 0)
-		return true; /* not known to be free of one */
+		return otherwise;
 	/* Lines "0xSTART 0xEND TYPE"; "direct-relaxable" ones (USB, graphics) may be given up. */
 	for (char *save, *line = strtok_r(text, "\n", &save); line != NULL;
 	     line = strtok_r(NULL, "\n", &save)) {
 		const char *type = strrchr(line, ' ');
 
-		if (type != NULL && strcmp(type + 1, "direct") == 0)
+		if (type != NULL && strcmp(type + 1, wanted) == 0)
 			return true;
 	}
 	return false;
+}
+
+bool iommu_group_has_direct_region(int root_fd, uint32_t nr)
+{
+	return group_has_region(root_fd, nr, "direct", true); /* not known to be free of one */
+}
+
+bool iommu_group_has_relaxable_region(int root_fd, uint32_t nr)
+{
+	return group_has_region(root_fd, nr, "direct-relaxable", false);
 }

@@ -88,3 +88,24 @@ int vfio_reset(int device)
 {
 	return result(ioctl(device, VFIO_DEVICE_RESET));
 }
+
+int vfio_cdev_bind(int device, int iommufd)
+{
+	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind), .iommufd = iommufd };
+
+	return result(ioctl(device, VFIO_DEVICE_BIND_IOMMUFD, &bind));
+}
+
+int vfio_cdev_attach(int device, __u32 ioas)
+{
+	struct vfio_device_attach_iommufd_pt attach = { .argsz = sizeof(attach), .pt_id = ioas };
+
+	return result(ioctl(device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach));
+}
+
+int vfio_cdev_detach(int device)
+{
+	struct vfio_device_detach_iommufd_pt detach = { .argsz = sizeof(detach) };
+
+	return result(ioctl(device, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach));
+}

@@ -25,4 +25,9 @@ int vfio_irq_get(int device, struct vfio_irq_info *info);
 int vfio_irqs_set(int device, const struct vfio_irq_set *set);
 int vfio_reset(int device);
 
+/* Of device files (/dev/vfio/devices/vfioN), whose fd is the device's. */
+int vfio_cdev_bind(int device, int iommufd);
+int vfio_cdev_attach(int device, __u32 ioas);
+int vfio_cdev_detach(int device);
+
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "iommu/vfio_device.h"
 
+#include "iommu/iommufd.h"
 #include "iommu/vfio.h"
 #include "iommu/vfio_caps.h"
 
@@ -23,9 +24,35 @@ static_assert((int)VFIO_REGION_ROM == (int)VFIO_PCI_ROM_REGION_INDEX, "linux/vfi
 static_assert((int)VFIO_IRQ_MSIX == (int)VFIO_PCI_MSIX_IRQ_INDEX, "linux/vfio.h numbers");
 static_assert((int)VFIO_IRQ_REQ == (int)VFIO_PCI_REQ_IRQ_INDEX, "linux/vfio.h numbers");
 
+const unsigned long vfio_setup_ioctls[] = {
+	VFIO_DEVICE_GET_INFO,
+	VFIO_DEVICE_GET_REGION_INFO,
+	VFIO_DEVICE_GET_IRQ_INFO,
+	/* type1 */
+	VFIO_GROUP_SET_CONTAINER,
+	VFIO_GROUP_GET_DEVICE_FD,
+	VFIO_SET_IOMMU,
+	VFIO_IOMMU_GET_INFO,
+	/* iommufd */
+	VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+	IOMMU_IOAS_ALLOC,
+	IOMMU_IOAS_IOVA_RANGES,
+	IOMMU_IOAS_MAP,
+};
+const size_t vfio_setup_ioctl_count = ARRAY_SIZE(vfio_setup_ioctls);
+
+/* These while it is made as well: the way back of a start that fails. */
 const unsigned long vfio_runtime_ioctls[] = {
-	VFIO_DEVICE_SET_IRQS, VFIO_DEVICE_RESET,	  VFIO_IOMMU_MAP_DMA,
-	VFIO_IOMMU_UNMAP_DMA, VFIO_GROUP_UNSET_CONTAINER,
+	VFIO_DEVICE_SET_IRQS,
+	VFIO_DEVICE_RESET,
+	/* type1 */
+	VFIO_IOMMU_MAP_DMA,
+	VFIO_IOMMU_UNMAP_DMA,
+	VFIO_GROUP_UNSET_CONTAINER,
+	/* iommufd */
+	VFIO_DEVICE_DETACH_IOMMUFD_PT,
+	IOMMU_IOAS_UNMAP,
+	IOMMU_DESTROY,
 };
 const size_t vfio_runtime_ioctl_count = ARRAY_SIZE(vfio_runtime_ioctls);
 
@@ -146,6 +173,17 @@ static int facts_read(struct vfio_device *dev, struct err *e)
 	return 0;
 }
 
+static int device_describe(struct vfio_device *dev, const char *name, struct err *e)
+{
+	int r = facts_read(dev, e);
+
+	if (r < 0) {
+		err_wrap(e, "VFIO function %s", name);
+		vfio_device_close(dev);
+	}
+	return r;
+}
+
 int vfio_device_open(struct vfio_device *dev, int group_fd, const struct pci_addr *address,
 		     struct err *e)
 {
@@ -166,16 +204,25 @@ int vfio_device_open(struct vfio_device *dev, int group_fd, const struct pci_add
 			err_hint(e, "a PF under vfio-pci asks for a VF token: not supported yet");
 		return r;
 	}
-	r = facts_read(dev, e);
-	if (r < 0) {
-		err_wrap(e, "VFIO function %s", name);
-		vfio_device_close(dev);
-	}
-	return r;
+	return device_describe(dev, name, e);
+}
+
+int vfio_device_open_cdev(struct vfio_device *dev, int cdev, const struct pci_addr *address,
+			  struct err *e)
+{
+	char name[PCI_ADDR_TEXT];
+
+	memset(dev, 0, sizeof(*dev));
+	dev->address = *address;
+	dev->fd = cdev;
+	dev->fd_is_borrowed = true;
+	return device_describe(dev, pci_addr_text(address, name), e);
 }
 
 void vfio_device_close(struct vfio_device *dev)
 {
+	if (dev->fd_is_borrowed)
+		dev->fd = -1;
 	fd_close(&dev->fd);
 }
 
@@ -268,6 +315,20 @@ int vfio_device_irq_disable(struct vfio_device *dev, enum vfio_irq irq)
 
 	if (dev->irqs[irq].count == 0)
 		return 0;
+	return vfio_irqs_set(dev->fd, &set);
+}
+
+int vfio_device_irq_raise(struct vfio_device *dev, enum vfio_irq irq, uint32_t vector)
+{
+	const struct vfio_irq_set set = { .argsz = sizeof(set),
+					  .flags = VFIO_IRQ_SET_DATA_NONE |
+						   VFIO_IRQ_SET_ACTION_TRIGGER,
+					  .index = irq,
+					  .start = vector,
+					  .count = 1 };
+
+	if (vector >= dev->irqs[irq].count)
+		return -EINVAL;
 	return vfio_irqs_set(dev->fd, &set);
 }
 

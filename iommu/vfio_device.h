@@ -45,7 +45,8 @@ struct vfio_irq_desc {
 };
 
 struct vfio_device {
-	int fd; /* owned */
+	int fd;
+	bool fd_is_borrowed; /* a device file; else it is ours to close */
 	struct pci_addr address;
 	bool can_reset;
 	struct vfio_region_desc regions[VFIO_REGIONS];
@@ -55,6 +56,10 @@ struct vfio_device {
 /* group_fd: attached to a container with an IOMMU (dma_space_attach). Fills *dev. */
 int vfio_device_open(struct vfio_device *dev, int group_fd, const struct pci_addr *address,
 		     struct err *e);
+
+/* The same over a device file that is bound to an iommufd (vfio_cdev.h), and stays the caller's. */
+int vfio_device_open_cdev(struct vfio_device *dev, int cdev, const struct pci_addr *address,
+			  struct err *e);
 
 /* Half-built-safe. Disable interrupts and reset first, see vfio_device_quiesce. */
 void vfio_device_close(struct vfio_device *dev);
@@ -85,8 +90,13 @@ int vfio_device_irq_set(struct vfio_device *dev, enum vfio_irq irq, uint32_t sta
 			const int *eventfds, uint32_t count);
 int vfio_device_irq_disable(struct vfio_device *dev, enum vfio_irq irq);
 
-/* The ioctl requests that are needed after the VMM's start, for its seccomp list. */
-extern const unsigned long vfio_runtime_ioctls[];
-extern const size_t vfio_runtime_ioctl_count;
+/* The kernel signals the eventfd of that vector as if the device had sent it (a loopback: nothing leaves the host's
+ * memory). */
+int vfio_device_irq_raise(struct vfio_device *dev, enum vfio_irq irq, uint32_t vector);
+
+/* The ioctl requests that a VMM needs while it is made, and those after it, for its seccomp lists. Binding a device file to an
+ * iommufd is in neither: the daemon does it. */
+extern const unsigned long vfio_setup_ioctls[], vfio_runtime_ioctls[];
+extern const size_t vfio_setup_ioctl_count, vfio_runtime_ioctl_count;
 
 #endif

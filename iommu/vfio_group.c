@@ -42,7 +42,8 @@ static int group_open_failed(uint32_t nr, int errnum, struct err *e)
 		err_code(e, "group-busy");
 		return err_hint(
 			e,
-			"viaduct vm list   shows viaduct's holders; fuser /dev/vfio/%u any other",
+			"viaduct vm list   shows viaduct's holders; fuser /dev/vfio/%u /dev/vfio/devices/* "
+			"any other",
 			nr);
 	case ENOENT:
 		err_set(e, errnum,

@@ -286,7 +286,7 @@ int inventory_find_vf(const struct inventory *inv, const char *text, const struc
 
 char *vf_id_text(const struct pci_fn *vf, char buf[VF_ID_TEXT])
 {
-	const char *pf = vf->pf->dev_name[0] != '\0' ? vf->pf->dev_name : vf->pf->name;
+	const char *pf = pci_fn_label(vf->pf);
 
 	snprintf(buf, VF_ID_TEXT, "%s#%u", pf, vf->vf_index);
 	return buf;

@@ -52,6 +52,12 @@ struct pci_fn {
 	uint16_t vf_index;
 };
 
+/* "enp1s0", or its address where the host has no device of it: as operators call it. */
+static inline const char *pci_fn_label(const struct pci_fn *fn)
+{
+	return fn->dev_name[0] != '\0' ? fn->dev_name : fn->name;
+}
+
 struct inventory;
 
 /* `root` as in sysfs_open(). Scans once. -ENOENT: no PCI at all. */

@@ -18,6 +18,7 @@
 #define REPLY_MAX	 MIB(16) /* 65535 VFs at 220 bytes each stay below */
 #define REPLY_FIRST_SIZE 8192
 #define REPLY_WAIT_MS	 10000
+#define DUMP_MOST	 65536 /* datagrams of one answer */
 
 int rtnl_create_fd(struct rtnl **out, int fd)
 {
@@ -218,6 +219,52 @@ int rtnl_talk(struct rtnl *nl, struct nlmsghdr *req, const struct nlmsghdr **rep
 		}
 	}
 	return -EBADMSG;
+}
+
+/* 1: the end. *r: what fn, or the kernel, has against it; the rest is read all the same, or it would answer the next. */
+static int datagram_walk(struct rtnl *nl, size_t n, rtnl_entry_fn *fn, void *arg, int *r)
+{
+	const struct nlmsghdr *nlh;
+
+	for (size_t at = 0; at < n; at += MNL_ALIGN(nlh->nlmsg_len)) {
+		nlh = (const struct nlmsghdr *)(nl->buf + at);
+		if (!nlmsg_fits(nlh, n - at))
+			return at == 0 ? -EBADMSG : 0;
+		if (nlh->nlmsg_seq != nl->seq)
+			continue;
+		if ((nlh->nlmsg_flags & NLM_F_DUMP_INTR) != 0 && *r == 0)
+			*r = -EAGAIN;
+		if (nlh->nlmsg_type == NLMSG_ERROR) {
+			const struct nlmsghdr *none;
+			int refused = message_take(nl, nlh, &none);
+
+			return refused < 0 ? refused : -EBADMSG;
+		}
+		if (nlh->nlmsg_type == NLMSG_DONE)
+			return 1;
+		if (*r == 0)
+			*r = fn(arg, nlh);
+	}
+	return 0;
+}
+
+int rtnl_dump(struct rtnl *nl, struct nlmsghdr *req, rtnl_entry_fn *fn, void *arg)
+{
+	int r = 0, end = 0;
+	ssize_t n;
+
+	nl->kernel_text[0] = '\0';
+	req->nlmsg_seq = ++nl->seq;
+	do {
+		n = send(nl->fd, req, req->nlmsg_len, MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	for (unsigned i = 0; end == 0 && i < DUMP_MOST; i++) {
+		n = datagram_recv(nl);
+		end = n < 0 ? (int)n : datagram_walk(nl, (size_t)n, fn, arg, &r);
+	}
+	return end < 0 ? end : end == 0 ? -EBADMSG : r;
 }
 
 static struct nlmsghdr *link_request(void *buf, uint16_t type, uint16_t flags, unsigned ifindex)

@@ -33,6 +33,11 @@ void rtnl_destroy(struct rtnl *nl);
  * -ETIMEDOUT after 10 s. */
 int rtnl_talk(struct rtnl *nl, struct nlmsghdr *req, const struct nlmsghdr **reply);
 
+/* A dump (NLM_F_DUMP is set): fn gets each message of the answer, whole and inside the buffer; what it returns below 0 is
+ * returned, and the rest is read and left. -EAGAIN: what was dumped changed meanwhile. Else as rtnl_talk(). */
+typedef int rtnl_entry_fn(void *arg, const struct nlmsghdr *nlh);
+int rtnl_dump(struct rtnl *nl, struct nlmsghdr *req, rtnl_entry_fn *fn, void *arg);
+
 /* The network device of this index up or down, as `ip link set` does; then read back. */
 int rtnl_link_set_up(struct rtnl *nl, unsigned ifindex, bool up, struct err *e);
 

@@ -192,6 +192,44 @@ const char *vf_link_state_text(enum vf_link_state state)
 	return (unsigned)state < ARRAY_SIZE(link_states) ? link_states[state] : "unknown";
 }
 
+char *vf_attr_text(const struct vf_attrs *a, enum vf_attr attr, char buf[VF_ATTR_TEXT])
+{
+	char text[MAC_TEXT];
+	int len = 0;
+
+	buf[0] = '\0';
+	switch (attr) {
+	case VF_ATTR_TRUST:
+		snprintf(buf, VF_ATTR_TEXT, "trust %s", a->trust ? "on" : "off");
+		break;
+	case VF_ATTR_SPOOFCHK:
+		snprintf(buf, VF_ATTR_TEXT, "spoofchk %s", a->spoofchk ? "on" : "off");
+		break;
+	case VF_ATTR_MAC:
+		snprintf(buf, VF_ATTR_TEXT, "mac %s", mac_text(a->mac, text));
+		break;
+	case VF_ATTR_VLAN:
+		len = snprintf(buf, VF_ATTR_TEXT, "vlan %u", a->vlan);
+		if (a->qos != 0)
+			len += snprintf(buf + len, (size_t)(VF_ATTR_TEXT - len), " qos %u", a->qos);
+		if (a->vlan_proto == VF_VLAN_8021AD)
+			snprintf(buf + len, (size_t)(VF_ATTR_TEXT - len), " proto 802.1ad");
+		break;
+	case VF_ATTR_RATE:
+		len = snprintf(buf, VF_ATTR_TEXT, "rate %u", a->max_mbps);
+		if (a->min_mbps != 0)
+			snprintf(buf + len, (size_t)(VF_ATTR_TEXT - len), " min_rate %u",
+				 a->min_mbps);
+		break;
+	case VF_ATTR_LINK_STATE:
+		snprintf(buf, VF_ATTR_TEXT, "link %s", vf_link_state_text(a->link_state));
+		break;
+	case VF_ATTR_COUNT:
+		break;
+	}
+	return buf;
+}
+
 int vf_link_state_parse(const char *text, enum vf_link_state *out)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(link_states); i++) {

@@ -45,6 +45,10 @@ struct vf_attrs {
 extern const struct vf_attrs vf_attrs_default;
 
 const char *vf_attr_name(enum vf_attr attr); /* "mac", "vlan", ..., as operators write them */
+/* "vlan 100 qos 3", "rate 500": one of them for people. Returns buf. */
+#define VF_ATTR_TEXT 48
+char *vf_attr_text(const struct vf_attrs *attrs, enum vf_attr attr, char buf[VF_ATTR_TEXT]);
+
 const char *vf_link_state_text(enum vf_link_state state); /* "auto", "up", "down" */
 int vf_link_state_parse(const char *text, enum vf_link_state *out);
 const char *vf_vlan_proto_text(uint16_t proto); /* "802.1Q", "802.1ad" */

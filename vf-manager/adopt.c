@@ -2,6 +2,8 @@
 #include "vf-manager/adopt.h"
 
 #include "vf-manager/fnpool.h"
+#include "vf-manager/portpolled.h"
+#include "vf-manager/ports.h"
 #include "vf-manager/recover.h"
 #include "vf-manager/vm.h"
 #include "vf-manager/vmend.h"
@@ -99,6 +101,8 @@ static void vm_adopt(struct daemon *d, struct vm *vm)
 	}
 	log_info("VM %s: adopted, pid %d", vm->name, (int)vm->pid);
 	state_unlock(d);
+	if (r == 0)
+		port_links_tell(d, vm->name);
 	json_decref(status);
 }
 
@@ -143,6 +147,7 @@ int daemon_reconcile(struct daemon *d, struct err *e)
 	recover_intents(d);
 	for (size_t i = 0; i < d->vm_count; i++)
 		vm_reconcile(d, d->vms[i]);
+	ports_polled_restore(d);
 	recover_vfs(d);
 	fnpool_reconcile(d);
 	op_unlock(d);

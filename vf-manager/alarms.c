@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/alarms.h"
 
+#include "vf-manager/alarms_found.h"
+#include "vf-manager/attrdrift.h"
+#include "vf-manager/irqwatch.h"
 #include "vf-manager/ledger_event.h"
+#include "vf-manager/portloss.h"
 #include "vf-manager/vm.h"
 
 #include <errno.h>
@@ -24,6 +28,8 @@ struct alarms {
 	size_t link_count;
 	struct alarm *found; /* of the look under way */
 	size_t found_count, found_cap;
+	struct attr_drifts attrs; /* of the last look at the machine */
+	const struct irq_watch *irqs; /* NULL: nobody looks at them */
 };
 
 int alarms_create(struct alarms **out, struct err *e)
@@ -42,11 +48,22 @@ void alarms_destroy(struct alarms *a)
 		return;
 	free(a->links);
 	free(a->found);
+	attr_drifts_free(&a->attrs);
 	free(a);
 }
 
+void alarms_irqs_set(struct alarms *a, const struct irq_watch *irqs)
+{
+	a->irqs = irqs;
+}
+
+const struct attr_drifts *alarms_attr_drifts(const struct alarms *a)
+{
+	return &a->attrs;
+}
+
 /* NULL: there are too many, or there is no memory. */
-static struct alarm *alarm_found(struct alarms *a, const char *object)
+struct alarm *alarm_found(struct alarms *a, const char *object)
 {
 	struct alarm *one;
 
@@ -67,9 +84,15 @@ static struct alarm *alarm_found(struct alarms *a, const char *object)
 	return one;
 }
 
-static void text_set(char out[ALARM_TEXT], const char *fmt, ...) PRINTF_LIKE(2, 3);
+bool alarm_is_found(const struct alarms *a, const char *object)
+{
+	for (size_t i = 0; i < a->found_count; i++)
+		if (a->found[i].kind[0] == '\0' && strcmp(a->found[i].object, object) == 0)
+			return true;
+	return false;
+}
 
-static void text_set(char out[ALARM_TEXT], const char *fmt, ...)
+void alarm_text_set(char out[ALARM_TEXT], const char *fmt, ...)
 {
 	va_list ap;
 
@@ -95,8 +118,8 @@ static void vf_quarantined(struct alarms *a, struct daemon *d)
 		one = alarm_found(a, pci_addr_text(&row->addr, addr));
 		if (one == NULL)
 			return;
-		text_set(one->text, "the VF could not be wiped: %s", row->note);
-		text_set(one->hint, "viaduct vf scrub %s   tries the wiping again", addr);
+		alarm_text_set(one->text, "the VF could not be wiped: %s", row->note);
+		alarm_text_set(one->hint, "viaduct vf scrub %s   tries the wiping again", addr);
 	}
 }
 
@@ -112,10 +135,10 @@ static void function_quarantined(struct alarms *a, struct daemon *d)
 		one = alarm_found(a, pci_addr_text(&row->addr, addr));
 		if (one == NULL)
 			return;
-		text_set(one->text, "the function could not be given back to the host: %s",
-			 row->note);
-		text_set(one->hint, "viaduct function release %s   tries again to give it back",
-			 addr);
+		alarm_text_set(one->text, "the function could not be given back to the host: %s",
+			       row->note);
+		alarm_text_set(one->hint,
+			       "viaduct function release %s   tries again to give it back", addr);
 	}
 }
 
@@ -131,15 +154,16 @@ static void vm_unknown(struct alarms *a, struct daemon *d)
 		if (one == NULL)
 			return;
 		if (vm->pid != 0) {
-			text_set(one->text, "the VM's process %d runs and does not answer",
-				 (int)vm->pid);
-			text_set(one->hint, "viaduct vm kill %s   ends it", vm->name);
+			alarm_text_set(one->text, "the VM's process %d runs and does not answer",
+				       (int)vm->pid);
+			alarm_text_set(one->hint, "viaduct vm kill %s   ends it", vm->name);
 		} else {
-			text_set(one->text, "the VM ended and nothing says why");
-			text_set(one->hint,
-				 "viaduct vm show %s   says what is known; viaduct vm run FILE "
-				 "starts it again",
-				 vm->name);
+			alarm_text_set(one->text, "the VM ended and nothing says why");
+			alarm_text_set(
+				one->hint,
+				"viaduct vm show %s   says what is known; viaduct vm run FILE "
+				"starts it again",
+				vm->name);
 		}
 	}
 }
@@ -159,11 +183,6 @@ static void each_pf(struct alarms *a, struct daemon *d, pf_fn *fn)
 	}
 }
 
-static const char *pf_name(const struct pci_fn *pf)
-{
-	return pf->dev_name[0] != '\0' ? pf->dev_name : pf->name;
-}
-
 static void pf_count_drift(struct alarms *a, struct daemon *d, const struct pci_fn *pf,
 			   const struct pf_row *row)
 {
@@ -171,12 +190,14 @@ static void pf_count_drift(struct alarms *a, struct daemon *d, const struct pci_
 
 	if (one == NULL)
 		return;
-	text_set(one->text, "PF %s has %u VFs, and viaduct made %u: somebody else changed them",
-		 pf_name(pf), pf->num_vfs, row->vfs);
-	text_set(one->hint,
-		 "echo 0 > /sys/bus/pci/devices/%s/sriov_numvfs   once no VM of its is left; then "
-		 "viaduct pf apply %s --vfs %u",
-		 pf->name, pf_name(pf), row->vfs);
+	alarm_text_set(one->text,
+		       "PF %s has %u VFs, and viaduct made %u: somebody else changed them",
+		       pci_fn_label(pf), pf->num_vfs, row->vfs);
+	alarm_text_set(
+		one->hint,
+		"echo 0 > /sys/bus/pci/devices/%s/sriov_numvfs   once no VM of its is left; then "
+		"viaduct pf apply %s --vfs %u",
+		pf->name, pci_fn_label(pf), row->vfs);
 }
 
 static void vf_count_drift(struct alarms *a, struct daemon *d)
@@ -192,8 +213,8 @@ static void lease_parked(struct alarms *a, struct daemon *d)
 
 		if (one == NULL)
 			return;
-		text_set(one->text, "the lease has no VF: %s", row->why);
-		text_set(
+		alarm_text_set(one->text, "the lease has no VF: %s", row->why);
+		alarm_text_set(
 			one->hint,
 			"viaduct pf list   shows the PFs and their VFs; viaduct vf release %s   ends the lease",
 			row->lease);
@@ -210,14 +231,16 @@ static void pf_on_trial(struct alarms *a, struct daemon *d)
 		if (one == NULL)
 			return;
 		if (row->note[0] == '\0')
-			text_set(one->text,
-				 "the PF's %u VFs are on trial: without a word it goes back to %u",
-				 row->vfs, row->former);
+			alarm_text_set(
+				one->text,
+				"the PF's %u VFs are on trial: without a word it goes back to %u",
+				row->vfs, row->former);
 		else
-			text_set(one->text,
-				 "the PF's %u VFs are on trial and it cannot go back to %u: %s",
-				 row->vfs, row->former, row->note);
-		text_set(one->hint, "viaduct pf confirm %s   keeps them", addr);
+			alarm_text_set(
+				one->text,
+				"the PF's %u VFs are on trial and it cannot go back to %u: %s",
+				row->vfs, row->former, row->note);
+		alarm_text_set(one->hint, "viaduct pf confirm %s   keeps them", addr);
 	}
 }
 
@@ -250,17 +273,137 @@ static void pf_vfs_seized(struct alarms *a, struct daemon *d, const struct pci_f
 		one = alarm_found(a, vf->name);
 		if (one == NULL)
 			return;
-		text_set(one->text, "the VF is %s in the ledger, and the driver %s has it",
-			 vf_state_text(state), vf->driver);
-		text_set(one->hint,
-			 "echo %s > /sys/bus/pci/drivers/%s/unbind   takes it from that driver",
-			 vf->name, vf->driver);
+		alarm_text_set(one->text, "the VF is %s in the ledger, and the driver %s has it",
+			       vf_state_text(state), vf->driver);
+		alarm_text_set(
+			one->hint,
+			"echo %s > /sys/bus/pci/drivers/%s/unbind   takes it from that driver",
+			vf->name, vf->driver);
 	}
 }
 
 static void vf_seized(struct alarms *a, struct daemon *d)
 {
 	each_pf(a, d, pf_vfs_seized);
+}
+
+static void vf_attributes_drift(struct alarms *a, struct daemon *d)
+{
+	for (size_t i = 0; i < a->attrs.count; i++) {
+		const struct attr_drift *drift = &a->attrs.items[i];
+		char addr[PCI_ADDR_TEXT], has[ATTR_DRIFT_TEXT], wanted[ATTR_DRIFT_TEXT];
+		struct alarm *one;
+
+		/* What has been set since is not seen before the next look at the machine. */
+		if (!attr_drift_holds(d, drift))
+			continue;
+		one = alarm_found(a, pci_addr_text(&drift->vf, addr));
+		if (one == NULL)
+			return;
+		alarm_text_set(one->text, "its PF has %s for the VF, and viaduct has given it %s",
+			       attr_drift_text(&drift->has, drift->differs, has),
+			       attr_drift_text(&drift->wanted, drift->differs, wanted));
+		alarm_text_set(one->hint, "viaduct vf set %s %s", addr,
+			       attr_drift_words(&drift->wanted, drift->differs, wanted));
+	}
+}
+
+static void isolation_violated(struct alarms *a, struct daemon *d)
+{
+	for (size_t i = 0; i < d->vm_count; i++) {
+		const struct vm *vm = d->vms[i];
+		const json_t *violation = json_object_get(vm->facts, "violation");
+		const char *why = json_string_value(json_object_get(violation, "text"));
+		struct alarm *one;
+
+		if (!vm_state_is_live(vm->state) || why == NULL)
+			continue;
+		one = alarm_found(a, vm->name);
+		if (one == NULL)
+			return;
+		alarm_text_set(one->text,
+			       "what the VM's functions reach is not what the VM has: %s", why);
+		alarm_text_set(
+			one->hint,
+			"viaduct iommu audit --vm %s   looks again; viaduct vm kill %s   ends it",
+			vm->name, vm->name);
+	}
+}
+
+static void port_has_lost(struct alarms *a, struct daemon *d)
+{
+	for (size_t i = 0; i < d->vm_count; i++) {
+		const struct vm *vm = d->vms[i];
+		char ports[PORTS_LOST_TEXT];
+		struct alarm *one;
+
+		if (!vm_state_is_live(vm->state) || ports_lost_text(vm, ports)[0] == '\0')
+			continue;
+		one = alarm_found(a, vm->name);
+		if (one == NULL)
+			return;
+		alarm_text_set(one->text, "the VM runs on without the VF of %s: it is gone", ports);
+		alarm_text_set(
+			one->hint,
+			"viaduct pf list   shows what its PF has now; viaduct vm stop %s and "
+			"viaduct vm run FILE give it another",
+			vm->name);
+	}
+}
+
+static void irq_text(struct alarm *one, const struct irq_drift *drift)
+{
+	char asked[40], is[40], more[40] = "", why[80] = "";
+	const cpu_set_t *now = &drift->now->allowed;
+
+	/* It may go nowhere else, and does. */
+	if (CPU_EQUAL(now, drift->asked))
+		now = &drift->now->effective;
+	cpu_list_text(drift->asked, asked, sizeof(asked));
+	cpu_list_text(now, is, sizeof(is));
+	if (drift->more > 0)
+		snprintf(more, sizeof(more), ", and %u more likewise", drift->more);
+	if (drift->error != 0)
+		snprintf(why, sizeof(why), ": the kernel does not take it (%s)",
+			 strerror(-drift->error));
+	alarm_text_set(one->text,
+		       "vector %u (interrupt %u) belongs on host CPU %s and is on %s%s%s",
+		       drift->vector, drift->irq, asked, is, more,
+		       drift->error != 0 ? why : ": somebody moved it");
+	if (drift->error != 0)
+		alarm_text_set(
+			one->hint,
+			"cat /sys/devices/system/cpu/online   shows the CPUs that can take it; viaductd "
+			"tries again at each look");
+	else
+		alarm_text_set(
+			one->hint,
+			"echo %s > /proc/irq/%u/smp_affinity_list   moves it back; irqbalance must keep "
+			"off: irqbalance --banirq=%u, or --banmod=vfio for those of all VMs",
+			asked, drift->irq, drift->irq);
+}
+
+static void irqs_moved(struct alarms *a, struct daemon *d)
+{
+	struct irq_drift drift;
+	size_t at = 0, first = a->found_count;
+
+	while (a->irqs != NULL && irq_drift_next(a->irqs, &at, &drift)) {
+		const struct vm *vm = vm_find(d, drift.vm);
+		char object[ALARM_OBJECT];
+		struct alarm *one;
+		bool is_there = false;
+
+		if (vm == NULL || vm->pid == 0)
+			continue;
+		/* Long names may be alike when they are cut. */
+		snprintf(object, sizeof(object), "%.31s/%.31s", drift.vm, drift.port);
+		for (size_t i = first; !is_there && i < a->found_count; i++)
+			is_there = strcmp(a->found[i].object, object) == 0;
+		one = is_there ? NULL : alarm_found(a, object);
+		if (one != NULL)
+			irq_text(one, &drift);
+	}
 }
 
 static bool has_vfs_in_use(const struct daemon *d, const struct pci_fn *pf)
@@ -314,13 +457,13 @@ static void pf_link(struct alarms *a, struct daemon *d, const struct pci_fn *pf,
 	one = alarm_found(a, pf->name);
 	if (one == NULL)
 		return;
-	text_set(one->text, "PF %s %s, and VMs have VFs of it", pf_name(pf),
-		 pf->net.admin_up ? "has no carrier" : "is down");
+	alarm_text_set(one->text, "PF %s %s, and VMs have VFs of it", pci_fn_label(pf),
+		       pf->net.admin_up ? "has no carrier" : "is down");
 	if (pf->net.admin_up)
-		text_set(one->hint, "look at the cable and its other end; viaduct pf show %s",
-			 pf_name(pf));
+		alarm_text_set(one->hint, "look at the cable and its other end; viaduct pf show %s",
+			       pci_fn_label(pf));
 	else
-		text_set(one->hint, "ip link set %s up", pf_name(pf));
+		alarm_text_set(one->hint, "ip link set %s up", pci_fn_label(pf));
 }
 
 static void pf_link_lost(struct alarms *a, struct daemon *d)
@@ -333,10 +476,23 @@ static const struct alarm_kind {
 	const char *name, *severity;
 	void (*find)(struct alarms *a, struct daemon *d); /* state locked */
 } kinds[] = {
+	{ "backend-down", "critical", alarms_backend_down },
+	{ "dma-fault", "major", alarms_dma_faults },
+	{ "faults-lost", "minor", alarms_faults_lost },
+	{ "faults-unseen", "major", alarms_faults_unseen },
 	{ "function-quarantined", "major", function_quarantined },
+	{ "irq-drift", "minor", irqs_moved },
+	{ "isolation-violated", "critical", isolation_violated },
 	{ "lease-parked", "major", lease_parked },
 	{ "pf-link-lost", "critical", pf_link_lost },
 	{ "pf-on-trial", "minor", pf_on_trial },
+	{ "port-absent", "critical", alarms_port_absent },
+	{ "port-fallback", "minor", alarms_ports_fallen_back },
+	{ "port-lost", "critical", port_has_lost },
+	{ "port-quarantined", "major", alarms_ports_quarantined },
+	{ "port-unreachable", "major", alarms_port_unreachable },
+	{ "uplink-down", "critical", alarms_uplink_down },
+	{ "vf-attributes-drift", "major", vf_attributes_drift },
 	{ "vf-count-drift", "critical", vf_count_drift },
 	{ "vf-quarantined", "major", vf_quarantined },
 	{ "vf-seized", "major", vf_seized },
@@ -360,6 +516,8 @@ static int find_all(struct alarms *a, struct daemon *d, enum alarms_look how, st
 					: 0;
 
 	a->found_count = 0;
+	if (r == 0 && how != ALARMS_LAST_SEEN)
+		attr_drifts_find(d, &a->attrs);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(kinds); i++) {
 		size_t first = a->found_count;
 

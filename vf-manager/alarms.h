@@ -13,6 +13,8 @@
 
 /* What conditions need to remember between looks. */
 struct alarms;
+struct attr_drifts;
+struct irq_watch;
 
 int alarms_create(struct alarms **out, struct err *e);
 void alarms_destroy(struct alarms *a); /* NULL-safe */
@@ -22,6 +24,12 @@ void alarms_destroy(struct alarms *a); /* NULL-safe */
  */
 enum alarms_look { ALARMS_LAST_SEEN, ALARMS_SCAN, ALARMS_SCAN_DEEP };
 int alarms_look(struct alarms *a, struct daemon *d, enum alarms_look how, struct err *e);
+
+/* VFs that the last look found with other attributes than viaduct has given them; valid until the next. */
+const struct attr_drifts *alarms_attr_drifts(const struct alarms *a);
+
+/* Where to find interrupts that are not where they belong; they must stay. */
+void alarms_irqs_set(struct alarms *a, const struct irq_watch *irqs);
 
 /* Op locked, state not. Looks at the machine. */
 int alarms_check(struct alarms *a, struct daemon *d, struct err *e);

@@ -24,6 +24,8 @@
  *   POST /v1/vfs/{vf}/scrub        -> VF                     of a quarantined one: wipe it again
  *   GET  /v1/networks              {"networks":[NETWORK]}
  *   GET  /v1/networks/{network}    NETWORK
+ *   GET  /v1/uplinks               {"uplinks":[UPLINK],"backend":BACKEND|null}   polled uplinks, and viaduct-pmd (docs/openapi.yaml)
+ *   GET  /v1/uplinks/{uplink}      UPLINK with "backend","rx","tx"
  *   GET  /v1/config                {"path","running":CONFIG,"differences":[DIFFERENCE]}
  *   POST /v1/config/check          {"yaml","file"} -> {"config":CONFIG,"warnings":[".."]}
  *   GET  /v1/functions             {"functions":[FUNCTION]}
@@ -38,6 +40,12 @@
  *   GET  /v1/vms/{name}/console    {"socket":"/run/viaduct/vm/NAME/console.sock"}  SOCK_STREAM, raw bytes
  *   GET  /v1/vms/{name}/stats      STATS                                  exit accounting of a VM that runs
  *
+ *   GET  /v1/ports                 {"ports":[PORT]}          of all VMs that run: a VM's port with "vm", "vm_state"
+ *   GET  /v1/ports/stats           {"time_ns","ports":[PORT_STATS]} (docs/openapi.yaml)
+ *   GET  /v1/vms/{name}/ports[/stats]?port=P     the same of one VM, or of one port of it
+ *   POST /v1/vms/{name}/ports/set  {"port", any of "vlan","mode","qos","proto","trust","spoofchk","link","rate","min_rate",
+ *                                   "uplink_loss","storm","macs"} -> PORT
+ *   POST /v1/iommu/audit           {"vm" (optional)} -> {"verdict","caveat","audits":[AUDIT]} (docs/openapi.yaml)
  *   GET  /v1/events?since=C&limit=N  {"events":[EVENT],"next":C,"oldest":C,"newest":C,"more":bool}   410 cursor-lost
  *        with "Accept: text/event-stream": server-sent events; id is the cursor, Last-Event-ID is honoured
  *   GET  /v1/alarms                {"alarms":[ALARM]}
@@ -63,20 +71,23 @@
  *                     "min_tx_rate","max_tx_rate"}|null     members the driver does not report are null}
  * PLAN = {"pf","name"|null,"from":N,"vfs":N,"steps":[".."],"notes":[".."],"hurt":[{"vf","id","state","vm"|null,"port"|null,
  *         "lease"|null,"how"}],"disrupt":"VM,lease:NAME"|null,"refused":{error}|null}
- * NETWORK = {"name","uplinks":[{"name","pf" (address)|null,"carrier":bool|null,"num_vfs":N,"vfs_free":N,
+ * UPLINK = {"name","kind","device","address"|null,"mtu","network"|null,"state":"up|down|failed|absent|unknown","link"|null,"speed_mbps"|null,
+ *           "driver"|null,"mac"|null,"note"|null,"queues"|null,"problem"|null,"hint"|null}
+ * NETWORK = {"name","polled":bool,"bond","active"|null,"ports":[{"port","engine","vf"|null,"state"}],"problem"|null,"hint"|null,"macs" (of one)|null,
+ *            "uplinks":[{"name","kind","pf" (address)|null,"carrier":bool|null,"num_vfs":N,"vfs_free":N,
  *            "problem"|null}],"vfs_free":N}
- * CONFIG = {"group","mac_prefix","apply_pfs_at_start":bool,"uids":{"first","count"},"networks":[{"name","uplinks":[".."]}],
+ * CONFIG = {"group","mac_prefix","apply_pfs_at_start":bool,"audit_after_assign":bool,"dma":"auto|type1|iommufd","uids":{"first","count"},"networks":[{"name","uplinks":[".."]}],
  *           "pfs":[{"name","vfs","drift":"alarm|repair"}],"file_roots":[".."],"rescan_s":N}
  * DIFFERENCE = {"of":"file" (it is not what runs)|"machine" (it is not what is wanted),"key","wanted","is"|null,"hint"}
  * FUNCTION = {"address","name"|null,"kind","vendor","device","driver"|null,"host_driver"|null,"numa_node","iommu_group"|null,
  *       "state":"host|taken|assigned|returning|quarantined","owner":"fw1/disk0"|null,
  *       "assignable":bool (with take: true),"in_use"|null (what the host does with it),"reason"|null,"remedy"|null}
  * VM = {"name","state":"starting|running|paused|stopping|stopped|failed|unknown","pid"|null,"vcpus",
- *       "memory","ports":[{"name","engine":"vf","vf","vf_id","pf","iommu_group","mac"|null,"vlan"|null,
+ *       "memory","ports":[{"name","engine":"vf|polled","wanted":"vf|polled|auto","network"|null,"policy":POLICY|null,"fallback":{"why","at"}|null,"net":{..}|null,"backend":{..}|null,"vf","vf_id","pf","iommu_group","mac"|null,"vlan"|null,
  *                          "bus_mastering":bool,"vectors":N,"interrupts":N (host's count),
  *                          "traps":[{"bar","offset","size","table":bool,"accesses":N}] (registers that no slot covers)}],
  *       "functions":[{"name","address","kind","host_name","host_driver","iommu_group","bus_mastering","vectors","interrupts","traps"}],
- *       "dma_remapping":bool,"interrupt_remapping":bool,"started_at":epoch|null,"uptime_s":N|null,
+ *       "dma_remapping":bool,"dma":"type1|iommufd"|null,"interrupt_remapping":bool,"audit":{"verdict","at","code","text"}|null,"started_at":epoch|null,"uptime_s":N|null,
  *       "start_seconds":N|null (request to first vCPU),"start_steps":[{"step","ns"}],
  *       "console":path,"log":path,"console_log":path,"console_log_old":path,
  *       "answers":bool|null,"life":{"resets":{CAUSE:N},..}|null (LIFE of vmm_msg.h),
@@ -88,7 +99,7 @@
  *          "ports":[{"name","vf","bar":{"reads","writes"}|null,"config":{"reads","writes"}|null,
  *                    "interrupts":N (host's count),"vectors":[{"vector","irq","chip","interrupts"}],
  *                    "delivery":"posted|remapped|unknown","delivery_why":text}]}
- * EVENT = {"cursor","at_ms":epoch,"kind":"vf|vm|pf|function|alarm|daemon","object","from"|null,"to"|null,"text"|null}
+ * EVENT = {"cursor","at_ms":epoch,"kind":"vf|vm|pf|function|alarm|daemon|backend","object","from"|null,"to"|null,"text"|null}
  * ALARM = {"kind","object","severity":"critical|major|minor","text","hint"|null,"raised_at":epoch,"cursor"}
  */
 #ifndef VIADUCT_VF_MANAGER_API_H

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/api_handlers.h"
+#include "vf-manager/backend_view.h"
 #include "vf-manager/configview.h"
 #include "vf-manager/yamlload.h"
 
@@ -30,6 +31,8 @@ int api_networks(struct request *req, struct err *e)
 int api_network(struct request *req, struct err *e)
 {
 	const struct config_network *net = config_network_find(&req->d->config, req->arg);
+	bool is_cut = false;
+	json_t *macs;
 	int r;
 
 	if (net == NULL) {
@@ -42,7 +45,26 @@ int api_network(struct request *req, struct err *e)
 	if (r == 0)
 		req->reply = config_network_view(req->d, net);
 	state_unlock(req->d);
-	return r;
+	if (r < 0)
+		return r;
+	/* Asked without a lock: the process may take its time. */
+	macs = config_network_is_polled(net) ? backend_fdb_view(req->d, net->name, &is_cut)
+					     : json_null();
+	json_object_set_new(req->reply, "macs", macs);
+	json_object_set_new(req->reply, "macs_cut", json_boolean(is_cut));
+	return 0;
+}
+
+int api_uplinks(struct request *req, struct err *e)
+{
+	req->reply = json_pack("{s:o, s:o}", "uplinks", backend_uplinks_view(req->d), "backend",
+			       backend_process_view(req->d));
+	return 0;
+}
+
+int api_uplink(struct request *req, struct err *e)
+{
+	return backend_uplink_view(req->d, req->arg, &req->reply, e);
 }
 
 int api_config(struct request *req, struct err *e)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/api_handlers.h"
+#include "vf-manager/backend.h"
 #include "vf-manager/fnpool.h"
 #include "vf-manager/view.h"
 
@@ -50,6 +51,8 @@ static int release_check(struct request *req, const struct pci_fn *fn, struct er
 	err_set(e, EBUSY, "function %s is %s: %s has it", fn->name, fn_state_text(row->state),
 		row->owner);
 	err_code(e, "function-in-use");
+	if (strcmp(row->owner, BACKEND_OWNER) == 0)
+		return err_hint(e, "take it out of `uplinks` of viaductd.yaml");
 	return err_hint(e, "viaduct vm stop %.*s", (int)strcspn(row->owner, "/"), row->owner);
 }
 

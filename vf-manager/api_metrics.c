@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* GET /metrics: OpenMetrics 1.0 text. From what the daemon knows already: it looks at nothing anew. */
+/* GET /metrics: OpenMetrics 1.0 text. From what the daemon knows already: it looks at nothing anew, but asks
+ * viaduct-pmd for its counters. */
 #include "vf-manager/api_handlers.h"
+#include "vf-manager/backend_view.h"
+#include "vf-manager/faultwatch.h"
 #include "vf-manager/ledger_event.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/vm.h"
@@ -104,6 +107,42 @@ static void requests_write(struct daemon *d, FILE *out)
 								 memory_order_relaxed));
 }
 
+static void faults_write(struct daemon *d, FILE *out)
+{
+	const struct fault_log *l = fault_watch_log(d);
+
+	for (size_t i = 0; l != NULL && i < l->count; i++) {
+		const struct fault_entry *entry = &l->entries[i];
+		char addr[PCI_ADDR_TEXT];
+
+		fprintf(out, "viaduct_faults_total{function=\"%s\",owner=\"",
+			pci_addr_text(&entry->function, addr));
+		label_write(out, entry->owner.name);
+		fprintf(out, "\",instance_start=\"%llu\"} %llu\n",
+			(unsigned long long)entry->owner.start_ticks,
+			(unsigned long long)entry->total);
+	}
+}
+
+static void missing_write(struct daemon *d, FILE *out)
+{
+	const struct fault_log *l = fault_watch_log(d);
+	const struct {
+		const char *cause;
+		uint64_t n;
+	} rows[] = {
+		{ "suppressed", l != NULL ? l->suppressed : 0 },
+		{ "limit", l != NULL ? l->limits : 0 },
+		{ "overflow", l != NULL ? l->overflows : 0 },
+		{ "unread", l != NULL ? l->lost : 0 },
+		{ "forgotten", l != NULL ? l->forgotten : 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		fprintf(out, "viaduct_faults_missing_total{cause=\"%s\"} %llu\n", rows[i].cause,
+			(unsigned long long)rows[i].n);
+}
+
 static void start_time_write(struct daemon *d, FILE *out)
 {
 	struct timespec now;
@@ -142,6 +181,11 @@ static const struct metric {
 	  followers_write },
 	{ "viaduct_api_requests", "counter", NULL,
 	  "Requests answered since the daemon's start, by HTTP status.", requests_write },
+	{ "viaduct_faults", "counter", NULL,
+	  "Faults of devices that the kernel told of; a lower bound if any are missing.",
+	  faults_write },
+	{ "viaduct_faults_missing", "counter", NULL,
+	  "What is known to be missing of them, by cause.", missing_write },
 	{ "viaduct_daemon_start_time_seconds", "gauge", "seconds",
 	  "When the daemon started, since the epoch.", start_time_write },
 	{ "viaduct_daemon_resident_memory_bytes", "gauge", "bytes",
@@ -156,6 +200,7 @@ int api_metrics(struct request *req, struct err *e)
 
 	if (out == NULL)
 		return err_set(e, ENOMEM, "no memory");
+	backend_stats_look(req->d);
 	state_lock(req->d);
 	for (size_t i = 0; i < ARRAY_SIZE(metrics); i++) {
 		const struct metric *m = &metrics[i];
@@ -167,6 +212,7 @@ int api_metrics(struct request *req, struct err *e)
 		m->write(req->d, out);
 	}
 	state_unlock(req->d);
+	backend_metrics_write(req->d, out);
 	fputs("# EOF\n", out);
 	req->content_type = OPENMETRICS;
 	if (fclose(out) == 0)

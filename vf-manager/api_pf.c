@@ -121,7 +121,7 @@ static int disrupt_is_his(const struct request *req, const json_t *names, struct
 int api_pf_apply(struct request *req, struct err *e)
 {
 	uint64_t vfs, timeout_s = VM_STOP_DEFAULT_S, confirm_s = 0;
-	struct pf_wish wish = { .uid = req->who.uid };
+	struct pf_wish wish = { .uid = req->who.uid, .op = req->op };
 	int r = json_get_u64(req->body, "vfs", UINT16_MAX, &vfs, e);
 
 	if (r == 0)

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/api_handlers.h"
 #include "vf-manager/leasepark.h"
+#include "vf-manager/operations.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/pool_pick.h"
+#include "vf-manager/portlink.h"
 #include "vf-manager/privops.h"
 #include "vf-manager/view.h"
 #include "vf-manager/vmowner.h"
@@ -70,33 +72,75 @@ static int reply_addr(struct request *req, const struct pci_addr *addr, struct e
 	return api_vf(req, e);
 }
 
-int api_vf_alloc(struct request *req, struct err *e)
-{
-	char name[LEASE_TEXT] = "", target[VM_TARGET_TEXT] = "", network[VM_TARGET_TEXT] = "";
-	struct vf_want want = { .numa_node = -1, .lease = name };
-	struct vf_hold hold;
-	uint64_t numa = UINT64_MAX;
-	int r = json_get_str(req->body, "name", name, sizeof(name), e);
+struct alloc_text {
+	char name[LEASE_TEXT], pf[VM_TARGET_TEXT], network[VM_TARGET_TEXT];
+};
 
+/* A question has no name: nothing is leased. */
+static int alloc_parse(const json_t *body, struct alloc_text *t, struct vf_want *out, struct err *e)
+{
+	uint64_t numa = UINT64_MAX;
+	bool explain = false;
+	int r = json_get_bool_opt(body, "explain", &explain, e);
+
+	*out = (struct vf_want){ .numa_node = -1, .lease = t->name };
+	if (r == 0 && explain && json_object_get(body, "name") == NULL)
+		out->lease = NULL;
+	else if (r == 0)
+		r = json_get_str(body, "name", t->name, sizeof(t->name), e);
 	if (r == 0)
-		r = json_get_str_opt(req->body, "pf", target, sizeof(target), e);
+		r = json_get_str_opt(body, "pf", t->pf, sizeof(t->pf), e);
 	if (r == 0)
-		r = json_get_str_opt(req->body, "network", network, sizeof(network), e);
+		r = json_get_str_opt(body, "network", t->network, sizeof(t->network), e);
 	if (r == 0)
-		r = json_get_u64_opt(req->body, "numa", 1023, &numa, e);
+		r = json_get_u64_opt(body, "numa", 1023, &numa, e);
 	if (r < 0)
 		return r;
-	if (parse_name(name) < 0)
-		return err_set(e, EINVAL, "name: '%s' is no name", name);
-	if (target[0] != '\0' && network[0] != '\0')
+	if (out->lease != NULL && parse_name(t->name) < 0)
+		return err_set(e, EINVAL, "name: '%s' is no name", t->name);
+	if (t->pf[0] != '\0' && t->network[0] != '\0')
 		return err_set(e, EINVAL, "pf and network exclude each other");
-	want.source = network[0] != '\0' ? PORT_FROM_NETWORK : PORT_FROM_PF;
-	if (network[0] != '\0' || target[0] != '\0')
-		want.target = network[0] != '\0' ? network : target;
+	out->source = t->network[0] != '\0' ? PORT_FROM_NETWORK : PORT_FROM_PF;
+	if (t->network[0] != '\0' || t->pf[0] != '\0')
+		out->target = t->network[0] != '\0' ? t->network : t->pf;
 	if (numa != UINT64_MAX)
-		want.numa_node = (int)numa;
-	r = pool_alloc(req->d, &want, &hold, e);
-	return r < 0 ? r : reply_addr(req, &hold.addr, e);
+		out->numa_node = (int)numa;
+	out->explain = explain ? json_array() : NULL;
+	return 0;
+}
+
+/* Which VF it would be, by how the machine is now. */
+static int alloc_ask(struct request *req, const struct vf_want *want, struct err *e)
+{
+	const struct pci_fn *vf;
+	int r;
+
+	state_lock(req->d);
+	r = daemon_scan(req->d, e);
+	if (r == 0)
+		r = pool_pick(req->d, want, &vf, e);
+	if (r == 0 && want->lease == NULL)
+		req->reply = view_vf_full(req->d, vf);
+	state_unlock(req->d);
+	return r;
+}
+
+int api_vf_alloc(struct request *req, struct err *e)
+{
+	struct alloc_text text = { 0 };
+	struct vf_want want;
+	int r = alloc_parse(req->body, &text, &want, e);
+
+	if (r < 0)
+		return r;
+	req->placement = want.explain;
+	if (want.explain != NULL)
+		r = alloc_ask(req, &want, e);
+	if (r == 0 && want.lease != NULL)
+		r = pool_alloc(req->d, &want, &req->reply, e);
+	if (r == 0 && want.explain != NULL)
+		json_object_set(req->reply, "placement", want.explain);
+	return r;
 }
 
 static int text_attrs_parse(const json_t *body, struct vf_attrs *out, struct err *e)
@@ -187,6 +231,8 @@ static int vf_find_leased(struct request *req, const struct pci_fn **out, struct
 		const struct vf_row *row =
 			ledger_vf_find(req->d->ledger, &(*out)->pf->addr, (*out)->vf_index);
 
+		if (row != NULL && pool_owner_is_uplink(row->owner))
+			return pool_vf_refuse(req->d, *out, e);
 		r = row != NULL ? vm_owner_check(req->d, row->owner, &req->who, e) : 0;
 		return r < 0 ? r : 0;
 	}
@@ -213,6 +259,10 @@ int api_vf_set(struct request *req, struct err *e)
 	op_lock(req->d);
 	state_lock(req->d);
 	r = vf_find_leased(req, &vf, e);
+	if (r == 0 && json_object_get(req->body, "link_state") != NULL)
+		r = port_link_check(
+			req->d, ledger_vf_find(req->d->ledger, &vf->pf->addr, vf->vf_index)->owner,
+			e);
 	if (r == 0) {
 		pool_hold(req->d, vf, &hold);
 		r = vf_attrs_get(req->d->nl, vf, &attrs, e);
@@ -284,6 +334,7 @@ static int give_back(struct request *req, vf_check_fn *check, struct err *e)
 	state_unlock(req->d);
 	if (r == 0) {
 		req->is_valid = true;
+		operation_step(req->op, "the VF is wiped");
 		r = pool_release(req->d, &ref, false, e);
 	}
 	op_unlock(req->d);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/config.h"
 
+#include "vf-manager/config_raw.h"
+#include "vf-manager/dmachoice.h"
 #include "vf-manager/webhook.h"
 #include "vf-manager/yamlload.h"
 
@@ -11,18 +13,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#define OPT	     (CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
-#define UID_FIRST    2147000000U
-#define UID_COUNT    10000U
-#define RESCAN_S     10U
-#define RESCAN_MAX_S 3600U
-#define UID_LEAST    1000U /* below are the system's own */
-
-struct raw_network {
-	char *name;
-	char **uplinks;
-	unsigned int uplinks_count;
-};
+#define OPT	       (CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
+#define UID_FIRST      2147000000U
+#define UID_COUNT      10000U
+#define RESCAN_S       10U
+#define RESCAN_MAX_S   3600U
+#define BACKEND_MEMORY MIB(128)
+#define UID_LEAST      1000U /* below are the system's own */
 
 struct raw_pf {
 	char *name;
@@ -45,11 +42,14 @@ struct raw_access {
 struct raw_config {
 	struct raw_access *access;
 	struct raw_alarms *alarms;
-	char *group, *mac_prefix, *apply_pfs_at_start;
+	char *group, *mac_prefix, *apply_pfs_at_start, *audit_after_assign, *dma;
 	struct raw_network *networks;
 	unsigned int networks_count;
 	struct raw_pf *pfs;
 	unsigned int pfs_count;
+	struct raw_uplink *uplinks;
+	unsigned int uplinks_count;
+	struct raw_backends *backends;
 	struct raw_uids *uids;
 	char **file_roots;
 	unsigned int file_roots_count;
@@ -65,8 +65,9 @@ static const cyaml_schema_field_t network_fields[] = {
 	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct raw_network, name, 1,
 			       CONFIG_NAME - 1),
 	CYAML_FIELD_SEQUENCE("uplinks", CYAML_FLAG_POINTER, struct raw_network, uplinks,
-			     &name_value, 1, CONFIG_UPLINKS),
-	CYAML_FIELD_END
+			     &name_value, 0, CONFIG_UPLINKS),
+	CYAML_FIELD_STRING_PTR("placement", OPT, struct raw_network, placement, 1, 16),
+	CYAML_FIELD_STRING_PTR("bond", OPT, struct raw_network, bond, 1, 16), CYAML_FIELD_END
 };
 static const cyaml_schema_value_t network_value = { CYAML_VALUE_MAPPING(
 	CYAML_FLAG_DEFAULT, struct raw_network, network_fields) };
@@ -101,9 +102,15 @@ static const cyaml_schema_field_t config_fields[] = {
 	CYAML_FIELD_STRING_PTR("mac_prefix", OPT, struct raw_config, mac_prefix, 8, 8),
 	CYAML_FIELD_STRING_PTR("apply_pfs_at_start", OPT, struct raw_config, apply_pfs_at_start, 1,
 			       8),
+	CYAML_FIELD_STRING_PTR("audit_after_assign", OPT, struct raw_config, audit_after_assign, 1,
+			       8),
+	CYAML_FIELD_STRING_PTR("dma", OPT, struct raw_config, dma, 1, 16),
 	CYAML_FIELD_SEQUENCE("networks", OPT, struct raw_config, networks, &network_value, 0,
 			     CONFIG_NETWORKS),
 	CYAML_FIELD_SEQUENCE("pfs", OPT, struct raw_config, pfs, &pf_value, 0, CONFIG_PFS),
+	CYAML_FIELD_SEQUENCE("uplinks", OPT, struct raw_config, uplinks, &raw_uplink_value, 0,
+			     PMD_MAX_UPLINKS),
+	CYAML_FIELD_MAPPING_PTR("backends", OPT, struct raw_config, backends, raw_backends_fields),
 	CYAML_FIELD_MAPPING_PTR("uids", OPT, struct raw_config, uids, uids_fields),
 	CYAML_FIELD_SEQUENCE("file_roots", OPT, struct raw_config, file_roots, &path_value, 0,
 			     CONFIG_ROOTS),
@@ -115,12 +122,12 @@ static const cyaml_schema_value_t config_schema = { CYAML_VALUE_MAPPING(
 
 static const struct yaml_later later[] = {
 	{ "hugepages", "hugepage pools are" },
-	{ "backends", "the polled engine is" },
 	{ "policies", "policies are" },
 	{ NULL, NULL },
 };
 
-static const struct yaml_kind config_kind = { &config_schema, later, "docs/viaductd.yaml" };
+static const struct yaml_kind config_kind = { &config_schema, later,
+					      "the manual page viaductd.yaml(5)" };
 
 void config_default(struct config *out)
 {
@@ -129,6 +136,8 @@ void config_default(struct config *out)
 	out->uid_first = UID_FIRST;
 	out->uid_count = UID_COUNT;
 	out->rescan_s = RESCAN_S;
+	out->backends.memory_bytes = BACKEND_MEMORY;
+	out->backends.idle = PMD_IDLE_ADAPTIVE;
 	/* Locally administered, unicast. */
 	out->mac_prefix[0] = 0x02;
 	out->mac_prefix[1] = 0x76;
@@ -152,6 +161,8 @@ static int mac_prefix_parse(const char *text, uint8_t out[3], struct err *e)
 
 static int networks_parse(const struct raw_config *raw, struct config *out, struct err *e)
 {
+	int r;
+
 	for (unsigned int i = 0; i < raw->networks_count; i++) {
 		const struct raw_network *in = &raw->networks[i];
 		struct config_network *n = &out->networks[out->network_count];
@@ -161,9 +172,14 @@ static int networks_parse(const struct raw_config *raw, struct config *out, stru
 		if (config_network_find(out, in->name) != NULL)
 			return err_set(e, EINVAL, "networks: %s is there twice", in->name);
 		snprintf(n->name, sizeof(n->name), "%s", in->name);
-		for (unsigned int k = 0; k < in->uplinks_count; k++)
-			snprintf(n->uplinks[k], CONFIG_NAME, "%s", in->uplinks[k]);
-		n->uplink_count = in->uplinks_count;
+		r = config_network_uplinks_parse(in, out, n, e);
+		if (r < 0)
+			return r;
+		if (in->placement != NULL &&
+		    placement_policy_parse(in->placement, &n->placement) < 0)
+			return err_set(e, EINVAL,
+				       "networks: %s: placement: '%s' is not order, spread or pack",
+				       n->name, in->placement);
 		out->network_count++;
 	}
 	return 0;
@@ -211,13 +227,22 @@ static int access_parse(const struct raw_access *raw, struct config *out, struct
 
 static int raw_parse(const struct raw_config *raw, struct config *out, struct err *e)
 {
-	int r = networks_parse(raw, out, e);
+	int r = pfs_parse(raw, out, e);
 
 	if (r == 0)
-		r = pfs_parse(raw, out, e);
+		r = config_uplinks_parse(raw->uplinks, raw->uplinks_count, out, e);
+	if (r == 0)
+		r = config_backends_parse(raw->backends, out, e);
+	if (r == 0)
+		r = networks_parse(raw, out, e);
 	if (r == 0)
 		r = yaml_bool(raw->apply_pfs_at_start, "apply_pfs_at_start",
 			      &out->apply_pfs_at_start, e);
+	if (r == 0)
+		r = yaml_bool(raw->audit_after_assign, "audit_after_assign",
+			      &out->audit_after_assign, e);
+	if (r == 0 && raw->dma != NULL && dma_wish_parse(raw->dma, &out->dma) < 0)
+		r = err_set(e, EINVAL, "dma: '%s' is not auto, type1 or iommufd", raw->dma);
 	if (r == 0)
 		r = access_parse(raw->access, out, e);
 	if (r == 0 && raw->alarms != NULL)
@@ -251,7 +276,7 @@ static int raw_parse(const struct raw_config *raw, struct config *out, struct er
 		snprintf(out->roots[i], sizeof(out->roots[i]), "%s", raw->file_roots[i]);
 	}
 	out->root_count = raw->file_roots_count;
-	return 0;
+	return config_backend_check(out, e);
 }
 
 int config_parse(const char *text, size_t len, struct config *out, struct err *e)

@@ -6,7 +6,10 @@
 #ifndef VIADUCT_VF_MANAGER_CONFIG_H
 #define VIADUCT_VF_MANAGER_CONFIG_H
 
+#include "vf-manager/placement.h"
+
 #include "base/err.h"
+#include "pmd-backends/pmd_msg.h"
 
 #include <limits.h>
 #include <sys/types.h>
@@ -21,6 +24,30 @@ struct config_network {
 	char name[CONFIG_NAME];
 	char uplinks[CONFIG_UPLINKS][CONFIG_NAME]; /* PFs, in order of preference */
 	unsigned int uplink_count;
+	enum place_policy placement;
+	char polled[CONFIG_UPLINKS][CONFIG_NAME]; /* of `uplinks`: what polled ports use */
+	unsigned int polled_count;
+	enum pmd_bond bond; /* of those */
+};
+
+/* What a network without PFs is joined to, by viaduct-pmd. */
+struct config_uplink {
+	char name[CONFIG_NAME];
+	enum pmd_uplink_kind kind;
+	char device[32]; /* PCI address, or name of a network device; vf: of the PF; "": none */
+	unsigned int mtu;
+	bool takes; /* pci: even if the host uses it */
+};
+
+enum config_huge { CONFIG_HUGE_AUTO, CONFIG_HUGE_ON, CONFIG_HUGE_OFF };
+
+struct config_backends {
+	unsigned int cores[PMD_MAX_LCORES]; /* host CPUs that poll */
+	unsigned int core_count; /* 0: one thread on any */
+	uint64_t memory_bytes;
+	enum config_huge huge;
+	enum pmd_idle idle;
+	uid_t uid; /* 0: the last of the VMs' */
 };
 
 struct config_pf {
@@ -32,6 +59,9 @@ struct config_pf {
 /* What who manages nothing may read: what the socket's mode lets him (0660), all, nothing. */
 enum config_read { CONFIG_READ_SOCKET, CONFIG_READ_ALL, CONFIG_READ_GROUP };
 
+/* Through what devices of VMs get their DMA spaces (dmachoice.h). */
+enum dma_wish { DMA_WISH_AUTO, DMA_WISH_TYPE1, DMA_WISH_IOMMUFD };
+
 struct config {
 	char group[CONFIG_NAME]; /* who may change things, beside root */
 	enum config_read read;
@@ -40,11 +70,16 @@ struct config {
 	unsigned int uid_count;
 	uint8_t mac_prefix[3];
 	bool apply_pfs_at_start;
+	bool audit_after_assign; /* each VM with a function is audited when it has started */
+	enum dma_wish dma;
 	unsigned int rescan_s; /* without a word of the kernel the machine is looked at this often */
 	struct config_network networks[CONFIG_NETWORKS];
 	unsigned int network_count;
 	struct config_pf pfs[CONFIG_PFS];
 	unsigned int pf_count;
+	struct config_uplink uplinks[PMD_MAX_UPLINKS];
+	unsigned int uplink_count;
+	struct config_backends backends;
 	char roots[CONFIG_ROOTS][256]; /* none: files may be anywhere */
 	unsigned int root_count;
 };
@@ -57,5 +92,20 @@ int config_parse(const char *text, size_t len, struct config *out, struct err *e
 
 /* NULL if there is no such network. */
 const struct config_network *config_network_find(const struct config *config, const char *name);
+const struct config_uplink *config_uplink_find(const struct config *config, const char *name);
+
+/* Polled ports can be on it: it has an uplink of `uplinks`, or no uplink at all. */
+static inline bool config_network_is_polled(const struct config_network *net)
+{
+	return net->polled_count > 0 || net->uplink_count == 0;
+}
+
+/* Any use of the polled engine that the configuration itself makes possible. */
+bool config_has_polled(const struct config *config);
+
+const char *config_uplink_kind_text(enum pmd_uplink_kind kind);
+const char *config_bond_text(enum pmd_bond bond);
+const char *config_idle_text(enum pmd_idle idle);
+const char *config_huge_text(enum config_huge huge);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/configview.h"
 
+#include "vf-manager/dmachoice.h"
 #include "vf-manager/pool.h"
 
 #include "base/json.h"
@@ -14,7 +15,36 @@ static json_t *uplinks_view(const struct config_network *net)
 
 	for (unsigned int i = 0; i < net->uplink_count; i++)
 		json_array_append_new(list, json_string(net->uplinks[i]));
+	for (unsigned int i = 0; i < net->polled_count; i++)
+		json_array_append_new(list, json_string(net->polled[i]));
 	return list;
+}
+
+static json_t *polled_view(const struct config *config)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < config->uplink_count; i++) {
+		const struct config_uplink *up = &config->uplinks[i];
+
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:i, s:b}", "name", up->name,
+						      "kind", config_uplink_kind_text(up->kind),
+						      "device", up->device, "mtu", (int)up->mtu,
+						      "take", (int)up->takes));
+	}
+	return list;
+}
+
+static json_t *backends_view(const struct config_backends *b)
+{
+	json_t *cores = json_array();
+
+	for (unsigned int i = 0; i < b->core_count; i++)
+		json_array_append_new(cores, json_integer(b->cores[i]));
+	return json_pack("{s:o, s:I, s:s, s:s, s:o}", "cores", cores, "memory",
+			 (json_int_t)b->memory_bytes, "hugepages", config_huge_text(b->huge),
+			 "idle", config_idle_text(b->idle), "uid",
+			 b->uid != 0 ? json_integer(b->uid) : json_null());
 }
 
 static json_t *networks_view(const struct config *config)
@@ -22,9 +52,11 @@ static json_t *networks_view(const struct config *config)
 	json_t *list = json_array();
 
 	for (unsigned int i = 0; i < config->network_count; i++)
-		json_array_append_new(list,
-				      json_pack("{s:s, s:o}", "name", config->networks[i].name,
-						"uplinks", uplinks_view(&config->networks[i])));
+		json_array_append_new(
+			list, json_pack("{s:s, s:o, s:s, s:s}", "name", config->networks[i].name,
+					"uplinks", uplinks_view(&config->networks[i]), "placement",
+					placement_policy_text(config->networks[i].placement),
+					"bond", config_bond_text(config->networks[i].bond)));
 	return list;
 }
 
@@ -55,14 +87,16 @@ json_t *config_view(const struct config *config)
 		json_array_append_new(roots, json_string(config->roots[i]));
 	snprintf(prefix, sizeof(prefix), "%02x:%02x:%02x", config->mac_prefix[0],
 		 config->mac_prefix[1], config->mac_prefix[2]);
-	return json_pack("{s:s, s:{s:s}, s:{s:s?}, s:s, s:b, s:{s:I, s:I}, s:o, s:o, s:o, s:I}",
-			 "group", config->group, "access", "read", read_words[config->read],
-			 "alarms", "webhook", config->webhook[0] != '\0' ? config->webhook : NULL,
-			 "mac_prefix", prefix, "apply_pfs_at_start",
-			 (int)config->apply_pfs_at_start, "uids", "first",
-			 (json_int_t)config->uid_first, "count", (json_int_t)config->uid_count,
-			 "networks", networks_view(config), "pfs", pfs_view(config), "file_roots",
-			 roots, "rescan_s", (json_int_t)config->rescan_s);
+	return json_pack(
+		"{s:s, s:{s:s}, s:{s:s?}, s:s, s:b, s:b, s:s, s:{s:I, s:I}, s:o, s:o, s:o, s:o, s:o, s:I}",
+		"group", config->group, "access", "read", read_words[config->read], "alarms",
+		"webhook", config->webhook[0] != '\0' ? config->webhook : NULL, "mac_prefix",
+		prefix, "apply_pfs_at_start", (int)config->apply_pfs_at_start, "audit_after_assign",
+		(int)config->audit_after_assign, "dma", dma_wish_text(config->dma), "uids", "first",
+		(json_int_t)config->uid_first, "count", (json_int_t)config->uid_count, "networks",
+		networks_view(config), "pfs", pfs_view(config), "uplinks", polled_view(config),
+		"backends", backends_view(&config->backends), "file_roots", roots, "rescan_s",
+		(json_int_t)config->rescan_s);
 }
 
 static const struct config_pf *wanted_find(const struct config *config, const char *name)
@@ -109,6 +143,33 @@ static void uplink_warn(struct daemon *d, const struct config *config,
 			net->name, uplink);
 }
 
+/* What is wrong with them on this machine. */
+static void polled_warn(struct daemon *d, const struct config *config, json_t *out)
+{
+	for (unsigned int i = 0; i < config->uplink_count; i++) {
+		const struct config_uplink *up = &config->uplinks[i];
+		const struct pci_fn *fn = NULL;
+		struct err e = { 0 }, none = { 0 };
+		int r = 0;
+
+		if (pool_pf_find(d, up->name, &fn, &none) == 0)
+			json_add_text(out, "uplinks: %s is also the name of the PF %s", up->name,
+				      fn->name);
+		if (up->kind == PMD_UPLINK_VF && pool_pf_find(d, up->device, &fn, &e) < 0)
+			json_add_text(out, "uplinks: %s: %.300s", up->name, e.text);
+		if (up->kind != PMD_UPLINK_PCI)
+			continue;
+		r = inventory_find_name(d->inv, up->device, &fn, &e);
+		if (r == 0 && fn->is_pf && fn->num_vfs > 0)
+			json_add_text(
+				out,
+				"uplinks: %s: %s is a PF with %u VFs: it cannot leave its driver",
+				up->name, up->device, fn->num_vfs);
+		else if (r < 0)
+			json_add_text(out, "uplinks: %s: %.300s", up->name, e.text);
+	}
+}
+
 json_t *config_warnings(struct daemon *d, const struct config *config)
 {
 	json_t *out = json_array();
@@ -117,6 +178,7 @@ json_t *config_warnings(struct daemon *d, const struct config *config)
 		json_add_text(out, "group: there is no group %s: only root can change things",
 			      config->group);
 	pfs_warn(d, config, out);
+	polled_warn(d, config, out);
 	for (unsigned int i = 0; i < config->network_count; i++) {
 		const struct config_network *net = &config->networks[i];
 
@@ -171,36 +233,4 @@ json_t *config_differences(struct daemon *d, const struct config *file)
 	for (unsigned int i = 0; i < d->config.pf_count; i++)
 		pf_differs(d, &d->config.pfs[i], out);
 	return out;
-}
-
-json_t *config_network_view(struct daemon *d, const struct config_network *net)
-{
-	json_t *uplinks = json_array();
-	unsigned int all_free = 0;
-
-	for (unsigned int i = 0; i < net->uplink_count; i++) {
-		const struct pci_fn *pf;
-		struct err e = { 0 };
-		unsigned int vfs_free;
-
-		if (pool_pf_find(d, net->uplinks[i], &pf, &e) < 0) {
-			json_array_append_new(uplinks,
-					      json_pack("{s:s, s:n, s:n, s:i, s:i, s:s}", "name",
-							net->uplinks[i], "pf", "carrier", "num_vfs",
-							0, "vfs_free", 0, "problem", e.text));
-			continue;
-		}
-		vfs_free = pool_pf_free(d, pf);
-		all_free += vfs_free;
-		json_array_append_new(
-			uplinks, json_pack("{s:s, s:s, s:o, s:i, s:i, s:s?}", "name",
-					   net->uplinks[i], "pf", pf->name, "carrier",
-					   pf->ifindex != 0 && pf->net.has_carrier
-						   ? json_boolean(pf->net.carrier)
-						   : json_null(),
-					   "num_vfs", (int)pf->num_vfs, "vfs_free", (int)vfs_free,
-					   "problem", pf->num_vfs == 0 ? "it has no VFs" : NULL));
-	}
-	return json_pack("{s:s, s:o, s:i}", "name", net->name, "uplinks", uplinks, "vfs_free",
-			 (int)all_free);
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/daemon.h"
 
+#include "vf-manager/backend.h"
+#include "vf-manager/faultwatch.h"
 #include "vf-manager/monitor.h"
 #include "vf-manager/vm.h"
 #include "vf-manager/watch.h"
@@ -55,6 +57,7 @@ static int locks_create(struct daemon *d)
 	pthread_mutex_init(&d->op, NULL);
 	pthread_mutex_init(&d->scan, NULL);
 	pthread_mutex_init(&d->state, NULL);
+	pthread_mutex_init(&d->allocs.lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&d->changed, &attr);
@@ -90,6 +93,8 @@ int daemon_create(const struct options *opt, struct daemon **out, struct err *e)
 		r = ledger_open(&d->ledger, opt->state_dir, d->boot_id, e);
 	if (r == 0 && !d->is_oneshot)
 		r = watcher_create(d, &d->watcher, e);
+	if (r == 0 && !d->is_oneshot)
+		r = backend_create(d, e);
 	if (r < 0) {
 		daemon_destroy(d);
 		return r;
@@ -102,14 +107,19 @@ void daemon_destroy(struct daemon *d)
 {
 	if (d == NULL)
 		return;
+	/* It wakes the monitor; watcher and monitor ask the backend. */
+	backend_stop(d);
+	fault_watch_destroy(d);
 	monitor_destroy(d->monitor);
 	watcher_destroy(d->watcher);
+	backend_destroy(d);
 	for (size_t i = 0; i < d->vm_count; i++)
 		vm_destroy(d->vms[i]);
 	ledger_close(d->ledger);
 	rtnl_destroy(d->nl);
 	inventory_destroy(d->inv);
 	pthread_cond_destroy(&d->changed);
+	pthread_mutex_destroy(&d->allocs.lock);
 	pthread_mutex_destroy(&d->state);
 	pthread_mutex_destroy(&d->scan);
 	pthread_mutex_destroy(&d->op);
@@ -168,6 +178,16 @@ int daemon_scan_vf(struct daemon *d, const struct pci_addr *vf, struct err *e)
 int daemon_scan_vf_pf(struct daemon *d, const struct pci_addr *vf, struct err *e)
 {
 	return glance(d, vf, true, e);
+}
+
+bool daemon_is_ending(struct daemon *d)
+{
+	bool is_ending;
+
+	state_lock(d);
+	is_ending = d->is_ending;
+	state_unlock(d);
+	return is_ending;
 }
 
 void daemon_end(struct daemon *d)

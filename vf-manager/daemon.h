@@ -23,9 +23,20 @@
 #define DAEMON_STATUS_CLASSES 6
 #define DAEMON_FOLLOWERS      32
 
+struct alloc;
+struct backend;
+struct fault_watch;
 struct monitor;
+struct operations;
 struct vm;
 struct watcher;
+
+/* Requests of `vf alloc` that wait to be served (pool_alloc.c). */
+struct alloc_queue {
+	pthread_mutex_t lock; /* innermost */
+	struct alloc *first, **end;
+	bool is_served; /* one of them serves; who comes now is served with the next turn */
+};
 
 struct daemon {
 	const struct options *opt;
@@ -52,7 +63,10 @@ struct daemon {
 	struct monitor *monitor; /* NULL in --oneshot, and until the daemon has found what it knew */
 	uid_t followers[DAEMON_FOLLOWERS]; /* of the events */
 	unsigned int follower_count;
-	_Atomic unsigned int leasing; /* requests on their way to join a batch of leases */
+	struct backend *backend; /* NULL in --oneshot */
+	struct operations *operations; /* NULL in --oneshot */
+	struct fault_watch *faults; /* NULL in --oneshot, and until the monitor runs */
+	struct alloc_queue allocs;
 	_Atomic uint64_t requests[DAEMON_STATUS_CLASSES]; /* answered, by status / 100 */
 };
 
@@ -68,6 +82,17 @@ static inline void op_lock(struct daemon *d)
 	pthread_mutex_lock(&d->op);
 	atomic_store_explicit(&d->op_until_ns, now_ns() + DAEMON_OP_S * 1000000000ULL,
 			      memory_order_relaxed);
+}
+
+/* 0, or EBUSY. */
+static inline int op_trylock(struct daemon *d)
+{
+	int r = pthread_mutex_trylock(&d->op);
+
+	if (r == 0)
+		atomic_store_explicit(&d->op_until_ns, now_ns() + DAEMON_OP_S * 1000000000ULL,
+				      memory_order_relaxed);
+	return r;
 }
 
 static inline void op_unlock(struct daemon *d)
@@ -88,6 +113,9 @@ static inline void state_unlock(struct daemon *d)
 
 /* Requests that wait for a VM end with an error, so that the process can. */
 void daemon_end(struct daemon *d);
+
+/* State not locked. */
+bool daemon_is_ending(struct daemon *d);
 
 /* Looks at PCI again; state locked, but not during the look, which lasts as long as the kernel
  * wants: it answers for a VF that is being taken away only when its user has let go. So this comes

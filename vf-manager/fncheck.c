@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/fncheck.h"
 
-#include "iommu/host.h"
+#include "vf-manager/backend.h"
+#include "vf-manager/posture.h"
+
 #include "sriov/reset.h"
 
 #include <errno.h>
@@ -31,6 +33,8 @@ static int check_owner(const struct ask *a, struct err *e)
 	}
 	err_set(e, EBUSY, "it is %s: %s has it", fn_state_text(row->state), row->owner);
 	err_code(e, "function-in-use");
+	if (strcmp(row->owner, BACKEND_OWNER) == 0)
+		return err_hint(e, "take it out of `uplinks` of viaductd.yaml");
 	return err_hint(e, "viaduct vm stop %.*s", (int)strcspn(row->owner, "/"), row->owner);
 }
 
@@ -75,23 +79,7 @@ static int check_group(const struct ask *a, struct err *e)
 		err_hint(e, "viaduct host check   says whether the IOMMU is on");
 		return err_code(e, "no-iommu-group");
 	}
-	for (size_t i = 0; i < inventory_count(a->d->inv); i++) {
-		const struct pci_fn *other = inventory_at(a->d->inv, i);
-
-		if (other == a->fn || other->iommu_group != a->fn->iommu_group ||
-		    other->class_code >> 16 == CLASS_BRIDGE)
-			continue;
-		err_set(e, EBUSY, "its IOMMU group %d holds %s%s%s, too: they cannot be kept apart",
-			a->fn->iommu_group, other->name, other->dev_name[0] != '\0' ? " " : "",
-			other->dev_name);
-		err_hint(e, "use a slot whose root port has ACS");
-		return err_code(e, "group-shared");
-	}
-	if (!iommu_group_has_direct_region(-1, (uint32_t)a->fn->iommu_group))
-		return 0;
-	err_set(e, ENOTSUP, "firmware reserves memory that it must always reach (RMRR)");
-	err_hint(e, "switch its legacy support off in the firmware set-up");
-	return err_code(e, "firmware-memory");
+	return posture_alone_check(a->d, a->fn, e);
 }
 
 static int check_reset(const struct ask *a, struct err *e)
@@ -128,8 +116,11 @@ static int check_use(const struct ask *a, struct err *e)
 		if (a->want->take)
 			return 0;
 		err_set(e, EBUSY, "the host uses it: %s", use->why);
-		err_hint(e, "%s%stake: true   in the VM file takes it all the same", use->remedy,
-			 use->remedy[0] != '\0' ? "   gives it up; " : "");
+		err_hint(e, "%s%stake: %s takes it all the same", use->remedy,
+			 use->remedy[0] != '\0' ? "   gives it up; " : "",
+			 a->want->owner != NULL && strcmp(a->want->owner, BACKEND_OWNER) == 0
+				 ? "on   of the uplink in viaductd.yaml"
+				 : "true   in the VM file");
 		return err_code(e, "host-uses-it");
 	case FN_BUSY:
 		err_set(e, EBUSY, "the host needs it: %s", use->why);

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/hostcheck.h"
 
+#include "vf-manager/dmachoice.h"
 #include "vf-manager/hostkvm.h"
 #include "vf-manager/pool.h"
+#include "vf-manager/posture.h"
 
 #include "base/fd.h"
+#include "base/json.h"
+#include "iommu/vtd_regs.h"
 #include "sriov/bind.h"
 
 #include <fcntl.h>
@@ -58,10 +62,15 @@ static void check_intremap(const struct check_input *in, struct check_result *ou
 
 static void check_unsafe(const struct check_input *in, struct check_result *out)
 {
-	bool is_set = in->has_iommu && in->iommu.unsafe_interrupts_allowed;
+	bool of_type1 = in->has_iommu && in->iommu.unsafe_interrupts_allowed;
+	bool of_iommufd = in->has_iommu && in->iommu.iommufd_unsafe_allowed;
+	bool is_set = of_type1 || of_iommufd;
 
-	snprintf(out->detail, sizeof(out->detail), "allow_unsafe_interrupts is %s",
-		 is_set ? "set; viaduct does not honour it" : "not set");
+	snprintf(out->detail, sizeof(out->detail), "allow_unsafe_interrupts is %s%s",
+		 is_set ? "set; viaduct does not honour it" : "not set",
+		 of_type1     ? ""
+		 : of_iommufd ? " (iommufd's)"
+			      : "");
 	result(out, is_set ? CHECK_WARN : CHECK_PASS,
 	       "remove allow_unsafe_interrupts from /etc/modprobe.d and the kernel command line");
 }
@@ -74,6 +83,15 @@ static void check_vfio(const struct check_input *in, struct check_result *out)
 		 is_there ? "loaded" : "not loaded");
 	result(out, is_there ? CHECK_PASS : CHECK_FAIL,
 	       "modprobe vfio-pci; echo vfio-pci > /etc/modules-load.d/viaduct.conf");
+}
+
+static void check_dma(const struct check_input *in, struct check_result *out)
+{
+	bool is_well = dma_foresee(in->d, out->detail, sizeof(out->detail));
+
+	result(out, is_well ? CHECK_PASS : CHECK_FAIL,
+	       "dma: auto in viaductd.yaml; or modprobe iommufd, in a kernel with CONFIG_IOMMUFD and "
+	       "CONFIG_VFIO_DEVICE_CDEV");
 }
 
 static void check_pfs(const struct check_input *in, struct check_result *out)
@@ -122,6 +140,69 @@ static void check_groups(const struct check_input *in, struct check_result *out)
 	result(out, shared + without == 0 ? CHECK_PASS : CHECK_WARN,
 	       "a VF that shares its group cannot be given away alone: use a slot whose root port "
 	       "has ACS; without groups the IOMMU is off");
+}
+
+static void check_units(const struct check_input *in, struct check_result *out)
+{
+	const struct iommu_units *units = &in->posture->units;
+	size_t len = 0;
+
+	for (size_t i = 0; i < units->count && len < sizeof(out->detail); i++) {
+		const struct iommu_unit *u = &units->units[i];
+
+		len += (size_t)snprintf(
+			out->detail + len, sizeof(out->detail) - len,
+			u->has_registers ? "%s%s: %u bits, %sposted interrupts, %ssnoop control"
+					 : "%s%s",
+			len > 0 ? "; " : "", u->name, vtd_address_bits(u->cap),
+			VTD_CAP_PI(u->cap) ? "" : "no ", VTD_ECAP_SC(u->ecap) ? "" : "no ");
+	}
+	if (units->count == 0)
+		snprintf(out->detail, sizeof(out->detail), "none");
+	result(out, units->count > 0 ? CHECK_PASS : CHECK_WARN,
+	       "viaduct iommu list   shows what the kernel drives; /sys/class/iommu is empty");
+}
+
+static void check_virtualization(const struct check_input *in, struct check_result *out)
+{
+	const struct posture_cpu *c = &in->posture->cpu;
+
+	snprintf(out->detail, sizeof(out->detail), "%s", c->text);
+	result(out, c->has_nested_paging ? CHECK_PASS : CHECK_WARN,
+	       "without EPT or NPT guests are slow: switch it on in the firmware set-up, "
+	       "modprobe kvm_intel ept=1 or kvm_amd npt=1");
+}
+
+/* VFs of a PF share its path and its unit: the first one speaks for all. */
+static void check_isolated(const struct check_input *in, struct check_result *out)
+{
+	unsigned int seen = 0, isolated = 0;
+	char first[160] = "";
+
+	for (size_t i = 0; i < inventory_count(in->d->inv); i++) {
+		const struct pci_fn *pf = inventory_at(in->d->inv, i);
+		const struct pci_fn *fn = pf->num_vfs > 0 ? pf->vfs[0] : pf;
+		auto_json json_t *p = NULL;
+		const char *code;
+
+		if (!pf->is_pf || fn == NULL)
+			continue;
+		p = posture_short(in->posture, fn);
+		seen++;
+		if (strcmp(json_string_value(json_object_get(p, "verdict")), "isolated") == 0) {
+			isolated++;
+			continue;
+		}
+		code = json_string_value(json_object_get(p, "code"));
+		if (first[0] == '\0')
+			snprintf(first, sizeof(first), ": %s is %s (%s)", fn->name,
+				 json_string_value(json_object_get(p, "verdict")),
+				 code != NULL ? code : "unknown");
+	}
+	snprintf(out->detail, sizeof(out->detail), "of %u PFs the VFs of %u are isolated%s", seen,
+		 isolated, first);
+	result(out, seen == isolated ? CHECK_PASS : CHECK_WARN,
+	       "viaduct iommu group FUNCTION   shows each check with its evidence (as root)");
 }
 
 static uint64_t node_pages(unsigned int node, const char *size, const char *what)
@@ -211,12 +292,19 @@ const struct check_row host_checks[] = {
 	{ "interrupt-remapping", "Interrupt remapping", check_intremap },
 	{ "unsafe-interrupts", "No override of interrupt isolation", check_unsafe },
 	{ "vfio", "VFIO driver", check_vfio },
+	{ "dma", "Interface of VMs' DMA", check_dma },
 	{ "pfs", "PFs and free VFs", check_pfs },
 	{ "groups", "Each VF in an IOMMU group of its own", check_groups },
+	{ "iommu-units", "Remapping units", check_units },
+	{ "isolation", "Isolation of PFs' VFs", check_isolated },
+	{ "virtualization", "CPU virtualization", check_virtualization },
 	{ "hugepages", "Hugepages for each NUMA node", check_hugepages },
 	{ "memlock", "Memory that VMs may pin", check_memlock },
 	{ "lockdown", "Kernel lockdown", check_lockdown },
 	{ "cpu-isolation", "CPUs kept free for VMs", check_isolation },
+	{ "backend-program", "Polled engine", check_backend_program },
+	{ "backend-cores", "CPUs that poll", check_backend_cores },
+	{ "backend-memory", "Packet memory", check_backend_memory },
 };
 const size_t host_check_count = ARRAY_SIZE(host_checks);
 
@@ -224,21 +312,10 @@ static const char *const status_names[] = {
 	[CHECK_PASS] = "pass", [CHECK_WARN] = "warn", [CHECK_FAIL] = "fail"
 };
 
-int host_iommu_read(const struct daemon *d, struct iommu_host *out, struct err *e)
-{
-	char path[PATH_MAX];
-	auto_fd int root = -1;
-
-	if (d->opt->sysfs_root != NULL) {
-		snprintf(path, sizeof(path), "%s/..", d->opt->sysfs_root);
-		root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	}
-	return iommu_host_read(root, out, e);
-}
-
 json_t *host_check(struct daemon *d)
 {
-	struct check_input in = { .d = d };
+	struct posture_host *posture = posture_host_read(d);
+	struct check_input in = { .d = d, .posture = posture };
 	unsigned int counts[ARRAY_SIZE(status_names)] = { 0 };
 	json_t *checks = json_array(), *reply;
 
@@ -249,7 +326,10 @@ json_t *host_check(struct daemon *d)
 	for (size_t i = 0; i < host_check_count; i++) {
 		struct check_result r = { .status = CHECK_PASS };
 
-		host_checks[i].run(&in, &r);
+		if (posture != NULL)
+			host_checks[i].run(&in, &r);
+		else
+			r.status = CHECK_FAIL;
 		counts[r.status]++;
 		json_array_append_new(checks,
 				      json_pack("{s:s, s:s, s:s, s:s, s:s}", "id",
@@ -258,6 +338,7 @@ json_t *host_check(struct daemon *d)
 						r.detail, "remedy", r.remedy));
 	}
 	state_unlock(d);
+	posture_host_free(posture);
 	reply = json_pack("{s:o, s:i, s:i, s:i}", "checks", checks, "pass", (int)counts[CHECK_PASS],
 			  "warn", (int)counts[CHECK_WARN], "fail", (int)counts[CHECK_FAIL]);
 	host_cpu_describe(in.has_iommu ? in.iommu.kind : "none", reply);

@@ -19,12 +19,15 @@ struct check_result {
 	char remedy[384]; /* "" with CHECK_PASS */
 };
 
+struct posture_host;
+
 struct check_input {
 	struct daemon *d; /* inventory scanned, state locked */
 	struct iommu_host iommu;
 	bool has_iommu; /* iommu could be read */
 	bool kvm_is_usable, kvm_is_known;
 	char kvm_detail[256];
+	const struct posture_host *posture; /* NULL: no memory */
 };
 
 struct check_row {
@@ -32,11 +35,19 @@ struct check_row {
 	void (*run)(const struct check_input *in, struct check_result *out);
 };
 
+/* Of the polled engine (hostbackend.c). */
+void check_backend_program(const struct check_input *in, struct check_result *out);
+void check_backend_cores(const struct check_input *in, struct check_result *out);
+void check_backend_memory(const struct check_input *in, struct check_result *out);
+
 extern const struct check_row host_checks[];
 extern const size_t host_check_count;
 
 /* The reply of GET /v1/host/check; a new reference. */
 json_t *host_check(struct daemon *d);
+
+/* What stands for "/" in the tree that the daemon looks at: the caller's, or -1 for the real one. */
+int host_root_open(const struct daemon *d);
 
 /* The host's remapping facts, from the tree that the daemon looks at. */
 int host_iommu_read(const struct daemon *d, struct iommu_host *out, struct err *e);

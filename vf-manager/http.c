@@ -147,6 +147,15 @@ static enum MHD_Result error_send(const struct http_server *s, struct MHD_Connec
 	return reply_send(s, c, status, body);
 }
 
+static enum MHD_Result refuse_send(const struct http_server *s, struct MHD_Connection *c,
+				   const struct request *req, const struct err *e)
+{
+	auto_json json_t *body =
+		json_pack("{s:o, s:O*}", "error", json_from_err(e), "placement", req->placement);
+
+	return reply_send(s, c, http_status(req, e), body);
+}
+
 /* A parameter that is given twice, or is no text, is none that a handler would take. */
 static enum MHD_Result query_add(void *cls, enum MHD_ValueKind kind, const char *key,
 				 const char *value)
@@ -228,7 +237,8 @@ static enum MHD_Result request_send(struct http_server *s, struct MHD_Connection
 	/* What has changed something is answered all the same: "again later" would be a lie. */
 	if (text != NULL && !guard_hold(s->guard, guard_of(c), strlen(text)) && req->has_turn)
 		return busy_send(s, c);
-	return text_send(s, c, MHD_HTTP_OK, ptr_take(&text), req->content_type);
+	return text_send(s, c, req->status != 0 ? req->status : HTTP_OK, ptr_take(&text),
+			 req->content_type);
 }
 
 /* Nobody waits for its end: it has none of its own. */
@@ -243,6 +253,7 @@ static enum MHD_Result answer(struct upload *u, struct MHD_Connection *c, struct
 {
 	struct http_server *s = u->s;
 	const char *accept = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Accept");
+	const char *prefer = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Prefer");
 	auto_json json_t *query = json_object();
 	struct request req = { .d = s->d, .guard = s->guard };
 	struct err e = { 0 };
@@ -251,6 +262,7 @@ static enum MHD_Result answer(struct upload *u, struct MHD_Connection *c, struct
 
 	MHD_get_connection_values(c, MHD_GET_ARGUMENT_KIND, query_add, query);
 	call->query = query;
+	req.wants_async = prefer != NULL && strcmp(prefer, "respond-async") == 0;
 	req.wants_stream = accept != NULL && strcmp(accept, "text/event-stream") == 0;
 	req.last_event_id = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Last-Event-ID");
 	if (r == 0)
@@ -261,7 +273,8 @@ static enum MHD_Result answer(struct upload *u, struct MHD_Connection *c, struct
 		  r < 0 ? e.text : "ok");
 	if (req.stream.read != NULL)
 		upload_is_done(u);
-	result = r < 0 ? error_send(s, c, http_status(&req, &e), &e) : request_send(s, c, &req);
+	result = r < 0 ? refuse_send(s, c, &req, &e) : request_send(s, c, &req);
+	json_decref(req.placement);
 	json_decref(req.reply);
 	json_decref(req.body);
 	if (req.has_turn)

@@ -14,7 +14,11 @@
 #define HTTP_IDLE_S	 60
 #define HTTP_STACK_BYTES (512U << 10)
 
+#define HTTP_OK	      200U
+#define HTTP_ACCEPTED 202U
+
 struct guard;
+struct operation;
 
 /* A body without an end that is known: read() fills buf with 1 to max bytes, may wait, and is not called
  * again once it has returned 0. */
@@ -32,8 +36,12 @@ struct request {
 	struct caller who;
 	char arg[256]; /* what stood for {..} in the path; "" if there is none */
 	json_t *body; /* an object; of GET its parameters, which are texts */
+	bool wants_async; /* Prefer: respond-async */
+	struct operation *op; /* NULL: somebody waits for the reply */
+	unsigned int status; /* of the reply; 0: HTTP_OK */
 	bool wants_stream; /* Accept: text/event-stream */
 	const char *last_event_id; /* NULL: no such header */
+	json_t *placement; /* the handler's: goes into the body of its error; NULL: none */
 	json_t *reply; /* the handler's; a new reference. Or one of these two: */
 	char *text; /* of the type `content_type`; malloc'd */
 	const char *content_type;

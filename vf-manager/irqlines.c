@@ -2,18 +2,20 @@
 #include "vf-manager/irqlines.h"
 
 #include "base/fd.h"
-#include "base/parse.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 
 #define INTERRUPTS_MAX (4U << 20)
 
-char *interrupts_read(void)
+char *interrupts_read(const char *proc)
 {
-	char *text = malloc(INTERRUPTS_MAX);
+	char *text = malloc(INTERRUPTS_MAX), path[PATH_MAX];
 
-	if (text != NULL && file_read_at(AT_FDCWD, "/proc/interrupts", text, INTERRUPTS_MAX) < 0)
+	snprintf(path, sizeof(path), "%s/interrupts", proc);
+	if (text != NULL && file_read_at(AT_FDCWD, path, text, INTERRUPTS_MAX) < 0)
 		text[0] = '\0';
 	return text;
 }
@@ -35,7 +37,7 @@ static bool word_next(const char **at, const char *end, char *buf, size_t cap)
 }
 
 /* "vfio-msix[0](0000:01:10.0)"; the address may have a domain of up to eight digits. */
-static bool name_parse(const char *name, const char *addr, uint32_t *vector)
+static bool name_parse(const char *name, struct irq_line *out)
 {
 	static const char *const kinds[] = { "vfio-msix[", "vfio-msi[" };
 	char *after;
@@ -45,21 +47,29 @@ static bool name_parse(const char *name, const char *addr, uint32_t *vector)
 
 		if (strncmp(name, kinds[i], len) != 0)
 			continue;
-		*vector = (uint32_t)strtoul(name + len, &after, 10);
-		len = strlen(addr);
-		return strncmp(after, "](", 2) == 0 && strncmp(after + 2, addr, len) == 0 &&
-		       strcmp(after + 2 + len, ")") == 0;
+		out->vector = (uint32_t)strtoul(name + len, &after, 10);
+		if (strncmp(after, "](", 2) != 0)
+			return false;
+		after += 2;
+		len = strcspn(after, ")");
+		if (len >= sizeof(out->fn) || strcmp(after + len, ")") != 0)
+			return false;
+		snprintf(out->fn, sizeof(out->fn), "%.*s", (int)len, after);
+		snprintf(out->name, sizeof(out->name), "%s", name);
+		return strchr(name, '/') == NULL;
 	}
 	return false;
 }
 
 /* A line is "  57:  12  0  IR-PCI-MSIX-0000:01:10.0  0-edge  vfio-msix[0](0000:01:10.0)". */
-static bool line_parse(const char *at, const char *end, const char *addr, struct irq_line *out)
+static bool line_parse(const char *at, const char *end, struct irq_line *out)
 {
-	char word[128];
+	char word[IRQ_NAME];
 	uint64_t n;
 
 	*out = (struct irq_line){ 0 };
+	if (memmem(at, (size_t)(end - at), "vfio-msi", 8) == NULL)
+		return false;
 	if (!word_next(&at, end, word, sizeof(word)) || strchr(word, ':') == NULL)
 		return false;
 	*strchr(word, ':') = '\0';
@@ -71,7 +81,7 @@ static bool line_parse(const char *at, const char *end, const char *addr, struct
 		out->count += n;
 	snprintf(out->chip, sizeof(out->chip), "%.63s", word);
 	while (word_next(&at, end, word, sizeof(word)))
-		if (name_parse(word, addr, &out->vector))
+		if (name_parse(word, out))
 			return true;
 	return false;
 }
@@ -83,7 +93,7 @@ void irq_lines_each(const char *text, const char *addr,
 		const char *end = text + strcspn(text, "\n");
 		struct irq_line line;
 
-		if (line_parse(text, end, addr, &line))
+		if (line_parse(text, end, &line) && (addr == NULL || strcmp(line.fn, addr) == 0))
 			fn(arg, &line);
 		text = *end == '\n' ? end + 1 : end;
 	}
@@ -100,4 +110,25 @@ uint64_t irq_count(const char *text, const char *addr)
 
 	irq_lines_each(text, addr, count_add, &total);
 	return total;
+}
+
+/* False: the file is not there, or is no list. */
+static bool list_read(const char *proc, uint32_t irq, const char *file, cpu_set_t *out)
+{
+	char path[PATH_MAX], text[CPU_LIST_TEXT];
+
+	snprintf(path, sizeof(path), "%s/irq/%u/%s", proc, irq, file);
+	return file_read_at(AT_FDCWD, path, text, sizeof(text)) >= 0 &&
+	       cpu_list_parse(text, out) == 0;
+}
+
+int irq_affinity_read(const char *proc, uint32_t irq, struct irq_affinity *out)
+{
+	if (!list_read(proc, irq, "smp_affinity_list", &out->allowed))
+		return -ENOENT;
+	out->has_effective = list_read(proc, irq, "effective_affinity_list", &out->effective) &&
+			     CPU_COUNT(&out->effective) > 0;
+	if (!out->has_effective)
+		CPU_ZERO(&out->effective);
+	return 0;
 }

@@ -32,13 +32,8 @@ int lease_park(struct daemon *d, const struct vf_row *row, const char *why, stru
 	snprintf(parked.why, sizeof(parked.why), "%s", why);
 	vf.state = VF_FREE;
 	vf.lease[0] = vf.owner[0] = vf.note[0] = '\0';
-	vf.attrs = (struct vf_attrs){ 0 };
+	vf.attrs = vf.in_force = (struct vf_attrs){ 0 };
 	return ledger_park(d->ledger, &parked, &vf, e);
-}
-
-static const char *name_of(const struct pci_fn *pf)
-{
-	return pf->dev_name[0] != '\0' ? pf->dev_name : pf->name;
 }
 
 /* State locked. The one PF that the lease was made on, or NULL and why not. Of several alike the one in the same
@@ -93,13 +88,13 @@ static const struct pci_fn *vf_of(const struct daemon *d, const struct parked_ro
 	vf = row->index < pf->num_vfs ? pf->vfs[row->index] : NULL;
 	if (vf == NULL) {
 		snprintf(why, LEDGER_NOTE, "PF %s (%s) has no VF %u: viaduct pf apply %s --vfs %u",
-			 name_of(pf), pf->name, row->index, name_of(pf), row->index + 1U);
+			 pci_fn_label(pf), pf->name, row->index, pci_fn_label(pf), row->index + 1U);
 		return NULL;
 	}
 	state = pool_vf_state(d, vf, reason);
 	if (state == VF_FREE)
 		return vf;
-	snprintf(why, LEDGER_NOTE, "VF %u of PF %s (%s) is %s%s%s", row->index, name_of(pf),
+	snprintf(why, LEDGER_NOTE, "VF %u of PF %s (%s) is %s%s%s", row->index, pci_fn_label(pf),
 		 pf->name, vf_state_text(state), reason[0] != '\0' ? ": " : "", reason);
 	return NULL;
 }

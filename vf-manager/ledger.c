@@ -42,6 +42,15 @@ static const char *const migrations[] = {
 	"CREATE TABLE parked(lease TEXT PRIMARY KEY, identity TEXT NOT NULL, pf TEXT NOT NULL,"
 	" idx INTEGER NOT NULL, generation INTEGER NOT NULL, attrs TEXT NOT NULL,"
 	" why TEXT NOT NULL);",
+	"ALTER TABLE vfs ADD COLUMN in_force TEXT NOT NULL DEFAULT '';",
+	"CREATE TABLE host(id INTEGER PRIMARY KEY CHECK(id = 1), key BLOB NOT NULL);"
+	"INSERT INTO host VALUES(1, randomblob(16));",
+	"CREATE TABLE kernel_log(id INTEGER PRIMARY KEY CHECK(id = 1), boot_id TEXT NOT NULL,"
+	" seq INTEGER NOT NULL);",
+	"CREATE TABLE backends(name TEXT PRIMARY KEY, uid INTEGER NOT NULL, pid INTEGER NOT NULL,"
+	" start_ticks INTEGER NOT NULL, boot_id TEXT NOT NULL, wish TEXT NOT NULL);",
+	"CREATE TABLE filters(ifindex INTEGER NOT NULL, mac TEXT NOT NULL, dev TEXT NOT NULL,"
+	" boot_id TEXT NOT NULL, PRIMARY KEY(ifindex, mac));",
 };
 static_assert(ARRAY_SIZE(migrations) == LEDGER_SCHEMA, "one migration for each version");
 
@@ -120,7 +129,7 @@ static int vfs_load(struct ledger *l, struct err *e)
 	auto_stmt sqlite3_stmt *st = NULL;
 	int rc, r = db_prepare(l,
 			       "SELECT pf, idx, address, state, lease, owner, generation, boot_id,"
-			       " note, birth, attrs FROM vfs ORDER BY pf, idx",
+			       " note, birth, attrs, in_force FROM vfs ORDER BY pf, idx",
 			       &st, e);
 
 	if (r < 0)
@@ -131,7 +140,8 @@ static int vfs_load(struct ledger *l, struct err *e)
 		if (parse_pci_addr(db_text(st, 0), &row.pf) < 0 ||
 		    parse_pci_addr(db_text(st, 2), &row.addr) < 0 ||
 		    vf_state_parse(db_text(st, 3), &row.state) < 0 ||
-		    db_attrs_parse(db_text(st, 10), &row.attrs) < 0)
+		    db_attrs_parse(db_text(st, 10), &row.attrs) < 0 ||
+		    db_attrs_parse(db_text(st, 11), &row.in_force) < 0)
 			return err_set(e, EBADMSG, "the state holds a VF row that is damaged");
 		snprintf(row.lease, sizeof(row.lease), "%s", db_text(st, 4));
 		snprintf(row.owner, sizeof(row.owner), "%s", db_text(st, 5));
@@ -166,6 +176,19 @@ static int pfs_load(struct ledger *l, struct err *e)
 			return r;
 	}
 	return rc == SQLITE_DONE ? 0 : db_failed(l->db, e);
+}
+
+static int host_load(struct ledger *l, struct err *e)
+{
+	auto_stmt sqlite3_stmt *st = NULL;
+	int r = db_prepare(l, "SELECT key FROM host", &st, e);
+
+	if (r < 0)
+		return r;
+	if (sqlite3_step(st) != SQLITE_ROW || sqlite3_column_bytes(st, 0) != HOST_KEY)
+		return err_set(e, EBADMSG, "the state holds no key of this host");
+	memcpy(l->host_key, sqlite3_column_blob(st, 0), HOST_KEY);
+	return 0;
 }
 
 static int vf_row_cmp(const void *a, const void *b)
@@ -238,6 +261,8 @@ int ledger_open(struct ledger **out, const char *dir, const char *boot_id, struc
 	if (r == 0)
 		r = schema_upgrade(l, e);
 	if (r == 0)
+		r = host_load(l, e);
+	if (r == 0)
 		r = vfs_load(l, e);
 	if (r == 0)
 		r = pfs_load(l, e);
@@ -267,6 +292,8 @@ void ledger_close(struct ledger *l)
 	if (l->db != NULL)
 		(void)batch_end(l, NULL);
 	batch_fini(&l->batch);
+	for (size_t i = 0; i < HOT_COUNT; i++)
+		sqlite3_finalize(l->hot[i]);
 	sqlite3_close(l->db);
 	fd_close(&l->lock_fd);
 	free(l->leases.items);
@@ -277,6 +304,11 @@ void ledger_close(struct ledger *l)
 	free(l->confirms.items);
 	free(l->parked.items);
 	free(l);
+}
+
+const uint8_t *ledger_host_key(const struct ledger *l)
+{
+	return l->host_key;
 }
 
 const char *ledger_boot_id(const struct ledger *l)
@@ -338,21 +370,14 @@ int ledger_vf_put(struct ledger *l, const struct vf_row *row, struct err *e)
 	return r < 0 ? r : ledger_vf_force(l, row, e);
 }
 
-/* Not INSERT OR REPLACE: that would silently delete another row that has the same lease name. */
-static const char vf_upsert[] =
-	"INSERT INTO vfs VALUES(?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(pf, idx) DO UPDATE SET"
-	" address=excluded.address, state=excluded.state, lease=excluded.lease,"
-	" owner=excluded.owner, generation=excluded.generation, boot_id=excluded.boot_id,"
-	" note=excluded.note, birth=excluded.birth, attrs=excluded.attrs";
-
 int ledger_vf_force(struct ledger *l, const struct vf_row *row, struct err *e)
 {
-	auto_stmt sqlite3_stmt *st = NULL;
-	char pf[PCI_ADDR_TEXT], addr[PCI_ADDR_TEXT], attrs[DB_ATTRS_TEXT];
+	auto_hot sqlite3_stmt *st = NULL;
+	char pf[PCI_ADDR_TEXT], addr[PCI_ADDR_TEXT], attrs[DB_ATTRS_TEXT], in_force[DB_ATTRS_TEXT];
 	int r = vfs_reserve(l, e);
 
 	if (r == 0)
-		r = db_prepare(l, vf_upsert, &st, e);
+		r = db_prepare_hot(l, HOT_VF_UPSERT, &st, e);
 	if (r < 0)
 		return r;
 	db_bind_text(st, 1, pci_addr_text(&row->pf, pf));
@@ -366,9 +391,32 @@ int ledger_vf_force(struct ledger *l, const struct vf_row *row, struct err *e)
 	db_bind_text(st, 9, row->note);
 	sqlite3_bind_int64(st, 10, (sqlite3_int64)row->birth);
 	db_bind_text(st, 11, db_attrs_text(&row->attrs, attrs));
+	db_bind_text(st, 12, db_attrs_text(&row->in_force, in_force));
 	if (sqlite3_step(st) != SQLITE_DONE)
 		return db_failed(l->db, e);
 	return vfs_put(l, row, e);
+}
+
+int ledger_vf_force_also(struct ledger *l, const struct vf_row *row, const struct also *also,
+			 struct err *e)
+{
+	const struct vf_row *now = ledger_vf_find(l, &row->pf, row->index);
+	const struct vf_row was = now != NULL ? *now : *row;
+	const bool is_there = now != NULL;
+	int r = db_exec(l, "BEGIN", e);
+
+	if (r < 0)
+		return r;
+	r = also->write(l, also->arg, e);
+	if (r == 0)
+		r = ledger_vf_force(l, row, e);
+	if (r == 0)
+		r = db_exec(l, "COMMIT", e);
+	if (r == 0)
+		return 0;
+	(void)db_exec(l, "ROLLBACK", NULL);
+	ledger_vf_back(l, &was, is_there);
+	return r;
 }
 
 int ledger_pf_put(struct ledger *l, const struct pf_row *row, struct err *e)

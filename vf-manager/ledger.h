@@ -22,11 +22,12 @@
 #include <pthread.h>
 #include <sys/types.h>
 
-#define LEDGER_SCHEMA	7
+#define LEDGER_SCHEMA	12
 #define LEASE_TEXT	64
 #define OWNER_TEXT	130 /* "VM/PORT" */
 #define BOOT_ID_TEXT	40
 #define LEDGER_NOTE	256
+#define HOST_KEY	16 /* bytes */
 #define LEDGER_JSON_MAX (1U << 20)
 
 struct vf_row {
@@ -41,6 +42,7 @@ struct vf_row {
 	char note[LEDGER_NOTE]; /* why it is quarantined */
 	uint64_t birth; /* of the VF that is meant (sysfs_fn_birth()); 0: not known */
 	struct vf_attrs attrs; /* of the lease, by `vf set`: it has them again after each VM */
+	struct vf_attrs in_force; /* of a VF that a VM has: as set and read back; mask 0: not known */
 };
 
 struct pf_row {
@@ -134,6 +136,9 @@ void ledger_close(struct ledger *l);
 
 /* Nobody else may open dir's ledger while *fd_out is open; -EADDRINUSE as above. */
 int ledger_claim(const char *dir, int *fd_out, struct err *e);
+/* Made at random with the ledger, and never again. */
+const uint8_t *ledger_host_key(const struct ledger *l);
+
 const char *ledger_boot_id(const struct ledger *l);
 
 /* NULL if there is none. Valid until the next write. */
@@ -215,6 +220,10 @@ int ledger_scrub_put(struct ledger *l, struct ledger_scrub *scrub, struct err *e
 int ledger_scrub_get(struct ledger *l, const struct pci_addr *pf, uint16_t index,
 		     struct ledger_scrub *out, struct err *e);
 
+/* Up to which record of this boot's kernel log faults were told of; 0: none. Not kept in memory. */
+int ledger_kmsg_put(struct ledger *l, uint64_t seq, struct err *e);
+int ledger_kmsg_get(struct ledger *l, uint64_t *seq, struct err *e);
+
 const char *fn_state_text(enum fn_state state);
 
 /* NULL: the host has it. Valid until the next write. */
@@ -225,6 +234,31 @@ const struct fn_row *ledger_fn_at(const struct ledger *l, size_t i);
 /* Writes the row; the arc from the present state must be legal unless the state stays. */
 int ledger_fn_put(struct ledger *l, const struct fn_row *row, struct err *e);
 int ledger_fn_del(struct ledger *l, const struct pci_addr *addr, struct err *e);
+
+/* The process of the polled engine. */
+struct backend_row {
+	uid_t uid;
+	pid_t pid; /* 0: none */
+	uint64_t start_ticks; /* of the process, as /proc/PID/stat has it */
+	char boot_id[BOOT_ID_TEXT];
+	json_t *wish; /* with what it was started; owned by whoever holds the row */
+};
+int ledger_backend_put(struct ledger *l, const char *name, const struct backend_row *row,
+		       struct err *e);
+/* -ENOENT: there was never one. */
+int ledger_backend_get(struct ledger *l, const char *name, struct backend_row *out, struct err *e);
+
+/* An address that viaduct has put into the filter of a network device: written before it is there, gone after it is. */
+struct filter_row {
+	unsigned int ifindex; /* key, with mac */
+	uint8_t mac[6];
+	char dev[32]; /* its name then */
+};
+int ledger_filter_put(struct ledger *l, const struct filter_row *row, struct err *e);
+int ledger_filter_del(struct ledger *l, const struct filter_row *row, struct err *e);
+/* Those of this boot; the others are forgotten. fn below 0 ends it. */
+typedef int ledger_filter_fn(void *arg, const struct filter_row *row);
+int ledger_filter_each(struct ledger *l, ledger_filter_fn *fn, void *arg, struct err *e);
 
 int ledger_vm_put(struct ledger *l, const struct vm_row *row, struct err *e);
 int ledger_vm_del(struct ledger *l, const char *name, struct err *e);

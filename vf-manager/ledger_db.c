@@ -98,11 +98,38 @@ int db_exec(struct ledger *l, const char *sql, struct err *e)
 	return sqlite3_exec(l->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : db_failed(l->db, e);
 }
 
+static int writer_begin(struct ledger *l, sqlite3_stmt *st, struct err *e)
+{
+	return sqlite3_stmt_readonly(st) != 0 || l->batch.is_joining ? 0 : batch_end(l, e);
+}
+
 int db_prepare(struct ledger *l, const char *sql, sqlite3_stmt **st, struct err *e)
 {
 	if (sqlite3_prepare_v2(l->db, sql, -1, st, NULL) != SQLITE_OK)
 		return db_failed(l->db, e);
-	return sqlite3_stmt_readonly(*st) != 0 || l->batch.is_joining ? 0 : batch_end(l, e);
+	return writer_begin(l, *st, e);
+}
+
+static const char *const hot_sql[HOT_COUNT] = {
+	/* Not INSERT OR REPLACE: that would silently delete another row that has the same lease name. */
+	[HOT_VF_UPSERT] =
+		"INSERT INTO vfs VALUES(?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(pf, idx) DO UPDATE SET"
+		" address=excluded.address, state=excluded.state, lease=excluded.lease,"
+		" owner=excluded.owner, generation=excluded.generation, boot_id=excluded.boot_id,"
+		" note=excluded.note, birth=excluded.birth, attrs=excluded.attrs,"
+		" in_force=excluded.in_force",
+	[HOT_SCRUB_GET] = "SELECT birth, at, clean, steps FROM scrubs WHERE pf = ? AND idx = ?",
+};
+
+int db_prepare_hot(struct ledger *l, enum db_hot which, sqlite3_stmt **st, struct err *e)
+{
+	sqlite3_stmt **kept = &l->hot[which];
+
+	if (*kept == NULL && sqlite3_prepare_v3(l->db, hot_sql[which], -1,
+						SQLITE_PREPARE_PERSISTENT, kept, NULL) != SQLITE_OK)
+		return db_failed(l->db, e);
+	*st = *kept;
+	return writer_begin(l, *st, e);
 }
 
 void db_bind_text(sqlite3_stmt *st, int at, const char *text)

@@ -24,6 +24,9 @@ struct lease_key {
 	uint16_t index;
 };
 
+/* Statements that every lease runs: compiled once, since compiling one costs more than running it. */
+enum db_hot { HOT_VF_UPSERT, HOT_SCRUB_GET, HOT_COUNT };
+
 /* Leases that wait for one sync together. */
 #define BATCH_MAX 64
 struct batch {
@@ -41,9 +44,11 @@ struct batch {
 
 struct ledger {
 	sqlite3 *db;
+	sqlite3_stmt *hot[HOT_COUNT]; /* NULL: not yet used */
 	struct batch batch;
 	int lock_fd; /* -1: in memory */
 	char boot_id[BOOT_ID_TEXT];
+	uint8_t host_key[HOST_KEY];
 	struct table vfs; /* struct vf_row */
 	struct table leases; /* struct lease_key: which VF has the lease of a name */
 	struct table pfs; /* struct pf_row */
@@ -59,6 +64,15 @@ struct ledger {
 void batch_init(struct batch *b);
 void batch_fini(struct batch *b);
 int batch_end(struct ledger *l, struct err *e);
+
+/* One transaction for the row and what `write` changes of the database (of the database alone: its table in memory
+ * follows when this says 0). On failure both are as they were, in memory too. */
+struct also {
+	int (*write)(struct ledger *l, const void *arg, struct err *e);
+	const void *arg;
+};
+int ledger_vf_force_also(struct ledger *l, const struct vf_row *row, const struct also *also,
+			 struct err *e);
 
 /* In memory alone: the row as it was, or none. */
 void ledger_vf_back(struct ledger *l, const struct vf_row *row, bool is_there);
@@ -98,11 +112,24 @@ static inline void stmt_put(sqlite3_stmt **st)
 }
 #define auto_stmt __attribute__((cleanup(stmt_put)))
 
+/* Ends the statement's run, which else would keep its transaction open, and forgets what was bound. */
+static inline void hot_put(sqlite3_stmt **st)
+{
+	if (*st == NULL)
+		return; /* SQLite does not take it */
+	sqlite3_reset(*st);
+	sqlite3_clear_bindings(*st);
+}
+#define auto_hot __attribute__((cleanup(hot_put)))
+
 int db_failed(sqlite3 *db, struct err *e);
 
 /* What writes ends the batch first, so that it is not part of it. */
 int db_exec(struct ledger *l, const char *sql, struct err *e);
 int db_prepare(struct ledger *l, const char *sql, sqlite3_stmt **st, struct err *e);
+
+/* The same, of a statement that the ledger keeps: for auto_hot. */
+int db_prepare_hot(struct ledger *l, enum db_hot which, sqlite3_stmt **st, struct err *e);
 void db_bind_text(sqlite3_stmt *st, int at, const char *text);
 const char *db_text(sqlite3_stmt *st, int column); /* never NULL */
 

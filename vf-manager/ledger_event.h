@@ -16,7 +16,7 @@
 struct event {
 	uint64_t cursor; /* grows by one, over restarts, too */
 	int64_t at_ms; /* since the epoch */
-	const char *kind; /* "vf", "vm", "pf", "function", "alarm", "daemon" */
+	const char *kind; /* "vf", "vm", "pf", "function", "alarm", "daemon", "backend" */
 	const char *object;
 	const char *from, *to; /* states; of an alarm its kind; of a PF counts of VFs */
 	const char *text;

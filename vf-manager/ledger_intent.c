@@ -170,29 +170,24 @@ int ledger_intent_del(struct ledger *l, const struct intent_row *row, struct err
 	return r;
 }
 
+static int erase_also(struct ledger *l, const void *arg, struct err *e)
+{
+	return intent_erase(l, arg, e);
+}
+
 int ledger_intent_confirm(struct ledger *l, const struct intent_row *intent,
 			  const struct vf_row *row, struct err *e)
 {
 	const struct vf_row *now = ledger_vf_find(l, &row->pf, row->index);
-	struct vf_row was;
+	const struct also also = { erase_also, intent };
 	int r;
 
 	if (now == NULL)
 		return err_set(e, ENOENT, "the ledger has no such VF");
-	was = *now;
-	r = db_exec(l, "BEGIN", e);
-	if (r < 0)
-		return r;
-	r = ledger_vf_put(l, row, e);
+	r = now->state == row->state ? 0 : vf_state_check(now->state, row->state, e);
 	if (r == 0)
-		r = intent_erase(l, intent, e);
+		r = ledger_vf_force_also(l, row, &also, e);
 	if (r == 0)
-		r = db_exec(l, "COMMIT", e);
-	if (r < 0) {
-		(void)db_exec(l, "ROLLBACK", NULL);
-		ledger_vf_back(l, &was, true);
-		return r;
-	}
-	table_del(&l->intents, intent);
-	return 0;
+		table_del(&l->intents, intent);
+	return r;
 }

@@ -110,46 +110,37 @@ int ledger_parked_del(struct ledger *l, const char *lease, struct err *e)
 	return r;
 }
 
-/* Both tables, or neither. The row in memory goes back where the database does. */
-static int both_write(struct ledger *l, const struct parked_row *parked, const struct vf_row *vf,
-		      bool is_parking, struct err *e)
+static int insert_also(struct ledger *l, const void *arg, struct err *e)
 {
-	const struct vf_row *now = ledger_vf_find(l, &vf->pf, vf->index);
-	struct vf_row was = { .pf = vf->pf, .index = vf->index, .addr = vf->addr };
-	int r = table_reserve(&l->parked, e);
+	return parked_insert(l, arg, e);
+}
 
-	if (now != NULL)
-		was = *now;
-	if (r == 0)
-		r = db_exec(l, "BEGIN", e);
-	if (r < 0)
-		return r;
-	r = is_parking ? parked_insert(l, parked, e) : parked_erase(l, parked->lease, e);
-	if (r == 0)
-		r = ledger_vf_force(l, vf, e);
-	if (r == 0)
-		r = db_exec(l, "COMMIT", e);
-	if (r < 0) {
-		(void)db_exec(l, "ROLLBACK", NULL);
-		ledger_vf_back(l, &was, true);
-		return r;
-	}
-	if (is_parking)
-		return table_put(&l->parked, parked, e);
-	table_del(&l->parked, parked);
-	return 0;
+static int erase_also(struct ledger *l, const void *arg, struct err *e)
+{
+	const struct parked_row *row = arg;
+
+	return parked_erase(l, row->lease, e);
 }
 
 int ledger_park(struct ledger *l, const struct parked_row *parked, const struct vf_row *vf,
 		struct err *e)
 {
-	return both_write(l, parked, vf, true, e);
+	const struct also also = { insert_also, parked };
+	int r = table_reserve(&l->parked, e);
+
+	if (r == 0)
+		r = ledger_vf_force_also(l, vf, &also, e);
+	return r == 0 ? table_put(&l->parked, parked, e) : r;
 }
 
 int ledger_unpark(struct ledger *l, const struct parked_row *parked, const struct vf_row *vf,
 		  struct err *e)
 {
 	const struct parked_row key = *parked; /* may be the table's own */
+	const struct also also = { erase_also, &key };
+	int r = ledger_vf_force_also(l, vf, &also, e);
 
-	return both_write(l, &key, vf, false, e);
+	if (r == 0)
+		table_del(&l->parked, &key);
+	return r;
 }

@@ -32,12 +32,10 @@ int ledger_scrub_put(struct ledger *l, struct ledger_scrub *scrub, struct err *e
 int ledger_scrub_get(struct ledger *l, const struct pci_addr *pf, uint16_t index,
 		     struct ledger_scrub *out, struct err *e)
 {
-	auto_stmt sqlite3_stmt *st = NULL;
+	auto_hot sqlite3_stmt *st = NULL;
 	char text[PCI_ADDR_TEXT];
 	json_t *steps;
-	int rc, r = db_prepare(
-			l, "SELECT birth, at, clean, steps FROM scrubs WHERE pf = ? AND idx = ?",
-			&st, e);
+	int rc, r = db_prepare_hot(l, HOT_SCRUB_GET, &st, e);
 
 	if (r < 0)
 		return r;

@@ -4,11 +4,14 @@
  * until a signal, and leaves the VMs running.
  */
 #include "vf-manager/adopt.h"
+#include "vf-manager/backend.h"
 #include "vf-manager/daemon.h"
+#include "vf-manager/faultwatch.h"
 #include "vf-manager/http.h"
 #include "vf-manager/listen.h"
 #include "vf-manager/manners.h"
 #include "vf-manager/monitor.h"
+#include "vf-manager/operations.h"
 #include "vf-manager/options.h"
 #include "vf-manager/pfapply.h"
 #include "vf-manager/pfconfirm.h"
@@ -106,7 +109,16 @@ static int serve(const struct options *opt, const sigset_t *set, struct err *e)
 	pf_apply_wanted(d);
 	r = monitor_create(d, &d->monitor, e);
 	if (r == 0)
+		r = fault_watch_create(d, e);
+	if (r == 0)
 		r = confirmer_create(d, &confirmer, e);
+	if (r < 0)
+		goto out;
+	op_lock(d);
+	r = backend_start(d, e);
+	op_unlock(d);
+	if (r == 0)
+		r = operations_create(d, e);
 	if (r < 0)
 		goto out;
 	vms = d->vm_count; /* once others are served it is not ours to read */
@@ -120,6 +132,7 @@ static int serve(const struct options *opt, const sigset_t *set, struct err *e)
 	manners_ending();
 	daemon_end(d);
 	http_server_destroy(server);
+	operations_destroy(d);
 	api_listen_end(d);
 out:
 	confirmer_destroy(confirmer);
@@ -127,6 +140,8 @@ out:
 		daemon_end(d); /* its thread waits for that */
 	webhook_destroy(hook);
 	fd_close(&listener);
+	if (d != NULL)
+		operations_destroy(d);
 	daemon_destroy(d);
 	return r;
 }

@@ -17,12 +17,15 @@ enum {
 	OPT_STATE_DIR,
 	OPT_CONFIG,
 	OPT_VMM,
+	OPT_AUDIT,
+	OPT_PMD,
 	OPT_ONESHOT,
 	OPT_FD,
 	OPT_BACKUP,
 	OPT_RESTORE,
 	OPT_SYS,
-	OPT_DEV
+	OPT_DEV,
+	OPT_PROC
 };
 
 static const struct argp_option argp_options[] = {
@@ -30,6 +33,8 @@ static const struct argp_option argp_options[] = {
 	{ "state-dir", OPT_STATE_DIR, "DIR", 0, "the ledger (" API_DEFAULT_STATE_DIR ")", 0 },
 	{ "config", OPT_CONFIG, "FILE", 0, "configuration (" API_DEFAULT_CONFIG ")", 0 },
 	{ "vmm-path", OPT_VMM, "FILE", 0, "the program viaduct-vmm", 0 },
+	{ "audit-path", OPT_AUDIT, "FILE", 0, "the program viaduct-audit", 0 },
+	{ "pmd-path", OPT_PMD, "FILE", 0, "the program viaduct-pmd", 0 },
 	{ "oneshot", OPT_ONESHOT, NULL, 0, "answer read-only requests on one socket, then exit",
 	  0 },
 	{ "fd", OPT_FD, "N", 0, "the connected socket for --oneshot (3)", 0 },
@@ -38,6 +43,8 @@ static const struct argp_option argp_options[] = {
 	{ "verbose", 'v', NULL, 0, "log every request", 0 },
 	{ "sysfs", OPT_SYS, "DIR", OPTION_HIDDEN, "for tests: a folder with the shape of /sys", 0 },
 	{ "dev", OPT_DEV, "DIR", OPTION_HIDDEN, "for tests: a folder with the shape of /dev", 0 },
+	{ "proc", OPT_PROC, "DIR", OPTION_HIDDEN, "for tests: a folder with interrupts and irq/",
+	  0 },
 	{ 0 },
 };
 
@@ -60,6 +67,12 @@ static error_t option_take(int key, char *arg, struct argp_state *state)
 	case OPT_VMM:
 		snprintf(o->vmm_path, sizeof(o->vmm_path), "%s", arg);
 		return 0;
+	case OPT_AUDIT:
+		snprintf(o->audit_path, sizeof(o->audit_path), "%s", arg);
+		return 0;
+	case OPT_PMD:
+		snprintf(o->pmd_path, sizeof(o->pmd_path), "%s", arg);
+		return 0;
 	case OPT_ONESHOT:
 		o->is_oneshot = true;
 		return 0;
@@ -80,6 +93,9 @@ static error_t option_take(int key, char *arg, struct argp_state *state)
 	case OPT_DEV:
 		o->dev_dir = arg;
 		return 0;
+	case OPT_PROC:
+		o->proc_dir = arg;
+		return 0;
 	case 'v':
 		o->log_level = LOG_LEVEL_DEBUG;
 		return 0;
@@ -95,16 +111,15 @@ static const char *from_env(const char *name, const char *fallback)
 	return v != NULL && v[0] != '\0' ? v : fallback;
 }
 
-/* Beside this program, else in the build tree's folder of vmm/, else where it is installed. */
-static void vmm_find(char out[PATH_MAX])
+/* Beside this program, else in the build tree's folder of it, else where it is installed. */
+static void program_find(const char *name, const char *folder, char out[PATH_MAX])
 {
-	static const char *const places[] = { "viaduct-vmm", "../libexec/viaduct/viaduct-vmm",
-					      "../vmm/viaduct-vmm" };
+	const char *const places[] = { "", "../libexec/viaduct/", folder };
 	char self[PATH_MAX], path[PATH_MAX * 2];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char *slash;
 
-	snprintf(out, PATH_MAX, "/usr/bin/viaduct-vmm");
+	snprintf(out, PATH_MAX, "/usr/bin/%s", name);
 	if (n <= 0)
 		return;
 	self[n] = '\0';
@@ -113,7 +128,7 @@ static void vmm_find(char out[PATH_MAX])
 		return;
 	slash[1] = '\0';
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		snprintf(path, sizeof(path), "%s%s", self, places[i]);
+		snprintf(path, sizeof(path), "%s%s%s", self, places[i], name);
 		if (strlen(path) < PATH_MAX && access(path, X_OK) == 0) {
 			memcpy(out, path, strlen(path) + 1);
 			return;
@@ -136,6 +151,9 @@ void options_parse(int argc, char **argv, struct options *out)
 	out->oneshot_fd = API_ONESHOT_FD;
 	out->log_level = LOG_LEVEL_INFO;
 	out->dev_dir = "/dev";
-	vmm_find(out->vmm_path);
+	out->proc_dir = "/proc";
+	program_find("viaduct-vmm", "../vmm/", out->vmm_path);
+	program_find("viaduct-audit", "../iommu/", out->audit_path);
+	program_find("viaduct-pmd", "../pmd-backends/", out->pmd_path);
 	argp_parse(&argp, argc, argv, 0, NULL, out);
 }

@@ -15,13 +15,16 @@ struct options {
 	const char *config;
 	bool config_is_named; /* by the operator: it must exist */
 	char vmm_path[PATH_MAX];
+	char audit_path[PATH_MAX];
+	char pmd_path[PATH_MAX];
 	bool is_oneshot;
 	int oneshot_fd;
 	const char *backup, *restore; /* a file; NULL: to serve is meant */
 	enum log_level log_level;
-	/* For tests: folders with the shape of /sys and /dev; NULL: the real ones. */
+	/* For tests: folders with the shape of /sys, /dev and /proc; NULL: the real one. */
 	const char *sysfs_root;
 	const char *dev_dir; /* never NULL */
+	const char *proc_dir; /* never NULL; of /proc: interrupts and irq/ */
 };
 
 /* Prints usage and ends the process on --help or a wrong option. */

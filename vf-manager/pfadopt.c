@@ -5,7 +5,6 @@
 #include "vf-manager/pool.h"
 #include "vf-manager/privops.h"
 
-#include "base/fd.h"
 #include "sriov/fnuse.h"
 
 #include <errno.h>
@@ -24,7 +23,6 @@ struct adoption {
 /* State locked. */
 static int use_check(struct daemon *d, const struct pci_fn *vf, struct err *e)
 {
-	auto_fd int group = -1;
 	char id[VF_ID_TEXT];
 	struct fn_use use;
 
@@ -40,12 +38,12 @@ static int use_check(struct daemon *d, const struct pci_fn *vf, struct err *e)
 					  "can do without it",
 					  vf->name, vf->driver);
 	}
-	if (strcmp(vf->driver, "vfio-pci") != 0 || priv_group_open(d, &vf->addr, &group, NULL) == 0)
+	if (strcmp(vf->driver, "vfio-pci") != 0 || priv_fn_is_idle(d, &vf->addr, NULL) == 0)
 		return 0;
 	err_set(e, EBUSY, "VF %s is in use: its VFIO group does not open, so somebody holds it",
 		id);
 	err_code(e, "adopt-in-use");
-	return err_hint(e, "lsof /dev/vfio/%d   says who", vf->iommu_group);
+	return err_hint(e, "lsof /dev/vfio/%d /dev/vfio/devices/*   says who", vf->iommu_group);
 }
 
 /* State locked. */

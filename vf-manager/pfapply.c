@@ -2,6 +2,7 @@
 #include "vf-manager/pfapply.h"
 
 #include "vf-manager/leasepark.h"
+#include "vf-manager/operations.h"
 #include "vf-manager/pfconfirm.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/privops.h"
@@ -101,6 +102,7 @@ static int plan_do(struct daemon *d, const struct pf_plan *plan, const struct pf
 	int r;
 
 	memcpy(intent.boot_id, d->boot_id, sizeof(intent.boot_id));
+	operation_step(wish->op, "PF %s: %u VFs instead of %u", plan->name, plan->to, plan->from);
 	state_lock(d);
 	r = ledger_intent_put(d->ledger, &intent, e);
 	state_unlock(d);
@@ -169,9 +171,9 @@ out:
 static int vms_stop(struct daemon *d, const struct pf_plan *plan, const struct pf_wish *wish,
 		    struct err *e)
 {
-	const struct vm_stop_wish stop = { .uid = wish->uid,
-					   .timeout_s = wish->timeout_s,
-					   .kill = true };
+	const struct vm_stop_wish stop = {
+		.op = wish->op, .uid = wish->uid, .timeout_s = wish->timeout_s, .kill = true
+	};
 
 	for (size_t i = 0; i < plan->hurt_count; i++) {
 		const char *vm = plan->hurt[i].vm;
@@ -219,10 +221,11 @@ int pf_apply_disrupting(struct daemon *d, const char *name, const struct pf_wish
 static bool is_on_trial(struct daemon *d, const char *name)
 {
 	const struct pci_fn *pf;
+	struct err e = { 0 };
 	bool r;
 
 	state_lock(d);
-	r = daemon_scan(d, NULL) == 0 && pool_pf_find(d, name, &pf, NULL) == 0 &&
+	r = daemon_scan(d, &e) == 0 && pool_pf_find(d, name, &pf, &e) == 0 &&
 	    ledger_confirm_find(d->ledger, &pf->addr) != NULL;
 	state_unlock(d);
 	return r;

@@ -34,6 +34,23 @@ static int pf_check(struct daemon *d, const struct pci_fn *pf, uint16_t vfs, str
 	return err_hint(e, "viaduct function show %s", pf->name);
 }
 
+/* Viaduct-pmd's VFs stay as long as the configuration has their uplinks. */
+static int reserved_check(struct daemon *d, const struct pci_fn *pf, struct err *e)
+{
+	for (unsigned int i = 0; i < pf->num_vfs; i++) {
+		const struct vf_row *row = ledger_vf_find(d->ledger, &pf->addr, (uint16_t)i);
+
+		if (row == NULL || pf->vfs[i] == NULL || !pool_owner_is_uplink(row->owner) ||
+		    pool_vf_state(d, pf->vfs[i], NULL) == VF_FREE)
+			continue;
+		err_set(e, EBUSY, "its VF %u is reserved for the %s", i, row->owner);
+		err_code(e, "vf-in-use");
+		return err_hint(
+			e, "take the uplink out of viaductd.yaml, restart viaductd, then again");
+	}
+	return 0;
+}
+
 /* False: nobody loses anything with this VF. */
 static bool hurt_fill(struct daemon *d, const struct pci_fn *vf, struct pf_hurt *out)
 {
@@ -142,6 +159,8 @@ int pf_plan_make(struct daemon *d, const char *name, const struct pf_wish *wish,
 	snprintf(out->name, sizeof(out->name), "%s", pf->name);
 	snprintf(out->dev_name, sizeof(out->dev_name), "%s", pf->dev_name);
 	out->is_done = pf->num_vfs == wish->vfs && pool_pf_is_ours(d, pf);
+	if (!out->is_done && d->ledger != NULL && reserved_check(d, pf, e) < 0)
+		return err_wrap(e, "PF %s", name);
 	r = hurts_find(d, pf, out, e);
 	if (r < 0)
 		return r;

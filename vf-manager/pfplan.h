@@ -20,6 +20,7 @@ struct pf_wish {
 	bool hurts_all; /* whoever is hurt is as good as named */
 	unsigned int confirm_s; /* on trial: back to the former count after so long; 0: for good */
 	bool destroys_unused; /* foreign VFs that no driver has are not in the way */
+	struct operation *op; /* who follows it; NULL */
 	bool are_stopped; /* the VMs among them have been: one that is not hurt is no mistake */
 };
 

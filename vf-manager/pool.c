@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/pool.h"
 
+#include "vf-manager/backend.h"
 #include "vf-manager/leasepark.h"
 #include "vf-manager/pool_pick.h"
+#include "vf-manager/portloss.h"
 #include "vf-manager/privops.h"
 #include "vf-manager/vm.h"
 
@@ -74,7 +76,7 @@ int pool_foreign_hint(const struct daemon *d, const struct pci_fn *vf, struct er
 		e,
 		"viaduct pf apply %s --adopt   takes in what the host does not use; or echo 0 > "
 		"/sys/bus/pci/devices/%s/sriov_numvfs   removes all VFs of the PF",
-		pf->dev_name[0] != '\0' ? pf->dev_name : pf->name, pf->name);
+		pci_fn_label(pf), pf->name);
 }
 
 bool pool_owner_lives(struct daemon *d, const char *owner)
@@ -82,6 +84,9 @@ bool pool_owner_lives(struct daemon *d, const char *owner)
 	char name[64];
 	const struct vm *vm;
 
+	/* No VM is called so; what it has goes back when the configuration does not want it (backend_fn.c, backend_vf.c). */
+	if (strcmp(owner, BACKEND_OWNER) == 0 || pool_owner_is_uplink(owner))
+		return true;
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(owner, "/"), owner);
 	vm = vm_find(d, name);
 	return vm != NULL && (vm->pid != 0 || vm_state_is_live(vm->state));
@@ -109,6 +114,7 @@ static void hold_fill(const struct pci_fn *vf, struct vf_hold *out)
 	vf_id_text(vf, out->id);
 	snprintf(out->pf_name, sizeof(out->pf_name), "%s", vf->pf->name);
 	snprintf(out->pf_dev, sizeof(out->pf_dev), "%s", vf->pf->dev_name);
+	snprintf(out->pf_driver, sizeof(out->pf_driver), "%s", vf->pf->driver);
 }
 
 /* Nobody's. The generation goes on. */
@@ -116,7 +122,7 @@ static void row_clear(struct vf_row *row)
 {
 	row->state = VF_FREE;
 	row->lease[0] = row->owner[0] = row->note[0] = '\0';
-	row->attrs = (struct vf_attrs){ 0 };
+	row->attrs = row->in_force = (struct vf_attrs){ 0 };
 }
 
 /* The row as it is, or that of a VF that was never leased. */
@@ -135,6 +141,28 @@ static struct vf_row row_now(const struct daemon *d, const struct vf_hold *hold)
 	return now;
 }
 
+/* State locked. */
+static bool row_is_gone(struct daemon *d, const struct vf_row *row)
+{
+	uint64_t birth = 0;
+	int r;
+
+	if (row->state == VF_FREE || row->state == VF_QUARANTINED ||
+	    strcmp(row->boot_id, d->boot_id) != 0)
+		return false;
+	r = sysfs_fn_birth(inventory_sysfs(d->inv), &row->addr, &birth);
+	return r == -ENOENT || (r == 0 && !birth_fits(row->birth, birth));
+}
+
+/* State locked. A name that is taken is so whatever the rest of the machine looks like. */
+static bool name_is_taken(struct daemon *d, const struct vf_want *want)
+{
+	const struct vf_row *row = want->lease != NULL ? ledger_vf_by_lease(d->ledger, want->lease)
+						       : NULL;
+
+	return row != NULL && !row_is_gone(d, row);
+}
+
 /* State locked. Chooses by what was last seen, and looks again only at what it chose; where that is not as
  * it was, or nothing fits, at everything. `op` keeps others from choosing meanwhile. */
 static int pick_now(struct daemon *d, const struct vf_want *want, const struct pci_fn **out,
@@ -145,6 +173,11 @@ static int pick_now(struct daemon *d, const struct vf_want *want, const struct p
 	uint64_t birth;
 	int r = pool_pick(d, want, out, &unseen);
 
+	if ((r < 0 && want->is_looked) || (r == -EEXIST && name_is_taken(d, want))) {
+		if (e != NULL)
+			*e = unseen;
+		return r;
+	}
 	if (r == 0) {
 		enum vf_state state = pool_vf_state(d, *out, NULL);
 
@@ -163,9 +196,8 @@ static int pick_now(struct daemon *d, const struct vf_want *want, const struct p
 	return r < 0 ? r : pool_pick(d, want, out, e);
 }
 
-/* Op locked, state too. `batch` NULL: durable at once. */
-static int lease(struct daemon *d, const struct vf_want *want, struct vf_hold *out, uint64_t *batch,
-		 struct err *e)
+int pool_lease_join(struct daemon *d, const struct vf_want *want, struct vf_hold *out,
+		    uint64_t *batch, struct err *e)
 {
 	const struct pci_fn *vf;
 	struct vf_row row;
@@ -193,28 +225,18 @@ int pool_lease(struct daemon *d, const struct vf_want *want, struct vf_hold *out
 	int r;
 
 	state_lock(d);
-	r = lease(d, want, out, NULL, e);
+	r = pool_lease_join(d, want, out, NULL, e);
 	state_unlock(d);
 	return r;
 }
 
-int pool_alloc(struct daemon *d, const struct vf_want *want, struct vf_hold *out, struct err *e)
+/* What the VF got when it was bound, and over it what `vf set` has changed while the VM came up. */
+static void attrs_take(struct vf_row *row, const struct vf_hold *hold)
 {
-	uint64_t batch = 0;
-	int r;
+	const struct vf_attrs later = row->in_force;
 
-	atomic_fetch_add_explicit(&d->leasing, 1, memory_order_relaxed);
-	op_lock(d);
-	state_lock(d);
-	r = lease(d, want, out, &batch, e);
-	op_unlock(d);
-	/* The last one syncs for all. relaxed: the locks order what it stands for */
-	if (atomic_fetch_sub_explicit(&d->leasing, 1, memory_order_relaxed) == 1)
-		(void)ledger_sync(d->ledger, NULL);
-	if (r == 0)
-		r = ledger_batch_wait(d->ledger, batch, &d->state, e);
-	state_unlock(d);
-	return r;
+	row->in_force = hold->attrs;
+	vf_attrs_overlay(&row->in_force, &later);
 }
 
 /* The arc is checked by the ledger; a hold of an older generation is refused. */
@@ -229,6 +251,8 @@ static int hold_move(struct daemon *d, const struct vf_hold *hold, enum vf_state
 		r = err_set(e, ESTALE, "VF %s has another owner by now", hold->id);
 	} else {
 		row.state = to;
+		if (to == VF_ASSIGNED)
+			attrs_take(&row, hold);
 		r = ledger_vf_put(d->ledger, &row, e);
 		if (r < 0)
 			err_wrap(e, "VF %s", hold->id);
@@ -240,14 +264,19 @@ static int hold_move(struct daemon *d, const struct vf_hold *hold, enum vf_state
 int pool_bind(struct daemon *d, struct vf_hold *hold, const struct vf_attrs *attrs, struct err *e)
 {
 	int r = hold_move(d, hold, VF_BOUND, e);
+	bool has_mac;
 
 	if (r < 0)
 		return r;
 	r = priv_pf_up(d, &hold->addr, e);
 	hold->attrs = hold->lease_attrs;
 	vf_attrs_overlay(&hold->attrs, attrs);
+	/* A MAC that nobody has set is the guest's business. */
+	has_mac = (hold->attrs.mask & BIT(VF_ATTR_MAC)) != 0;
 	if (r == 0 && hold->attrs.mask != 0)
 		r = priv_vf_attrs_set(d, &hold->addr, &hold->attrs, e);
+	if (!has_mac)
+		hold->attrs.mask &= ~(uint32_t)BIT(VF_ATTR_MAC);
 	if (r == 0)
 		r = priv_vf_bind(d, &hold->addr, e);
 	hold->is_bound = r == 0;
@@ -270,38 +299,58 @@ void pool_hold(const struct daemon *d, const struct pci_fn *vf, struct vf_hold *
 	out->lease_attrs = row->attrs;
 }
 
-int pool_set(struct daemon *d, const struct vf_hold *hold, struct vf_attrs *attrs, uid_t uid,
-	     struct err *e)
+struct attrs_change {
+	const struct vf_hold *hold;
+	struct vf_attrs *attrs; /* as pool_set() takes them */
+	uid_t uid;
+	bool is_for_lease; /* outlives the VM that has the VF now */
+};
+
+static int attrs_change(struct daemon *d, const struct attrs_change *c, struct err *e)
 {
 	struct intent_row intent = { .kind = INTENT_VF_ATTRS,
-				     .pf = hold->pf,
-				     .index = hold->index,
-				     .generation = hold->generation,
-				     .uid = uid };
-	const struct vf_attrs wanted = *attrs;
+				     .pf = c->hold->pf,
+				     .index = c->hold->index,
+				     .generation = c->hold->generation,
+				     .uid = c->uid };
+	const struct vf_attrs wanted = *c->attrs;
 	struct vf_row row;
-	int r = priv_vf_attrs_get(d, &hold->addr, &intent.before, e);
+	int r = priv_vf_attrs_get(d, &c->hold->addr, &intent.before, e);
 
 	memcpy(intent.boot_id, d->boot_id, sizeof(intent.boot_id));
 	state_lock(d);
-	row = row_now(d, hold);
+	row = row_now(d, c->hold);
 	if (r == 0)
 		r = ledger_intent_put(d->ledger, &intent, e);
 	state_unlock(d);
 	if (r < 0)
 		return r;
-	r = priv_vf_attrs_set(d, &hold->addr, attrs, e);
+	r = priv_vf_attrs_set(d, &c->hold->addr, c->attrs, e);
 	state_lock(d);
 	if (r < 0) {
 		/* They were put back already, as far as they could be. */
 		(void)ledger_intent_del(d->ledger, &intent, NULL);
 	} else {
-		if (row.lease[0] != '\0')
+		if (row.lease[0] != '\0' && c->is_for_lease)
 			vf_attrs_overlay(&row.attrs, &wanted);
+		if (row.in_force.mask != 0 || row.state == VF_BOUND)
+			vf_attrs_overlay(&row.in_force, &wanted);
 		r = ledger_intent_confirm(d->ledger, &intent, &row, e);
 	}
 	state_unlock(d);
 	return r;
+}
+
+int pool_set(struct daemon *d, const struct vf_hold *hold, struct vf_attrs *attrs, uid_t uid,
+	     struct err *e)
+{
+	return attrs_change(d, &(struct attrs_change){ hold, attrs, uid, true }, e);
+}
+
+int pool_set_for_now(struct daemon *d, const struct vf_hold *hold, struct vf_attrs *attrs,
+		     struct err *e)
+{
+	return attrs_change(d, &(struct attrs_change){ hold, attrs, 0, false }, e);
 }
 
 /* State locked; the end of a wiping, which `r` and `why` tell of. */
@@ -330,6 +379,7 @@ static int row_scrub(struct daemon *d, struct vf_row row, bool keep_lease, struc
 
 	row.state = VF_SCRUBBING;
 	row.owner[0] = '\0';
+	row.in_force = (struct vf_attrs){ 0 };
 	if (!keep_lease)
 		row.lease[0] = '\0';
 	if (row.lease[0] == '\0')
@@ -357,9 +407,11 @@ static int row_scrub(struct daemon *d, struct vf_row row, bool keep_lease, struc
 	return r;
 }
 
-/* State locked. A lease of `vf alloc` waits for a VF of viaduct's in the same place. */
+/* State locked. A lease of `vf alloc` waits for a VF of viaduct's in the same place; a VM goes on without its. */
 static int forget(struct daemon *d, struct vf_row *row, struct err *e)
 {
+	if (row->owner[0] != '\0')
+		port_lost(d, row);
 	if (row->lease[0] != '\0')
 		return lease_park(d, row, "its VF was destroyed by somebody else", e);
 	row_clear(row);
@@ -399,19 +451,6 @@ int pool_release(struct daemon *d, const struct vf_ref *vf, bool keep_lease, str
 	if (r > 0)
 		r = row_scrub(d, row, keep_lease, e);
 	return r < 0 ? err_wrap(e, "VF %s", pci_addr_text(&row.addr, text)) : 0;
-}
-
-/* State locked. */
-static bool row_is_gone(struct daemon *d, const struct vf_row *row)
-{
-	uint64_t birth = 0;
-	int r = sysfs_fn_birth(inventory_sysfs(d->inv), &row->addr, &birth);
-
-	if (row->state == VF_FREE || row->state == VF_QUARANTINED ||
-	    strcmp(row->boot_id, d->boot_id) != 0 ||
-	    (row->owner[0] != '\0' && pool_owner_lives(d, row->owner)))
-		return false;
-	return r == -ENOENT || (r == 0 && !birth_fits(row->birth, birth));
 }
 
 void pool_forget_gone(struct daemon *d)

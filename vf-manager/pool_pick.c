@@ -63,6 +63,12 @@ int pool_vf_refuse(struct daemon *d, const struct pci_fn *vf, struct err *e)
 		err_code(e, "vf-quarantined");
 		return err_hint(e, "viaduct vf scrub %s   tries to wipe it again", id);
 	}
+	if (row != NULL && pool_owner_is_uplink(row->owner)) {
+		err_set(e, EBUSY, "VF %s (%s) is reserved for the %s", id, vf->name, row->owner);
+		err_code(e, "vf-in-use");
+		return err_hint(e, "viaduct uplink show %s   shows what it carries",
+				row->owner + strlen(POOL_UPLINK));
+	}
 	slash = row != NULL ? strchr(row->owner, '/') : NULL;
 	if (slash != NULL) {
 		err_set(e, EBUSY, "VF %s (%s) is %s: %s has it", id, vf->name, vf_state_text(state),
@@ -84,9 +90,8 @@ int pool_vf_refuse(struct daemon *d, const struct pci_fn *vf, struct err *e)
 	return err_hint(e, "viaduct vf release %s", row->lease);
 }
 
-/* A VF named by itself: free, or leased by `vf alloc` and not yet in a VM. */
-static int pick_named(struct daemon *d, const struct vf_want *want, const struct pci_fn **out,
-		      struct err *e)
+int pool_pick_named(struct daemon *d, const struct vf_want *want, const struct pci_fn **out,
+		    struct err *e)
 {
 	const struct vf_row *row;
 	const struct pci_fn *vf;
@@ -107,9 +112,17 @@ static int pick_named(struct daemon *d, const struct vf_want *want, const struct
 	return 0;
 }
 
+static bool is_in(const struct pci_addr *addr, const struct pci_addr *list, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		if (pci_addr_cmp(&list[i], addr) == 0)
+			return true;
+	return false;
+}
+
 /* The rows of a PF lie side by side: one look-up, then a walk beside its VFs. */
-static const struct pci_fn *pf_free_vf(const struct daemon *d, const struct pci_fn *pf,
-				       int numa_node)
+const struct pci_fn *pool_pf_free_vf(const struct daemon *d, const struct pci_fn *pf,
+				     const struct pci_addr *skip, unsigned int skip_count)
 {
 	size_t at = d->ledger != NULL ? ledger_vf_place(d->ledger, &pf->addr, 0) : 0;
 	size_t rows = d->ledger != NULL ? ledger_vf_count(d->ledger) : 0;
@@ -125,81 +138,113 @@ static const struct pci_fn *pf_free_vf(const struct daemon *d, const struct pci_
 		if (vf == NULL || (is_its && row->state != VF_FREE && row->birth == vf->birth &&
 				   strcmp(row->boot_id, d->boot_id) == 0))
 			continue;
-		if ((numa_node < 0 || vf->numa_node == numa_node) &&
-		    pool_vf_state(d, vf, NULL) == VF_FREE)
+		if (!is_in(&vf->addr, skip, skip_count) && pool_vf_state(d, vf, NULL) == VF_FREE)
 			return vf;
 	}
 	return NULL;
 }
 
 /* "PF enp1s0 has no free VF on NUMA node 1 (the PF is on 0) (2 VFs, 2 free)" */
-static int none_free(const struct daemon *d, const struct pci_fn *pf, int numa_node, struct err *e)
+static int none_free(const struct pci_fn *pf, const struct place_pf *facts, int numa_node,
+		     struct err *e)
 {
-	const char *name = pf->dev_name[0] != '\0' ? pf->dev_name : pf->name;
-	unsigned int counts[VF_STATES] = { 0 };
 	char text[200] = "", where[64] = "";
 	size_t len = 0;
 
-	for (unsigned int i = 0; i < pf->num_vfs; i++)
-		if (pf->vfs[i] != NULL)
-			counts[pool_vf_state(d, pf->vfs[i], NULL)]++;
 	for (unsigned int s = 0; s < VF_STATES; s++)
-		if (counts[s] > 0 && len < sizeof(text))
+		if (facts->vfs[s] > 0 && len < sizeof(text))
 			len += (size_t)snprintf(text + len, sizeof(text) - len, ", %u %s",
-						counts[s], vf_state_text((enum vf_state)s));
+						facts->vfs[s], vf_state_text((enum vf_state)s));
+	if (facts->promised > 0 && len < sizeof(text))
+		snprintf(text + len, sizeof(text) - len, ", %u of them for other ports of the VM",
+			 facts->promised);
 	if (numa_node >= 0)
 		snprintf(where, sizeof(where), " on NUMA node %d (the PF is on %d)", numa_node,
 			 pf->numa_node);
-	err_set(e, EBUSY, "PF %s has no free VF%s (%u VFs%s)", name, where, pf->num_vfs, text);
+	err_set(e, EBUSY, "PF %s has no free VF%s (%u VFs%s)", facts->name, where, pf->num_vfs,
+		text);
 	err_code(e, "no-free-vf");
-	return pf->num_vfs == 0 ? err_hint(e, "viaduct pf apply %s --vfs N", name)
+	return pf->num_vfs == 0 ? err_hint(e, "viaduct pf apply %s --vfs N", facts->name)
 				: err_hint(e, "viaduct vf list   shows who has them");
 }
 
-static int pick_of_pf(struct daemon *d, const struct vf_want *want, const char *name,
-		      const struct pci_fn **out, struct err *e)
+static int one_refuse(struct daemon *d, const struct vf_want *want, const struct candidates *c,
+		      struct err *e)
 {
-	const struct pci_fn *pf;
-	int r = pool_pf_find(d, name, &pf, e);
+	const struct place_pf *pf = &c->pfs[0];
+	const struct pci_fn *unseen;
+	char why[PLACE_WHY_TEXT];
+
+	if (pf->verdict == PLACE_OUT_MISSING)
+		return pool_pf_find(d, pf->name, &unseen, e);
+	if (pf->verdict != PLACE_OUT_WORD)
+		return none_free(c->fns[0], pf, want->numa_node, e);
+	err_set(e, EBUSY, "PF %s %s", pf->name, placement_why(&c->want, c->pfs, c->count, 0, why));
+	err_code(e, "anti-affinity");
+	return err_hint(e, "viaduct vf list   shows who is where; name a network of more PFs");
+}
+
+static void refuse_hint(const struct vf_want *want, struct err *e)
+{
+	if (want->kin != NULL)
+		err_hint(
+			e,
+			"viaduct vm check FILE --explain   shows each PF; viaduct vf list   who has its VFs");
+	else if (want->target != NULL)
+		err_hint(
+			e,
+			"viaduct vf alloc --network %s --explain   shows each PF; viaduct vf list   who has its VFs",
+			want->target);
+	else
+		err_hint(e,
+			 "viaduct vf alloc --explain   shows each PF; viaduct pf apply PF --vfs N");
+}
+
+int pool_pick_refuse(struct daemon *d, const struct vf_want *want, const struct candidates *c,
+		     struct err *e)
+{
+	bool is_network = want->target != NULL && want->source == PORT_FROM_NETWORK;
+	bool is_by_word = false, is_all_missing = c->count > 0;
+	char reasons[400];
+	int r;
+
+	for (size_t i = 0; i < c->count; i++) {
+		is_by_word |= c->pfs[i].verdict == PLACE_OUT_WORD;
+		is_all_missing &= c->pfs[i].verdict == PLACE_OUT_MISSING;
+	}
+	if ((c->count == 1 && want->target != NULL) || is_all_missing) {
+		r = one_refuse(d, want, c, e);
+		return is_network ? err_wrap(e, "network %s", want->target) : r;
+	}
+	candidates_reasons(c, reasons, sizeof(reasons));
+	err_set(e, EBUSY, "%s%.63s: no PF has a free VF%s%s%s",
+		is_network ? "network " : "this host", is_network ? want->target : "",
+		is_by_word ? " that may be taken" : "", c->count > 0 ? ": " : "", reasons);
+	err_code(e, is_by_word ? "anti-affinity" : "no-free-vf");
+	refuse_hint(want, e);
+	return -EBUSY;
+}
+
+/* Not of a VM. Without anybody who wants to know why, no further than needed. */
+static int pick_of_pfs(struct daemon *d, const struct vf_want *want, const struct pci_fn **out,
+		       struct err *e)
+{
+	struct candidates c = { .want = { .node = want->numa_node,
+					  .is_strict = want->numa_node >= 0 },
+				.is_lazy = want->explain == NULL };
+	int winner, r = candidates_find(&c, d, want, e);
 
 	if (r < 0)
-		return r;
-	*out = pf_free_vf(d, pf, want->numa_node);
-	return *out != NULL ? 0 : none_free(d, pf, want->numa_node, e);
-}
-
-static int pick_of_network(struct daemon *d, const struct vf_want *want, const struct pci_fn **out,
-			   struct err *e)
-{
-	const struct config_network *net = config_network_find(&d->config, want->target);
-	int r = -ENOENT;
-
-	if (net == NULL) {
-		err_set(e, ENOENT, "there is no network '%.64s'", want->target);
-		err_code(e, "no-such-network");
-		return err_hint(e, "`networks` in %s names them", d->opt->config);
-	}
-	for (unsigned int i = 0; r < 0 && i < net->uplink_count; i++)
-		r = pick_of_pf(d, want, net->uplinks[i], out, e);
-	return r < 0 ? err_wrap(e, "network %s", net->name) : 0;
-}
-
-static int pick_any(struct daemon *d, const struct vf_want *want, const struct pci_fn **out,
-		    struct err *e)
-{
-	for (size_t i = 0; i < inventory_count(d->inv); i++) {
-		const struct pci_fn *pf = inventory_at(d->inv, i);
-
-		if (!pf->is_pf || pf->kind == FN_NVME)
-			continue;
-		*out = pf_free_vf(d, pf, want->numa_node);
-		if (*out != NULL)
-			return 0;
-	}
-	err_set(e, EBUSY, "no PF of this host has a free VF%s",
-		want->numa_node >= 0 ? " on that NUMA node" : "");
-	err_code(e, "no-free-vf");
-	return err_hint(e, "viaduct pf list   shows PFs and counts; viaduct pf apply PF --vfs N");
+		goto out;
+	winner = placement_rank(&c.want, c.pfs, c.count);
+	*out = winner >= 0 ? pool_pf_free_vf(d, c.fns[winner], NULL, 0) : NULL;
+	if (want->explain != NULL)
+		candidates_explain(&c, *out, want->explain);
+	if (*out == NULL)
+		r = pool_pick_refuse(d, want, &c, e);
+out:
+	candidates_fini(&c);
+	return r;
 }
 
 int pool_pick(struct daemon *d, const struct vf_want *want, const struct pci_fn **out,
@@ -212,15 +257,11 @@ int pool_pick(struct daemon *d, const struct vf_want *want, const struct pci_fn 
 	}
 	if (want->lease != NULL && lease_waits(d, want->lease, e))
 		return -EBUSY;
-	if (want->target == NULL)
-		return pick_any(d, want, out, e);
-	switch (want->source) {
-	case PORT_FROM_NETWORK:
-		return pick_of_network(d, want, out, e);
-	case PORT_FROM_PF:
-		return pick_of_pf(d, want, want->target, out, e);
-	case PORT_FROM_VF:
-		return pick_named(d, want, out, e);
-	}
-	return err_set(e, EINVAL, "no kind of request");
+	if (want->explain != NULL)
+		json_array_clear(want->explain);
+	if (want->kin != NULL)
+		return pool_pick_port(d, want, out, e);
+	if (want->target != NULL && want->source == PORT_FROM_VF)
+		return pool_pick_named(d, want, out, e);
+	return pick_of_pfs(d, want, out, e);
 }

@@ -2,10 +2,12 @@
 #include "vf-manager/privops.h"
 
 #include "vf-manager/hostcheck.h"
+#include "vf-manager/macuse.h"
 #include "vf-manager/vm.h"
 
 #include "base/fd.h"
 #include "base/seqmsg.h"
+#include "iommu/vfio_cdev.h"
 #include "iommu/vfio_group.h"
 #include "sriov/bind.h"
 #include "sriov/pflink.h"
@@ -123,36 +125,23 @@ int priv_vf_bind(struct daemon *d, const struct pci_addr *vf, struct err *e)
 	return fn_bind_vfio(inventory_sysfs(d->inv), vf, e);
 }
 
-/* State locked. A VF of the same card with the same MAC would take the other's packets. */
-static int mac_check(struct daemon *d, const struct pci_fn *vf, const uint8_t mac[6], struct err *e)
+/* State locked. A MAC in the VLAN that it shall have, whichever of the two is new. */
+static int mac_check(struct daemon *d, const struct pci_fn *vf, const struct vf_attrs *attrs,
+		     struct err *e)
 {
-	static const uint8_t none[6];
-	const struct pci_fn *pf = vf->pf;
-	struct vf_attrs *all = NULL;
-	char text[MAC_TEXT];
+	struct vf_attrs then = { 0 };
+	struct mac_wish wish = { .vf = vf };
 	int r;
 
-	if (memcmp(mac, none, 6) == 0)
+	if ((attrs->mask & (BIT(VF_ATTR_MAC) | BIT(VF_ATTR_VLAN))) == 0)
 		return 0;
-	mac_text(mac, text);
-	if (memcmp(pf->net.mac, mac, 6) == 0) {
-		err_set(e, EEXIST, "mac: the PF %s itself has %s", pf->name, text);
-		return err_code(e, "mac-in-use");
-	}
-	all = calloc(pf->num_vfs, sizeof(*all));
-	if (all == NULL)
-		return err_set(e, ENOMEM, "no memory");
-	r = vf_attrs_get_all(d->nl, pf, all, pf->num_vfs, e);
-	for (unsigned int i = 0; r == 0 && i < pf->num_vfs; i++) {
-		if (i == vf->vf_index || (all[i].mask & BIT(VF_ATTR_MAC)) == 0 ||
-		    memcmp(all[i].mac, mac, 6) != 0)
-			continue;
-		err_set(e, EEXIST, "mac: VF %u of the same PF has %s", i, text);
-		err_code(e, "mac-in-use");
-		r = err_hint(e, "viaduct vf list   shows the MACs; choose another");
-	}
-	free(all);
-	return r;
+	r = vf_attrs_get(d->nl, vf, &then, e);
+	if (r < 0)
+		return r;
+	vf_attrs_overlay(&then, attrs);
+	wish.mac = then.mac;
+	wish.vlan = then.vlan;
+	return mac_use_check(d, &wish, e);
 }
 
 int priv_vf_attrs_set(struct daemon *d, const struct pci_addr *vf, struct vf_attrs *attrs,
@@ -165,8 +154,8 @@ int priv_vf_attrs_set(struct daemon *d, const struct pci_addr *vf, struct vf_att
 		return r;
 	state_lock(d);
 	r = priv_vf_now(d, vf, &fn, e);
-	if (r == 0 && (attrs->mask & BIT(VF_ATTR_MAC)) != 0)
-		r = mac_check(d, fn, attrs->mac, e);
+	if (r == 0)
+		r = mac_check(d, fn, attrs, e);
 	if (r == 0)
 		r = vf_attrs_set(d->nl, fn, attrs, e);
 	state_unlock(d);
@@ -200,21 +189,6 @@ int priv_vf_attrs_restore(struct daemon *d, const struct pci_addr *vf, const str
 	return all.mask != 0 ? priv_vf_attrs_set(d, vf, &all, e) : 0;
 }
 
-int priv_group_wait(struct daemon *d, const struct pci_addr *fn, struct err *e)
-{
-	const struct timespec pause = { .tv_nsec = GROUP_PAUSE_NS };
-	int r = -EBUSY;
-
-	for (int i = 0; i < GROUP_TRIES && r == -EBUSY; i++) {
-		auto_fd int fd = -1;
-
-		if (i > 0)
-			nanosleep(&pause, NULL);
-		r = priv_group_open(d, fn, &fd, e);
-	}
-	return r;
-}
-
 static int device_open(struct daemon *d, const char *name, int *fd_out, struct err *e)
 {
 	char path[PATH_MAX];
@@ -242,6 +216,55 @@ int priv_group_open(struct daemon *d, const struct pci_addr *fn, int *fd_out, st
 int priv_container_open(struct daemon *d, int *fd_out, struct err *e)
 {
 	return vfio_container_open(fd_out, e);
+}
+
+int priv_iommufd_open(struct daemon *d, int *fd_out, struct err *e)
+{
+	return iommufd_open(d->opt->dev_dir, fd_out, e);
+}
+
+bool priv_cdev_is_there(struct daemon *d, const struct pci_addr *fn)
+{
+	auto_fd int root = host_root_open(d);
+	char addr[PCI_ADDR_TEXT];
+
+	return vfio_cdev_is_usable(
+		&(struct vfio_cdev_at){ d->opt->dev_dir, root, pci_addr_text(fn, addr) });
+}
+
+int priv_cdev_open(struct daemon *d, const struct pci_addr *fn, int iommufd, int *fd_out,
+		   struct err *e)
+{
+	auto_fd int root = host_root_open(d);
+	char addr[PCI_ADDR_TEXT];
+
+	return vfio_cdev_open(&(struct vfio_cdev_at){ d->opt->dev_dir, root,
+						      pci_addr_text(fn, addr) },
+			      iommufd, fd_out, e);
+}
+
+int priv_fn_is_idle(struct daemon *d, const struct pci_addr *fn, struct err *e)
+{
+	auto_fd int iommufd = -1, fd = -1;
+	int r = priv_group_open(d, fn, &fd, e);
+
+	if (r != -ENOENT || !priv_cdev_is_there(d, fn))
+		return r;
+	r = priv_iommufd_open(d, &iommufd, e);
+	return r == 0 ? priv_cdev_open(d, fn, iommufd, &fd, e) : r;
+}
+
+int priv_fn_idle_wait(struct daemon *d, const struct pci_addr *fn, struct err *e)
+{
+	const struct timespec pause = { .tv_nsec = GROUP_PAUSE_NS };
+	int r = -EBUSY;
+
+	for (int i = 0; i < GROUP_TRIES && r == -EBUSY; i++) {
+		if (i > 0)
+			nanosleep(&pause, NULL);
+		r = priv_fn_is_idle(d, fn, e);
+	}
+	return r;
 }
 
 int priv_kvm_open(struct daemon *d, int *fd_out, struct err *e)

@@ -8,7 +8,9 @@
 #define VIADUCT_VF_MANAGER_PRIVOPS_H
 
 #include "vf-manager/daemon.h"
+#include "vf-manager/irqlines.h"
 
+#include "sriov/macfilter.h"
 #include "sriov/vfattr.h"
 
 /* The VF as the machine has it now; state locked. -ENODEV: there is none. */
@@ -57,9 +59,20 @@ int priv_fn_give_back(struct daemon *d, const struct fn_row *row, struct err *e)
 /* For a VM; the fds are the caller's. */
 int priv_group_open(struct daemon *d, const struct pci_addr *fn, int *fd_out, struct err *e);
 
-/* Until the group opens: the last user's fds close with its process, which takes the kernel a moment. */
-int priv_group_wait(struct daemon *d, const struct pci_addr *fn, struct err *e);
 int priv_container_open(struct daemon *d, int *fd_out, struct err *e);
+int priv_iommufd_open(struct daemon *d, int *fd_out, struct err *e);
+
+/* The function's device file, bound to the iommufd: nobody else can have its group from now on, or bind it. */
+int priv_cdev_open(struct daemon *d, const struct pci_addr *fn, int iommufd, int *fd_out,
+		   struct err *e);
+bool priv_cdev_is_there(struct daemon *d, const struct pci_addr *fn);
+
+/* 0: nobody has a function that is on vfio-pci. Its group opens, which it does not while a device file of it is bound; or, in a
+ * kernel without groups' files, its device file can be bound. */
+int priv_fn_is_idle(struct daemon *d, const struct pci_addr *fn, struct err *e);
+
+/* Until that is so: the last user's fds close with its process, which takes the kernel a moment. */
+int priv_fn_idle_wait(struct daemon *d, const struct pci_addr *fn, struct err *e);
 int priv_kvm_open(struct daemon *d, int *fd_out, struct err *e);
 
 /* Lets the kernel make hugepages of ordinary memory for `bytes` of guest RAM, as far as the pool has
@@ -84,17 +97,87 @@ void vm_run_files_close(struct vm_run_files *files);
 void priv_vm_files_remove(struct daemon *d, const char *name, bool is_ended);
 
 struct spawn_wish {
-	const char *name;
+	const char *name; /* NULL: it is no VM's, and stays in the daemon's cgroup */
 	uid_t uid; /* in the configured range */
 	int sock; /* becomes fd 3 */
 	int log; /* becomes stderr */
-	int listener; /* is listened on again as the VMM, so that SO_PEERCRED names it */
+	int listener; /* is listened on again as the VMM, so that SO_PEERCRED names it; -1: none */
 	uint64_t memlock_bytes; /* 0: as it is */
+	bool ends_with_thread; /* that started it: killed when that, or the daemon, has gone */
+	bool is_pmd; /* viaduct-pmd, with its own uid, and cgroup "pmd-NAME" */
+	uint64_t caps; /* of viaduct-pmd: it keeps these, and the host's network */
 };
 int priv_vm_spawn(struct daemon *d, const struct spawn_wish *wish, pid_t *pid_out, int *pidfd_out,
 		  struct err *e);
 
-/* The cgroup of a VM that has ended. */
+/* Takes the end of a child that has answered, or was killed: its wait status. One that does not end within 2 s is killed,
+ * and not waited for (whatever keeps it in the kernel): 0. `what` for the log. */
+int priv_child_end(pid_t pid, const char *what);
+
+/* Has a viaduct-vmm without a VM test a VF that is on vfio-pci (privops_selftest.c); *result is a peer's word. At most
+ * 20 s; when it returns, the process has ended, or was killed and hangs in the kernel: then the group does not open. */
+int priv_selftest_run(struct daemon *d, const struct pci_addr *vf, uid_t uid, json_t **result,
+		      struct err *e);
+
+/* Runs viaduct-audit (privops_audit.c) with a request of iommu/audit_msg.h; the reply is a peer's word. Takes as long as it
+ * takes, at most a minute; no lock held. Code "audit-failed". */
+int priv_audit_run(struct daemon *d, const json_t *request, json_t **reply, struct err *e);
+
+/* The host CPUs that may take this interrupt (privops_irq.c). -ENOENT: it is gone, or another's; -EIO: the kernel lets nobody
+ * move it; -EINVAL: none of them is online; -ENOSPC: they have no room for it. */
+int priv_irq_place(struct daemon *d, const struct irq_line *line, const cpu_set_t *cpus);
+
+#define SCOPE_UNIT_TEXT 96
+
+/* Moves the VMM's process from its cgroup into a scope of systemd's (privops_scope.c); unit is its name, "" where
+ * systemd is not PID 1. On failure the process stays where it is, which is as good for the VM. */
+int priv_vm_scope_make(struct daemon *d, const char *name, pid_t pid, char unit[SCOPE_UNIT_TEXT],
+		       struct err *e);
+
+/* The same for viaduct-pmd. */
+int priv_backend_scope_make(struct daemon *d, const char *name, pid_t pid,
+			    char unit[SCOPE_UNIT_TEXT], struct err *e);
+
+/* Is this text of /proc/PID/cgroup that of a process in the unit? */
+bool priv_vm_scope_has(const char *cgroup_text, const char *unit);
+
+/* The cgroup of a VM, or of viaduct-pmd, that has ended or is in a scope. */
 void priv_vm_cgroup_remove(struct daemon *d, const char *name);
+void priv_backend_cgroup_remove(struct daemon *d, const char *name);
+
+/* viaduct-pmd's run folder RUN_DIR/pmd/NAME, which root alone changes and uid may pass through; its control socket,
+ * which listens, and its log, which is appended to (privops_backend.c). */
+struct backend_files {
+	int listener, log; /* -1 when closed */
+};
+int priv_backend_files_make(struct daemon *d, const char *name, uid_t uid,
+			    struct backend_files *out, struct err *e);
+
+/* "RUN_DIR/pmd/NAME" and "RUN_DIR/pmd/NAME/FILE" ("" for the folder). Returns buf. */
+#define BACKEND_PATH_TEXT 512
+char *backend_path(const struct daemon *d, const char *name, const char *file,
+		   char buf[BACKEND_PATH_TEXT]);
+
+/* The folder alone. */
+int priv_backend_folder_make(struct daemon *d, const char *name, uid_t uid, struct err *e);
+
+/* A port's socket of that path in that folder: only uid and root may connect. -ENAMETOOLONG. */
+int priv_backend_listen(struct daemon *d, const char *path, uid_t uid, int *fd_out, struct err *e);
+
+/* The addresses that a PF takes beside its own (privops_filter.c): mac_filter_*() with what they return. The device must have
+ * index and name. Op need not be held. -ENODEV: it is not there any more. */
+struct filter_dev {
+	unsigned int ifindex;
+	const char *name;
+};
+int priv_filter_read(struct daemon *d, const struct filter_dev *dev, struct mac_filter *out,
+		     struct err *e);
+int priv_filter_add(struct daemon *d, const struct filter_dev *dev, const uint8_t mac[6],
+		    struct err *e);
+int priv_filter_del(struct daemon *d, const struct filter_dev *dev, const uint8_t mac[6],
+		    struct err *e);
+
+/* The file of the function's group is the uid's; 0: root's again. */
+int priv_group_give(struct daemon *d, const struct pci_addr *fn, uid_t uid, struct err *e);
 
 #endif

@@ -26,7 +26,7 @@ static int fn_wipe(struct daemon *d, const struct pci_addr *fn, const char *driv
 	int r = 0;
 
 	if (strcmp(driver, DRIVER_VFIO) == 0)
-		r = priv_group_wait(d, fn, e);
+		r = priv_fn_idle_wait(d, fn, e);
 	else if (driver[0] != '\0')
 		r = err_set(e, EBUSY, "the driver %s has taken it", driver);
 	if (r == 0)

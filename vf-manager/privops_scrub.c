@@ -32,7 +32,7 @@ static int group_step(struct scrub *s, struct err *e)
 	if (strcmp(s->driver, DRIVER_VFIO) != 0)
 		return err_set(e, EBUSY, "the driver %s has taken it", s->driver);
 	snprintf(s->read, sizeof(s->read), "the VFIO group opens: nobody else has it");
-	return priv_group_wait(s->d, s->vf, e);
+	return priv_fn_idle_wait(s->d, s->vf, e);
 }
 
 static int master_step(struct scrub *s, struct err *e)
@@ -56,21 +56,15 @@ static int reset_step(struct scrub *s, struct err *e)
 
 static void attrs_text(const struct vf_attrs *a, char out[READ_TEXT])
 {
-	static const char *const off_on[] = { "off", "on" };
-	char mac[MAC_TEXT], parts[VF_ATTR_COUNT][40];
+	char one[VF_ATTR_TEXT];
 	size_t len = 0;
 
-	snprintf(parts[VF_ATTR_TRUST], 40, "trust %s", off_on[a->trust]);
-	snprintf(parts[VF_ATTR_SPOOFCHK], 40, "spoofchk %s", off_on[a->spoofchk]);
-	snprintf(parts[VF_ATTR_MAC], 40, "mac %s", mac_text(a->mac, mac));
-	snprintf(parts[VF_ATTR_VLAN], 40, "vlan %u", a->vlan);
-	snprintf(parts[VF_ATTR_RATE], 40, "rate %u", a->max_mbps);
-	snprintf(parts[VF_ATTR_LINK_STATE], 40, "link %s", vf_link_state_text(a->link_state));
 	snprintf(out, READ_TEXT, "the PF's driver reports none");
 	for (unsigned int i = 0; i < VF_ATTR_COUNT; i++)
 		if ((a->mask & BIT(i)) != 0 && len < READ_TEXT)
 			len += (size_t)snprintf(out + len, READ_TEXT - len, "%s%s",
-						len > 0 ? ", " : "", parts[i]);
+						len > 0 ? ", " : "",
+						vf_attr_text(a, (enum vf_attr)i, one));
 }
 
 /* Attributes are kept by the PF's network driver. A PF without one (vfio-pci, pci-pf-stub) keeps

@@ -3,6 +3,7 @@
  * A VMM process: its own uid, session, cgroup and namespaces, its limits, three fds, and then exec.
  * The daemon has threads, so between fork and exec there are system calls only.
  */
+#include "vf-manager/backend.h"
 #include "vf-manager/privops.h"
 
 #include "base/fd.h"
@@ -10,19 +11,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/magic.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#define CHILD_END_NS 2000000000ULL
 #define CGROUP_ROOT  "/sys/fs/cgroup"
 #define CGROUP_OURS  CGROUP_ROOT "/viaduct"
 #define VMM_NOFILE   4096 /* a guest can make the VMM hold one for each of 1000 interrupt vectors */
@@ -30,20 +36,31 @@
 #define REPORT_FD    (VMM_LAUNCH_FD + 1)
 #define EXE_FD	     (VMM_LAUNCH_FD + 2)
 
-enum spawn_step { STEP_SESSION, STEP_LIMITS, STEP_NAMESPACES, STEP_UID, STEP_FDS, STEP_EXEC };
+enum spawn_step {
+	STEP_SESSION,
+	STEP_LIMITS,
+	STEP_NAMESPACES,
+	STEP_UID,
+	STEP_CAPS,
+	STEP_FDS,
+	STEP_EXEC
+};
 
 static const char *const step_names[] = {
 	[STEP_SESSION] = "new session",	      [STEP_LIMITS] = "resource limits (RLIMIT_MEMLOCK)",
-	[STEP_NAMESPACES] = "new namespaces", [STEP_UID] = "change to the VM's uid",
-	[STEP_FDS] = "file descriptors",      [STEP_EXEC] = "run the program",
+	[STEP_NAMESPACES] = "new namespaces", [STEP_UID] = "change of uid",
+	[STEP_CAPS] = "capabilities",	      [STEP_FDS] = "file descriptors",
+	[STEP_EXEC] = "run the program",
 };
 
 struct child_plan {
-	const char *path;
-	bool is_root;
+	const char *path, *name; /* name: argv[0] */
+	bool is_root, keeps_network;
+	uint64_t caps; /* that stay */
 	uid_t uid;
-	int sock, log, listener, null, exe, cgroup; /* cgroup -1: none */
+	int sock, log, listener, null, exe, cgroup; /* listener, cgroup -1: none */
 	struct rlimit memlock;
+	pid_t parent; /* that it shall not outlive; 0: it may */
 };
 
 static bool cgroup_is_v2(void)
@@ -55,7 +72,7 @@ static bool cgroup_is_v2(void)
 
 /* A group of its own outside the daemon's, so that nothing that ends the daemon ends the VM. Where
  * there is none (no cgroup2, not writable) the VM runs in the daemon's, which is said in the log. */
-static int cgroup_open(const struct daemon *d, const char *name)
+static int cgroup_open(const struct daemon *d, const char *kind, const char *name)
 {
 	char path[256];
 	int fd;
@@ -63,23 +80,34 @@ static int cgroup_open(const struct daemon *d, const char *name)
 	if (!d->is_root || !cgroup_is_v2())
 		return -1;
 	mkdir(CGROUP_OURS, 0755);
-	snprintf(path, sizeof(path), CGROUP_OURS "/vm-%s", name);
+	snprintf(path, sizeof(path), CGROUP_OURS "/%s-%s", kind, name);
 	mkdir(path, 0755);
-	snprintf(path, sizeof(path), CGROUP_OURS "/vm-%s/cgroup.procs", name);
+	snprintf(path, sizeof(path), CGROUP_OURS "/%s-%s/cgroup.procs", kind, name);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
-		log_warn("VM %s has no cgroup of its own: %s: %s", name, path, strerror(errno));
+		log_warn("%s %s has no cgroup of its own: %s: %s", kind, name, path,
+			 strerror(errno));
 	return fd;
 }
 
-void priv_vm_cgroup_remove(struct daemon *d, const char *name)
+static void cgroup_remove(struct daemon *d, const char *kind, const char *name)
 {
 	char path[256];
 
 	if (!d->is_root || parse_name(name) < 0)
 		return;
-	snprintf(path, sizeof(path), CGROUP_OURS "/vm-%s", name);
+	snprintf(path, sizeof(path), CGROUP_OURS "/%s-%s", kind, name);
 	rmdir(path);
+}
+
+void priv_vm_cgroup_remove(struct daemon *d, const char *name)
+{
+	cgroup_remove(d, "vm", name);
+}
+
+void priv_backend_cgroup_remove(struct daemon *d, const char *name)
+{
+	cgroup_remove(d, "pmd", name);
 }
 
 static int child_limits(const struct child_plan *p)
@@ -89,6 +117,35 @@ static int child_limits(const struct child_plan *p)
 	if (setrlimit(RLIMIT_CORE, &no_core) < 0 || setrlimit(RLIMIT_NOFILE, &files) < 0)
 		return -1;
 	return p->memlock.rlim_cur != 0 ? setrlimit(RLIMIT_MEMLOCK, &p->memlock) : 0;
+}
+
+/* What no exec shall give back; while it still has CAP_SETPCAP. */
+static int child_bounds(const struct child_plan *p)
+{
+	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
+		if ((p->caps >> cap & 1) == 0 && prctl(PR_CAPBSET_DROP, cap) < 0 && errno != EINVAL)
+			return -1;
+	return prctl(PR_SET_KEEPCAPS, 1);
+}
+
+/* Ambient: they stay over the exec of an ordinary program by an ordinary user. */
+static int child_caps(const struct child_plan *p)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	for (unsigned int i = 0; i < 2; i++) {
+		const uint32_t bits = (uint32_t)(p->caps >> (32 * i));
+
+		data[i] = (struct __user_cap_data_struct){ bits, bits, bits };
+	}
+	if (syscall(SYS_capset, &head, data) < 0)
+		return -1;
+	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
+		if ((p->caps >> cap & 1) != 0 &&
+		    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0)
+			return -1;
+	return 0;
 }
 
 static int child_uid(const struct child_plan *p)
@@ -115,7 +172,7 @@ static int child_fds(const struct child_plan *p, int report)
 static enum spawn_step child_steps(const struct child_plan *p, int report)
 {
 	static char *const env[] = { NULL };
-	char *const argv[] = { "viaduct-vmm", "--fd", "3", NULL };
+	char *const argv[] = { (char *)p->name, "--fd", "3", NULL };
 	sigset_t none;
 
 	sigemptyset(&none);
@@ -129,12 +186,20 @@ static enum spawn_step child_steps(const struct child_plan *p, int report)
 	}
 	if (child_limits(p) < 0)
 		return STEP_LIMITS;
-	if (p->is_root && unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
+	if (p->is_root &&
+	    unshare((p->keeps_network ? 0 : CLONE_NEWNET) | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
 		return STEP_NAMESPACES;
+	if (p->is_root && p->caps != 0 && child_bounds(p) < 0)
+		return STEP_CAPS;
 	if (p->is_root && child_uid(p) < 0)
 		return STEP_UID;
+	if (p->is_root && p->caps != 0 && child_caps(p) < 0)
+		return STEP_CAPS;
+	/* Behind the change of uid, which would undo it; who is gone already is not waited for. */
+	if (p->parent != 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != p->parent))
+		return STEP_SESSION;
 	/* The credentials that a peer of this socket sees are those of the last listen(). */
-	if (listen(p->listener, LISTEN_QUEUE) < 0 || child_fds(p, report) < 0)
+	if ((p->listener >= 0 && listen(p->listener, LISTEN_QUEUE) < 0) || child_fds(p, report) < 0)
 		return STEP_FDS;
 	execve(p->path, argv, env);
 	/* A folder on the path may be closed to the VM's uid (a build tree below /root). */
@@ -179,8 +244,12 @@ static int report_read(int fd, const char *path, struct err *e)
 
 static int plan_check(const struct daemon *d, const struct spawn_wish *wish, struct err *e)
 {
-	if (parse_name(wish->name) < 0)
+	if (wish->name != NULL && parse_name(wish->name) < 0)
 		return err_set(e, EINVAL, "'%.64s' is no name", wish->name);
+	if (wish->is_pmd)
+		return wish->uid == backend_uid(&d->config) || !d->is_root
+			       ? 0
+			       : err_set(e, EPERM, "uid %u is not viaduct-pmd's", wish->uid);
 	if (d->is_root && (wish->uid < d->config.uid_first ||
 			   wish->uid - d->config.uid_first >= d->config.uid_count))
 		return err_set(e, EPERM, "uid %u is not in the range of the VMs", wish->uid);
@@ -230,12 +299,44 @@ static int fork_child(const struct child_plan *plan, pid_t *pid_out, int *pidfd_
 	return 0;
 }
 
+static void *reap(void *arg)
+{
+	while (waitpid((pid_t)(intptr_t)arg, NULL, 0) < 0 && errno == EINTR)
+		;
+	return NULL;
+}
+
+int priv_child_end(pid_t pid, const char *what)
+{
+	const struct timespec moment = { .tv_nsec = 2000000 };
+	uint64_t deadline = now_ns() + CHILD_END_NS;
+	pthread_t thread;
+	int status = 0;
+	pid_t r;
+
+	while ((r = waitpid(pid, &status, WNOHANG)) == 0 && now_ns() < deadline)
+		nanosleep(&moment, NULL);
+	if (r != 0)
+		return r == pid ? status : 0;
+	kill(pid, SIGKILL);
+	log_warn("%s (process %d) does not end; it is not waited for", what, (int)pid);
+	if (pthread_create(&thread, NULL, reap, (void *)(intptr_t)pid) == 0)
+		pthread_detach(thread);
+	return 0;
+}
+
 int priv_vm_spawn(struct daemon *d, const struct spawn_wish *wish, pid_t *pid_out, int *pidfd_out,
 		  struct err *e)
 {
 	auto_fd int sock = -1, log = -1, listener = -1, null = -1, exe = -1, cgroup = -1;
-	auto_fd int program = open(d->opt->vmm_path, O_PATH | O_CLOEXEC);
-	struct child_plan plan = { .path = d->opt->vmm_path, .is_root = d->is_root };
+	const char *path = wish->is_pmd ? d->opt->pmd_path : d->opt->vmm_path;
+	const char *kind = wish->is_pmd ? "pmd" : "vm";
+	auto_fd int program = open(path, O_PATH | O_CLOEXEC);
+	struct child_plan plan = { .path = path,
+				   .name = wish->is_pmd ? "viaduct-pmd" : "viaduct-vmm",
+				   .is_root = d->is_root,
+				   .keeps_network = wish->caps != 0,
+				   .caps = wish->caps };
 	auto_fd int dev_null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	int r = plan_check(d, wish, e);
 
@@ -244,11 +345,11 @@ int priv_vm_spawn(struct daemon *d, const struct spawn_wish *wish, pid_t *pid_ou
 	if (dev_null < 0)
 		return err_set(e, errno, "open /dev/null: %s", strerror(errno));
 	if (program < 0)
-		return err_set(e, errno, "open %s: %s", d->opt->vmm_path, strerror(errno));
+		return err_set(e, errno, "open %s: %s", path, strerror(errno));
 	r = fd_move_up(wish->sock, &sock);
 	if (r == 0)
 		r = fd_move_up(wish->log, &log);
-	if (r == 0)
+	if (r == 0 && wish->listener >= 0)
 		r = fd_move_up(wish->listener, &listener);
 	if (r == 0)
 		r = fd_move_up(dev_null, &null);
@@ -256,7 +357,7 @@ int priv_vm_spawn(struct daemon *d, const struct spawn_wish *wish, pid_t *pid_ou
 		r = fd_move_up(program, &exe);
 	if (r < 0)
 		return err_set(e, r, "file descriptors: %s", strerror(-r));
-	cgroup = cgroup_open(d, wish->name);
+	cgroup = wish->name != NULL ? cgroup_open(d, kind, wish->name) : -1;
 	plan.uid = wish->uid;
 	plan.sock = sock;
 	plan.log = log;
@@ -264,10 +365,11 @@ int priv_vm_spawn(struct daemon *d, const struct spawn_wish *wish, pid_t *pid_ou
 	plan.null = null;
 	plan.exe = exe;
 	plan.cgroup = cgroup;
+	plan.parent = wish->ends_with_thread ? getpid() : 0;
 	if (d->is_root)
 		plan.memlock = (struct rlimit){ wish->memlock_bytes, wish->memlock_bytes };
 	r = fork_child(&plan, pid_out, pidfd_out, e);
-	if (r < 0)
-		priv_vm_cgroup_remove(d, wish->name);
+	if (r < 0 && wish->name != NULL)
+		cgroup_remove(d, kind, wish->name);
 	return r;
 }

@@ -105,7 +105,7 @@ static int vf_of_another_boot(struct daemon *d, struct vf_row row, struct err *e
 	} else {
 		row.state = VF_FREE;
 		row.lease[0] = row.owner[0] = row.note[0] = '\0';
-		row.attrs = (struct vf_attrs){ 0 };
+		row.attrs = row.in_force = (struct vf_attrs){ 0 };
 		r = ledger_vf_force(d->ledger, &row, e);
 	}
 	state_unlock(d);
@@ -138,6 +138,13 @@ static void identities_fill(struct daemon *d)
 		log_err(&e, "identities of PFs");
 }
 
+/* On its way to viaduct-pmd, which was not told of it: the uplink gets one anew. */
+static bool uplink_is_half(const struct vf_row *row)
+{
+	return pool_owner_is_uplink(row->owner) &&
+	       (row->state == VF_LEASED || row->state == VF_BOUND);
+}
+
 /* A VF that is neither free nor in a VM: leased for its own sake, or left by a crash. */
 static void vf_reconcile(struct daemon *d, struct vf_row row)
 {
@@ -153,7 +160,8 @@ static void vf_reconcile(struct daemon *d, struct vf_row row)
 	} else {
 		state_lock(d);
 		is_left = row.state == VF_SCRUBBING ||
-			  (row.owner[0] != '\0' && !pool_owner_lives(d, row.owner));
+			  (row.owner[0] != '\0' && !pool_owner_lives(d, row.owner)) ||
+			  uplink_is_half(&row);
 		state_unlock(d);
 		if (is_left)
 			r = pool_release(d, &ref, row.lease[0] != '\0', &e);

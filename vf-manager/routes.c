@@ -3,6 +3,8 @@
 
 #include "vf-manager/api_handlers.h"
 #include "vf-manager/guard.h"
+#include "vf-manager/operations.h"
+#include "vf-manager/portpolicy.h"
 #include "vf-manager/vmowner.h"
 
 #include "base/fd.h"
@@ -15,51 +17,79 @@ static const char *const no_members[] = { NULL };
 static const char *const release_members[] = { "generation", NULL };
 static const char *const apply_members[] = { "vfs", "disrupt", "timeout_s", "confirm_s", NULL };
 static const char *const plan_members[] = { "vfs", NULL };
-static const char *const alloc_members[] = { "name", "pf", "network", "numa", NULL };
+static const char *const alloc_members[] = { "name", "pf", "network", "numa", "explain", NULL };
 static const char *const set_members[] = { "mac",	  "vlan",  "qos",	 "proto",
 					   "spoofchk",	  "trust", "link_state", "min_tx_rate",
 					   "max_tx_rate", NULL };
 static const char *const config_members[] = { "yaml", "file", NULL };
-static const char *const vm_members[] = { "yaml", "file", "base_dir", NULL };
-static const char *const run_members[] = { "yaml", "file", "base_dir", "owner", NULL };
+static const char *const check_members[] = {
+	"yaml", "file", "base_dir", "explain", "allow_unsafe_interrupts", NULL
+};
+static const char *const run_members[] = {
+	"yaml", "file", "base_dir", "owner", "allow_unsafe_interrupts", NULL
+};
 static const char *const stop_members[] = { "timeout_s", "kill", NULL };
+static const char *const port_members[] = { "port", NULL };
 static const char *const event_members[] = { "since", "limit", NULL };
+static const char *const selftest_members[] = { "pf", NULL };
+static const char *const audit_members[] = { "vm", NULL };
+static const char *const operation_members[] = { "wait", "steps", NULL };
 
 const struct route routes[] = {
-	/* method, path, needs_manage, is_oneshot, is_costly, members, handler */
+	/* method, path, needs_manage, is_oneshot, is_costly, members, handler, operation */
 	{ "GET", "/v1/version", false, true, false, NULL, api_version },
 	{ "GET", "/v1/host/check", false, true, true, NULL, api_host_check },
+	{ "POST", "/v1/host/selftest", true, false, false, selftest_members, api_host_selftest,
+	  "host-selftest" },
 	{ "GET", "/v1/pfs", false, true, true, NULL, api_pfs },
 	{ "GET", "/v1/pfs/*", false, true, true, NULL, api_pf },
 	{ "GET", "/v1/pfs/*/plan", false, false, true, plan_members, api_pf_plan },
-	{ "POST", "/v1/pfs/*/apply", true, false, false, apply_members, api_pf_apply },
+	{ "POST", "/v1/pfs/*/apply", true, false, false, apply_members, api_pf_apply, "pf-apply" },
 	{ "POST", "/v1/pfs/*/confirm", true, false, false, no_members, api_pf_confirm },
-	{ "POST", "/v1/pfs/*/adopt", true, false, false, no_members, api_pf_adopt },
+	{ "POST", "/v1/pfs/*/adopt", true, false, false, no_members, api_pf_adopt, "pf-adopt" },
 	{ "GET", "/v1/vfs", false, true, true, NULL, api_vfs },
 	{ "GET", "/v1/vfs/*", false, true, true, NULL, api_vf },
 	{ "POST", "/v1/vfs/alloc", true, false, false, alloc_members, api_vf_alloc },
 	{ "POST", "/v1/vfs/*/set", true, false, false, set_members, api_vf_set },
-	{ "POST", "/v1/vfs/*/release", true, false, false, release_members, api_vf_release },
-	{ "POST", "/v1/vfs/*/scrub", true, false, false, no_members, api_vf_scrub },
+	{ "POST", "/v1/vfs/*/release", true, false, false, release_members, api_vf_release,
+	  "vf-release" },
+	{ "POST", "/v1/vfs/*/scrub", true, false, false, no_members, api_vf_scrub, "vf-scrub" },
 	{ "GET", "/v1/networks", false, true, true, NULL, api_networks },
 	{ "GET", "/v1/networks/*", false, true, true, NULL, api_network },
+	{ "GET", "/v1/uplinks", false, true, true, NULL, api_uplinks },
+	{ "GET", "/v1/uplinks/*", false, true, true, NULL, api_uplink },
 	{ "GET", "/v1/config", false, false, true, NULL, api_config },
 	{ "POST", "/v1/config/check", false, true, true, config_members, api_config_check },
 	{ "GET", "/v1/functions", false, true, true, NULL, api_fns },
 	{ "GET", "/v1/functions/*", false, true, true, NULL, api_fn },
-	{ "POST", "/v1/functions/*/release", true, false, false, no_members, api_fn_release },
-	{ "POST", "/v1/vms/check", false, true, true, vm_members, api_vm_check },
-	{ "POST", "/v1/vms", true, false, false, run_members, api_vm_run },
+	{ "POST", "/v1/functions/*/release", true, false, false, no_members, api_fn_release,
+	  "function-release" },
+	{ "GET", "/v1/iommu/units", false, true, true, NULL, api_iommu_units },
+	{ "GET", "/v1/iommu/units/*", false, true, true, NULL, api_iommu_unit },
+	{ "GET", "/v1/iommu/functions/*", false, true, true, NULL, api_iommu_function },
+	{ "POST", "/v1/vms/check", false, true, true, check_members, api_vm_check },
+	{ "POST", "/v1/vms", true, false, false, run_members, api_vm_run, "vm-run" },
 	{ "GET", "/v1/vms", false, false, true, NULL, api_vms },
 	{ "GET", "/v1/vms/*", false, false, false, NULL, api_vm },
-	{ "POST", "/v1/vms/*/stop", true, false, false, stop_members, api_vm_stop },
-	{ "POST", "/v1/vms/*/kill", true, false, false, no_members, api_vm_kill },
+	{ "POST", "/v1/vms/*/stop", true, false, false, stop_members, api_vm_stop, "vm-stop" },
+	{ "POST", "/v1/vms/*/kill", true, false, false, no_members, api_vm_kill, "vm-kill" },
 	{ "POST", "/v1/vms/*/pause", true, false, false, no_members, api_vm_pause },
 	{ "POST", "/v1/vms/*/resume", true, false, false, no_members, api_vm_resume },
+	{ "POST", "/v1/vms/*/quarantine", true, false, false, port_members, api_vm_quarantine },
+	{ "POST", "/v1/vms/*/unquarantine", true, false, false, port_members, api_vm_unquarantine },
 	{ "GET", "/v1/vms/*/console", true, false, false, NULL, api_vm_console },
 	{ "GET", "/v1/vms/*/stats", false, false, false, NULL, api_vm_stats },
+	{ "GET", "/v1/vms/*/ports", false, false, false, port_members, api_ports },
+	{ "GET", "/v1/vms/*/ports/stats", false, false, false, port_members, api_ports_stats },
+	{ "POST", "/v1/vms/*/ports/set", true, false, false, port_set_members, api_port_set },
+	{ "GET", "/v1/ports", false, false, true, NULL, api_ports },
+	{ "GET", "/v1/ports/stats", false, false, true, NULL, api_ports_stats },
+	{ "POST", "/v1/iommu/audit", true, false, false, audit_members, api_iommu_audit },
+	{ "GET", "/v1/operations", false, false, true, NULL, api_operations },
+	{ "GET", "/v1/operations/*", false, false, false, operation_members, api_operation },
 	{ "GET", "/v1/events", false, false, true, event_members, api_events },
 	{ "GET", "/v1/alarms", false, false, true, NULL, api_alarms },
+	{ "GET", "/v1/iommu/faults", false, true, true, NULL, api_faults },
 	{ "GET", "/metrics", false, false, true, NULL, api_metrics },
 };
 const size_t route_count = ARRAY_SIZE(routes);
@@ -106,12 +136,15 @@ static const struct route *route_find(struct request *req, const struct route_ca
 	return NULL;
 }
 
-/* Of a path below a VM: 1 if it is the caller's own, 0 if it is nobody's, else the refusal. */
+/* Of a path below a VM, and of an operation: 1 if it is the caller's own, 0 if it is nobody's, else the refusal. */
 static int owner_check(const struct request *req, const struct route *route, struct err *e)
 {
 	static const char vms[] = "/v1/vms/*";
+	uid_t uid;
 	int r;
 
+	if (route->handler == api_operation && !req->d->is_oneshot)
+		return operation_uid(req->d, req->arg, &uid, NULL) == 0 && uid == req->who.uid;
 	if (!route->needs_manage || strncmp(route->path, vms, sizeof(vms) - 1) != 0)
 		return 0;
 	state_lock(req->d);
@@ -187,5 +220,9 @@ int route_dispatch(struct request *req, const struct route_call *call, struct er
 	}
 	if (r == 0)
 		r = body_parse(req, route, call, e);
-	return r < 0 ? r : route->handler(req, e);
+	if (r < 0)
+		return r;
+	if (req->wants_async && route->operation != NULL)
+		return route_defer(req, route, e);
+	return route->handler(req, e);
 }

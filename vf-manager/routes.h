@@ -25,10 +25,15 @@ struct route {
 	bool is_costly; /* in time or memory: few at once */
 	const char *const *members; /* of the body, or of GET its parameters; NULL: none */
 	route_handler *handler;
+	const char *
+		operation; /* kind of the operation that it may be (Prefer: respond-async); NULL: none */
 };
 
 extern const struct route routes[];
 extern const size_t route_count;
+
+/* Begins it as an operation; the reply is that (api_operation.c). */
+int route_defer(struct request *req, const struct route *route, struct err *e);
 
 int route_dispatch(struct request *req, const struct route_call *call, struct err *e);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/vm.h"
 
+#include "vf-manager/backend.h"
 #include "vf-manager/privops.h"
 
 #include "base/fd.h"
@@ -9,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static const char *const names[VM_STATES] = {
 	[VM_STARTING] = "starting", [VM_RUNNING] = "running", [VM_PAUSED] = "paused",
@@ -225,4 +227,26 @@ int process_start_ticks(pid_t pid, uint64_t *out)
 		return -ESRCH;
 	*out = strtoull(p + 1, NULL, 10);
 	return 0;
+}
+
+int vm_uid_pick(struct daemon *d, uid_t *out, struct err *e)
+{
+	if (!d->is_root) {
+		*out = geteuid();
+		return 0;
+	}
+	for (unsigned int i = 0; i < d->config.uid_count; i++) {
+		uid_t uid = d->config.uid_first + i;
+		size_t k = 0;
+
+		if (config_has_polled(&d->config) && uid == backend_uid(&d->config))
+			continue;
+		while (k < d->vm_count && (d->vms[k]->uid != uid || d->vms[k]->pid == 0))
+			k++;
+		if (k == d->vm_count) {
+			*out = uid;
+			return 0;
+		}
+	}
+	return err_set(e, ENOSPC, "all %u uids for VMs are in use", d->config.uid_count);
 }

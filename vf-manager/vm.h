@@ -36,7 +36,7 @@ struct vm {
 	char *yaml;
 	char boot_id[BOOT_ID_TEXT];
 	/* {"vcpus","memory","ports":[..],"started_at","start_seconds","start_steps","exit","cpus","numa",
-	 * "dma_remapping","interrupt_remapping","asked","life"}: members of the API's VM. */
+	 * "anti_affinity","dma_remapping","dma","interrupt_remapping","asked","life","unsafe_interrupts"}: members of the API's VM. */
 	json_t *facts;
 };
 
@@ -56,6 +56,9 @@ int vm_get(struct daemon *d, const char *name, struct vm **out, struct err *e);
  * that was replaced goes to *old (or NULL), or is destroyed if old is NULL. */
 int vm_add(struct daemon *d, struct vm *vm, struct vm **old, struct err *e);
 void vm_remove(struct daemon *d, const char *name);
+
+/* State locked. The lowest uid of the VMs' range that no process of ours has; without root the daemon's own. */
+int vm_uid_pick(struct daemon *d, uid_t *out, struct err *e);
 
 /* State locked. Enters the state, wakes those who wait, writes the ledger. A ledger that cannot be
  * written is logged: the process is what it is. */

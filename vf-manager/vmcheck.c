@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/budget.h"
 #include "vf-manager/daemon.h"
 #include "vf-manager/hostcheck.h"
 #include "vf-manager/vmcheck.h"
@@ -10,11 +11,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define MEMLOCK_SLACK MIB(64) /* ring pages, the VMM's own */
 
 /* Linux x86 boot protocol: "HdrS" at 0x202; ELF: the first four bytes. */
 #define BZIMAGE_MAGIC_AT 0x202
@@ -77,46 +75,6 @@ int vm_files_open(const struct daemon *d, const struct caller *who, const struct
 	return r;
 }
 
-uint64_t vm_memlock_need(const struct vm_spec *spec)
-{
-	return vm_spec_devices(spec) > 0 ? spec->memory_bytes + MEMLOCK_SLACK : 0;
-}
-
-static int memory_check(const struct vm_spec *spec, struct err *e)
-{
-	char text[8192];
-	unsigned long long kib;
-	const char *at;
-
-	if (file_read_at(AT_FDCWD, "/proc/meminfo", text, sizeof(text)) < 0)
-		return 0;
-	at = strstr(text, "MemAvailable:");
-	if (at == NULL || sscanf(at, "MemAvailable: %llu", &kib) != 1 ||
-	    spec->memory_bytes <= KIB(kib))
-		return 0;
-	err_set(e, ENOMEM, "memory.size: %llu MiB are asked for and %llu MiB are available",
-		(unsigned long long)spec->memory_bytes >> 20, kib >> 10);
-	err_code(e, "memory-short");
-	return err_hint(e, "free   shows who has it; lower memory.size");
-}
-
-static int hugepages_check(const struct vm_spec *spec, struct err *e)
-{
-	unsigned long long need = spec->memory_bytes / spec->hugepage_bytes;
-	const char *size = spec->hugepage_bytes == GIB(1) ? "1G" : "2M";
-	struct host_hugepages have = { 0 };
-
-	if (host_hugepages_read(spec->hugepage_bytes, &have) == 0 && have.unreserved >= need)
-		return 0;
-	if (spec->hugepage_fallback)
-		return memory_check(spec, e);
-	err_set(e, ENOMEM, "memory.hugepages: %llu hugepages of %s are needed and %llu are free",
-		need, size, (unsigned long long)have.unreserved);
-	err_code(e, "hugepages-short");
-	return err_hint(e, "echo N > /sys/kernel/mm/hugepages/hugepages-%llukB/nr_hugepages",
-			(unsigned long long)spec->hugepage_bytes >> 10);
-}
-
 static int kvm_check(struct daemon *d, struct err *e)
 {
 	bool is_usable;
@@ -134,32 +92,46 @@ static int kvm_check(struct daemon *d, struct err *e)
 	return 0;
 }
 
-static int remapping_check(const struct daemon *d, const struct vm_spec *spec, struct err *e)
+static int remapping_check(const struct daemon *d, const struct vm_notes *notes,
+			   struct vm_unsafe *unsafe, struct err *e)
 {
+	bool is_accepted = unsafe->reason[0] != '\0';
 	struct iommu_host host;
-	struct rlimit limit;
 	int r = host_iommu_read(d, &host, e);
 
 	if (r == 0)
-		r = iommu_host_check(&host, e);
+		r = iommu_host_check(&host, is_accepted, e);
 	if (r < 0)
 		return r;
-	getrlimit(RLIMIT_MEMLOCK, &limit);
-	return iommu_memlock_check(
-		vm_memlock_need(spec),
-		d->is_root || limit.rlim_max == RLIM_INFINITY ? UINT64_MAX : limit.rlim_max, e);
+	unsafe->is_taken = host.interrupt_remapping != IOMMU_ON;
+	if (is_accepted && !unsafe->is_taken)
+		json_array_append_new(notes->warnings,
+				      json_string(
+					      "allow-unsafe-interrupts is not needed: interrupt "
+					      "remapping is on; it has no effect"));
+	else if (unsafe->is_taken)
+		json_array_append_new(notes->warnings,
+				      json_string(
+					      "interrupt remapping is off: the VM's devices can "
+					      "send any interrupt to the host"));
+	return 0;
 }
 
-int vm_host_check(struct daemon *d, const struct vm_spec *spec, json_t *warnings, struct err *e)
+int vm_host_check(struct daemon *d, const struct vm_spec *spec, const struct vm_notes *notes,
+		  struct vm_unsafe *unsafe, struct err *e)
 {
+	struct err unfit = { 0 };
 	int r;
 
 	state_lock(d);
-	r = vm_place_check(d, spec, warnings, e);
+	r = vm_place_check(d, spec, notes->warnings, e);
 	state_unlock(d);
-	if (r == 0)
-		r = spec->hugepage_bytes != 0 ? hugepages_check(spec, e) : memory_check(spec, e);
 	if (r == 0 && vm_spec_devices(spec) > 0)
-		r = remapping_check(d, spec, e);
+		r = remapping_check(d, notes, unsafe, e);
+	else if (r == 0 && vm_spec_devices_max(spec) > 0)
+		/* No reason to refuse: then no VF is fit. */
+		(void)remapping_check(d, notes, unsafe, &unfit);
+	if (r == 0)
+		r = budget_memory(d, spec, notes->budget, e);
 	return r == 0 ? kvm_check(d, e) : r;
 }

@@ -18,11 +18,21 @@ void vm_files_close(struct vm_files *files);
 int vm_files_open(const struct daemon *d, const struct caller *who, const struct vm_spec *spec,
 		  struct vm_files *out, struct err *e);
 
-/* KVM, IOMMU and interrupt remapping, memory, hugepages, memlock, CPUs, NUMA nodes. No lock held. */
-int vm_host_check(struct daemon *d, const struct vm_spec *spec, json_t *warnings, struct err *e);
+/* What a check says beside yes: texts, and rows of budget.h (NULL: nobody wants them). */
+struct vm_notes {
+	json_t *warnings, *budget;
+};
 
-/* What RLIMIT_MEMLOCK of the VMM must allow: guest RAM and what else it may lock; 0: no device does
- * DMA, so nothing is pinned. */
-uint64_t vm_memlock_need(const struct vm_spec *spec);
+/* The operator's word that a VM may have functions whose interrupts are not isolated from the host's. */
+#define UNSAFE_REASON_TEXT 201
+struct vm_unsafe {
+	char reason[UNSAFE_REASON_TEXT]; /* "": no such word */
+	bool is_taken; /* the host has no interrupt remapping: the VM rests on that word */
+};
+
+/* KVM, IOMMU and interrupt remapping, memory, hugepages, memlock, DMA maps, CPUs, NUMA nodes. Fills unsafe->is_taken. No
+ * lock held. */
+int vm_host_check(struct daemon *d, const struct vm_spec *spec, const struct vm_notes *notes,
+		  struct vm_unsafe *unsafe, struct err *e);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/vmfile.h"
 
+#include "vf-manager/vmspec.h"
 #include "vf-manager/yamlload.h"
 
 #include "vmm/vmm_msg.h"
@@ -9,6 +10,7 @@
 
 #define OPT	  (CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
 #define PORTS_MAX VMM_MAX_DEVICES
+#define MACS_MAX  64
 
 static const cyaml_schema_field_t memory_fields[] = {
 	CYAML_FIELD_STRING_PTR("size", CYAML_FLAG_POINTER, struct vmfile_memory, size, 1, 32),
@@ -39,6 +41,10 @@ static const cyaml_schema_field_t vlan_fields[] = {
 	CYAML_FIELD_UINT_PTR("qos", OPT, struct vmfile_vlan, qos), CYAML_FIELD_END
 };
 
+static const cyaml_schema_value_t word = { CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, 128) };
+static const cyaml_schema_value_t mac_text_value = { CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *,
+									1, 32) };
+
 #define PORT_TEXT(key, member) CYAML_FIELD_STRING_PTR(key, OPT, struct vmfile_port, member, 1, 128)
 
 static const cyaml_schema_field_t port_fields[] = {
@@ -52,9 +58,18 @@ static const cyaml_schema_field_t port_fields[] = {
 	PORT_TEXT("spoofchk", spoofchk),
 	PORT_TEXT("trust", trust),
 	PORT_TEXT("link", link),
+	PORT_TEXT("uplink_loss", uplink_loss),
+	PORT_TEXT("on_fault", on_fault),
 	PORT_TEXT("rate", rate),
 	PORT_TEXT("min_rate", min_rate),
 	CYAML_FIELD_UINT_PTR("mtu", OPT, struct vmfile_port, mtu),
+	CYAML_FIELD_SEQUENCE("anti_affinity", OPT, struct vmfile_port, anti_affinity, &word, 1,
+			     VM_PORT_WORDS),
+	CYAML_FIELD_SEQUENCE("macs", OPT, struct vmfile_port, macs, &mac_text_value, 1, MACS_MAX),
+	CYAML_FIELD_UINT_PTR("queues", OPT, struct vmfile_port, queues),
+	CYAML_FIELD_UINT_PTR("queue_size", OPT, struct vmfile_port, queue_size),
+	CYAML_FIELD_UINT_PTR("storm", OPT, struct vmfile_port, storm),
+	PORT_TEXT("backend_grace", backend_grace),
 	CYAML_FIELD_MAPPING_PTR("vlan", OPT, struct vmfile_port, vlan, vlan_fields),
 	CYAML_FIELD_END
 };
@@ -66,7 +81,9 @@ static const cyaml_schema_field_t function_fields[] = {
 	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct vmfile_function, name, 1, 128),
 	CYAML_FIELD_STRING_PTR("address", CYAML_FLAG_POINTER, struct vmfile_function, address, 1,
 			       128),
-	CYAML_FIELD_STRING_PTR("take", OPT, struct vmfile_function, take, 1, 8), CYAML_FIELD_END
+	CYAML_FIELD_STRING_PTR("take", OPT, struct vmfile_function, take, 1, 8),
+	CYAML_FIELD_STRING_PTR("on_fault", OPT, struct vmfile_function, on_fault, 1, 128),
+	CYAML_FIELD_END
 };
 
 static const cyaml_schema_value_t function_value = { CYAML_VALUE_MAPPING(
@@ -87,6 +104,7 @@ static const cyaml_schema_field_t file_fields[] = {
 			     PORTS_MAX),
 	CYAML_FIELD_STRING_PTR("on_panic", OPT, struct vmfile, on_panic, 1, 16),
 	CYAML_FIELD_STRING_PTR("watchdog", OPT, struct vmfile, watchdog, 1, 16),
+	CYAML_FIELD_STRING_PTR("backend_grace", OPT, struct vmfile, backend_grace, 1, 16),
 	CYAML_FIELD_MAPPING_PTR("test", OPT, struct vmfile, test, test_fields),
 	CYAML_FIELD_END
 };
@@ -97,13 +115,6 @@ static const cyaml_schema_value_t file_schema = { CYAML_VALUE_MAPPING(CYAML_FLAG
 static const struct yaml_later later[] = {
 	{ "disks", "disks are" },
 	{ "firmware", "booting by firmware is" },
-	{ "macs", "further MAC addresses are" },
-	{ "queues", "the number of queues of a port is" },
-	{ "queue_size", "the queue size of a port is" },
-	{ "anti_affinity", "anti-affinity is" },
-	{ "on_fault", "a fault policy is" },
-	{ "uplink_loss", "the uplink loss policy is" },
-	{ "backend_grace", "the polled engine is" },
 	{ "owner", "an owner is" },
 	{ NULL, NULL },
 };

@@ -32,13 +32,18 @@ struct vmfile_vlan {
 
 struct vmfile_port {
 	char *name, *network, *pf, *vf, *engine, *fallback;
-	char *mac, *spoofchk, *trust, *link, *rate, *min_rate;
-	unsigned int *mtu;
+	char *mac, *spoofchk, *trust, *link, *uplink_loss, *on_fault, *rate, *min_rate;
+	char **macs;
+	unsigned int macs_count;
+	char **anti_affinity;
+	unsigned int anti_affinity_count;
+	unsigned int *mtu, *queues, *queue_size, *storm;
+	char *backend_grace;
 	struct vmfile_vlan *vlan;
 };
 
 struct vmfile_function {
-	char *name, *address, *take;
+	char *name, *address, *take, *on_fault;
 };
 
 struct vmfile_test {
@@ -54,7 +59,7 @@ struct vmfile {
 	unsigned int ports_count;
 	struct vmfile_function *functions;
 	unsigned int functions_count;
-	char *on_panic, *watchdog;
+	char *on_panic, *watchdog, *backend_grace;
 	struct vmfile_test *test;
 };
 

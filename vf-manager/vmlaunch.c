@@ -2,7 +2,9 @@
 #include "vf-manager/vmlaunch.h"
 
 #include "vf-manager/hostcheck.h"
+#include "vf-manager/portpolled.h"
 #include "vf-manager/vm.h"
+#include "vf-manager/vmport.h"
 
 #include "base/fd.h"
 #include "base/json.h"
@@ -20,9 +22,11 @@ void start_fds_close(struct vm_start *s)
 	vm_run_files_close(&s->files);
 	vm_files_close(s->wish->files);
 	fd_close(&s->kvm);
-	fd_close(&s->container);
-	for (unsigned int i = 0; i < s->group_count; i++)
-		fd_close(&s->groups[i].fd);
+	fd_close(&s->dma_fd);
+	for (unsigned int i = 0; i < s->net_count; i++)
+		fd_close(&s->nets[i].fd);
+	for (unsigned int i = 0; i < s->member_count; i++)
+		fd_close(&s->members[i].fd);
 }
 
 /* The node of all VFs; -1: none, or more than one. */
@@ -62,9 +66,10 @@ static json_t *devices_json(const struct vm_start *s)
 
 	for (unsigned int i = 0; i < s->hold_count; i++)
 		json_array_append_new(devices,
-				      json_pack("{s:s, s:s, s:i}", "port", spec->ports[i].name,
-						"address", pci_addr_text(&s->holds[i].addr, addr),
-						"group", s->holds[i].group));
+				      json_pack("{s:s, s:s, s:i}", "port",
+						spec->ports[s->hold_ports[i]].name, "address",
+						pci_addr_text(&s->holds[i].addr, addr), "group",
+						s->holds[i].group));
 	for (unsigned int i = 0; i < s->fn_count; i++)
 		json_array_append_new(devices,
 				      json_pack("{s:s, s:s, s:i}", "port", spec->functions[i].name,
@@ -84,11 +89,11 @@ static json_t *spec_json(const struct vm_start *s)
 	json_object_set_new(cpus, "count", json_integer(spec->cpu_count));
 	json_object_set_new(cpus, "own",
 			    json_string(cpu_list_text(&s->place.own, own, sizeof(own))));
-	return json_pack("{s:s, s:o, s:o, s:{s:s, s:s*}, s:o, s:s, s:s}", "name", spec->name,
+	return json_pack("{s:s, s:o, s:o, s:{s:s, s:s*}, s:o, s:o*, s:s, s:s}", "name", spec->name,
 			 "memory", memory_json(s), "cpus", cpus, "boot", "cmdline", spec->cmdline,
 			 "ready", spec->ready[0] != '\0' ? spec->ready : NULL, "devices",
-			 devices_json(s), "on_panic", panics[spec->on_panic], "watchdog",
-			 watchdogs[spec->watchdog]);
+			 devices_json(s), "nets", s->net_count > 0 ? start_nets_json(s) : NULL,
+			 "on_panic", panics[spec->on_panic], "watchdog", watchdogs[spec->watchdog]);
 }
 
 int launch_send(struct vm_start *s, struct err *e)
@@ -105,13 +110,12 @@ int launch_send(struct vm_start *s, struct err *e)
 		{ "console_log_old", s->files.console_log_old },
 		{ "kernel", s->wish->files->kernel },
 		{ "initrd", s->wish->files->initrd },
-		{ "container", s->container },
+		{ s->dma == DMA_IOMMUFD ? "iommufd" : "container", s->dma_fd },
 	};
 	auto_json json_t *body = NULL;
 	json_t *names = json_array();
 	int fds[SEQMSG_FDS], r;
 	size_t count = 0;
-	char group[24];
 
 	state_lock(s->d);
 	vm_place(s->d, s->wish->spec, vf_node(s), &s->place);
@@ -122,10 +126,13 @@ int launch_send(struct vm_start *s, struct err *e)
 		json_array_append_new(names, json_string(rows[i].name));
 		fds[count++] = rows[i].fd;
 	}
-	for (unsigned int i = 0; i < s->group_count; i++) {
-		snprintf(group, sizeof(group), "group:%d", s->groups[i].nr);
-		json_array_append_new(names, json_string(group));
-		fds[count++] = s->groups[i].fd;
+	for (unsigned int i = 0; i < s->member_count; i++) {
+		json_array_append_new(names, json_string(s->members[i].name));
+		fds[count++] = s->members[i].fd;
+	}
+	for (unsigned int i = 0; i < s->net_count; i++) {
+		json_add_text(names, "vhost:%s", s->wish->spec->ports[s->nets[i].port].name);
+		fds[count++] = s->nets[i].fd;
 	}
 	body = json_pack("{s:i, s:s, s:o, s:o}", "v", VMM_MSG_VERSION, "op", "launch", "fds", names,
 			 "spec", spec_json(s));
@@ -142,17 +149,34 @@ static json_t *port_facts(const struct vm_start *s, unsigned int i)
 {
 	const struct vf_hold *h = &s->holds[i];
 	const struct vf_attrs *a = &h->attrs;
+	const struct vm_port *port = &s->wish->spec->ports[s->hold_ports[i]];
 	char addr[PCI_ADDR_TEXT], mac[MAC_TEXT];
 	bool has_mac = (a->mask & BIT(VF_ATTR_MAC)) != 0;
 	bool has_vlan = (a->mask & BIT(VF_ATTR_VLAN)) != 0 && a->vlan != 0;
 
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:o, s:o, s:I}", "name",
-			 s->wish->spec->ports[i].name, "engine", "vf", "vf",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:o, s:o, s:I, s:s}", "name",
+			 port->name, "engine", "vf", "wanted", port_engine_text(port->engine), "vf",
 			 pci_addr_text(&h->addr, addr), "vf_id", h->id, "pf", h->pf_name,
 			 "iommu_group", h->group, "mac",
 			 has_mac ? json_string(mac_text(a->mac, mac)) : json_null(), "vlan",
 			 has_vlan ? json_integer(a->vlan) : json_null(), "generation",
-			 (json_int_t)h->generation);
+			 (json_int_t)h->generation, "on_fault", on_fault_text(port->on_fault));
+}
+
+/* In the order of the file, whoever serves them. */
+static json_t *ports_facts(const struct vm_start *s)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < s->wish->spec->port_count; i++) {
+		for (unsigned int k = 0; k < s->hold_count; k++)
+			if (s->hold_ports[k] == i)
+				json_array_append_new(list, port_facts(s, k));
+		for (unsigned int k = 0; k < s->net_count; k++)
+			if (s->nets[k].port == i)
+				json_array_append_new(list, port_polled_facts(s, &s->nets[k]));
+	}
+	return list;
 }
 
 static json_t *function_facts(const struct vm_start *s, unsigned int i)
@@ -160,22 +184,21 @@ static json_t *function_facts(const struct vm_start *s, unsigned int i)
 	const struct fn_hold *h = &s->fns[i];
 	char addr[PCI_ADDR_TEXT];
 
-	return json_pack("{s:s, s:s, s:s, s:s*, s:s*, s:i}", "name",
+	return json_pack("{s:s, s:s, s:s, s:s*, s:s*, s:i, s:s}", "name",
 			 s->wish->spec->functions[i].name, "address", pci_addr_text(&h->addr, addr),
 			 "kind", fn_kind_text(h->kind), "host_name",
 			 h->dev_name[0] != '\0' ? h->dev_name : NULL, "host_driver",
-			 h->was.driver[0] != '\0' ? h->was.driver : NULL, "iommu_group", h->group);
+			 h->was.driver[0] != '\0' ? h->was.driver : NULL, "iommu_group", h->group,
+			 "on_fault", on_fault_text(s->wish->spec->functions[i].on_fault));
 }
 
 void launch_facts(const struct vm_start *s, json_t *facts)
 {
 	const struct vm_spec *spec = s->wish->spec;
 	struct iommu_host host = { 0 };
-	json_t *ports = json_array(), *functions = json_array();
+	json_t *ports = ports_facts(s), *functions = json_array();
 	bool is_known = host_iommu_read(s->d, &host, NULL) == 0;
 
-	for (unsigned int i = 0; i < s->hold_count; i++)
-		json_array_append_new(ports, port_facts(s, i));
 	for (unsigned int i = 0; i < s->fn_count; i++)
 		json_array_append_new(functions, function_facts(s, i));
 	json_object_set_new(facts, "vcpus", json_integer(spec->cpu_count));
@@ -186,6 +209,8 @@ void launch_facts(const struct vm_start *s, json_t *facts)
 			    json_boolean(is_known && host.dma_remapping == IOMMU_ON));
 	json_object_set_new(facts, "interrupt_remapping",
 			    json_boolean(is_known && host.interrupt_remapping == IOMMU_ON));
+	if (s->hold_count + s->fn_count > 0)
+		json_object_set_new(facts, "dma", json_string(dma_api_text(s->dma)));
 	json_object_set_new(facts, "owner_uid", json_integer(s->wish->who->uid));
 }
 

@@ -6,14 +6,28 @@
 #ifndef VIADUCT_VF_MANAGER_VMLAUNCH_H
 #define VIADUCT_VF_MANAGER_VMLAUNCH_H
 
+#include "vf-manager/dmachoice.h"
 #include "vf-manager/fnpool.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/privops.h"
 #include "vf-manager/vmplace.h"
 #include "vf-manager/vmstart.h"
 
-struct start_group {
-	int nr, fd;
+/* What joins the VM's DMA space: a group, or with iommufd the bound device file of a function. */
+struct start_member {
+	char name[32]; /* as the launch message calls it: "group:26", "cdev:0000:01:10.0" */
+	int fd;
+};
+
+/* A port that the polled backend serves. */
+struct start_net {
+	unsigned int port; /* which of wish->spec->ports */
+	uint8_t mac[6];
+	char socket[PMD_SOCKET_TEXT];
+	int fd; /* listening there; -1 when closed */
+	json_t *policy;
+	char why[256]; /* no VF for it; "": the file wants the backend */
+	bool is_added; /* the backend has it */
 };
 
 struct vm_start {
@@ -24,14 +38,19 @@ struct vm_start {
 	struct vm *replaced; /* an ended one of the same name; NULL: there was none */
 	uid_t uid;
 	pid_t pid; /* 0: not spawned */
-	int pidfd, sock, kvm, container;
+	int pidfd, sock, kvm;
+	enum dma_api dma;
+	int dma_fd; /* the container, or the iommufd */
 	struct vm_run_files files;
-	struct vf_hold holds[VMM_MAX_DEVICES]; /* of wish->spec->ports, in order */
+	struct vf_hold holds[VMM_MAX_DEVICES]; /* of those of wish->spec->ports that have a VF */
+	unsigned int hold_ports[VMM_MAX_DEVICES]; /* which of them */
 	unsigned int hold_count;
+	struct start_net nets[VMM_MAX_DEVICES];
+	unsigned int net_count;
 	struct fn_hold fns[VMM_MAX_DEVICES]; /* of wish->spec->functions, in order */
 	unsigned int fn_count;
-	struct start_group groups[VMM_MAX_DEVICES];
-	unsigned int group_count;
+	struct start_member members[VMM_MAX_DEVICES];
+	unsigned int member_count;
 	struct vm_place place;
 	json_t *steps;
 	uint64_t step_ns; /* when the last step ended */

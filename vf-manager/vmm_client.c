@@ -88,20 +88,54 @@ static int silence(const struct vmm_peer *peer, int r, struct err *e)
 	return r;
 }
 
-int vmm_call(const struct daemon *d, const struct vmm_peer *peer, const char *op, json_t **result,
-	     struct err *e)
+struct ask {
+	json_t *body;
+	int timeout_ms;
+	json_t **result; /* or NULL */
+};
+
+static int call(const struct daemon *d, const struct vmm_peer *peer, const struct ask *ask,
+		struct err *e)
 {
-	auto_json json_t *body = json_pack("{s:i, s:s}", "v", VMM_MSG_VERSION, "op", op);
 	auto_fd int fd = -1;
 	int r = vmm_connect(d, peer, &fd, e);
 
 	if (r == 0)
-		r = seqmsg_send(fd, body, NULL, 0);
+		r = seqmsg_send(fd, ask->body, NULL, 0);
 	if (r < 0)
 		err_set(e, r, "VM %s does not answer: %s", peer->name, strerror(-r));
 	else
-		r = vmm_reply(fd, only_looks(op) ? VMM_QUICK_MS : VMM_SLOW_MS, result, e);
+		r = vmm_reply(fd, ask->timeout_ms, ask->result, e);
 	return r < 0 ? silence(peer, r, e) : r;
+}
+
+int vmm_call(const struct daemon *d, const struct vmm_peer *peer, const char *op, json_t **result,
+	     struct err *e)
+{
+	auto_json json_t *body = json_pack("{s:i, s:s}", "v", VMM_MSG_VERSION, "op", op);
+	const struct ask ask = { body, only_looks(op) ? VMM_QUICK_MS : VMM_SLOW_MS, result };
+
+	return call(d, peer, &ask, e);
+}
+
+int vmm_call_port(const struct daemon *d, const struct vmm_peer *peer, const char *op,
+		  const char *port, struct err *e)
+{
+	auto_json json_t *body =
+		json_pack("{s:i, s:s, s:s}", "v", VMM_MSG_VERSION, "op", op, "port", port);
+	const struct ask ask = { body, VMM_PORT_MS, NULL };
+
+	return call(d, peer, &ask, e);
+}
+
+int vmm_call_link(const struct daemon *d, const struct vmm_peer *peer, const char *port,
+		  const char *link, struct err *e)
+{
+	auto_json json_t *body = json_pack("{s:i, s:s, s:s, s:s}", "v", VMM_MSG_VERSION, "op",
+					   "set-link", "port", port, "link", link);
+	const struct ask ask = { body, VMM_PORT_MS, NULL };
+
+	return call(d, peer, &ask, e);
 }
 
 static int status_ask(const struct daemon *d, const struct vmm_peer *peer, const json_t *body,

@@ -11,6 +11,7 @@
 
 #define VMM_QUICK_MS 1000
 #define VMM_SLOW_MS  10000
+#define VMM_PORT_MS  5000
 
 /* Who must be at the other end. */
 struct vmm_peer {
@@ -25,6 +26,14 @@ int vmm_connect(const struct daemon *d, const struct vmm_peer *peer, int *fd_out
 /* One request; *result (may be NULL) is a new reference. Errors of the VMM pass through. */
 int vmm_call(const struct daemon *d, const struct vmm_peer *peer, const char *op, json_t **result,
 	     struct err *e);
+
+/* The same of one port of the VM. */
+int vmm_call_port(const struct daemon *d, const struct vmm_peer *peer, const char *op,
+		  const char *port, struct err *e);
+
+/* The carrier of a polled port: word of VMM_LINK_WORDS. */
+int vmm_call_link(const struct daemon *d, const struct vmm_peer *peer, const char *port,
+		  const char *link, struct err *e);
 
 /* "status" of many at once: out[i] is a new reference, or NULL for who has pid 0 or does not answer. However
  * many hang, it takes VMM_QUICK_MS at most for each VMM_ASK_SLICE of them. */

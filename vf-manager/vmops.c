@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/vmops.h"
 
+#include "vf-manager/operations.h"
 #include "vf-manager/vm.h"
 #include "vf-manager/vmend.h"
 #include "vf-manager/vmm_client.h"
@@ -169,6 +170,8 @@ int vm_stop(struct daemon *d, const char *name, const struct vm_stop_wish *wish,
 		/* A paused guest cannot see its power button. */
 		vmm_call(d, &t.peer, "resume", NULL, NULL);
 	state_enter(d, &t, VM_STOPPING);
+	operation_step(wish->op, "VM %s: its power button is pressed, at most %u s", name,
+		       wish->timeout_s);
 	r = vmm_call(d, &t.peer, "shutdown", NULL, NULL);
 	if (r == 0 || !wish->kill)
 		r = end_wait(d, &t, wish->timeout_s);
@@ -178,6 +181,7 @@ int vm_stop(struct daemon *d, const char *name, const struct vm_stop_wish *wish,
 		return daemon_ends(&t, e);
 	if (!wish->kill)
 		return still_running(d, &t, wish->timeout_s, e);
+	operation_step(wish->op, "VM %s is killed", name);
 	log_warn("VM %s did not stop within %u s: it is killed", name, wish->timeout_s);
 	asked = vm_asked_json(wish->uid, "stop");
 	json_object_set_new(asked, "waited_s", json_integer(wish->timeout_s));
@@ -193,6 +197,19 @@ int vm_kill(struct daemon *d, const char *name, uid_t uid, struct err *e)
 	if (r < 0)
 		return r;
 	asked_set(d, &t, vm_asked_json(uid, "kill"));
+	return target_kill(d, &t, e);
+}
+
+int vm_kill_for(struct daemon *d, const char *name, const char *why, struct err *e)
+{
+	struct target t;
+	int r = target_get(d, name, STATES_WITH_PROCESS, &t, e);
+
+	if (r < 0)
+		return r;
+	asked_set(d, &t,
+		  json_pack("{s:s, s:s, s:I}", "what", "kill", "who", why, "at",
+			    (json_int_t)time(NULL)));
 	return target_kill(d, &t, e);
 }
 

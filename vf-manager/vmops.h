@@ -12,7 +12,10 @@
 #define VM_STOP_DEFAULT_S 30
 #define VM_STOP_MAX_S	  3600
 
+struct operation;
+
 struct vm_stop_wish {
+	struct operation *op; /* who follows it; NULL */
 	uid_t uid; /* who asks */
 	unsigned int timeout_s;
 	bool kill; /* at the deadline; else -ETIMEDOUT code "still-running", and the VM goes on */
@@ -21,6 +24,8 @@ struct vm_stop_wish {
 /* The power button. Returns when the VM's VFs are free again. */
 int vm_stop(struct daemon *d, const char *name, const struct vm_stop_wish *wish, struct err *e);
 int vm_kill(struct daemon *d, const char *name, uid_t uid, struct err *e);
+/* `why` takes the place of a user's name in how it ended. */
+int vm_kill_for(struct daemon *d, const char *name, const char *why, struct err *e);
 int vm_pause(struct daemon *d, const char *name, struct err *e);
 int vm_resume(struct daemon *d, const char *name, struct err *e);
 

@@ -65,6 +65,13 @@ static void vms_cpus(const struct daemon *d, const char *but, cpu_set_t *pinned,
 	}
 }
 
+void vm_place_dedicated(const struct daemon *d, cpu_set_t *out)
+{
+	cpu_set_t pinned;
+
+	vms_cpus(d, "", &pinned, out);
+}
+
 static const char *vm_with(const struct daemon *d, unsigned int cpu)
 {
 	for (size_t i = 0; i < d->vm_count; i++) {
@@ -210,6 +217,24 @@ static void isolation_warn(const struct view *v, json_t *warnings)
 		text, all, all, all);
 }
 
+/* viaduct-pmd polls there, if it is ever needed. */
+static int backend_check(const struct view *v, unsigned int cpu, struct err *e)
+{
+	const struct config *c = &v->d->config;
+
+	for (unsigned int i = 0; config_has_polled(c) && i < c->backends.core_count; i++) {
+		if (c->backends.cores[i] != cpu)
+			continue;
+		err_set(e, EBUSY,
+			"cpus.dedicated: host CPU %u is one of backends.cores: viaduct-pmd polls there",
+			cpu);
+		err_code(e, "cpu-in-use");
+		return err_hint(e, "pin to others (%s have no VM)",
+				v->unused[0] != '\0' ? v->unused : "none");
+	}
+	return 0;
+}
+
 static int cpus_check(const struct view *v, json_t *warnings, struct err *e)
 {
 	int r = online_check(v, e);
@@ -220,6 +245,8 @@ static int cpus_check(const struct view *v, json_t *warnings, struct err *e)
 		if (CPU_ISSET(cpu, &v->dedicated) ||
 		    (v->spec->is_dedicated && CPU_ISSET(cpu, &v->pinned)))
 			r = in_use(v, cpu, e);
+		else if (v->spec->is_dedicated)
+			r = backend_check(v, cpu, e);
 	}
 	if (r < 0 || !v->spec->is_dedicated)
 		return r;
@@ -312,6 +339,16 @@ int vm_place_check(struct daemon *d, const struct vm_spec *spec, json_t *warning
 	if (r == 0)
 		r = cpus_check(&v, warnings, e);
 	return r == 0 ? node_check(&v, warnings, e) : r;
+}
+
+int vm_near_node(const struct daemon *d, const struct vm_spec *spec)
+{
+	cpu_set_t pins;
+
+	if (spec->numa == VM_NUMA_NODE)
+		return spec->numa_node;
+	pins_of(spec, &pins);
+	return spec->pin_count > 0 ? host_node_of(d, &pins) : -1;
 }
 
 static int node_choose(struct daemon *d, const struct vm_spec *spec, int vf_node)

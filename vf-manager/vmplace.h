@@ -27,6 +27,12 @@ struct vm_place {
 /* State locked. vf_node: of the VM's VFs, -1: none or several. */
 void vm_place(struct daemon *d, const struct vm_spec *spec, int vf_node, struct vm_place *out);
 
+/* The node of the VM's memory, else of its pinned CPUs: VFs had better be there. -1: any, or more than one. */
+int vm_near_node(const struct daemon *d, const struct vm_spec *spec);
+
+/* State locked. The host CPUs that are dedicated to VMs. */
+void vm_place_dedicated(const struct daemon *d, cpu_set_t *out);
+
 /* "cpus" of a VM's facts, by which later starts know what it has: {"pin","dedicated"}. */
 json_t *vm_place_cpus(const struct vm_spec *spec);
 

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "vf-manager/irqlines.h"
+#include "vf-manager/faultwatch.h"
+#include "vf-manager/irqwatch.h"
+#include "vf-manager/ports.h"
+#include "vf-manager/posture.h"
 #include "vf-manager/vm.h"
 #include "vf-manager/vmend.h"
 #include "vf-manager/vmm_client.h"
 #include "vf-manager/vmops.h"
+#include "vf-manager/vmplace.h"
 
 #include "base/fd.h"
 #include "base/json.h"
@@ -76,6 +80,7 @@ static void port_add_live(json_t *port, const char *key, const json_t *status,
 	json_object_set_new(port, "bus_mastering", json_boolean(is_master));
 	json_object_set_new(port, "vectors", json_integer((json_int_t)vectors));
 	json_object_set_new(port, "interrupts", json_integer((json_int_t)count));
+	json_object_set_new(port, "irqs", json_null());
 }
 
 /* The VMM's word is a peer's: names and times, and nothing of any other form or depth. */
@@ -122,22 +127,54 @@ static void live_add(json_t *vm, const json_t *status, const char *interrupts)
 
 	if (life != NULL)
 		json_object_set_new(vm, "life", life);
-	json_array_foreach(ports, i, port)
+	json_array_foreach(ports, i, port) {
 		port_add_live(port, "vf", status, status != NULL ? interrupts : NULL);
+		port_net_add(port, status);
+	}
 	json_array_foreach(functions, i, function)
 		port_add_live(function, "address", status, status != NULL ? interrupts : NULL);
 	ready_add_live(vm, status);
 }
 
+/* Members that not every port has. */
+static void port_defaults_add(json_t *port)
+{
+	static const char *const nullable[] = { "lost",	   "quarantine", "link",
+						"network", "policy",	 "fallback",
+						"queues",  "queue_size", "grace_ms" };
+
+	json_object_del(port, "socket");
+	for (size_t i = 0; i < ARRAY_SIZE(nullable); i++)
+		if (json_object_get(port, nullable[i]) == NULL)
+			json_object_set_new(port, nullable[i], json_null());
+	if (json_object_get(port, "wanted") == NULL)
+		json_object_set_new(port, "wanted", json_string("vf"));
+	json_object_set_new(port, "net", json_null());
+	json_object_set_new(port, "backend", json_null());
+}
+
 /* Members that a VM has from its start, null before. */
 static void defaults_add(json_t *j)
 {
-	static const char *const nullable[] = { "vcpus",      "memory",	       "page_size",
-						"started_at", "start_seconds", "exit",
-						"cpus",	      "numa",	       "life",
-						"owner" };
+	static const char *const nullable[] = { "vcpus",
+						"memory",
+						"page_size",
+						"started_at",
+						"start_seconds",
+						"exit",
+						"cpus",
+						"numa",
+						"life",
+						"owner",
+						"anti_affinity",
+						"unit",
+						"audit",
+						"unsafe_interrupts",
+						"dma" };
+	json_t *port;
+	size_t i;
 
-	for (size_t i = 0; i < ARRAY_SIZE(nullable); i++)
+	for (i = 0; i < ARRAY_SIZE(nullable); i++)
 		if (json_object_get(j, nullable[i]) == NULL)
 			json_object_set_new(j, nullable[i], json_null());
 	if (json_object_get(j, "ports") == NULL)
@@ -146,14 +183,46 @@ static void defaults_add(json_t *j)
 		json_object_set_new(j, "functions", json_array());
 	if (json_object_get(j, "start_steps") == NULL)
 		json_object_set_new(j, "start_steps", json_array());
+	json_array_foreach(json_object_get(j, "ports"), i, port)
+		port_defaults_add(port);
+	json_array_foreach(json_object_get(j, "functions"), i, port)
+		if (json_object_get(port, "quarantine") == NULL)
+			json_object_set_new(port, "quarantine", json_null());
 	if (json_object_get(j, "dma_remapping") == NULL)
 		json_object_set_new(j, "dma_remapping", json_false());
 	if (json_object_get(j, "interrupt_remapping") == NULL)
 		json_object_set_new(j, "interrupt_remapping", json_false());
 }
 
+static void backends_add(struct daemon *d, const struct vm *vm, json_t *j)
+{
+	json_t *port;
+	size_t i;
+
+	json_array_foreach(json_object_get(j, "ports"), i, port)
+		if (vm->pid != 0)
+			port_backend_add(d, vm->name, port);
+}
+
+/* State locked. Of each port and function: what its device did that it may not. */
+static void faults_add(const struct daemon *d, const struct vm *vm, json_t *j)
+{
+	static const char *const lists[] = { "ports", "functions" };
+	json_t *one;
+	size_t k;
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		json_array_foreach(json_object_get(j, lists[i]), k, one) {
+			const char *name = json_string_value(json_object_get(one, "name"));
+
+			json_object_set_new(one, "faults",
+					    fault_port_json(d, vm->name, name != NULL ? name : "",
+							    vm->start_ticks));
+		}
+}
+
 /* State locked. */
-static json_t *vm_json(const struct daemon *d, const struct vm *vm)
+static json_t *vm_json(struct daemon *d, const struct vm *vm)
 {
 	json_t *j = json_deep_copy(vm->facts);
 	char path[VM_PATH_TEXT];
@@ -169,7 +238,11 @@ static json_t *vm_json(const struct daemon *d, const struct vm *vm)
 	json_object_set_new(j, "console_log_old",
 			    json_string(vm_path(d, vm->name, "console.log.1", path)));
 	json_object_del(j, "asked");
+	if (vm->pid == 0)
+		json_object_del(j, "unit");
 	defaults_add(j);
+	faults_add(d, vm, j);
+	backends_add(d, vm, j);
 	started = json_integer_value(json_object_get(j, "started_at"));
 	json_object_set_new(j, "uptime_s",
 			    started != 0 && vm->pid != 0 ? json_integer(time(NULL) - started)
@@ -185,11 +258,60 @@ static struct vmm_peer peer_of(const struct vm *vm)
 				  .pid = vm->state == VM_STARTING ? 0 : vm->pid };
 }
 
+/* Of each port and function: where its vectors go. */
+static void irqs_add(const struct daemon *d, json_t *vm, const struct irq_want *want,
+		     const char *interrupts)
+{
+	static const struct {
+		const char *list, *key;
+	} rows[] = { { "ports", "vf" }, { "functions", "address" } };
+	json_t *one;
+	size_t k;
+
+	for (size_t i = 0; interrupts != NULL && i < ARRAY_SIZE(rows); i++)
+		json_array_foreach(json_object_get(vm, rows[i].list), k, one) {
+			const char *fn = json_string_value(json_object_get(one, rows[i].key));
+
+			if (fn != NULL)
+				json_object_set_new(one, "irqs",
+						    irq_lines_json(d->opt->proc_dir, want,
+								   interrupts, fn));
+		}
+}
+
+/* Of each port and function that it has now: how well it is isolated. */
+static void postures_add(struct daemon *d, json_t *vm)
+{
+	static const struct {
+		const char *list, *key;
+	} rows[] = { { "ports", "vf" }, { "functions", "address" } };
+	struct posture_host *host = posture_host_read(d);
+	struct pci_addr addr;
+	json_t *one;
+	size_t k;
+
+	state_lock(d);
+	for (size_t i = 0; host != NULL && i < ARRAY_SIZE(rows); i++)
+		json_array_foreach(json_object_get(vm, rows[i].list), k, one) {
+			const char *name = json_string_value(json_object_get(one, rows[i].key));
+			const struct pci_fn *fn = NULL;
+
+			if (name != NULL && parse_pci_addr(name, &addr) == 0)
+				fn = inventory_find(d->inv, &addr);
+			json_object_set_new(one, "posture",
+					    fn != NULL ? posture_short(host, fn) : json_null());
+		}
+	state_unlock(d);
+	posture_host_free(host);
+}
+
 int vm_show(struct daemon *d, const char *name, json_t **out, struct err *e)
 {
 	auto_free char *interrupts = NULL;
 	auto_json json_t *status = NULL;
 	struct vmm_peer peer = { 0 };
+	struct irq_want want;
+	cpu_set_t dedicated;
 	struct vm *vm;
 	json_t *j = NULL;
 	int r;
@@ -200,6 +322,8 @@ int vm_show(struct daemon *d, const char *name, json_t **out, struct err *e)
 		j = vm_json(d, vm);
 		peer = peer_of(vm);
 		peer.name = name;
+		vm_place_dedicated(d, &dedicated);
+		irq_want_of(d, vm, &dedicated, &want);
 	}
 	state_unlock(d);
 	if (r < 0)
@@ -211,8 +335,11 @@ int vm_show(struct daemon *d, const char *name, json_t **out, struct err *e)
 	if (json_array_size(json_object_get(j, "ports")) +
 		    json_array_size(json_object_get(j, "functions")) !=
 	    0)
-		interrupts = interrupts_read();
+		interrupts = interrupts_read(d->opt->proc_dir);
 	live_add(j, status, interrupts);
+	irqs_add(d, j, &want, peer.pid != 0 ? interrupts : NULL);
+	if (peer.pid != 0 && interrupts != NULL)
+		postures_add(d, j);
 	*out = j;
 	return 0;
 }
@@ -253,7 +380,7 @@ int vm_list(struct daemon *d, json_t **out, struct err *e)
 
 	if (r == 0) {
 		vmm_status_all(d, l.peers, l.count, l.status);
-		interrupts = interrupts_read();
+		interrupts = interrupts_read(d->opt->proc_dir);
 	}
 	for (size_t i = 0; i < l.count; i++) {
 		json_t *j = json_array_get(l.vms, i);

@@ -203,6 +203,22 @@ static int boot_parse(const struct vmfile_boot *b, const char *base_dir, struct 
 	return r == 0 ? line_parse(b->ready, "boot.ready", out->ready, sizeof(out->ready), e) : r;
 }
 
+/* The VM's word for those of its ports that have none. */
+static int grace_spread(const struct vmfile *file, struct vm_spec *out, json_t *warnings,
+			struct err *e)
+{
+	unsigned int ms = PORT_GRACE_MS;
+	int r = file->backend_grace != NULL ? grace_parse(file->backend_grace, &ms, e) : 0;
+
+	for (unsigned int i = 0; r == 0 && i < out->port_count; i++)
+		if (!out->ports[i].has_grace)
+			out->ports[i].grace_ms = ms;
+	if (r == 0 && file->backend_grace != NULL && vm_spec_ports(out, PORT_VF) == out->port_count)
+		json_array_append_new(warnings,
+				      json_string("backend_grace: no port has a backend"));
+	return r;
+}
+
 static int ports_parse(const struct vmfile *file, struct vm_spec *out, json_t *warnings,
 		       struct err *e)
 {
@@ -231,6 +247,8 @@ static int ports_parse(const struct vmfile *file, struct vm_spec *out, json_t *w
 
 static int function_parse(const struct vmfile_function *in, struct vm_function *out, struct err *e)
 {
+	int r;
+
 	if (parse_name(in->name) < 0)
 		return err_set(e, EINVAL, "name: '%.64s' is no name", in->name);
 	snprintf(out->name, sizeof(out->name), "%s", in->name);
@@ -239,7 +257,8 @@ static int function_parse(const struct vmfile_function *in, struct vm_function *
 			in->address);
 		return err_hint(e, "viaduct function list   shows addresses beside the names");
 	}
-	return yaml_bool(in->take, "take", &out->take, e);
+	r = yaml_bool(in->take, "take", &out->take, e);
+	return r < 0 ? r : on_fault_parse(in->on_fault, &out->on_fault, e);
 }
 
 static int name_is_new(const struct vm_spec *spec, const char *name, struct err *e)
@@ -269,10 +288,10 @@ static int functions_parse(const struct vmfile *file, struct vm_spec *out, struc
 			return err_wrap(e, "function %.64s", file->functions[i].name);
 		out->function_count++;
 	}
-	if (vm_spec_devices(out) <= VMM_MAX_DEVICES)
+	if (out->port_count + out->function_count <= VMM_MAX_DEVICES)
 		return 0;
 	return err_set(e, EINVAL, "%u ports and functions: a VM has %d at most",
-		       vm_spec_devices(out), VMM_MAX_DEVICES);
+		       out->port_count + out->function_count, VMM_MAX_DEVICES);
 }
 
 int vm_spec_parse(const struct vm_text *text, struct vm_spec *out, json_t *warnings, struct err *e)
@@ -300,8 +319,10 @@ int vm_spec_parse(const struct vm_text *text, struct vm_spec *out, json_t *warni
 	if (r == 0)
 		r = ports_parse(file, out, warnings, e);
 	if (r == 0)
+		r = grace_spread(file, out, warnings, e);
+	if (r == 0)
 		r = functions_parse(file, out, e);
-	if (r == 0 && vm_spec_devices(out) > 0 && out->hugepage_bytes == 0)
+	if (r == 0 && vm_spec_devices_max(out) > 0 && out->hugepage_bytes == 0)
 		json_array_append_new(
 			warnings,
 			json_string("memory.hugepages is off: mapping 4 KiB pages for DMA takes "
@@ -331,10 +352,11 @@ json_t *vm_spec_json(const struct vm_spec *spec)
 		json_array_append_new(ports, vm_port_json(&spec->ports[i]));
 	for (unsigned int i = 0; i < spec->function_count; i++)
 		json_array_append_new(functions,
-				      json_pack("{s:s, s:s, s:b}", "name", spec->functions[i].name,
-						"address",
+				      json_pack("{s:s, s:s, s:b, s:s}", "name",
+						spec->functions[i].name, "address",
 						pci_addr_text(&spec->functions[i].addr, addr),
-						"take", spec->functions[i].take));
+						"take", spec->functions[i].take, "on_fault",
+						on_fault_text(spec->functions[i].on_fault)));
 	return json_pack(
 		"{s:s, s:{s:I, s:I, s:b, s:I, s:o}, s:{s:i, s:o, s:b}, s:{s:s, s:s*, s:s, s:s*}, s:o, s:o,"
 		" s:s, s:s}",
@@ -346,4 +368,18 @@ json_t *vm_spec_json(const struct vm_spec *spec)
 		spec->initrd[0] != '\0' ? spec->initrd : NULL, "cmdline", spec->cmdline, "ready",
 		spec->ready[0] != '\0' ? spec->ready : NULL, "ports", ports, "functions", functions,
 		"on_panic", panics[spec->on_panic], "watchdog", watchdogs[spec->watchdog]);
+}
+
+unsigned int vm_ram_slots(const struct vm_spec *spec, struct range out[2])
+{
+	uint64_t low = spec->memory_bytes <= VMM_LOW_RAM_MAX ? spec->memory_bytes
+							     : VMM_LOW_RAM_SPLIT;
+
+	if (spec->low_limit_bytes != 0)
+		low = u64_min(low, spec->low_limit_bytes);
+	out[0] = (struct range){ 0, low - 1 };
+	if (low == spec->memory_bytes)
+		return 1;
+	out[1] = (struct range){ VMM_HIGH_RAM, VMM_HIGH_RAM + (spec->memory_bytes - low) - 1 };
+	return 2;
 }

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/vmstart.h"
 
+#include "vf-manager/affinity.h"
+#include "vf-manager/budget.h"
+#include "vf-manager/ledger_event.h"
+#include "vf-manager/operations.h"
 #include "vf-manager/pool.h"
+#include "vf-manager/portpolled.h"
 #include "vf-manager/portset.h"
 #include "vf-manager/privops.h"
 #include "vf-manager/vm.h"
@@ -41,25 +46,31 @@ static void step_add(struct vm_start *s, const char *name)
 	s->step_ns = now;
 }
 
-/* State locked. The lowest number that no process of ours has. */
-static int uid_pick(struct daemon *d, uid_t *out, struct err *e)
+/* On the operator's word, which stays with the VM and is told as an event. */
+static bool is_unsafe(const struct vm_start *s)
 {
-	if (!d->is_root) {
-		*out = geteuid();
-		return 0;
-	}
-	for (unsigned int i = 0; i < d->config.uid_count; i++) {
-		uid_t uid = d->config.uid_first + i;
-		size_t k = 0;
+	return s->wish->unsafe != NULL && s->wish->unsafe->is_taken;
+}
 
-		while (k < d->vm_count && (d->vms[k]->uid != uid || d->vms[k]->pid == 0))
-			k++;
-		if (k == d->vm_count) {
-			*out = uid;
-			return 0;
-		}
-	}
-	return err_set(e, ENOSPC, "all %u uids for VMs are in use", d->config.uid_count);
+static void unsafe_record(const struct vm_start *s, struct vm *vm)
+{
+	if (is_unsafe(s))
+		json_object_set_new(vm->facts, "unsafe_interrupts",
+				    json_pack("{s:s, s:I, s:I}", "reason", s->wish->unsafe->reason,
+					      "uid", (json_int_t)s->wish->who->uid, "at",
+					      (json_int_t)time(NULL)));
+}
+
+/* State locked. */
+static int unsafe_tell(const struct vm_start *s, struct err *e)
+{
+	char text[UNSAFE_REASON_TEXT + 80];
+
+	if (!is_unsafe(s))
+		return 0;
+	snprintf(text, sizeof(text), "unsafe interrupts allowed by uid %u: %s", s->wish->who->uid,
+		 s->wish->unsafe->reason);
+	return ledger_event_add(s->d->ledger, "vm", s->wish->spec->name, text, e);
 }
 
 /* The name and the uid are ours from here on. */
@@ -67,6 +78,7 @@ static int start_reserve(struct vm_start *s, struct err *e)
 {
 	struct daemon *d = s->d;
 	struct vm *vm = NULL;
+	json_t *words;
 	int r = vm_create(s->wish->spec->name, &vm, e);
 
 	if (r < 0)
@@ -74,13 +86,17 @@ static int start_reserve(struct vm_start *s, struct err *e)
 	memcpy(vm->boot_id, d->boot_id, sizeof(vm->boot_id));
 	vm->yaml = strdup(s->wish->yaml);
 	json_object_set_new(vm->facts, "cpus", vm_place_cpus(s->wish->spec));
+	words = affinity_facts(s->wish->spec);
+	if (words != NULL)
+		json_object_set_new(vm->facts, "anti_affinity", words);
 	if (s->wish->owner.is_set)
 		json_object_set_new(vm->facts, "owner", vm_owner_json(&s->wish->owner));
+	unsafe_record(s, vm);
 	state_lock(d);
 	/* Again: another VM may have taken the CPUs since they were looked at. */
 	r = vm_place_check(d, s->wish->spec, NULL, e);
 	if (r == 0)
-		r = uid_pick(d, &s->uid, e);
+		r = vm_uid_pick(d, &s->uid, e);
 	if (r == 0)
 		r = vm_add(d, vm, &s->replaced, e);
 	if (r < 0) {
@@ -92,8 +108,29 @@ static int start_reserve(struct vm_start *s, struct err *e)
 	vm->uid = s->uid;
 	vm->state = VM_STARTING;
 	r = vm_save(d, vm, e);
+	if (r == 0)
+		r = unsafe_tell(s, e);
 	state_unlock(d);
 	return r;
+}
+
+/* Before it has memory, which would stay charged to the former cgroup. A VM without a scope runs as well and outlives the
+ * daemon as well; that systemd does not show it is said. */
+static void start_scope(struct vm_start *s)
+{
+	const char *name = s->wish->spec->name;
+	char unit[SCOPE_UNIT_TEXT];
+	struct err e = { 0 };
+	struct vm *vm;
+
+	if (priv_vm_scope_make(s->d, name, s->pid, unit, &e) < 0)
+		log_warn("VM %s has no scope and runs in a cgroup of viaduct's: %s", name, e.text);
+	if (unit[0] == '\0')
+		return;
+	state_lock(s->d);
+	vm = vm_find(s->d, name);
+	json_object_set_new(vm->facts, "unit", json_string(unit));
+	state_unlock(s->d);
 }
 
 static int start_spawn(struct vm_start *s, struct err *e)
@@ -103,7 +140,9 @@ static int start_spawn(struct vm_start *s, struct err *e)
 				   .uid = s->uid,
 				   .log = s->files.log,
 				   .listener = s->files.listener,
-				   .memlock_bytes = vm_memlock_need(s->wish->spec) };
+				   .memlock_bytes = s->hold_count + s->fn_count > 0
+							    ? vm_memlock_need(s->wish->spec)
+							    : 0 };
 	auto_fd int theirs = -1;
 	struct vm *vm;
 
@@ -159,6 +198,7 @@ static int start_prepare(struct vm_start *s, struct err *e)
 	if (r < 0)
 		return r;
 	step_add(s, "ports");
+	operation_step(s->wish->op, "viaduct-vmm starts");
 	if (spec->hugepage_bytes != 0)
 		hugepages_allow(s);
 	r = priv_kvm_open(s->d, &s->kvm, e);
@@ -170,10 +210,14 @@ static int start_prepare(struct vm_start *s, struct err *e)
 	}
 	if (r == 0)
 		r = start_spawn(s, e);
-	if (r == 0)
+	if (r == 0) {
+		start_scope(s);
 		r = launch_send(s, e);
+	}
+	if (r == 0)
+		r = start_nets_add(s, e);
 	step_add(s, "spawn");
-	/* The VMM has its own now; a group of ours would keep it from ever being released. */
+	/* The VMM has its own now; a group or device file of ours would keep it from ever being released. */
 	start_fds_close(s);
 	return r;
 }
@@ -255,6 +299,7 @@ static void start_undo(struct vm_start *s)
 		priv_vm_cgroup_remove(s->d, name);
 	}
 	start_fds_close(s);
+	start_nets_undo(s);
 	for (unsigned int i = s->hold_count; i-- > 0;) {
 		const struct vf_hold *h = &s->holds[i];
 		const struct vf_ref ref = { .pf = h->pf,
@@ -292,10 +337,10 @@ static struct vm_start *start_create(struct daemon *d, const struct vm_start_wis
 		return NULL;
 	s->d = d;
 	s->wish = wish;
-	s->sock = s->pidfd = s->kvm = s->container = -1;
+	s->sock = s->pidfd = s->kvm = s->dma_fd = -1;
 	vm_run_files_init(&s->files);
-	for (size_t i = 0; i < ARRAY_SIZE(s->groups); i++)
-		s->groups[i].fd = -1;
+	for (size_t i = 0; i < ARRAY_SIZE(s->members); i++)
+		s->members[i].fd = -1;
 	s->steps = json_array();
 	s->step_ns = wish->asked_ns;
 	return s;
@@ -310,11 +355,14 @@ int vm_start(struct daemon *d, const struct vm_start_wish *wish, struct err *e)
 	if (s == NULL)
 		return err_set(e, ENOMEM, "no memory");
 	step_add(s, "check");
+	operation_step(wish->op, "ports and functions are taken");
 	op_lock(d);
-	r = start_prepare(s, e);
+	/* It may have waited long, and nobody need wait for it. */
+	r = daemon_is_ending(d) ? err_set(e, ECANCELED, "viaductd is ending") : start_prepare(s, e);
 	if (r == 0) {
 		/* Long: meanwhile others may work. The name, the VFs and the uid are reserved. */
 		op_unlock(d);
+		operation_step(wish->op, "memory and devices are set up");
 		r = start_wait(s, &status, e);
 		op_lock(d);
 	}
@@ -325,6 +373,7 @@ int vm_start(struct daemon *d, const struct vm_start_wish *wish, struct err *e)
 	else
 		priv_vm_files_drop_kept(d, wish->spec->name);
 	op_unlock(d);
+	start_nets_free(s);
 	vm_destroy(s->replaced);
 	fd_close(&s->sock);
 	fd_close(&s->pidfd);

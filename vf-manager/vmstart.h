@@ -10,12 +10,16 @@
 #include "vf-manager/vmcheck.h"
 #include "vf-manager/vmowner.h"
 
+struct operation;
+
 struct vm_start_wish {
+	struct operation *op; /* who follows it; NULL */
 	const struct caller *who;
 	const struct vm_spec *spec;
 	const char *yaml;
 	struct vm_files *files; /* are closed when no longer needed */
 	struct vm_owner owner;
+	const struct vm_unsafe *unsafe; /* NULL: nothing of the kind */
 	uint64_t asked_ns; /* when the request came */
 };
 

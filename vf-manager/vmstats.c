@@ -68,7 +68,7 @@ int vm_stats(struct daemon *d, const char *name, json_t **out, struct err *e)
 	r = vmm_call(d, &vm.peer, "stats", &reply, e);
 	if (r < 0)
 		return refusal(name, e);
-	interrupts = interrupts_read();
+	interrupts = interrupts_read(d->opt->proc_dir);
 	if (interrupts == NULL)
 		return err_set(e, ENOMEM, "no memory");
 	src = (struct stats_source){ .reply = reply,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/watch.h"
 
+#include "vf-manager/backend.h"
+#include "vf-manager/faultwatch.h"
 #include "vf-manager/fnpool.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/privops.h"
@@ -52,6 +54,16 @@ static void status_reap(struct vm *vm, struct vm_end *end)
 	end->status = info.si_status;
 }
 
+/* State locked. What VFIO told a VMM, which ended of it. */
+static void fault_note(struct daemon *d, const char *name, const json_t *exit)
+{
+	const char *reason = json_string_value(json_object_get(exit, "reason"));
+	const char *text = json_string_value(json_object_get(exit, "text"));
+
+	if (reason != NULL && text != NULL && strcmp(reason, "device-error") == 0)
+		fault_watch_vfio_error(d, name, text);
+}
+
 void vm_ended(struct daemon *d, const char *name)
 {
 	struct vm_end end = { .name = name };
@@ -73,6 +85,7 @@ void vm_ended(struct daemon *d, const char *name)
 	state_unlock(d);
 	exit = vm_end_find(d, &end, &state, &life);
 	/* Free before it is called ended: who waits for the end may start the next at once. */
+	backend_ports_remove_vm(d, name);
 	pool_release_vm(d, name);
 	fnpool_release_vm(d, name);
 	priv_vm_files_remove(d, name, true);
@@ -82,6 +95,7 @@ void vm_ended(struct daemon *d, const char *name)
 	if (vm != NULL) {
 		json_object_set(vm->facts, "exit", exit);
 		json_object_set(vm->facts, "life", life);
+		fault_note(d, name, exit);
 		vm->pid = 0;
 		vm->is_watched = false;
 		fd_close(&vm->pidfd);

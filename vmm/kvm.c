@@ -127,6 +127,11 @@ int kvm_irqfd(int vm_fd, const struct kvm_irqfd *irqfd)
 	return kvm_ioctl(vm_fd, KVM_IRQFD, irqfd);
 }
 
+int kvm_ioeventfd(int vm_fd, const struct kvm_ioeventfd *ioeventfd)
+{
+	return kvm_ioctl(vm_fd, KVM_IOEVENTFD, ioeventfd);
+}
+
 int kvm_msi_signal(int vm_fd, const struct kvm_msi *msi)
 {
 	return kvm_ioctl(vm_fd, KVM_SIGNAL_MSI, msi);

@@ -34,6 +34,7 @@ int kvm_pit2_set(int vm_fd, const struct kvm_pit_state2 *pit);
 int kvm_gsi_routing_set(int vm_fd, const struct kvm_irq_routing *routing);
 int kvm_irq_line(int vm_fd, uint32_t gsi, bool level);
 int kvm_irqfd(int vm_fd, const struct kvm_irqfd *irqfd);
+int kvm_ioeventfd(int vm_fd, const struct kvm_ioeventfd *ioeventfd);
 int kvm_msi_signal(int vm_fd, const struct kvm_msi *msi); /* > 0: delivered, 0: blocked by guest */
 int kvm_device_create(int vm_fd, uint32_t type, int *device_fd); /* KVM_DEV_TYPE_* */
 int kvm_vcpu_create(int vm_fd, unsigned int id, int *vcpu_fd);

@@ -4,9 +4,9 @@
 #include "vmm/kvm.h"
 
 /* Since Linux 6.6 "group" is "file" in the names; the numbers are the same. */
-static int group_attr(int fd, uint64_t attr, int group_fd)
+static int file_attr(int fd, uint64_t attr, int file)
 {
-	int32_t value = group_fd;
+	int32_t value = file;
 	const struct kvm_device_attr a = { .group = KVM_DEV_VFIO_GROUP,
 					   .attr = attr,
 					   .addr = (uintptr_t)&value };
@@ -25,12 +25,12 @@ int kvm_vfio_create(int vm_fd, int *fd, struct err *e)
 	return 0;
 }
 
-int kvm_vfio_add(int fd, int group_fd)
+int kvm_vfio_add(int fd, int file)
 {
-	return group_attr(fd, KVM_DEV_VFIO_GROUP_ADD, group_fd);
+	return file_attr(fd, KVM_DEV_VFIO_GROUP_ADD, file);
 }
 
-int kvm_vfio_del(int fd, int group_fd)
+int kvm_vfio_del(int fd, int file)
 {
-	return group_attr(fd, KVM_DEV_VFIO_GROUP_DEL, group_fd);
+	return file_attr(fd, KVM_DEV_VFIO_GROUP_DEL, file);
 }

@@ -28,6 +28,8 @@ static const struct {
 	{ KVM_CAP_PIT_STATE2, 1, "PIT state" },
 	{ KVM_CAP_IRQ_ROUTING, 1024, "interrupt routing with 1024 entries" },
 	{ KVM_CAP_IRQFD, 1, "irqfd" },
+	{ KVM_CAP_IOEVENTFD, 1, "ioeventfd" },
+	{ KVM_CAP_IOEVENTFD_ANY_LENGTH, 1, "ioeventfd of any length" },
 	{ KVM_CAP_SIGNAL_MSI, 1, "MSI" },
 	{ KVM_CAP_VCPU_EVENTS, 1, "vCPU events" },
 	{ KVM_CAP_XSAVE, 1, "XSAVE state" },

@@ -7,18 +7,19 @@
 #ifndef VIADUCT_VMM_LAYOUT_H
 #define VIADUCT_VMM_LAYOUT_H
 
+#include "vmm/vmm_msg.h"
+
 #include "base/util.h"
 
-#define LAYOUT_LOW_RAM_MAX 0xB0000000ULL /* all RAM is low up to this size ... */
-#define LAYOUT_LOW_RAM_SPLIT \
-	0x80000000ULL /* ... and RAM above it leaves this much low (as q35 does) */
-#define LAYOUT_HIGH_RAM	   0x100000000ULL
-#define LAYOUT_MMIO32	   0xC0000000ULL
-#define LAYOUT_MMIO32_SIZE 0x20000000ULL
-#define LAYOUT_ECAM	   0xE0000000ULL
-#define LAYOUT_ECAM_SIZE   0x10000000ULL
-#define LAYOUT_IOAPIC	   0xFEC00000ULL
-#define LAYOUT_RCBA	   0xFED1C000ULL /* 16 KiB of the ICH9's own registers */
+#define LAYOUT_LOW_RAM_MAX   VMM_LOW_RAM_MAX
+#define LAYOUT_LOW_RAM_SPLIT VMM_LOW_RAM_SPLIT
+#define LAYOUT_HIGH_RAM	     VMM_HIGH_RAM
+#define LAYOUT_MMIO32	     0xC0000000ULL
+#define LAYOUT_MMIO32_SIZE   0x20000000ULL
+#define LAYOUT_ECAM	     0xE0000000ULL
+#define LAYOUT_ECAM_SIZE     0x10000000ULL
+#define LAYOUT_IOAPIC	     0xFEC00000ULL
+#define LAYOUT_RCBA	     0xFED1C000ULL /* 16 KiB of the ICH9's own registers */
 #define LAYOUT_LAPIC \
 	0xFEE00000ULL /* 1 MiB behind it is the MSI window: never RAM, never a DMA target */
 #define LAYOUT_KVM_IDENTITY 0xFEFFC000ULL

@@ -174,6 +174,8 @@ int machine_reset(struct machine *m, struct err *e)
 {
 	int r;
 
+	/* Memory is about to be the next kernel's. */
+	machine_devices_pause(m, true);
 	pthread_mutex_lock(&m->lock);
 	pci_host_reset(m->pci);
 	chipset_reset(m->chipset);
@@ -183,6 +185,7 @@ int machine_reset(struct machine *m, struct err *e)
 	if (r == 0)
 		r = boot_prepare(m, e);
 	pthread_mutex_unlock(&m->lock);
+	machine_devices_pause(m, m->paused);
 	return r;
 }
 
@@ -284,6 +287,7 @@ int machine_pause(struct machine *m, struct err *e)
 	pthread_mutex_lock(&m->lock);
 	chipset_pause(m->chipset, true);
 	pthread_mutex_unlock(&m->lock);
+	machine_devices_pause(m, true);
 	return 0;
 }
 
@@ -295,6 +299,7 @@ int machine_resume(struct machine *m, struct err *e)
 	pthread_mutex_lock(&m->lock);
 	chipset_pause(m->chipset, false);
 	pthread_mutex_unlock(&m->lock);
+	machine_devices_pause(m, false);
 	if (!m->reset_waits)
 		vcpu_set_resume(m->vcpus);
 	return 0;
@@ -308,6 +313,7 @@ void machine_destroy(struct machine *m)
 	m->stats = NULL;
 	vcpu_set_destroy(m->vcpus);
 	m->vcpus = NULL;
+	machine_devices_close(m);
 	chipset_destroy(m->chipset);
 	m->chipset = NULL;
 	if (m->pci != NULL)

@@ -29,6 +29,7 @@
 #include <pthread.h>
 
 struct chipset;
+struct nets;
 struct stats;
 struct vcpu_set;
 struct vfio_set;
@@ -76,6 +77,7 @@ struct machine {
 	struct vcpu_set *vcpus;
 	struct stats *stats;
 	struct vfio_set *vfio; /* NULL without VFIO functions */
+	struct nets *nets; /* NULL without polled ports */
 	uint64_t mmio64_base; /* 64-bit window of the root complex */
 	uint64_t mmio64_size;
 	struct cpu_model cpu;
@@ -101,7 +103,7 @@ struct machine {
 	unsigned int panic_events;
 };
 
-/* From the main thread. The spec and the loop are borrowed; container and groups are taken out of the
+/* From the main thread. The spec and the loop are borrowed; the fds of its DMA space are taken out of the
  * spec. On failure nothing is left. */
 int machine_create(struct machine *m, struct vmm_spec *spec, struct loop *loop, struct err *e);
 void machine_destroy(struct machine *m); /* stops the vCPUs first; half-built-safe */

@@ -2,6 +2,7 @@
 #include "vmm/machine_devices.h"
 
 #include "vmm/machine.h"
+#include "vmm/nets.h"
 #include "vmm/vfio.h"
 
 static void device_ended(void *arg, bool requested, const char *text)
@@ -20,6 +21,18 @@ int machine_devices_pin(struct machine *m, struct err *e)
 	return vfio_set_map(m->vfio, &m->gmem, e);
 }
 
+static int nets_open(struct machine *m, struct err *e)
+{
+	const struct nets_env env = {
+		.loop = m->loop,
+		.lock = &m->lock,
+		.pci = m->pci,
+		.virtio = { .vm_fd = m->vm_fd, .gmem = &m->gmem, .mmio = &m->mmio, .irq = m->irq },
+	};
+
+	return nets_create(m->spec, &env, &m->nets, e);
+}
+
 int machine_devices_create(struct machine *m, struct err *e)
 {
 	const struct vfio_env env = {
@@ -33,11 +46,25 @@ int machine_devices_create(struct machine *m, struct err *e)
 		.arg = m,
 	};
 
-	return vfio_set_plug(m->vfio, &env, e);
+	int r = vfio_set_plug(m->vfio, &env, e);
+
+	return r < 0 ? r : nets_open(m, e);
+}
+
+void machine_devices_pause(struct machine *m, bool paused)
+{
+	nets_pause(m->nets, paused);
+}
+
+void machine_devices_close(struct machine *m)
+{
+	nets_close(m->nets);
 }
 
 void machine_devices_destroy(struct machine *m)
 {
+	nets_destroy(m->nets);
+	m->nets = NULL;
 	vfio_set_destroy(m->vfio);
 	m->vfio = NULL;
 }
@@ -50,4 +77,9 @@ json_t *machine_devices_stats(struct machine *m)
 json_t *machine_devices_status(struct machine *m)
 {
 	return vfio_set_status(m->vfio);
+}
+
+json_t *machine_nets_status(struct machine *m)
+{
+	return nets_status(m->nets);
 }

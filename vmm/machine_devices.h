@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The spec's VFIO functions as parts of the machine: guest RAM mapped for DMA, one PCI device each
+ * The spec's VFIO functions and polled ports as parts of the machine: guest RAM mapped for DMA, one PCI device each
  * behind its own root port, and their part of STATUS.
  */
 #ifndef VIADUCT_VMM_MACHINE_DEVICES_H
@@ -21,11 +21,20 @@ int machine_devices_pin(struct machine *m, struct err *e);
 /* Waits for the devices and plugs them in; the root complex owns them from then on. */
 int machine_devices_create(struct machine *m, struct err *e);
 
+/* Main thread, without the lock, every vCPU parked: no backend of a polled port touches guest RAM until that is over. (VFs do.) */
+void machine_devices_pause(struct machine *m, bool paused);
+
+/* Before the root complex destroys the devices: backends are hung up on, nothing watches their fds any more. */
+void machine_devices_close(struct machine *m);
+
 /* After the root complex has destroyed the devices and before guest RAM goes. */
 void machine_devices_destroy(struct machine *m);
 
 /* The "devices" of STATUS and of STATS: a new reference, NULL when out of memory. */
 json_t *machine_devices_status(struct machine *m);
 json_t *machine_devices_stats(struct machine *m);
+
+/* The "nets" of STATUS. */
+json_t *machine_nets_status(struct machine *m);
 
 #endif

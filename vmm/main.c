@@ -9,6 +9,7 @@
 #include "vmm/kvm_probe.h"
 #include "vmm/machine.h"
 #include "vmm/sandbox.h"
+#include "vmm/selftest.h"
 #include "vmm/status.h"
 
 #include "base/fd.h"
@@ -34,7 +35,9 @@
 struct vmm {
 	int sock; /* launch socket; the control takes it over */
 	int signal_fd;
+	bool is_selftest; /* then `selftest` is what was asked for, and there is no machine */
 	struct vmm_spec spec;
+	struct selftest_spec selftest;
 	struct loop *loop;
 	struct machine machine;
 	struct control *control;
@@ -103,9 +106,12 @@ static int launch_receive(struct vmm *vmm, struct err *e)
 	if (r < 0)
 		return err_set(e, r, "launch message: %s", strerror(-r));
 	r = control_head_parse(m.body, op, e);
-	if (r == 0 && strcmp(op, "launch") != 0)
+	vmm->is_selftest = r == 0 && strcmp(op, "selftest") == 0;
+	if (vmm->is_selftest)
+		r = selftest_spec_parse(&vmm->selftest, &m, e);
+	else if (r == 0 && strcmp(op, "launch") != 0)
 		r = err_set(e, EINVAL, "the first message must be \"launch\", not \"%s\"", op);
-	if (r == 0)
+	else if (r == 0)
 		r = vmm_spec_parse(&vmm->spec, &m, e);
 	if (r < 0)
 		r = err_wrap(e, "launch message");
@@ -113,13 +119,11 @@ static int launch_receive(struct vmm *vmm, struct err *e)
 	return r;
 }
 
-/* From the launch message to a machine whose vCPUs only wait for the word. */
+/* From the launch message's content to a machine whose vCPUs only wait for the word. */
 static int launch(struct vmm *vmm, struct err *e)
 {
-	int r = launch_receive(vmm, e);
+	int r = loop_create(&vmm->loop, e);
 
-	if (r == 0)
-		r = loop_create(&vmm->loop, e);
 	if (r < 0)
 		return r;
 	r = machine_create(&vmm->machine, &vmm->spec, vmm->loop, e);
@@ -169,13 +173,29 @@ static int run(struct vmm *vmm, struct err *e)
 	return r < 0 ? err_set(e, r, "event loop: %s", strerror(-r)) : 0;
 }
 
+/* One question, one answer. */
+static int selftest_main(struct vmm *vmm)
+{
+	auto_json json_t *reply = NULL;
+	json_t *result = NULL;
+	struct err e = { 0 };
+	int r = selftest_run(&vmm->selftest, &result, &e);
+
+	reply = r < 0 ? control_reply_err(&e) : control_reply_ok(result);
+	return reply == NULL || seqmsg_send(vmm->sock, reply, NULL, 0) < 0;
+}
+
 static int vmm_main(struct vmm *vmm)
 {
 	struct err e = { 0 };
 	auto_json json_t *life = NULL;
 	enum machine_end end;
-	int r = launch(vmm, &e);
+	int r = launch_receive(vmm, &e);
 
+	if (r == 0 && vmm->is_selftest)
+		return selftest_main(vmm);
+	if (r == 0)
+		r = launch(vmm, &e);
 	if (r < 0)
 		return launch_fail(vmm, &e);
 	r = run(vmm, &e);
@@ -269,6 +289,7 @@ int main(int argc, char **argv)
 	log_bound(LOG_MAX_BYTES);
 	vmm->sock = fd;
 	vmm_spec_init(&vmm->spec);
+	selftest_spec_init(&vmm->selftest);
 	exit_record_init(&vmm->record, -1, "");
 	json_object_seed(0); /* reads /dev/urandom: before the sandbox */
 	r = sandbox_process(fd, &e);
@@ -280,6 +301,7 @@ int main(int argc, char **argv)
 	fd_close(&vmm->sock);
 	loop_destroy(vmm->loop);
 	vmm_spec_fini(&vmm->spec);
+	selftest_spec_fini(&vmm->selftest);
 	fd_close(&vmm->signal_fd);
 	crash_stack_fini(&vmm->crash_stack);
 	free(vmm);

@@ -18,10 +18,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* VFIO's requests are iommu/'s to know: while the VM is set up all of their kind, later its list. */
-#define IOCTL_TYPE_MASK 0xFF00U
-#define IOCTL_TYPE_VFIO ((uint64_t)';' << 8)
-
 /* struct landlock_ruleset_attr, here so that older kernel headers do: the kernel takes as much of it
  * as its version knows. */
 struct landlock_attr {
@@ -124,12 +120,13 @@ static int ioctl_allow(scmp_filter_ctx ctx, uint64_t mask, uint64_t value)
 				SCMP_CMP(1, SCMP_CMP_MASKED_EQ, mask, value));
 }
 
+/* VFIO's and iommufd's requests are iommu/'s to know. */
 static int vfio_allow(scmp_filter_ctx ctx, enum sandbox_phase phase)
 {
 	int r = 0;
 
-	if (phase == SANDBOX_SETUP)
-		return ioctl_allow(ctx, IOCTL_TYPE_MASK, IOCTL_TYPE_VFIO);
+	for (size_t i = 0; r == 0 && phase == SANDBOX_SETUP && i < vfio_setup_ioctl_count; i++)
+		r = ioctl_allow(ctx, UINT32_MAX, vfio_setup_ioctls[i]);
 	for (size_t i = 0; r == 0 && i < vfio_runtime_ioctl_count; i++)
 		r = ioctl_allow(ctx, UINT32_MAX, vfio_runtime_ioctls[i]);
 	return r;

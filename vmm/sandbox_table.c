@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #define S    SANDBOX_SETUP
 #define R    SANDBOX_RUN
@@ -25,6 +26,7 @@ const struct sandbox_call sandbox_calls[] = {
 	{ SYS_write, BOTH, ANY },
 	{ SYS_readv, BOTH, ANY },
 	{ SYS_writev, BOTH, ANY },
+	{ SYS_preadv2, BOTH, ARG_IS(5, RWF_NOWAIT) }, /* an eventfd that a back end has, too */
 	{ SYS_recvmsg, BOTH, ANY },
 	{ SYS_sendmsg, BOTH, ANY },
 	{ SYS_recvfrom, BOTH, ANY }, /* recv(3) */
@@ -81,6 +83,7 @@ const struct sandbox_call sandbox_calls[] = {
 	{ SYS_exit, BOTH, ANY },
 	{ SYS_exit_group, BOTH, ANY },
 	{ SYS_getpid, BOTH, ANY },
+	{ SYS_getuid, S, ANY }, /* whose backends may connect */
 	{ SYS_gettid, BOTH, ANY },
 	{ SYS_tgkill, BOTH, ARG_IS(0, SANDBOX_OWN_PID) }, /* a vCPU's kick; raise() after a crash */
 	{ SYS_rt_sigaction, BOTH, ANY },
@@ -106,6 +109,7 @@ const struct sandbox_ioctl sandbox_ioctls[] = {
 	/* interrupts */
 	{ KVM_IRQ_LINE, BOTH },
 	{ KVM_IRQFD, BOTH },
+	{ KVM_IOEVENTFD, BOTH }, /* a queue that the guest enables, a BAR that moves */
 	{ KVM_SIGNAL_MSI, BOTH },
 	{ KVM_SET_GSI_ROUTING, BOTH },
 	/* BARs that move */

@@ -2,6 +2,7 @@
 #include "vmm/spec.h"
 
 #include "vmm/kvm.h"
+#include "vmm/spec_nets.h"
 
 #include "base/cpulist.h"
 #include "base/fd.h"
@@ -9,18 +10,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define KVM_API 12 /* the only version there has been since Linux 2.6.22 */
 
+/* Names of members of the DMA space */
+#define GROUP "group:"
+#define CDEV  "cdev:"
+
+#define VHOST "vhost:"
+
 void vmm_spec_init(struct vmm_spec *spec)
 {
 	memset(spec, 0, sizeof(*spec));
 	spec->kvm_fd = spec->listener_fd = spec->console_fd = -1;
 	spec->exit_record_fd = spec->console_log_fd = spec->console_log_old_fd = -1;
-	spec->kernel_fd = spec->initrd_fd = spec->container_fd = -1;
+	spec->kernel_fd = spec->initrd_fd = spec->container_fd = spec->iommufd_fd = -1;
 	for (unsigned int i = 0; i < VMM_MAX_CPUS; i++)
 		spec->cpu_pin[i] = -1;
 	spec->numa_node = -1;
@@ -37,9 +45,13 @@ void vmm_spec_fini(struct vmm_spec *spec)
 	fd_close(&spec->kernel_fd);
 	fd_close(&spec->initrd_fd);
 	fd_close(&spec->container_fd);
-	for (unsigned int i = 0; i < spec->group_count; i++)
-		fd_close(&spec->groups[i].fd);
-	spec->group_count = 0;
+	fd_close(&spec->iommufd_fd);
+	for (unsigned int i = 0; i < spec->member_count; i++)
+		fd_close(&spec->members[i].fd);
+	spec->member_count = 0;
+	for (unsigned int i = 0; i < spec->vhost_count; i++)
+		fd_close(&spec->vhosts[i].fd);
+	spec->vhost_count = 0;
 }
 
 static int file_type_check(int fd, const char *name, mode_t type, struct err *e)
@@ -145,6 +157,7 @@ static const struct fd_row {
 	{ "console_log", offsetof(struct vmm_spec, console_log_fd), false, writable_check },
 	{ "console_log_old", offsetof(struct vmm_spec, console_log_old_fd), false, writable_check },
 	{ "container", offsetof(struct vmm_spec, container_fd), false, device_check },
+	{ "iommufd", offsetof(struct vmm_spec, iommufd_fd), false, device_check },
 };
 
 static int *fd_member(struct vmm_spec *spec, const struct fd_row *row)
@@ -152,30 +165,60 @@ static int *fd_member(struct vmm_spec *spec, const struct fd_row *row)
 	return (int *)((char *)spec + row->offset);
 }
 
-static int group_take(struct vmm_spec *spec, const char *name, int *fd, struct err *e)
+/* Names have one spelling, so that devices find their members by them. */
+static int member_name(const char *name, char out[32], struct err *e)
 {
+	char address[PCI_ADDR_TEXT];
+	struct pci_addr addr;
 	uint64_t nr;
-	int r;
 
-	if (parse_u64(name + strlen("group:"), UINT32_MAX, &nr) < 0)
+	if (strncmp(name, CDEV, strlen(CDEV)) == 0) {
+		if (parse_pci_addr(name + strlen(CDEV), &addr) < 0)
+			return err_set(e, EINVAL, "fd \"%s\": no PCI address", name);
+		snprintf(out, 32, CDEV "%s", pci_addr_text(&addr, address));
+		return 0;
+	}
+	if (parse_u64(name + strlen(GROUP), UINT32_MAX, &nr) < 0)
 		return err_set(e, EINVAL, "fd \"%s\": no group number", name);
-	for (unsigned int i = 0; i < spec->group_count; i++)
-		if (spec->groups[i].nr == nr)
+	snprintf(out, 32, GROUP "%u", (uint32_t)nr);
+	return 0;
+}
+
+static int member_take(struct vmm_spec *spec, const char *name, int *fd, struct err *e)
+{
+	struct vmm_member_spec *m = &spec->members[spec->member_count];
+	char text[sizeof(m->name)];
+	int r = member_name(name, text, e);
+
+	if (r < 0)
+		return r;
+	for (unsigned int i = 0; i < spec->member_count; i++)
+		if (strcmp(spec->members[i].name, text) == 0)
 			return err_set(e, EINVAL, "fd \"%s\" is there twice", name);
-	if (spec->group_count == ARRAY_SIZE(spec->groups))
-		return err_set(e, ERANGE, "more than %d groups", VMM_MAX_DEVICES);
+	if (spec->member_count == ARRAY_SIZE(spec->members))
+		return err_set(e, ERANGE, "more than %d groups or device files", VMM_MAX_DEVICES);
 	r = device_check(*fd, name, e);
 	if (r < 0)
 		return r;
-	spec->groups[spec->group_count].nr = (uint32_t)nr;
-	spec->groups[spec->group_count++].fd = fd_take(fd);
+	memcpy(m->name, text, sizeof(text));
+	m->fd = fd_take(fd);
+	spec->member_count++;
 	return 0;
+}
+
+static int vhost_take(struct vmm_spec *spec, const char *name, int *fd, struct err *e)
+{
+	int r = console_listener_check(*fd, name, e);
+
+	return r < 0 ? r : spec_vhost_take(spec, name + strlen(VHOST), fd, e);
 }
 
 static int fd_place(struct vmm_spec *spec, const char *name, int *fd, struct err *e)
 {
-	if (strncmp(name, "group:", strlen("group:")) == 0)
-		return group_take(spec, name, fd, e);
+	if (strncmp(name, VHOST, strlen(VHOST)) == 0)
+		return vhost_take(spec, name, fd, e);
+	if (strncmp(name, GROUP, strlen(GROUP)) == 0 || strncmp(name, CDEV, strlen(CDEV)) == 0)
+		return member_take(spec, name, fd, e);
 	for (size_t i = 0; i < ARRAY_SIZE(fd_rows); i++) {
 		int r;
 
@@ -345,6 +388,40 @@ static int cpus_parse(struct vmm_spec *spec, const json_t *obj, struct err *e)
 	return r == 0 ? dedicated_check(spec, e) : r;
 }
 
+/* One kind of DMA space, and members of that kind. */
+static int members_check(const struct vmm_spec *spec, struct err *e)
+{
+	const char *kind = spec->iommufd_fd >= 0 ? CDEV : GROUP;
+
+	if (spec->container_fd >= 0 && spec->iommufd_fd >= 0)
+		return err_set(e, EINVAL, "fds \"container\" and \"iommufd\" exclude each other");
+	for (unsigned int i = 0; i < spec->member_count; i++)
+		if (strncmp(spec->members[i].name, kind, strlen(kind)) != 0)
+			return err_set(e, EINVAL,
+				       "fd \"%s\": this VM's DMA space takes \"%s\" ones",
+				       spec->members[i].name, kind);
+	return 0;
+}
+
+static int device_member_find(const struct vmm_spec *spec, struct vmm_device_spec *dev,
+			      struct err *e)
+{
+	char name[sizeof(spec->members[0].name)], address[PCI_ADDR_TEXT];
+
+	if (spec->iommufd_fd >= 0)
+		snprintf(name, sizeof(name), CDEV "%s", pci_addr_text(&dev->address, address));
+	else
+		snprintf(name, sizeof(name), GROUP "%u", dev->group);
+	for (dev->member = 0; dev->member < spec->member_count; dev->member++)
+		if (strcmp(spec->members[dev->member].name, name) == 0)
+			break;
+	if (dev->member == spec->member_count)
+		return err_set(e, ENOENT, "fd \"%s\" is missing", name);
+	if (spec->container_fd < 0 && spec->iommufd_fd < 0)
+		return err_set(e, ENOENT, "fd \"container\" is missing");
+	return 0;
+}
+
 static int device_parse(struct vmm_spec *spec, const json_t *obj, struct err *e)
 {
 	static const char *const keys[] = { "port", "address", "group", NULL };
@@ -371,26 +448,20 @@ static int device_parse(struct vmm_spec *spec, const json_t *obj, struct err *e)
 			return err_set(e, EINVAL, "port %s or address %s is there twice", dev->port,
 				       address);
 	dev->group = (uint32_t)group;
-	dev->group_fd = -1;
-	for (unsigned int i = 0; i < spec->group_count; i++)
-		if (spec->groups[i].nr == dev->group)
-			dev->group_fd = spec->groups[i].fd;
-	if (dev->group_fd < 0)
-		return err_set(e, ENOENT, "fd \"group:%u\" is missing", dev->group);
-	if (spec->container_fd < 0)
-		return err_set(e, ENOENT, "fd \"container\" is missing");
-	spec->device_count++;
-	return 0;
+	r = device_member_find(spec, dev, e);
+	if (r == 0)
+		spec->device_count++;
+	return r;
 }
 
 static int devices_parse(struct vmm_spec *spec, const json_t *obj, struct err *e)
 {
 	json_t *list, *item;
 	size_t i;
-	int r;
+	int r = members_check(spec, e);
 
-	if (json_object_get(obj, "devices") == NULL)
-		return 0;
+	if (r < 0 || json_object_get(obj, "devices") == NULL)
+		return r;
 	r = json_get_array(obj, "devices", VMM_MAX_DEVICES, &list, e);
 	if (r < 0)
 		return r;
@@ -451,8 +522,8 @@ static int life_parse(struct vmm_spec *spec, const json_t *obj, struct err *e)
 
 int vmm_spec_parse(struct vmm_spec *spec, struct seqmsg *m, struct err *e)
 {
-	static const char *const keys[] = { "name",    "memory",   "cpus",     "boot",
-					    "devices", "on_panic", "watchdog", NULL };
+	static const char *const keys[] = { "name", "memory",	"cpus",	    "boot", "devices",
+					    "nets", "on_panic", "watchdog", NULL };
 	json_t *obj;
 	int r = fds_parse(spec, m, e);
 
@@ -479,5 +550,7 @@ int vmm_spec_parse(struct vmm_spec *spec, struct seqmsg *m, struct err *e)
 	if (r < 0)
 		return err_wrap(e, "boot");
 	r = devices_parse(spec, obj, e);
+	if (r == 0)
+		r = spec_nets_parse(spec, obj, e);
 	return r == 0 ? fds_required_check(spec, e) : r;
 }

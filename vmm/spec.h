@@ -18,7 +18,31 @@ struct vmm_device_spec {
 	char port[64];
 	struct pci_addr address;
 	uint32_t group;
-	int group_fd; /* borrowed from the spec's group table */
+	unsigned int member; /* of the spec's table: what it came with */
+};
+
+/* What joins the VM's DMA space: an IOMMU group, or, with iommufd, the bound device file of one function. */
+struct vmm_member_spec {
+	char name[32]; /* "group:26", "cdev:0000:01:10.0" */
+	int fd;
+};
+
+/* A virtio-net device and the socket on which its backends connect. */
+struct vmm_net_spec {
+	char port[64];
+	uint8_t mac[6];
+	uint16_t mtu;
+	unsigned int pairs;
+	unsigned int ring_size;
+	enum vmm_link link;
+	unsigned int grace_ms;
+	uid_t backend_uid;
+	unsigned int socket; /* of the spec's table */
+};
+
+struct vmm_vhost_spec {
+	char port[64];
+	int fd; /* SOCK_STREAM, listening */
 };
 
 struct vmm_spec {
@@ -40,15 +64,17 @@ struct vmm_spec {
 	enum vmm_watchdog watchdog;
 	struct vmm_device_spec devices[VMM_MAX_DEVICES];
 	unsigned int device_count;
+	struct vmm_net_spec nets[VMM_MAX_NETS];
+	unsigned int net_count;
 
 	/* Owned fds; -1 when absent. */
 	int kvm_fd, listener_fd, console_fd, exit_record_fd, console_log_fd, console_log_old_fd;
-	int kernel_fd, initrd_fd, container_fd;
-	struct {
-		uint32_t nr;
-		int fd;
-	} groups[VMM_MAX_DEVICES];
-	unsigned int group_count;
+	int kernel_fd, initrd_fd;
+	int container_fd, iommufd_fd; /* at most one of them */
+	struct vmm_member_spec members[VMM_MAX_DEVICES]; /* that one's: groups, or device files */
+	unsigned int member_count;
+	struct vmm_vhost_spec vhosts[VMM_MAX_NETS];
+	unsigned int vhost_count;
 };
 
 void vmm_spec_init(struct vmm_spec *spec);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The VM's VFIO functions: struct vfio_set. It takes the container and the groups out of the launch
- * spec, opens the functions, maps guest RAM for DMA (and nothing else: no peer-to-peer), then makes one
- * PCI device per function, which the root complex owns. A function that is unplugged gives its group back.
+ * The VM's VFIO functions: struct vfio_set. It takes the container and the groups, or the iommufd and the device files, out of the
+ * launch spec, opens the functions, maps guest RAM for DMA (and nothing else: no peer-to-peer), then makes one
+ * PCI device per function, which the root complex owns. A function that is unplugged gives its group or file back.
  *
  * Order of life: vfio_set_create -> vfio_set_map -> vfio_set_plug -> (the guest runs) -> pci_host_destroy, which
  * silences every function -> vfio_set_destroy, which unmaps RAM and closes. The machine's lock guards
@@ -39,8 +39,8 @@ struct vfio_env {
 	void *arg;
 };
 
-/* Attaches every group, then opens the spec's functions in threads of their own; whether that worked
- * vfio_set_plug() says. Takes the container's and the groups' fds out of spec, which must outlive the set.
+/* Attaches every group or device file, then opens the spec's functions in threads of their own; whether that worked
+ * vfio_set_plug() says. Takes those fds out of spec, which must outlive the set.
  * *out is NULL when the spec has no devices. */
 int vfio_set_create(struct vmm_spec *spec, int vm_fd, struct vfio_set **out, struct err *e);
 
@@ -54,6 +54,9 @@ int vfio_set_plug(struct vfio_set *set, const struct vfio_env *env, struct err *
  * lock. */
 json_t *vfio_set_status(const struct vfio_set *set);
 json_t *vfio_set_stats(const struct vfio_set *set);
+
+/* The function of this port, with the lock (vfio_func_quarantine()). -ENOENT: there is none (any more). */
+int vfio_set_quarantine(struct vfio_set *set, const char *port, bool on, struct err *e);
 
 /* After the root complex is gone. NULL-safe. */
 void vfio_set_destroy(struct vfio_set *set);

@@ -408,7 +408,7 @@ void vfio_config_write(struct vfio_config *c, const struct vfio_device *dev, uns
 			last = i;
 		}
 	}
-	if (first == len)
+	if (first == len || dev == NULL)
 		return;
 	/* The device's own registers, as one write of their length: a field is never split. */
 	(void)vfio_device_write(dev, VFIO_REGION_CONFIG, off + first, bytes + first,

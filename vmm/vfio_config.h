@@ -30,7 +30,8 @@ int vfio_config_init(struct vfio_config *c, const struct vfio_device *dev, struc
 /* Back to what a guest finds after a reset; passed bytes are the device's own affair. */
 void vfio_config_reset(struct vfio_config *c);
 
-/* off, len as the root complex promises them (pci.h); anything else reads ones, writes nothing. */
+/* off, len as the root complex promises them (pci.h); anything else reads ones, writes nothing. A write with dev NULL
+ * changes only what is kept here. */
 uint32_t vfio_config_read(const struct vfio_config *c, const struct vfio_device *dev,
 			  unsigned int off, unsigned int len);
 void vfio_config_write(struct vfio_config *c, const struct vfio_device *dev, unsigned int off,

@@ -35,6 +35,8 @@ static int command_forward(struct vfio_func *f, uint16_t guest)
 {
 	uint8_t bytes[2];
 
+	if (f->quarantined)
+		guest &= (uint16_t)~PCI_COMMAND_MASTER;
 	put_le16(bytes, PCI_COMMAND_MEMORY | (guest & (PCI_COMMAND_MASTER | PCI_COMMAND_PARITY |
 						       PCI_COMMAND_SERR)));
 	return vfio_device_write(&f->device, VFIO_REGION_CONFIG, PCI_COMMAND, bytes, sizeof(bytes));
@@ -45,7 +47,20 @@ static void command_written(struct vfio_func *f)
 	uint16_t command = vfio_config_get16(&f->config, PCI_COMMAND);
 	int r = command_forward(f, command);
 
-	f->bus_master = r == 0 && (command & PCI_COMMAND_MASTER) != 0;
+	f->bus_master = r == 0 && !f->quarantined && (command & PCI_COMMAND_MASTER) != 0;
+}
+
+int vfio_func_quarantine(struct vfio_func *f, bool on)
+{
+	uint8_t bytes[2];
+	int r;
+
+	f->quarantined = on;
+	command_written(f);
+	r = vfio_device_read(&f->device, VFIO_REGION_CONFIG, PCI_COMMAND, bytes, sizeof(bytes));
+	if (r == 0 && on && (get_le16(bytes) & PCI_COMMAND_MASTER) != 0)
+		r = -EIO;
+	return r;
 }
 
 /* Back to what a guest finds after power-on, the device included. */
@@ -99,7 +114,8 @@ static void func_cfg_write(struct pci_dev *dev, unsigned int off, unsigned int l
 		func_reset_or_tell(f);
 		return;
 	}
-	vfio_config_write(c, &f->device, off, len, value);
+	/* Vendor registers may lead anywhere: the device gets none of them while it is quarantined. */
+	vfio_config_write(c, f->quarantined ? NULL : &f->device, off, len, value);
 	if (pci_cfg_touches(off, len, PCI_COMMAND, 2))
 		command_written(f);
 	if (pci_cfg_touches(off, len, PCI_COMMAND, 2) ||
@@ -209,6 +225,7 @@ int vfio_func_create(struct vfio_set *set, const struct vmm_device_spec *spec,
 	f->pci.name = f->name;
 	f->set = set;
 	f->group = spec->group;
+	f->member = spec->member;
 	f->err_fd = f->req_fd = -1;
 	f->device = *opened;
 	opened->fd = -1;

@@ -24,6 +24,7 @@ struct vfio_func {
 	char port[64];
 	char name[96]; /* "wan (0000:01:10.0)" */
 	uint32_t group;
+	unsigned int member; /* of the set */
 
 	struct vfio_device device;
 	struct vfio_config config;
@@ -33,6 +34,7 @@ struct vfio_func {
 
 	int err_fd, req_fd; /* watched by the main thread's loop */
 	bool bus_master;
+	bool quarantined; /* bus mastering stays off, whatever the guest writes */
 	bool retired; /* unplugged and silent, to be freed */
 	uint64_t flr_count;
 	bool trouble_told; /* of vectors and resets: a guest could fill the log */
@@ -48,6 +50,11 @@ void vfio_func_free(struct vfio_func *f);
 
 /* Bus mastering and interrupts off, BARs out of the guest, then a reset. Idempotent. */
 void vfio_func_silence(struct vfio_func *f);
+
+/* Bus mastering off, and it stays off over whatever the guest does (command register, FLR, D3, a reset of the machine);
+ * its writes to registers that are passed on go nowhere. Off: what the guest asks for holds again. -EIO: the device did
+ * not take it, and the latch stays as asked for all the same. */
+int vfio_func_quarantine(struct vfio_func *f, bool on);
 
 /* Connects and watches ERR and REQ. */
 int vfio_events_init(struct vfio_func *f, struct err *e);

@@ -8,12 +8,14 @@
 #include "iommu/dma.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-struct vfio_group {
-	uint32_t nr;
+/* An IOMMU group, or with iommufd the device file of one function. */
+struct vfio_member {
+	char name[48]; /* for people */
 	int fd; /* owned; -1 once given back */
 	bool attached; /* in the DMA space */
 	bool known; /* to KVM */
@@ -25,6 +27,8 @@ struct vfio_opening {
 	pthread_t thread;
 	bool is_running;
 	const struct vmm_device_spec *spec;
+	enum dma_api api;
+	int member_fd;
 	struct vfio_device device;
 	int r;
 	struct err e;
@@ -33,9 +37,10 @@ struct vfio_opening {
 struct vfio_set {
 	struct vfio_env env;
 	struct vmm_spec *spec; /* borrowed */
-	int container_fd;
-	struct vfio_group groups[VMM_MAX_DEVICES];
-	unsigned int group_count;
+	enum dma_api api;
+	int dma_fd; /* owned: the container, or the iommufd */
+	struct vfio_member members[VMM_MAX_DEVICES]; /* by the spec's */
+	unsigned int member_count;
 	struct vfio_opening openings[VMM_MAX_DEVICES]; /* by the spec's devices */
 	struct dma_space *dma;
 	int kvm_fd; /* KVM's VFIO device */
@@ -62,19 +67,20 @@ int vfio_set_map(struct vfio_set *set, const struct gmem *gm, struct err *e)
 	return r;
 }
 
-/* The group joins the VM: its devices share the VM's DMA space, and KVM knows of it before any of
- * them is opened. */
-static int group_attach(struct vfio_set *set, struct vfio_group *g, struct err *e)
+/* The group or function joins the VM: it shares the VM's DMA space, and KVM knows of it before this process asks anything of the
+ * device. (A device file was bound, and with it opened, by the daemon: a driver that must know KVM at that moment, as those
+ * of mediated devices do, would not; vfio-pci need not.) */
+static int member_attach(struct vfio_set *set, struct vfio_member *m, struct err *e)
 {
-	int r = dma_space_attach(set->dma, g->fd, g->nr, e);
+	int r = dma_space_attach(set->dma, m->fd, m->name, e);
 
 	if (r < 0)
 		return r;
-	g->attached = true;
-	r = kvm_vfio_add(set->kvm_fd, g->fd);
+	m->attached = true;
+	r = kvm_vfio_add(set->kvm_fd, m->fd);
 	if (r < 0)
-		return err_set(e, r, "IOMMU group %u: KVM's VFIO device: %s", g->nr, strerror(-r));
-	g->known = true;
+		return err_set(e, r, "%s: KVM's VFIO device: %s", m->name, strerror(-r));
+	m->known = true;
 	return 0;
 }
 
@@ -82,7 +88,9 @@ static void *opening_run(void *arg)
 {
 	struct vfio_opening *o = arg;
 
-	o->r = vfio_device_open(&o->device, o->spec->group_fd, &o->spec->address, &o->e);
+	o->r = o->api == DMA_IOMMUFD
+		       ? vfio_device_open_cdev(&o->device, o->member_fd, &o->spec->address, &o->e)
+		       : vfio_device_open(&o->device, o->member_fd, &o->spec->address, &o->e);
 	return NULL;
 }
 
@@ -92,6 +100,8 @@ static void openings_start(struct vfio_set *set)
 		struct vfio_opening *o = &set->openings[i];
 
 		o->spec = &set->spec->devices[i];
+		o->api = set->api;
+		o->member_fd = set->members[o->spec->member].fd;
 		o->is_running = pthread_create(&o->thread, NULL, opening_run, o) == 0;
 		if (!o->is_running)
 			opening_run(o);
@@ -107,15 +117,24 @@ static void opening_wait(struct vfio_opening *o)
 
 static int set_build(struct vfio_set *set, int vm_fd, struct err *e)
 {
-	int r = dma_space_create(set->container_fd, &set->dma, e);
+	int r = dma_space_create(set->api, set->dma_fd, &set->dma, e);
 
 	if (r == 0)
 		r = kvm_vfio_create(vm_fd, &set->kvm_fd, e);
-	for (unsigned int i = 0; r == 0 && i < set->group_count; i++)
-		r = group_attach(set, &set->groups[i], e);
+	for (unsigned int i = 0; r == 0 && i < set->member_count; i++)
+		r = member_attach(set, &set->members[i], e);
 	if (r == 0)
 		openings_start(set);
 	return r;
+}
+
+static void member_take(struct vfio_member *m, struct vmm_member_spec *spec)
+{
+	const char *which = strchr(spec->name, ':') + 1; /* vmm_spec_parse() wrote it */
+
+	snprintf(m->name, sizeof(m->name), "%s %s",
+		 strncmp(spec->name, "group:", 6) == 0 ? "IOMMU group" : "function", which);
+	m->fd = fd_take(&spec->fd);
 }
 
 int vfio_set_create(struct vmm_spec *spec, int vm_fd, struct vfio_set **out, struct err *e)
@@ -133,11 +152,10 @@ int vfio_set_create(struct vmm_spec *spec, int vm_fd, struct vfio_set **out, str
 	set->kvm_fd = set->retired_fd = -1;
 	for (unsigned int i = 0; i < VMM_MAX_DEVICES; i++)
 		set->openings[i].device.fd = -1;
-	set->container_fd = fd_take(&spec->container_fd);
-	for (unsigned int i = 0; i < spec->group_count; i++)
-		set->groups[set->group_count++] =
-			(struct vfio_group){ .nr = spec->groups[i].nr,
-					     .fd = fd_take(&spec->groups[i].fd) };
+	set->api = spec->iommufd_fd >= 0 ? DMA_IOMMUFD : DMA_TYPE1;
+	set->dma_fd = fd_take(set->api == DMA_IOMMUFD ? &spec->iommufd_fd : &spec->container_fd);
+	for (unsigned int i = 0; i < spec->member_count; i++)
+		member_take(&set->members[set->member_count++], &spec->members[i]);
 	r = set_build(set, vm_fd, e);
 	if (r < 0) {
 		vfio_set_destroy(set);
@@ -147,32 +165,32 @@ int vfio_set_create(struct vmm_spec *spec, int vm_fd, struct vfio_set **out, str
 	return 0;
 }
 
-/* Its last device is closed: KVM and the DMA space forget the group, and who waits for it gets it. */
-static void group_give_back(struct vfio_set *set, struct vfio_group *g)
+/* Its last device is closed: KVM and the DMA space forget it, and who waits for it gets it. */
+static void member_give_back(struct vfio_set *set, struct vfio_member *m)
 {
 	int r;
 
-	if (g->known)
-		(void)kvm_vfio_del(set->kvm_fd, g->fd);
-	g->known = false;
-	if (g->attached && set->dma != NULL) {
-		r = dma_space_detach(set->dma, g->fd);
+	if (m->known)
+		(void)kvm_vfio_del(set->kvm_fd, m->fd);
+	m->known = false;
+	if (m->attached && set->dma != NULL) {
+		r = dma_space_detach(set->dma, m->fd);
 		if (r < 0)
-			log_warn("IOMMU group %u: leaves the DMA space: %s", g->nr, strerror(-r));
+			log_warn("%s: leaves the DMA space: %s", m->name, strerror(-r));
 	}
-	g->attached = false;
-	fd_close(&g->fd);
+	m->attached = false;
+	fd_close(&m->fd);
 }
 
-static bool group_is_used(const struct vfio_set *set, uint32_t nr)
+static bool member_is_used(const struct vfio_set *set, unsigned int member)
 {
 	for (const struct vfio_func *f = set->funcs; f != NULL; f = f->next)
-		if (f->group == nr)
+		if (f->member == member)
 			return true;
 	return false;
 }
 
-/* Main thread: frees what was unplugged, and gives its groups back. */
+/* Main thread: frees what was unplugged, and gives back what it came with. */
 static void retired_free(struct vfio_set *set)
 {
 	struct vfio_func **p = &set->funcs;
@@ -188,9 +206,9 @@ static void retired_free(struct vfio_set *set)
 		log_info("port %s: given back to the host", f->name);
 		vfio_func_free(f);
 	}
-	for (unsigned int i = 0; i < set->group_count; i++)
-		if (set->groups[i].fd >= 0 && !group_is_used(set, set->groups[i].nr))
-			group_give_back(set, &set->groups[i]);
+	for (unsigned int i = 0; i < set->member_count; i++)
+		if (set->members[i].fd >= 0 && !member_is_used(set, i))
+			member_give_back(set, &set->members[i]);
 }
 
 static void retired_ready(void *arg, int fd, uint32_t events)
@@ -265,10 +283,10 @@ static json_t *func_status(const struct vfio_func *f)
 {
 	char address[PCI_ADDR_TEXT];
 
-	return json_pack("{s:s, s:s, s:I, s:b, s:I, s:I, s:o}", "port", f->port, "address",
+	return json_pack("{s:s, s:s, s:I, s:b, s:b, s:I, s:I, s:o}", "port", f->port, "address",
 			 pci_addr_text(&f->device.address, address), "group", (json_int_t)f->group,
-			 "driver_active", f->bus_master, "vectors_enabled",
-			 (json_int_t)vfio_vectors_live(&f->vectors), "flr_count",
+			 "driver_active", f->bus_master, "quarantined", f->quarantined,
+			 "vectors_enabled", (json_int_t)vfio_vectors_live(&f->vectors), "flr_count",
 			 (json_int_t)f->flr_count, "traps", vfio_traps_status(&f->bars));
 }
 
@@ -300,6 +318,25 @@ static json_t *funcs_list(const struct vfio_set *set, json_t *(*one)(const struc
 	return list;
 }
 
+int vfio_set_quarantine(struct vfio_set *set, const char *port, bool on, struct err *e)
+{
+	for (struct vfio_func *f = set != NULL ? set->funcs : NULL; f != NULL; f = f->next) {
+		int r;
+
+		if (f->retired || strcmp(f->port, port) != 0)
+			continue;
+		r = vfio_func_quarantine(f, on);
+		if (r < 0)
+			return err_set(e, r, "port %s: its bus mastering: %s", f->name,
+				       strerror(-r));
+		log_warn("port %s: %s", f->name,
+			 on ? "quarantined: no DMA whatever its guest writes"
+			    : "no longer quarantined");
+		return 0;
+	}
+	return err_set(e, ENOENT, "there is no port %s", port);
+}
+
 json_t *vfio_set_status(const struct vfio_set *set)
 {
 	return funcs_list(set, func_status);
@@ -328,14 +365,14 @@ void vfio_set_destroy(struct vfio_set *set)
 	if (set->retired_fd >= 0)
 		loop_del(set->env.loop, set->retired_fd);
 	fd_close(&set->retired_fd);
-	for (unsigned int i = 0; i < set->group_count; i++)
-		if (set->groups[i].known)
-			(void)kvm_vfio_del(set->kvm_fd, set->groups[i].fd);
-	/* No device is open any more: now nothing can fault on what is unmapped. */
+	for (unsigned int i = 0; i < set->member_count; i++)
+		if (set->members[i].known)
+			(void)kvm_vfio_del(set->kvm_fd, set->members[i].fd);
+	/* Every device has been reset: now nothing can fault on what is unmapped. */
 	dma_space_destroy(set->dma);
-	for (unsigned int i = 0; i < set->group_count; i++)
-		fd_close(&set->groups[i].fd);
+	for (unsigned int i = 0; i < set->member_count; i++)
+		fd_close(&set->members[i].fd);
 	fd_close(&set->kvm_fd);
-	fd_close(&set->container_fd);
+	fd_close(&set->dma_fd);
 	free(set);
 }

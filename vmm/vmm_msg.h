@@ -9,7 +9,8 @@
  *
  *   {"v":1, "op":"launch",
  *    "fds":["kvm","listener","console","exit_record","console_log","console_log_old","kernel",
- *           "initrd","container","group:26","group:27"],      names of the fds of the message, in order
+ *           "initrd","container","group:26","group:27","vhost:mgt"],      names of the fds of the message, in order;
+ *                              or "iommufd","cdev:0000:01:10.0", for iommufd
  *    "spec":{
  *      "name":"fw1",
  *      "memory":{"size":536870912,                   bytes, a multiple of 2 MiB
@@ -24,17 +25,34 @@
  *      "boot":{"cmdline":"console=ttyS0",
  *              "ready":"login:"},                    optional: console text that ends the start
  *      "on_panic":"restart", "watchdog":"reset",     words of VMM_PANIC_WORDS, VMM_WATCHDOG_WORDS; these without
- *      "devices":[{"port":"wan", "address":"0000:01:10.0", "group":26}]}}     VFIO functions
+ *      "devices":[{"port":"wan", "address":"0000:01:10.0", "group":26}],      VFIO functions
+ *      "nets":[{"port":"mgt", "mac":"02:..",       optional: virtio-net devices, each served by a vhost-user backend
+ *               "mtu":1500, "queues":1,            pairs, 1 to VMM_MAX_PAIRS
+ *               "queue_size":256,                  entries of each ring, a power of two, 64 to VMM_MAX_RING
+ *               "link":"auto",                     word of VMM_LINK_WORDS
+ *               "grace_ms":3000,                   how long the guest keeps its carrier without a backend
+ *               "backend_uid":64999}]}}            who may connect, beside root
  *   -> {"v":1, "ok":true, "result":{STATUS}}         sent when the first vCPU is about to run
  *   -> {"v":1, "ok":false, "error":{"code","errno","text","hint"}}   and the process exits
  *
+ * Self test, instead of a launch: of one VF that is on vfio-pci, in the sandbox of a VM; one reply, and the process ends.
+ *   {"v":1, "op":"selftest", "fds":["kvm","container","group","interrupts"],   the last, /proc/interrupts, may be absent
+ *    "address":"0000:01:10.0", "group":26}
+ *   -> result {"steps":[{"id","result":"pass|fail|not-run","text","us":N}...],
+ *              "sent":N (messages of the VF to the guest), "host_counted":N (of these, by the host's handler; -1: not known)}
+ *
  * Required fds: kvm (/dev/kvm), listener (SOCK_SEQPACKET, listening), console (SOCK_STREAM,
  * listening), exit_record (regular file, write), kernel. Optional: console_log and console_log_old (chipset_console_log.h), initrd.
- * With devices: container (/dev/vfio/vfio, opened, nothing set) and one group:N per IOMMU group.
+ * With devices: container (/dev/vfio/vfio, opened, nothing set) and one group:N per IOMMU group; or iommufd (/dev/iommu) and
+ * one cdev:ADDRESS per device: its device file, bound to that iommufd, attached to nothing. With nets: one vhost:PORT each
+ * (SOCK_STREAM, listening): backends connect there, one at a time, come and go.
  *
  * Requests on any control connection, one reply each, in order:
  *   {"v":1,"op":"status"}      -> STATUS
  *   {"v":1,"op":"stats"}       -> STATS ; error code "unknown-request" from a VMM that is older than it
+ *   {"v":1,"op":"quarantine","port":"wan"}          -> STATUS ; bus mastering of its function is off, and stays off until
+ *   {"v":1,"op":"unquarantine","port":"wan"}           this one, whatever the guest does; "unknown-request" from an older VMM
+ *   {"v":1,"op":"set-link","port":"mgt","link":"down"}  -> STATUS ; of a net; "unknown-request" from an older VMM
  *   {"v":1,"op":"pause"} {"v":1,"op":"resume"}      -> STATUS (a paused VM's VFs still do DMA)
  *   {"v":1,"op":"shutdown"}    -> {} ; presses the power button; the daemon owns the deadline
  *   {"v":1,"op":"kill"}        -> {} ; stops at once, then the process exits
@@ -44,9 +62,12 @@
  *                    from the first instruction to "ready" on the console, once it was seen
  *           "guest_resets":N, "console_bytes":N, "page_size":bytes (of guest RAM), "life":LIFE,
  *           "devices":[{"port","address","group","driver_active":bool (bus mastering on),
- *                       "vectors_enabled":N, "flr_count":N,
+ *                       "quarantined":bool, "vectors_enabled":N, "flr_count":N,
  *                       "traps":[{"bar":N,"offset":bytes,"size":bytes,"table":bool (MSI-X table or pending bits are there),
  *                                 "accesses":N (to other registers there)}]}],   what the host took back is gone from here
+ *           "nets":[{"port","mac","queues":N (pairs in use),"backend":"waiting|connected|gone" (waiting: never yet),
+ *                    "backend_pid":N,"reconnects":N,"link":bool (the guest's carrier),"driver_active":bool (DRIVER_OK),
+ *                    "features":"0x..","ring":"split|packed","error":"why the last backend was dropped, or empty"}],
  *           "cpus":{"dedicated":bool,"mwait":bool,"tsc_khz":N},   mwait: the guest idles with it; 0 kHz: not known
  *           "ram_nodes":[{"node":N,"bytes":N}...],   where guest RAM lies; empty if the kernel does not say
  *           "exits":{"io":N,"mmio":N,"hlt":N,"other":N}}
@@ -75,11 +96,19 @@
 
 #define VMM_MAX_CPUS	64
 #define VMM_MAX_DEVICES 16
+#define VMM_MAX_NETS	16
+#define VMM_MAX_PAIRS	8
+#define VMM_MAX_RING	1024
 #define VMM_MIN_MEMORY	(64ULL << 20)
 #define VMM_MAX_MEMORY	(1ULL << 40)
-#define VMM_MAX_CMDLINE 2047
-#define VMM_MAX_READY	63
-#define VMM_MAX_NODE	1023
+/* Where guest RAM lies: from 0 on, all of it up to LOW_RAM_MAX; of more, LOW_RAM_SPLIT (as q35 does), the rest from
+ * HIGH_RAM on. */
+#define VMM_LOW_RAM_MAX	  0xB0000000ULL
+#define VMM_LOW_RAM_SPLIT 0x80000000ULL
+#define VMM_HIGH_RAM	  0x100000000ULL
+#define VMM_MAX_CMDLINE	  2047
+#define VMM_MAX_READY	  63
+#define VMM_MAX_NODE	  1023
 
 /* No file that a VMM writes (log, console log, exit record) grows beyond this, whatever its guest or a
  * guest that took it over does: RLIMIT_FSIZE. */
@@ -91,6 +120,13 @@ enum vmm_panic { VMM_PANIC_RESTART, VMM_PANIC_STOP, VMM_PANIC_KEEP, VMM_PANICS }
 #define VMM_PANIC_WORDS                   \
 	{                                 \
 		"restart", "stop", "keep" \
+	}
+
+/* The carrier of a net: with its backend and what that says of its uplink; always; never. */
+enum vmm_link { VMM_LINK_AUTO, VMM_LINK_UP, VMM_LINK_DOWN, VMM_LINKS };
+#define VMM_LINK_WORDS               \
+	{                            \
+		"auto", "up", "down" \
 	}
 
 /* What the guest's hardware watchdog does when the guest, having started it, does not feed it. */

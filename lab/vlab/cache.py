@@ -8,6 +8,7 @@ Nothing of it is installed on the machine. Layout, below VIADUCT_CACHE_DIR (/var
                      checkouts on one machine do not rebuild each other's:
     host.cpio        initramfs of the virtual host (lab/run appends the job to a copy)
     guest.cpio       base initramfs of guests (lab/guest-image appends a script to a copy)
+Below lab-NAME, for a host with the kernel of lab/kernels/NAME.config: kernel/ and images-HASH/host.cpio.
 """
 
 import fcntl
@@ -18,7 +19,7 @@ import re
 import shutil
 import subprocess
 
-from vlab import LabError, images
+from vlab import LabError, images, kernelbuild
 from vlab.kernel import Kernel
 
 LAB_DIR = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
@@ -31,9 +32,11 @@ KEEP_IMAGES = 4  # of other checkouts, or of older sources
 
 
 class Cache:
-    def __init__(self):
+    def __init__(self, kernel_name=None):
+        """kernel_name: of lab/kernels, built from source; None: Debian's."""
         base = os.environ.get("VIADUCT_CACHE_DIR", "/var/cache/viaduct")
-        self.dir = os.path.join(os.path.realpath(base), "lab")
+        self.kernel_name = kernel_name
+        self.dir = os.path.join(os.path.realpath(base), f"lab-{kernel_name}" if kernel_name else "lab")
         self.kernel_root = self.path("kernel")
         self.vmlinux = self.path("kernel/vmlinux")
 
@@ -58,9 +61,18 @@ class Cache:
 
     def is_current(self):
         try:
-            return os.path.exists(self.vmlinux) and os.path.isdir(self._images())
+            return self._has_kernel() and os.path.exists(self.vmlinux) and os.path.isdir(self._images())
         except OSError:
             return False
+
+    def _has_kernel(self):
+        """One that was built from another configuration is none."""
+        if not os.path.exists(self.path("kernel/complete")):
+            return False
+        return not self.kernel_name or _read(self.path("kernel/complete")) == self._recipe()
+
+    def _recipe(self):
+        return kernelbuild.PACKAGE.encode() + b"\n" + _read(kernelbuild.config_path(self.kernel_name))
 
     def ensure(self, refresh=False, say=lambda text: None):
         """Build what is missing or stale. Safe to call from several processes at once."""
@@ -80,8 +92,8 @@ class Cache:
             os.close(lock)
 
     def _build(self, refresh, say):
-        if refresh or not os.path.exists(self.path("kernel/complete")):
-            self._fetch_kernel(say)
+        if refresh or not self._has_kernel():
+            self._take_kernel(say)
         kernel = self.kernel()
         if not os.path.exists(self.vmlinux):
             kernel.extract_vmlinux(self.vmlinux + ".new")
@@ -94,7 +106,8 @@ class Cache:
         shutil.rmtree(new, ignore_errors=True)
         os.makedirs(new)
         _write(os.path.join(new, "host.cpio"), images.host_initramfs(kernel, LAB_DIR))
-        _write(os.path.join(new, "guest.cpio"), images.guest_initramfs(kernel, LAB_DIR))
+        if not self.kernel_name:
+            _write(os.path.join(new, "guest.cpio"), images.guest_initramfs(kernel, LAB_DIR))
         os.rename(new, images_dir)
         self._drop_old(images_dir)
 
@@ -104,23 +117,16 @@ class Cache:
         for path in sorted(others, key=os.path.getmtime)[:-KEEP_IMAGES]:
             shutil.rmtree(path, ignore_errors=True)
 
-    def _fetch_kernel(self, say):
-        package = os.environ.get("VIADUCT_LAB_KERNEL") or _newest_kernel_package()
-        say(f"fetching {package}")
+    def _take_kernel(self, say):
         work = self.path("kernel.new")
         shutil.rmtree(work, ignore_errors=True)
         os.makedirs(work)
-        _command(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", package], work)
-        debs = glob.glob(os.path.join(work, "*.deb"))
-        if len(debs) != 1:
-            raise LabError(f"apt-get download {package} left {len(debs)} packages, expected 1")
-        _command(["dpkg-deb", "-x", debs[0], work])
-        os.unlink(debs[0])
-        kernel = Kernel(work)
-        if not os.path.isdir(os.path.join(work, "lib")):
-            os.symlink("usr/lib", os.path.join(work, "lib"))
-        _command(["/sbin/depmod", "-b", work, kernel.release])
-        _write(os.path.join(work, "complete"), package.encode())
+        if self.kernel_name:
+            kernelbuild.build(self.kernel_name, work, _command, say)
+            complete = self._recipe()
+        else:
+            complete = _fetch_kernel(work, say).encode()
+        _write(os.path.join(work, "complete"), complete)
         shutil.rmtree(self.kernel_root, ignore_errors=True)
         os.rename(work, self.kernel_root)
 
@@ -134,6 +140,23 @@ class Cache:
         info = os.stat(images.BUSYBOX)
         digest.update(f"{info.st_size} {info.st_mtime_ns}".encode())
         return self.path(f"images-{digest.hexdigest()[:16]}")
+
+
+def _fetch_kernel(work, say):
+    """Debian's kernel package, unpacked; returns its name."""
+    package = os.environ.get("VIADUCT_LAB_KERNEL") or _newest_kernel_package()
+    say(f"fetching {package}")
+    _command(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", package], work)
+    debs = glob.glob(os.path.join(work, "*.deb"))
+    if len(debs) != 1:
+        raise LabError(f"apt-get download {package} left {len(debs)} packages, expected 1")
+    _command(["dpkg-deb", "-x", debs[0], work])
+    os.unlink(debs[0])
+    kernel = Kernel(work)
+    if not os.path.isdir(os.path.join(work, "lib")):
+        os.symlink("usr/lib", os.path.join(work, "lib"))
+    _command(["/sbin/depmod", "-b", work, kernel.release])
+    return package
 
 
 def _newest_kernel_package():
@@ -156,7 +179,12 @@ def _command(argv, cwd=None):
     done = subprocess.run(argv, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                           check=False, text=True)
     if done.returncode != 0:
-        raise LabError(f"{' '.join(argv)}: {done.stderr.strip() or done.returncode}")
+        raise LabError(f"{' '.join(argv)}: {done.stderr.strip()[-2000:] or done.returncode}")
+
+
+def _read(path):
+    with open(path, "rb") as f:
+        return f.read()
 
 
 def _write(path, data):

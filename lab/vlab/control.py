@@ -15,14 +15,14 @@ from vlab.machine import DEVICES
 MAX_REQUEST = 4096
 # Taking the NVMe controller out, with or without VFs, ends QEMU 10 by an assertion.
 UNPLUGGABLE = ("pf0", "pf1", "nic0")
-PORTS = ("pf0", "pf1", "nic0")
+PORTS = ("pf0", "pf1", "nic0", "nic1")
 CABLE = ("pf0", "pf1")
 # Injected at the root port above the card: the cards' own models (QEMU 10) cannot enable error
 # messages, and none sends correctable ones. The kernel tells every driver below the port, so a VF's
 # holder gets its ERR event.
 AER_ERRORS = {"nonfatal": "COMP_ABORT", "fatal": "DLP"}
 
-USAGE = ("usage: link pf0|pf1|nic0|cable up|down, unplug pf0|pf1|nic0, "
+USAGE = ("usage: link pf0|pf1|nic0|nic1|cable up|down, unplug pf0|pf1|nic0, "
          "aer pf0|pf1|nvme0|nic0 [nonfatal|fatal]")
 
 

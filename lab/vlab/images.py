@@ -15,7 +15,7 @@ HOST_MODULES = ["igb", "igbvf", "e1000e", "nvme", "vfio_pci", "vfio_iommu_type1"
                 "kvm_intel", "virtio_net", "vhost_net", "tun"]
 # guest/init knows which device wants which.
 GUEST_MODULES = ["button", "evdev", "igbvf", "virtio_net", "virtio_blk", "nvme", "e1000e",
-                 "pvpanic_mmio", "lpc_ich", "iTCO_wdt"]
+                 "pvpanic_mmio", "lpc_ich", "iTCO_wdt", "8021q"]
 
 
 def _add_busybox(archive):

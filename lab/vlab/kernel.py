@@ -54,9 +54,10 @@ class Kernel:
                 break
         else:
             raise LabError(f"{self.bzimage}: unknown compression {payload[:4].hex()}")
-        # The last four bytes are the unpacked size, not part of the stream.
+        # The last four bytes are the unpacked size: gzip's own, in the others not part of the stream.
+        end = len(payload) if program[0] == "gzip" else -4
         with open(out, "wb") as f:
-            subprocess.run(program, input=payload[:-4], stdout=f, check=True)
+            subprocess.run(program, input=payload[:end], stdout=f, check=True)
 
     def _lines(self, name):
         with open(os.path.join(self.modules_dir, name), encoding="utf-8") as f:

@@ -20,7 +20,10 @@ VF_MEM_LIMIT_MIB = 2815
 
 # lab/ctl's names, in the order of their root ports: their PCI buses are 01 to 04.
 DEVICES = ("pf0", "pf1", "nvme0", "nic0")
-MAC = {"pf0": "52:54:00:10:00:00", "pf1": "52:54:00:10:01:00", "nic0": "52:54:00:10:02:00"}
+MAC = {"pf0": "52:54:00:10:00:00", "pf1": "52:54:00:10:01:00", "nic0": "52:54:00:10:02:00",
+       "nic1": "52:54:00:10:03:00"}
+# At the far end of nic0's cable: what is sent to this port comes back.
+ECHO = "10.0.2.100:7"
 # With NUMA nodes each PF sits in a root complex of its node: name -> (node, first bus).
 NODE_OF = {"pf0": (0, 0x40), "pf1": (1, 0x80)}
 
@@ -59,7 +62,8 @@ def mem_mib(text):
 
 def slots(options):
     """The devices in the order of their slots."""
-    return ("pf1", "pf0", *DEVICES[2:]) if options.swap_pfs else DEVICES
+    names = ("pf1", "pf0", *DEVICES[2:]) if options.swap_pfs else DEVICES
+    return (*names, "nic1") if options.second_nic else names
 
 
 def port_addresses(options):
@@ -72,7 +76,7 @@ def port_addresses(options):
         else:
             addresses[name] = f"0000:{bus:02x}:00.0"
             bus += 1
-    return [f"{name}={addresses[name]}" for name in DEVICES if name in MAC]
+    return [f"{name}={addresses[name]}" for name in MAC if name in addresses]
 
 
 def kernel_cmdline(options):
@@ -168,8 +172,19 @@ def _cards(options, files):
              "-device", "nvme,id=nvme0,bus=rp-nvme0,serial=viaduct0,subsys=subsys,sriov_max_vfs=4,"
                         "sriov_vq_flexible=16,sriov_vi_flexible=8",
              "-device", "nvme-ns,drive=disk,bus=nvme0,nsid=1,shared=on",
-             "-netdev", "user,id=outside,restrict=on",
-             "-device", f"e1000e,id=nic0,bus=rp-nic0,netdev=outside,mac={MAC['nic0']},romfile="]
+             "-netdev", f"user,id=outside,restrict=on,guestfwd=tcp:{ECHO}-cmd:cat"]
+    return args + _nics(options)
+
+
+def _nics(options):
+    """The 82574Ls: one at the emulator's network, or two that share its cable."""
+    if not options.second_nic:
+        return ["-device", f"e1000e,id=nic0,bus=rp-nic0,netdev=outside,mac={MAC['nic0']},romfile="]
+    args = ["-netdev", "hubport,id=hub-outside,hubid=2,netdev=outside"]
+    for name in ("nic0", "nic1"):
+        args += ["-netdev", f"hubport,id=cable-{name},hubid=2",
+                 "-device", f"e1000e,id={name},bus=rp-{name},netdev=cable-{name},"
+                            f"mac={MAC[name]},romfile="]
     return args
 
 

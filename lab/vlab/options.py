@@ -4,6 +4,8 @@
 import argparse
 import os
 
+from vlab import kernelbuild
+
 
 def parse(argv, program, interactive):
     parser = argparse.ArgumentParser(
@@ -19,6 +21,9 @@ def parse(argv, program, interactive):
                         help="NUMA nodes (1); with 2 or more, pf1 is on node 1")
     parser.add_argument("--icount", action="store_true",
                         help="deterministic time: one processor, time = instructions executed")
+    parser.add_argument("--kernel", choices=kernelbuild.names(), metavar="NAME",
+                        help="the host's kernel is that of lab/kernels/NAME.config, built once from Debian's source "
+                             "(a quarter of an hour), not Debian's own")
     remapping = parser.add_mutually_exclusive_group()
     remapping.add_argument("--no-iommu", action="store_true", help="leave the VT-d unit out")
     remapping.add_argument("--no-intremap", action="store_true",
@@ -29,14 +34,18 @@ def parse(argv, program, interactive):
                         help="kill the host S seconds after the command started")
     parser.add_argument("--boot-timeout", type=float, metavar="S",
                         help="give up when the host is not up after S seconds (90; 600 with --icount)")
-    parser.add_argument("--life-timeout", type=float, default=90, metavar="S",
+    parser.add_argument("--boots", type=int, default=2, metavar="N", choices=(1, 2),
+                        help="how often a host is booted that does not come up (2)")
+    parser.add_argument("--life-timeout", type=float, metavar="S",
                         help="the host counts as dead after S seconds without a sign of life (90; it "
-                             "gives one every 5; not with --icount)")
+                             "gives one every 5 of its own; 600 with --icount)")
     parser.add_argument("--scratch", metavar="DIR",
                         help="writable folder that survives the run, VIADUCT_LAB_SCRATCH inside "
                              "(build/lab/scratch-PID)")
     parser.add_argument("--swap-pfs", action="store_true",
                         help="pf0 and pf1 have changed slots, and with them their addresses")
+    parser.add_argument("--second-nic", action="store_true",
+                        help="another card without SR-IOV, nic1, 05:00.0, at nic0's cable")
     parser.add_argument("--systemd", action="store_true",
                         help="the host's own systemd is PID 1, and COMMAND runs beside its units")
     parser.add_argument("--disk", metavar="FILE",
@@ -53,6 +62,9 @@ def parse(argv, program, interactive):
         parser.error("--cpus, --numa and --timeout must be positive")
     if options.boot_timeout is None:
         options.boot_timeout = 600 if options.icount else 90
+    if options.life_timeout is None:
+        # A busy host's 5 seconds of deterministic time may be minutes.
+        options.life_timeout = 600 if options.icount else 90
     options.terminal = interactive
     options.on_started = None
     return options

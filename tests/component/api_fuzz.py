@@ -116,7 +116,7 @@ class Worker(threading.Thread):
         op = rng.choice(self.f.operations)
         self.is_config = "config" in op.path
         names = {"pf": [daemonkit.MACHINE], "vf": ["lease1", f"{daemonkit.MACHINE}#0", f"{daemonkit.MACHINE}#1", "x"],
-                 "network": ["net"], "function": ["0000:02:00.0"], "name": ["vm1", "vm2", "vm3"]}
+                 "operation": self.f.begun[-8:] or ["x"], "network": ["net"], "function": ["0000:02:00.0"], "name": ["vm1", "vm2", "vm3"]}
         path = re.sub(r"\{(\w+)\}", lambda m: urllib.parse.quote(
             rng.choice(names.get(m[1], TEXTS)) if rng.random() < 0.85 else self.text(), safe=rng.choice(["", "/#:"])), op.path)
         query = [(p["name"], str(rng.choice(NUMBERS + TEXTS))) for p in op.query() if p.get("required") or rng.random() < 0.5]
@@ -125,9 +125,13 @@ class Worker(threading.Thread):
         if query:
             path += "?" + urllib.parse.urlencode(query)
         body = self.body(op) if op.verb != "GET" or rng.random() < 0.02 else b""
-        head = f"{op.verb} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode("utf-8", "replace")
+        prefer = "Prefer: respond-async\r\n" if rng.random() < 0.1 else ""
+        head = (f"{op.verb} {path} HTTP/1.1\r\nHost: x\r\n{prefer}Connection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+                .encode("utf-8", "replace"))
         reply = self.exchange(head + body)
         status = self.status_of(reply, head + body)
+        if status == 202:
+            self.f.begun.append(json.loads(reply.partition(b"\r\n\r\n")[2])["operation"]["id"])
         if API_LESS.search(reply[:400]):  # the path, or what is no path, is not the one that was meant
             return
         try:
@@ -182,6 +186,7 @@ class Fuzzer:
         self.api = Api()
         self.operations = self.api.operations
         self.files = [p.read_text() for p in sorted(daemonkit.HERE.glob("fail-*.yaml"))]
+        self.begun = []  # ids of operations
         self.findings, self.count, self.deadline = [], 0, 0
         self.workers = [Worker(self, f"{seed}.{i}") for i in range(threads)]
 

@@ -39,7 +39,7 @@ VF = {
                    "max_tx_rate": 0},
 }
 VM = {
-    "name": "fw1", "state": "running", "pid": 4711, "vcpus": 2, "memory": 536870912,
+    "name": "fw1", "state": "running", "pid": 4711, "unit": "viaduct-vm-fw1.scope", "vcpus": 2, "memory": 536870912,
     "ports": [{"name": "wan", "engine": "vf", "vf": "0000:01:10.0", "vf_id": "enp1s0#0",
                "pf": "enp1s0", "iommu_group": 26, "mac": "02:00:00:00:00:01", "vlan": 100,
                "bus_mastering": True, "vectors": 3, "interrupts": 4242}],

@@ -17,7 +17,7 @@ import daemonkit
 import pytest
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-PROGRAMS = {"viaduct": "cli", "viaductd": "vf-manager", "viaduct-vmm": "vmm"}
+PROGRAMS = {"viaduct-audit": "iommu", "viaduct": "cli", "viaductd": "vf-manager", "viaduct-vmm": "vmm"}
 START_SECONDS = 20
 STOP_SECONDS = 10
 SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:")
@@ -128,13 +128,13 @@ class Daemon:
     def text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
-    def request(self, method, path, body=None, seconds=30):
+    def request(self, method, path, body=None, seconds=30, **headers):
         """(status, parsed JSON) of one request; a str or bytes body is sent as it is."""
         connection = UnixConnection(self.socket, seconds)
         try:
             if body is not None and not isinstance(body, (str, bytes)):
                 body = json.dumps(body)
-            connection.request(method, path, body, {"Content-Type": "application/json"})
+            connection.request(method, path, body, {"Content-Type": "application/json", **headers})
             reply = connection.getresponse()
             return reply.status, json.loads(reply.read() or b"null")
         finally:

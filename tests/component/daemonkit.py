@@ -2,6 +2,7 @@
 """What the daemon's cases share: a host made of files, and a VM file for it."""
 
 import contextlib
+import os
 import pathlib
 import sqlite3
 import threading
@@ -9,6 +10,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 FAKE_VMM = HERE / "fake_vmm.py"
+FAKE_PMD = HERE / "fake_pmd.py"
 MACHINE = "0000:01:00.0"
 
 
@@ -62,7 +64,11 @@ def setup(daemon, folder):
     dev.mkdir()
     cpus_make(sysfs)
     (dev / "kvm").touch()
-    daemon.args = ["--sysfs", str(sysfs), "--dev", str(dev), "--vmm-path", str(FAKE_VMM)]
+    # A log to which the kernel adds nothing; the writing end stays open as long as this process.
+    os.mkfifo(dev / "kmsg")
+    daemon.kmsg_fd = os.open(dev / "kmsg", os.O_RDWR)
+    daemon.args = ["--sysfs", str(sysfs), "--dev", str(dev), "--vmm-path", str(FAKE_VMM),
+                   "--pmd-path", str(FAKE_PMD)]
     kernel_make(folder / "kernel")
     return sysfs
 

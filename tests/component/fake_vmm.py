@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A viaduct-vmm without KVM that speaks the contract of vmm/vmm_msg.h. Words of the guest's command
 line tell it to misbehave: fail, die, silent, garbage, deep, hung, deaf (to the power button), stubborn (and to kill),
-old (knows no statistics), first (of the first version of the contract: what came later it neither says nor takes), liar (about them), nokvm (has none of KVM's).
+old (knows no statistics, no quarantine and no links), defiant (to quarantine), first (of the first version of the contract: what came later it neither says nor takes), liar (about them), nokvm (has none of KVM's).
 "end=REASON" ends it when the power button is pressed, for that reason; "say=TEXT" writes to its console's log."""
 
 import array
@@ -49,6 +49,14 @@ class Vm:
         self.state = "running"
         self.began = time.monotonic_ns()
         self.asked = 0
+        self.quarantined = set()
+        self.links = {}
+
+    def net(self, net):
+        """As it would be with a backend that has come and gone."""
+        return {"port": net["port"], "mac": net["mac"], "queues": net["queues"], "backend": "gone", "backend_pid": 0,
+                "reconnects": 1, "link": self.links.get(net["port"], net["link"]) != "down", "driver_active": True,
+                "features": "0x1", "ring": "packed", "error": ""}
 
     def status(self):
         status = {
@@ -57,10 +65,10 @@ class Vm:
             "memory": self.spec["memory"]["size"], "start": [{"step": "ram", "ns": 1000}],
             "cpus": self.spec["cpus"], "ram": self.spec["memory"],
             "ram_nodes": [{"node": 1, "bytes": self.spec["memory"]["size"]}],
-            "guest_resets": 2, "console_bytes": 0, "devices": [], "life": LIFE,
+            "guest_resets": 2, "console_bytes": 0, "devices": [], "nets": [self.net(net) for net in self.spec.get("nets", [])], "life": LIFE,
             "on_panic": self.spec["on_panic"], "watchdog": self.spec["watchdog"],
             "exits": {"io": 0, "mmio": 0, "hlt": 0, "other": 0},
-            "fds": sorted(self.fds), "uid": os.getuid(), "groups": os.getgroups(),
+            "quarantined": sorted(self.quarantined), "fds": sorted(self.fds), "uid": os.getuid(), "groups": os.getgroups(),
             "open": sorted(os.listdir("/proc/self/fd"), key=int),
         }
         return {name: status[name] for name in FIRST_STATUS} if self.is_first() else status
@@ -102,6 +110,15 @@ class Vm:
             send(sock, ok=False, error={"code": "unknown-request", "errno": 95,
                                          "text": f"unknown request {message}", "hint": ""})
         elif op == "status":
+            send(sock, ok=True, result=self.status())
+        elif op in ("quarantine", "unquarantine") and "old" not in self.words:
+            if "defiant" in self.words:
+                send(sock, ok=False, error={"code": "", "errno": 5, "text": "it does not", "hint": ""})
+                return
+            self.quarantined = {*self.quarantined, message["port"]} - ({message["port"]} if op[0] == "u" else set())
+            send(sock, ok=True, result=self.status())
+        elif op == "set-link" and "old" not in self.words:
+            self.links[message["port"]] = message["link"]
             send(sock, ok=True, result=self.status())
         elif op == "stats" and "old" not in self.words:
             send(sock, ok=True, result=self.stats())

@@ -169,6 +169,7 @@ def test_json_errors_on_stderr(fake):
     (("vf", "alloc", "--name", "l1"), "/v1/vfs/alloc", {"name": "l1"}),
     (("vf", "alloc", "--name=l1", "--pf=p0", "--numa=1"), "/v1/vfs/alloc",
      {"name": "l1", "pf": "p0", "numa": 1}),
+    (("vf", "alloc", "--pf", "p0", "--explain"), "/v1/vfs/alloc", {"pf": "p0", "explain": True}),
     (("vf", "alloc", "--network", "wan", "--name", "l1"), "/v1/vfs/alloc",
      {"name": "l1", "network": "wan"}),
     (("vf", "set", "l1", "mac=02:00:00:00:00:AB", "vlan=7", "trust=on", "spoofchk=off"),
@@ -193,16 +194,44 @@ def test_requests(fake, words, path, body):
     assert fake.requests == [("POST", path, body)]
 
 
-NETWORK = {"name": "provider", "vfs_free": 3, "uplinks": [
+NETWORK = {"name": "provider", "vfs_free": 3, "placement": "spread", "uplinks": [
     {"name": "enp1s0", "pf": "0000:01:00.0", "carrier": True, "num_vfs": 4, "vfs_free": 3, "problem": None},
     {"name": "enp9s0", "pf": None, "carrier": None, "num_vfs": 0, "vfs_free": 0, "problem": "no such PF"}]}
 
 
 def test_networks(fake):
     fake.reply("GET", "/v1/networks", {"networks": [NETWORK]})
-    assert "provider  enp1s0, enp9s0 (!)  3" in ok(fake.run("network", "list"))
+    out = ok(fake.run("network", "list"))
+    assert "provider  enp1s0, enp9s0 (!)  3" in out and "spread" in out
     fake.reply("GET", "/v1/networks/provider", NETWORK)
     assert "no such PF" in ok(fake.run("network", "show", "provider"))
+
+
+POLLED = {**NETWORK, "polled": True, "bond": "active-backup", "active": "wire0", "problem": None, "hint": None,
+          "ports": [{"port": "fw1/mgt", "engine": "polled", "vf": None, "state": "running"}],
+          "macs": [{"mac": "02:00:00:00:00:01", "vlan": 7, "at": "fw1/mgt", "age_s": 93, "fixed": True}], "macs_cut": True}
+BACKEND = {"name": "net0", "state": "up", "pid": 77, "dpdk": "22.11.11", "restarts": 1, "problem": None,
+           "lcores": [{"lcore": 0, "cpu": 3, "busy": 0.254}]}
+UPLINK = {"name": "wire0", "kind": "pci", "device": "nic0", "address": "0000:04:00.0", "mtu": 1500, "network": "provider", "state": "failed",
+          "link": None, "speed_mbps": 1000, "driver": "net_e1000_em", "mac": None, "note": None, "queues": None,
+          "problem": "nic0 is up", "hint": "ip link set nic0 down"}
+
+
+def test_uplinks_and_who_is_on_a_network(fake):
+    fake.reply("GET", "/v1/networks/provider", POLLED)
+    out = ok(fake.run("network", "show", "provider"))
+    cells = [line.split() for line in out.splitlines()]
+    assert ["fw1/mgt", "polled", "-", "running"] in cells and ["active", "uplink:", "wire0"] in cells
+    assert ["02:00:00:00:00:01", "7", "fw1/mgt", "1", "min", "33", "s", "yes"] in cells and "more MACs" in out
+    fake.reply("GET", "/v1/uplinks", {"uplinks": [UPLINK], "backend": BACKEND})
+    out = ok(fake.run("uplink", "list"))
+    assert "nic0 is up" in out and "net_e1000_em" in out and "25%" in out and "22.11.11" in out
+    fake.reply("GET", "/v1/uplinks/wire0", {**UPLINK, "backend": BACKEND, "rx": {"packets": 5, "bytes": 3000, "drops": 4}, "tx": None})
+    out = ok(fake.run("uplink", "show", "wire0"))
+    assert "ip link set nic0 down" in out and "0000:04:00.0" in out
+    assert [line.split()[-1] for line in out.splitlines() if line.startswith("received, dropped")] == ["4"]
+    fake.reply("GET", "/v1/uplinks", {"uplinks": [], "backend": None})
+    ok(fake.run("uplink", "list"))
 
 
 def test_config_check_and_diff(fake, tmp_path):
@@ -239,6 +268,22 @@ def test_functions_and_what_a_vm_could_have(fake):
     assert fake.requests[-1] == ("POST", "/v1/functions/nvme0/release", {})
 
 
+def test_isolation_of_a_function(fake):
+    check = {"id": "acs", "title": "ACS on the path", "status": "fail", "detail": "0000:00:1c.0 lacks ReqRedir",
+             "source": "configuration space of 0000:00:1c.0", "code": "acs-missing"}
+    reply = {"function": "0000:01:00.0", "verdict": "isolated", "code": None, "warnings": ["posted-interrupts"],
+             "checks": [{**check, "status": "pass", "code": None}]}
+    fake.reply("GET", "/v1/iommu/functions/wan", reply)
+    assert "0000:01:00.0: isolated\n  with less than there could be: posted-interrupts" in ok(fake.run("iommu", "group", "wan"))
+    for verdict in ("not-isolated", "not-known", "nonsense", None):
+        fake.reply("GET", "/v1/iommu/functions/wan", {**reply, "verdict": verdict, "code": "acs-missing", "checks": [check]})
+        done = fake.run("iommu", "group", "wan")
+        assert done.returncode == 1 and "FAIL     ACS on the path  0000:00:1c.0 lacks ReqRedir" in done.stdout
+        assert "viaduct explain acs-missing" in done.stdout
+    fake.reply("GET", "/v1/iommu/units", {"units": []})
+    assert "viaduct host check" in ok(fake.run("iommu", "list"))
+
+
 def test_vm_with_a_whole_function(fake):
     vm = {**VM, "functions": [VM_FUNCTION]}
     fake.reply("GET", "/v1/vms/fw1", vm)
@@ -251,6 +296,19 @@ def test_vm_with_a_whole_function(fake):
     assert "disk=0000:03:00.0" in ok(fake.run("vm", "list"))
     fake.reply("POST", "/v1/vms/fw1/pause", {**vm, "state": "paused"})
     assert "its devices still do DMA" in ok(fake.run("vm", "pause", "fw1"))
+
+
+def test_vm_with_unsafe_interrupts_says_so_everywhere(fake):
+    vm = {**VM, "unsafe_interrupts": {"reason": "old box, own guests", "uid": 0, "at": 1764300000}}
+    vm["ports"] = [{**VM["ports"][0], "posture": {"verdict": "not-isolated", "code": "no-interrupt-remapping", "unit": "dmar0",
+                                                  "warnings": ["eim"]}}]
+    fake.reply("GET", "/v1/vms", {"vms": [vm]})
+    assert "running, UNSAFE INTERRUPTS" in ok(fake.run("vm", "list"))
+    for verb, method, path in (("show", "GET", ""), ("pause", "POST", "/pause"), ("stop", "POST", "/stop")):
+        fake.reply(method, f"/v1/vms/fw1{path}", vm)
+        out = ok(fake.run("vm", verb, "fw1"))
+        assert "UNSAFE INTERRUPTS, allowed by uid 0 at" in out and "old box, own guests" in out
+        assert verb != "show" or "not-isolated by dmar0: viaduct explain no-interrupt-remapping (less than" in out
 
 
 def test_paused_vm_says_that_dma_goes_on(fake):
@@ -281,11 +339,14 @@ def test_vm_check_and_dry_run(fake, tmp_path):
     file = tmp_path / "fw1.yaml"
     file.write_text("name: fw1\n")
     fake.reply("POST", "/v1/vms/check", {"spec": {"name": "fw1"}, "warnings": ["odd\x1b[0m"],
-                                         "plan": ["lease enp1s0#0 for wan"]})
+                                         "plan": ["lease enp1s0#0 for wan"], "budget": [
+                                             {"resource": "memory", "need": 1 << 30, "have": 3 << 30, "unit": "bytes"},
+                                             {"resource": "interrupt vectors", "need": 3, "have": None, "unit": "vectors"}]})
     for words in (("vm", "check", file), ("vm", "run", file, "--dry-run")):
         out = ok(fake.run(*words))
         assert "VM fw1: the file is right" in out and "  lease enp1s0#0 for wan" in out
         assert "warning: odd?[0m" in out
+        assert re.search(r"memory +1024 MiB +3072 MiB\n", out) and re.search(r"interrupt vectors +3 vectors +-\n", out), out
     assert [r[1] for r in fake.requests] == ["/v1/vms/check"] * 2
     ok(fake.run("vm", "check", "-", stdin="name: fw1\n", cwd=tmp_path))
     assert fake.requests[-1][2]["base_dir"] == str(tmp_path.resolve())
@@ -485,25 +546,33 @@ def test_version_with_a_daemon(fake):
 
 def test_every_command_is_in_help_and_manual(no_daemon):
     out = ok(no_daemon.run("help"))
-    manual = (TOP / "docs/viaduct.1").read_text().replace("\\-", "-")
+    manual = (TOP / "docs/viaduct.1.scd").read_text()
     commands = re.findall(r"^  viaduct (\w+)(?: (\w+)(?= |$))?", out, re.M)
-    assert len(commands) == 36
+    assert len(commands) == 52
     for noun, verb in commands:
         words = [w for w in (noun, verb) if w]
-        assert re.search(rf'^\.BI? "?viaduct {" ".join(words)}("|$)', manual, re.M), words
+        assert re.search(rf'^\*viaduct {" ".join(words)}\*( |$)', manual, re.M), words
         assert f"usage: viaduct {' '.join(words)}" in ok(no_daemon.run("help", *words))
         assert f"usage: viaduct {' '.join(words)}" in ok(no_daemon.run(*words, "--help"))
     assert out == ok(no_daemon.run("--help"))
     assert "usage: viaduct pf apply" in ok(no_daemon.run("pf", "--help"))
 
 
-@pytest.mark.parametrize("page", ["viaduct.1", "viaduct-vm.5"])
-def test_manual_pages_are_well_formed(page):
+def keys(name):
+    """The keys that a YAML schema of the daemon's knows."""
+    return set(re.findall(r'(?:CYAML_FIELD_\w+|PORT_TEXT)\("([\w]+)"', (TOP / "vf-manager" / name).read_text()))
+
+
+@pytest.mark.parametrize("page, source", [("viaduct.1", None), ("viaduct-vm.5", "vmfile.c"), ("viaductd.yaml.5", "config.c"),
+                                          ("viaductd.8", None)])
+def test_manual_pages_are_well_formed_and_name_every_key(build_dir, page, source):
     if shutil.which("groff") is None:
         pytest.skip("groff is not installed")
-    done = subprocess.run(["groff", "-man", "-ww", "-z", "-Tutf8", TOP / "docs" / page],
+    done = subprocess.run(["groff", "-man", "-ww", "-Tutf8", "-P-cbou", build_dir / "docs" / page],
                           capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stderr == ""
+    words = set(re.findall(r"\w+", done.stdout))
+    assert source is None or keys(source) and keys(source) <= words
 
 
 def test_output_that_cannot_be_written_fails(fake):

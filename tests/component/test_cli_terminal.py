@@ -117,6 +117,37 @@ def test_progress_after_a_second_only(fake):
     assert fake.run("vm", "stop", "fw1").stderr == ""
 
 
+def operation(state="running", steps=(), **more):
+    return {"operation": {"id": "6a-1", "kind": "vm-stop", "target": "fw1", "state": state, "uid": 0, "started_at": 1780000000, "ended_at": None,
+                          "took_ms": None, "status": None, "steps": [{"step": s, "ms": 10} for s in steps], "result": None, "error": None, **more}}
+
+
+def test_steps_of_an_operation(fake):
+    looks = "/v1/operations/6a-1?wait=30&steps="
+    fake.start().reply("POST", "/v1/vms/fw1/stop", operation(), status=202)
+    fake.reply("GET", looks + "0", operation(steps=["button is pressed"]))
+    fake.reply("GET", looks + "1", operation("done", ["button is pressed", "is killed"], result={**VM, "state": "stopped"}), delay=2.5)
+    terminal = Terminal(fake, "vm", "stop", "fw1")
+    terminal.until(b"button is pressed ... 1 s")
+    assert terminal.end() == 0 and terminal.seen.endswith(b"\r\x1b[KVM fw1 is stopped\r\n")
+    # What it came to, in the words and with the exit status of the request.
+    fake.reply("GET", looks + "1", operation("failed", ["button is pressed"], status=400, **error("still-running", "fw1 runs on", "think")))
+    terminal = Terminal(fake, "vm", "stop", "fw1")
+    assert terminal.end() == 2 and b"viaduct: fw1 runs on\r\n  try: think" in terminal.seen
+    # The daemon was started again meanwhile; a peer's word is no path.
+    fake.reply("GET", looks + "1", error("no-such-operation", "there is no operation"), status=404)
+    terminal = Terminal(fake, "vm", "stop", "fw1")
+    assert terminal.end() == 1 and b"6a-1: there is no operation" in terminal.seen
+    fake.reply("POST", "/v1/vms/fw1/stop", operation(id="../vms"), status=202)
+    terminal = Terminal(fake, "vm", "stop", "fw1")
+    assert terminal.end() == 1 and b"names no operation" in terminal.seen
+    # No room: as if nobody could follow it. No terminal: as ever.
+    assert {p for _, p, _ in fake.requests} == {"/v1/vms/fw1/stop", looks + "0", looks + "1"}
+    fake.reply("POST", "/v1/vms/fw1/stop", error("too-many-operations", "no more"), status=503)
+    terminal = Terminal(fake, "vm", "stop", "fw1")
+    assert terminal.end() == 1 and [m for m, _, _ in fake.requests[-2:]] == ["POST", "POST"]
+
+
 def test_console_on_a_terminal(fake, console):
     fake.start().reply("GET", "/v1/vms/fw1/console",
                        {"socket": str(fake.run_dir / "vm/fw1/console.sock")})

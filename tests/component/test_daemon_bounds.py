@@ -23,8 +23,8 @@ takes_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root to be two 
 
 def connect(daemon, seconds=60):
     s = socket.socket(socket.AF_UNIX)
+    s.connect(str(daemon.socket))  # waits while the queue is full, which a socket with a timeout would not
     s.settimeout(seconds)
-    s.connect(str(daemon.socket))
     return s
 
 
@@ -143,11 +143,11 @@ FLOOD = """
 import json, socket, sys, time
 path, count = sys.argv[1], int(sys.argv[2])
 request = b"GET /v1/version HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n"
-clients, said = [], {"open": 0, "refused": 0, "closed": 0}
+clients, said = [], {"open": 0, "refused": 0, "closed": 0, "hung": 0}
 for i in range(count):
     s = socket.socket(socket.AF_UNIX)
-    s.settimeout(60)
     s.connect(path)
+    s.settimeout(60)
     clients.append(s)
 print("flooded", file=sys.stderr, flush=True)
 time.sleep(float(sys.argv[3]))
@@ -158,9 +158,11 @@ for s in clients:
         pass
     try:
         reply = s.recv(65536)
+    except TimeoutError:
+        reply = b"HTTP/1.1 hung"
     except OSError:
         reply = b""
-    kind = {b"200": "open", b"503": "refused"}.get(reply.split()[1] if reply else b"", "closed")
+    kind = {b"200": "open", b"503": "refused", b"hung": "hung"}.get(reply.split()[1] if reply else b"", "closed")
     said[kind] += 1
 print(json.dumps(said))
 """
@@ -177,13 +179,14 @@ def test_two_thousand_connections(host, short_tmp, uid):
     flood = subprocess.Popen([sys.executable, "-c", FLOOD, str(host.socket), "2000", "3"], user=uid, group=uid,
                              extra_groups=[], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert flood.stderr.readline() == "flooded\n"
-    assert max(vf_list_seconds(host) for _ in range(3)) < 5  # the sanitizers make a thousand threads slow
+    assert max(vf_list_seconds(host) for _ in range(3)) < 20  # it is answered; the sanitizers make a thousand threads slow
     with open(f"/proc/{host.proc.pid}/status", encoding="ascii") as f:
         threads = next(int(line.split()[1]) for line in f if line.startswith("Threads:"))
     assert threads < 1300
     said = json.loads(flood.communicate(timeout=100)[0])
-    assert sum(said.values()) == 2000 and said["open"] <= (1000 if uid == 0 else 250)
-    assert said["refused"] > 500, said
+    # Who has kept a place for 100 ms without a word loses it to a newcomer, so a slow machine closes more and refuses fewer.
+    assert sum(said.values()) == 2000 and 0 < said["open"] <= (1000 if uid == 0 else 250), said
+    assert said["hung"] == 0, said
     deadline = time.monotonic() + 10
     while (fds := len(os.listdir(f"/proc/{host.proc.pid}/fd"))) > quiet_fds + 8 and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -200,8 +203,8 @@ import json, socket, sys
 clients, said = [], []
 for i in range(300):
     s = socket.socket(socket.AF_UNIX)
-    s.settimeout(60)
     s.connect(sys.argv[1])
+    s.settimeout(60)
     s.sendall(b"GET /v1/events HTTP/1.1\\r\\nHost: x\\r\\nAccept: text/event-stream\\r\\n\\r\\n")
     said.append(int(s.recv(65536).split()[1]))
     clients.append(s)

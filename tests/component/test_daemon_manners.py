@@ -134,6 +134,7 @@ def test_the_units_are_right(build_dir, short_tmp):
                           capture_output=True, text=True, check=False)
     said = [line for line in (done.stdout + done.stderr).splitlines() if "viaductd" in line]
     assert not said, said
-    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=66", str(short_tmp / "viaductd.service")],
+    # 6.9, and what uplinks of kind af-xdp take: CAP_BPF and its address family.
+    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=71", str(short_tmp / "viaductd.service")],
                           capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-600:]

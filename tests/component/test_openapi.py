@@ -2,9 +2,12 @@
 """The server and docs/openapi.yaml say the same, in both directions."""
 
 import json
+import os
 import re
+import signal
 
 import daemonkit
+import iommukit
 import jsonschema
 import pytest
 from openapi import Api
@@ -12,7 +15,8 @@ from openapi import Api
 API = Api()
 PF = daemonkit.MACHINE
 FN = "0000:02:00.0"
-CONFIG = f'networks: [{{name: net, uplinks: ["{PF}", "enp9s0"]}}]\npfs: [{{name: "{PF}", vfs: 2}}]\n'
+CONFIG = (f'networks: [{{name: net, uplinks: ["{PF}", "enp9s0", wire0]}}]\npfs: [{{name: "{PF}", vfs: 2}}]\n'
+          "uplinks: [{name: wire0, kind: tap, device: vtap0}]\n")
 WRONG = {"string": [7, True, None, [], {}], "integer": ["7", 1.5, True, None, [], {}, -1, (1 << 63) - 1],
          "boolean": ["true", 1, None, [], {}], "array": ["x", 1, True, None, {}], "object": [[], 1, "x", None]}
 
@@ -25,28 +29,35 @@ def world(stopped_daemon, short_tmp):
     fn = daemonkit.pf_make(sysfs, FN)
     for name in ("sriov_totalvfs", "sriov_numvfs", "sriov_drivers_autoprobe"):
         (fn / name).unlink()
+    iommukit.setup(sysfs)
     stopped_daemon.config.write_text(CONFIG)
     with daemonkit.PfDriver(sysfs, PF):
         daemon = stopped_daemon.start()
         ask(daemon, "POST", f"/v1/pfs/{PF}/apply", {"vfs": 2})
         ask(daemon, "POST", "/v1/vfs/alloc", {"name": "lease1"})
         ask(daemon, "POST", "/v1/vms", {"yaml": daemonkit.vm_yaml(short_tmp)})
+        daemon.operation = ask(daemon, "POST", f"/v1/pfs/{PF}/apply", {"vfs": 2}, 202, Prefer="respond-async")["operation"]["id"]
+        ask(daemon, "GET", f"/v1/operations/{daemon.operation}?wait=20")
         yield daemon
         daemon.request("POST", "/v1/vms/vm1/kill", {})
+        pid = daemon.request("GET", "/v1/uplinks")[1]["backend"]["pid"]
+        daemon.stop()
+        os.kill(pid, signal.SIGKILL)
 
 
-def ask(daemon, verb, path, body=None, expect=200):
+def ask(daemon, verb, path, body=None, expect=200, **headers):
     """One request whose reply must be as described."""
     op = API.operation(verb, path)
     assert op is not None, f"{verb} {path} is not described"
-    status, reply = daemon.request(verb, path, body)
+    status, reply = daemon.request(verb, path, body, **headers)
     assert status == expect, f"{op.name}: {status} {reply}"
     API.check(op, status, reply)
     return reply
 
 
 def path_of(op, **values):
-    values = {"pf": PF, "vf": "lease1", "network": "net", "function": FN, "name": "vm1", "operation": "1", **values}
+    values = {"pf": PF, "vf": "lease1", "network": "net", "uplink": "wire0", "function": FN, "name": "vm1", "operation": "1",
+              "unit": iommukit.UNIT, **values}
     return re.sub(r"\{(\w+)\}", lambda m: values[m[1]], op.path)
 
 
@@ -54,6 +65,7 @@ def valid_body(op, folder):
     bodies = {
         "/v1/pfs/{pf}/apply": {"vfs": 2}, "/v1/vfs/alloc": {"name": "lease2"}, "/v1/vfs/{vf}/set": {"mac": "02:00:00:00:00:01"},
         "/v1/config/check": {"yaml": CONFIG, "file": "a"}, "/v1/vms/{name}/stop": {"timeout_s": 5, "kill": True},
+        "/v1/vms/{name}/ports/set": {"port": "wan", "rate": 5000000},
         "/v1/vms": {"yaml": daemonkit.vm_yaml(folder, "vm2")}, "/v1/vms/check": {"yaml": daemonkit.vm_yaml(folder, "vm2")},
     }
     return bodies.get(op.path, {})
@@ -64,7 +76,7 @@ def test_every_read_answers_as_described(world):
         if op.verb != "GET" or op.path == "/metrics":
             continue
         query = "&".join(f"{p['name']}=1" for p in op.query() if p.get("required"))
-        ask(world, "GET", path_of(op) + (f"?{query}" if query else ""))
+        ask(world, "GET", path_of(op, operation=world.operation) + (f"?{query}" if query else ""))
     vfs = ask(world, "GET", "/v1/vfs")["vfs"]
     assert sorted(v["state"] for v in vfs) == ["free", "leased"]
     assert ask(world, "GET", "/v1/config")["differences"] == []
@@ -74,16 +86,18 @@ def test_every_change_answers_as_described(world, short_tmp):
     """In an order in which each is possible; those that the fake host cannot do answer as described, too."""
     for verb in ("pause", "resume"):
         ask(world, "POST", f"/v1/vms/vm1/{verb}", {})
+    assert ask(world, "POST", "/v1/iommu/audit", {"vm": "vm1"})["verdict"] == "proven"  # it has no function
     ask(world, "POST", "/v1/vms/check", {"yaml": daemonkit.vm_yaml(short_tmp, "vm2")})
     ask(world, "POST", "/v1/vms/vm1/stop", {"timeout_s": 20})
     assert ask(world, "GET", "/v1/vms/vm1")["exit"]["reason"] == "poweroff"
     ask(world, "POST", "/v1/vms", {"yaml": daemonkit.vm_yaml(short_tmp, "vm2")})
     ask(world, "POST", "/v1/vms/vm2/kill", {})
     ask(world, "POST", "/v1/vfs/lease1/release", {})
+    assert ask(world, "POST", "/v1/host/selftest", {"pf": PF})["vf"]["pf"]["address"] == PF
     ask(world, "POST", f"/v1/functions/{FN}/release", {})
     ask(world, "POST", "/v1/config/check", {"yaml": CONFIG, "file": "a"})
     done = {("POST", p) for p in (
-        "/v1/vms/{name}/pause", "/v1/vms/{name}/resume", "/v1/vms/check", "/v1/vms/{name}/stop", "/v1/vms", "/v1/vms/{name}/kill",
+        "/v1/host/selftest", "/v1/iommu/audit", "/v1/vms/{name}/pause", "/v1/vms/{name}/resume", "/v1/vms/check", "/v1/vms/{name}/stop", "/v1/vms", "/v1/vms/{name}/kill",
         "/v1/vfs/{vf}/release", "/v1/functions/{function}/release", "/v1/config/check", "/v1/pfs/{pf}/apply", "/v1/vfs/alloc")}
     left = {(op.verb, op.path) for op in API.operations if op.verb != "GET"} - done
     assert left <= {("POST", "/v1/vfs/{vf}/set"), *LATER}, left
@@ -91,7 +105,8 @@ def test_every_change_answers_as_described(world, short_tmp):
 
 # Their own cases ask them: tests/component/test_pf_change.py and the like.
 LATER = {("POST", f"/v1/pfs/{{pf}}/{verb}") for verb in ("confirm", "rollback", "adopt")} | {
-    ("POST", f"/v1/vfs/{{vf}}/{verb}") for verb in ("scrub", "adopt")}
+    ("POST", f"/v1/vfs/{{vf}}/{verb}") for verb in ("scrub", "adopt")} | {
+    ("POST", f"/v1/vms/{{name}}/{verb}") for verb in ("quarantine", "unquarantine", "ports/set")}
 
 
 def refused(daemon, op, path, body):
@@ -145,6 +160,9 @@ def test_every_route_is_described():
     described = {(op.verb, re.sub(r"\{\w+\}", "*", op.path)) for op in API.operations}
     source = (daemonkit.HERE.parents[1] / "vf-manager/routes.c").read_text()
     assert described == set(re.findall(r'\{ "([A-Z]+)", "([^"]+)"', source))
+    kinds = dict(re.findall(r'\{ "POST", "([^"]+)",[^}]*,\s+api_\w+,\s+"([\w-]+)" \}', source))
+    assert set(kinds) == {re.sub(r"\{\w+\}", "*", op.path) for op in API.operations if op.verb == "POST" and 202 in op.responses}
+    assert set(kinds.values()) == set(API.document["components"]["schemas"]["Operation"]["properties"]["kind"]["enum"])
 
 
 def test_each_operation_says_what_can_go_wrong():

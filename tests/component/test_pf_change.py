@@ -216,7 +216,7 @@ def test_a_boot_ends_a_trial(pf, stopped_daemon):
     for table in ("confirms", "pfs"):
         daemonkit.ledger_change(stopped_daemon, f"UPDATE {table} SET boot_id = 'another'")
     (pf / "sriov_numvfs").write_text("0\n")
-    stopped_daemon.config.write_text(f"pfs: [{{name: '{PF}', vfs: 1}}]\napply_pfs_at_start: on\n")
+    stopped_daemon.config.write_text(f"pfs: [{{name: nosuch, vfs: 3}}, {{name: '{PF}', vfs: 1}}]\napply_pfs_at_start: on\n")
     assert eventually(lambda: not (pf / "virtfn0").exists())
     stopped_daemon.start()
     assert trial(stopped_daemon) is None and count(pf) == 1
@@ -377,8 +377,9 @@ def test_a_foreign_vf_that_cannot_be_wiped_is_quarantined(foreign, stopped_daemo
 
 # --- drift ----------------------------------------------------------------------------------------
 
-def policy(daemon, word):
+def policy(pf, daemon, word):
     daemon.stop()
+    (pf / "driver").symlink_to("../../drivers/pfdriver")
     daemon.config.write_text(f"pfs: [{{name: '{PF}', vfs: 2, drift: {word}}}]\nrescan_s: 1\n")
     daemon.start()
 
@@ -395,7 +396,7 @@ def test_drift_is_repaired_where_the_policy_says_so(pf, stopped_daemon, somebody
     for vfs in (0, somebodys):
         (pf / "sriov_numvfs").write_text(f"{vfs}\n")
         assert eventually(lambda n=vfs: len(list(pf.glob("virtfn*"))) == n)
-    policy(stopped_daemon, "repair")
+    policy(pf, stopped_daemon, "repair")
     assert eventually(lambda: any("repaired" in text for text in texts(stopped_daemon)))
     assert eventually(lambda: not drifted(stopped_daemon)) and count(pf) == 2
     assert eventually(lambda: states(stopped_daemon) == ["leased", "free"]), states(stopped_daemon)
@@ -409,7 +410,7 @@ def test_drift_is_repaired_where_the_policy_says_so(pf, stopped_daemon, somebody
 @pytest.mark.parametrize("word", ["alarm", "repair"])
 def test_drift_is_an_alarm_and_no_more_where_it_must_be(pf, stopped_daemon, word):
     """By policy, or since somebody has one of the VFs."""
-    policy(stopped_daemon, word)
+    policy(pf, stopped_daemon, word)
     (pf / "sriov_numvfs").write_text("3\n")
     assert eventually((pf / "virtfn2").exists)
     if word == "repair":

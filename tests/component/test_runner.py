@@ -141,7 +141,7 @@ def test_pytest_does_not_load(tmp_path):
 def lab(tmp_path, monkeypatch):
     """run_host() with a script of boots: each (names with an outcome, exit status)."""
 
-    def run(*boots):
+    def run(*boots, most=None):
         left, log = list(boots), []
 
         def boot(host, options, names, seconds, ctx, scratch):
@@ -156,7 +156,7 @@ def lab(tmp_path, monkeypatch):
         monkeypatch.setenv("VIADUCT_BUILD_ROOT", str(tmp_path))
         cases = [{"name": n, "timeout": None} for n in "ab"]
         ctx = suites.Context(Tally(io.StringIO()))
-        return labsuite.run_host("lab", "h", [], cases, ctx), log, ctx.tally.out.getvalue()
+        return labsuite.run_host("lab", "h", [], cases, ctx, most or labsuite.BOOTS), log, ctx.tally.out.getvalue()
 
     return run
 
@@ -176,6 +176,15 @@ def test_lab_boots_again_on_125_and_says_so(lab):
 def test_lab_gives_up(lab):
     got, log, _ = lab(({}, 125), ({}, 125), ({}, 125))
     assert outcomes(got) == [("a", "failed"), ("b", "failed")] and len(log) == 3
+
+
+def test_lab_boots_again_on_a_timeout_where_the_table_says_so(lab):
+    most = {124: 2, 125: 3}
+    got, log, said = lab(({"a": "passed"}, 124), ({"b": "passed"}, 0), most=most)
+    assert outcomes(got) == [("a", "passed"), ("b", "passed")] and log == [["a", "b"], ["b"]]
+    assert "booting it again" in said and "attempt 2 of 2" in said
+    got, log, _ = lab(({}, 124), ({"a": "passed"}, 124), most=most)
+    assert outcomes(got) == [("a", "passed"), ("b", "failed")] and len(log) == 2
 
 
 @pytest.mark.parametrize("status", [0, 1, 124])

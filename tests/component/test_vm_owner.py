@@ -16,11 +16,11 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="takes root to be seve
 ACTIONS = ("stop", "kill", "pause", "resume")
 
 
-def ask(daemon, uid, method, path, body=None, groups=()):
+def ask(daemon, uid, method, path, body=None, groups=(), headers=()):
     """(status, reply) as that user."""
     done = subprocess.run(
         ["curl", "-s", "-w", "\n%{http_code}", "--unix-socket", str(daemon.socket), "-X", method,
-         *(["-d", json.dumps(body)] if body is not None else []), f"http://x{path}"],
+         *(["-d", json.dumps(body)] if body is not None else []), *(part for h in headers for part in ("-H", h)), f"http://x{path}"],
         user=uid, group=uid, extra_groups=groups, capture_output=True, check=True, text=True)
     reply, _, status = done.stdout.rpartition("\n")
     return int(status), json.loads(reply)

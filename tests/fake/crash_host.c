@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "vf-manager/adopt.h"
 #include "vf-manager/vm.h"
+#include "vf-manager/vmm_client.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,7 +30,10 @@
 
 const struct pci_addr host_pf = { .bus = 1 };
 
-static struct rtnl_peer *peer; /* shared with the process that dies */
+/* Shared with the process that dies. */
+static struct rtnl_peer *peer;
+static bool *is_quarantined;
+
 static struct options opt;
 static bool may_be_foreign;
 static char state_dir[128], run_dir[128], config_path[128];
@@ -41,6 +45,29 @@ int __wrap_vfio_group_open(uint32_t nr, int *fd, struct err *e)
 {
 	*fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	return *fd < 0 ? err_set(e, errno, "group %u: %s", nr, strerror(errno)) : 0;
+}
+
+int __wrap_vmm_call_port(const struct daemon *d, const struct vmm_peer *vmm, const char *op,
+			 const char *port, struct err *e);
+
+int __wrap_vmm_call_port(const struct daemon *d, const struct vmm_peer *vmm, const char *op,
+			 const char *port, struct err *e)
+{
+	crash_point(op, false);
+	assert_string_equal(port, "wan");
+	*is_quarantined = strcmp(op, "quarantine") == 0;
+	crash_point(op, true);
+	return 0;
+}
+
+bool host_is_quarantined(void)
+{
+	return *is_quarantined;
+}
+
+void host_pf_driver(const char *driver)
+{
+	tree_driver(driver, HOST_PF);
 }
 
 void host_must(int r, const struct err *e)
@@ -131,6 +158,7 @@ void host_remove(void)
 		return;
 	tree_remove();
 	munmap(peer, sizeof(*peer));
+	munmap(is_quarantined, sizeof(*is_quarantined));
 	peer = NULL;
 }
 
@@ -139,6 +167,9 @@ void host_make(void)
 	host_remove();
 	peer = mmap(NULL, sizeof(*peer), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_true(peer != MAP_FAILED);
+	is_quarantined = mmap(NULL, sizeof(*is_quarantined), PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true((void *)is_quarantined != MAP_FAILED);
 	tree_make();
 	tree_fn(HOST_PF, 0x808610c9, 0x020000, 1);
 	tree_pf(HOST_PF, 7);
@@ -153,7 +184,8 @@ void host_make(void)
 				.state_dir = state_dir,
 				.config = config_path,
 				.sysfs_root = tree.root,
-				.dev_dir = tree.root };
+				.dev_dir = tree.root,
+				.proc_dir = "/proc" };
 }
 
 struct daemon *host_up(void)
@@ -217,6 +249,8 @@ void host_vm_add(struct daemon *d, bool is_alive)
 	memcpy(vm->boot_id, d->boot_id, sizeof(vm->boot_id));
 	vm->yaml = strdup("name: " HOST_VM "\n");
 	vm->uid = geteuid();
+	json_object_set_new(vm->facts, "ports",
+			    json_pack("[{s:s, s:s}]", "name", "wan", "vf", "0000:01:10.0"));
 	vm->state = is_alive ? VM_RUNNING : VM_STARTING;
 	if (is_alive) {
 		vm->pid = getppid();
@@ -231,6 +265,17 @@ void host_vm_add(struct daemon *d, bool is_alive)
 void host_attrs_stick(uint32_t attrs)
 {
 	peer->ignored = attrs;
+}
+
+void host_attrs_refuse(uint32_t unsupported, uint32_t refused)
+{
+	peer->unsupported = unsupported;
+	peer->refused = refused;
+}
+
+void host_attrs_lose(unsigned int vf)
+{
+	peer->vfs[vf] = vf_attrs_default;
 }
 
 struct vf_attrs host_attrs(unsigned int vf)
@@ -334,9 +379,10 @@ static void dump(struct daemon *d, char out[DUMP_BYTES])
 	for (size_t i = 0; i < ledger_vf_count(d->ledger); i++) {
 		const struct vf_row *vf = ledger_vf_at(d->ledger, i);
 
-		len += snprintf(out + len, DUMP_BYTES - (size_t)len, "%u %u %s %s %lu %lu %x %u\n",
-				vf->index, vf->state, vf->lease, vf->owner, vf->generation,
-				vf->birth, vf->attrs.mask, vf->attrs.vlan);
+		len += snprintf(out + len, DUMP_BYTES - (size_t)len,
+				"%u %u %s %s %lu %lu %x %u %x %u\n", vf->index, vf->state,
+				vf->lease, vf->owner, vf->generation, vf->birth, vf->attrs.mask,
+				vf->attrs.vlan, vf->in_force.mask, vf->in_force.vlan);
 	}
 	for (unsigned int i = 0; i < pf->num_vfs; i++)
 		len += snprintf(out + len, DUMP_BYTES - (size_t)len, "%lu %s %u\n",

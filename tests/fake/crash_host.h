@@ -28,11 +28,17 @@ void host_vm_add(struct daemon *d, bool is_alive);
 void host_vf_driver(unsigned int vf, const char *driver);
 void host_guest_runs(unsigned int vf); /* bus mastering on */
 bool host_master(unsigned int vf);
+void host_pf_driver(const char *driver);
+bool host_is_quarantined(
+	void); /* what the VMM, which outlives the daemons, was told of port "wan" */
 
 /* BIT(enum vf_attr): the PF's driver accepts these and keeps what it had. */
 void host_attrs_stick(uint32_t attrs);
+void host_attrs_refuse(uint32_t unsupported,
+		       uint32_t refused); /* it has no such operation; it says no, today */
 
 struct vf_attrs host_attrs(unsigned int vf);
+void host_attrs_lose(unsigned int vf); /* as a PF does that forgets them */
 const struct vf_row *host_row(struct daemon *d, unsigned int vf);
 unsigned int host_vf_count(void);
 

@@ -3,9 +3,13 @@
 
 #include "tests/fake/sysfs_tree.h"
 
+#include "vf-manager/drift.h"
 #include "vf-manager/pfadopt.h"
 #include "vf-manager/pfapply.h"
 #include "vf-manager/pfconfirm.h"
+#include "vf-manager/portlink.h"
+#include "vf-manager/selftest.h"
+#include "vf-manager/vmfault.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -115,9 +119,10 @@ void alloc(struct daemon *d)
 		.source = PORT_FROM_PF, .target = HOST_PF, .numa_node = -1, .lease = "mine"
 	};
 	struct err e = { 0 };
-	struct vf_hold hold;
+	json_t *view = NULL;
 
-	host_must(pool_alloc(d, &want, &hold, &e), &e);
+	host_must(pool_alloc(d, &want, &view, &e), &e);
+	json_decref(view);
 }
 
 static void set(struct daemon *d, const struct vf_attrs *wanted)
@@ -195,6 +200,68 @@ void release(struct daemon *d)
 	host_must(pool_release(d, &ref, false, &e), &e);
 }
 
+void lose_attrs(struct daemon *d)
+{
+	host_attrs_lose(0);
+}
+
+void repair_attrs(struct daemon *d)
+{
+	struct drift_memory memory = { 0 };
+
+	op_lock(d);
+	(void)drift_repair(d, &memory);
+	op_unlock(d);
+	drift_memory_free(&memory);
+}
+
+void own_link(struct daemon *d)
+{
+	struct err e = { 0 };
+
+	host_pf_driver("ice");
+	state_lock(d);
+	host_must(daemon_scan(d, &e), &e);
+	state_unlock(d);
+}
+
+void settle_links(struct daemon *d)
+{
+	op_lock(d);
+	assert_true(port_links_settle(d));
+	op_unlock(d);
+	assert_false(port_links_differ(d));
+}
+
+/* As a quarantine does it. */
+void lower_link(struct daemon *d)
+{
+	const struct vf_hold hold = hold_of(d, 0);
+	struct vf_attrs attrs = { .mask = BIT(VF_ATTR_LINK_STATE), .link_state = VF_LINK_DOWN };
+	struct err e = { 0 };
+
+	host_must(pool_set_for_now(d, &hold, &attrs, &e), &e);
+}
+
+static void port_wish(struct daemon *d, bool on)
+{
+	const struct vm_quarantine_wish wish = { .on = on };
+	struct err e = { 0 };
+
+	host_must(vm_quarantine(d, HOST_VM, &wish, &e), &e);
+	settle_links(d);
+}
+
+void port_quarantine(struct daemon *d)
+{
+	port_wish(d, true);
+}
+
+void port_unquarantine(struct daemon *d)
+{
+	port_wish(d, false);
+}
+
 /* An apply that was cut before its first write. */
 void intend(struct daemon *d)
 {
@@ -252,4 +319,14 @@ void adopt(struct daemon *d)
 	struct err e = { 0 };
 
 	host_must(pf_adopt(d, HOST_PF, 0, &e), &e);
+}
+
+void self_test(struct daemon *d)
+{
+	const struct selftest_wish wish = { .pf = NULL };
+	json_t *report = NULL;
+	struct err e = { 0 };
+
+	host_must(host_selftest(d, &wish, &report, &e), &e);
+	json_decref(report);
 }

@@ -28,10 +28,18 @@ void start_on_lease(struct daemon *d);
 void start_that_lives(struct daemon *d);
 void end(struct daemon *d);
 void release(struct daemon *d);
+void lose_attrs(struct daemon *d);
+void repair_attrs(struct daemon *d); /* as the monitor does it after its first look */
+void own_link(struct daemon *d); /* the PF's driver has a link state of each VF */
+void port_quarantine(struct daemon *d);
+void port_unquarantine(struct daemon *d);
+void settle_links(struct daemon *d); /* as the monitor; all can be */
+void lower_link(struct daemon *d);
 void intend(struct daemon *d);
 void intend_attrs(struct daemon *d);
 void another_boot(struct daemon *d);
 void foreign_two(struct daemon *d); /* somebody else makes them, and gives VF 0 to an idle driver */
 void adopt(struct daemon *d);
+void self_test(struct daemon *d); /* the machine has no KVM and fails it */
 
 #endif

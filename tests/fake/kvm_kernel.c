@@ -293,6 +293,38 @@ static int irqfd_set(const struct kvm_irqfd *irqfd)
 	return 0;
 }
 
+static int doorbell_set(const struct kvm_ioeventfd *d)
+{
+	struct fake_kvm *k = &fake_kvm;
+	unsigned int i = 0;
+
+	while (i < k->doorbell_count &&
+	       (k->doorbells[i].addr != d->addr || k->doorbells[i].fd != d->fd))
+		i++;
+	if ((d->flags & KVM_IOEVENTFD_FLAG_DEASSIGN) != 0) {
+		if (i == k->doorbell_count)
+			return fail(ENOENT);
+		k->doorbells[i] = k->doorbells[--k->doorbell_count];
+		return 0;
+	}
+	if (i < k->doorbell_count)
+		return fail(EEXIST);
+	if (i == FAKE_KVM_DOORBELLS)
+		return fail(ENOSPC);
+	k->doorbells[k->doorbell_count++] = *d;
+	return 0;
+}
+
+bool fake_kvm_doorbell(uint64_t addr)
+{
+	const uint64_t one = 1;
+
+	for (unsigned int i = 0; i < fake_kvm.doorbell_count; i++)
+		if (fake_kvm.doorbells[i].addr == addr)
+			return write(fake_kvm.doorbells[i].fd, &one, sizeof(one)) == sizeof(one);
+	return false;
+}
+
 static int device_make(struct kvm_create_device *device)
 {
 	int fd = eventfd(0, EFD_CLOEXEC);
@@ -335,6 +367,8 @@ static int vm_ioctl(unsigned long request, void *arg)
 		return slot_set(arg);
 	case KVM_IRQFD:
 		return irqfd_set(arg);
+	case KVM_IOEVENTFD:
+		return doorbell_set(arg);
 	case KVM_IRQ_LINE:
 		k->lines++;
 		return 0;

@@ -21,10 +21,11 @@
 
 #include <linux/kvm.h>
 
-#define FAKE_KVM_VCPUS	  4
-#define FAKE_KVM_SLOTS	  64
-#define FAKE_KVM_READS	  32
-#define FAKE_KVM_RUN_SIZE 8192
+#define FAKE_KVM_VCPUS	   4
+#define FAKE_KVM_SLOTS	   64
+#define FAKE_KVM_READS	   32
+#define FAKE_KVM_RUN_SIZE  8192
+#define FAKE_KVM_DOORBELLS 64
 
 struct fake_kvm_vcpu {
 	int fd;
@@ -50,6 +51,8 @@ struct fake_kvm {
 	struct kvm_userspace_memory_region slots[FAKE_KVM_SLOTS];
 	unsigned int smm_slots;
 	int irqfds; /* attached */
+	struct kvm_ioeventfd doorbells[FAKE_KVM_DOORBELLS];
+	unsigned int doorbell_count;
 
 	/* What was done. */
 	unsigned int boots; /* resets of the interrupt controllers */
@@ -63,6 +66,9 @@ extern struct fake_kvm fake_kvm;
 
 /* Forgets the VM: after machine_destroy(), or before the first. Settings stay. */
 void fake_kvm_reset(void);
+
+/* A guest's write to an address: true if an ioeventfd took it, which then is signalled. */
+bool fake_kvm_doorbell(uint64_t addr);
 
 /* The least that is a PVH kernel, in a memfd that the caller closes. */
 int fake_kvm_kernel(void);

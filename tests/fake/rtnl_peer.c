@@ -143,6 +143,7 @@ static size_t answer(struct rtnl_peer *peer, const struct nlmsghdr *req, uint8_t
 
 	switch (req->nlmsg_type) {
 	case RTM_GETLINK:
+		peer->gets++;
 		if (peer->get_errno != 0)
 			return put_ack(peer, req, peer->get_errno, buf);
 		return rtnl_peer_link(peer, buf, req->nlmsg_seq);

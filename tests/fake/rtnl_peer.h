@@ -29,6 +29,7 @@ struct rtnl_peer {
 	bool stray_first; /* a reply to something else comes first */
 	const char *text; /* the kernel's words with a refusal */
 	unsigned sets; /* RTM_SETLINK messages so far */
+	unsigned gets; /* RTM_GETLINK messages so far */
 };
 
 void rtnl_peer_start(struct rtnl_peer *peer, unsigned vfs);

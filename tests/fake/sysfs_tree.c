@@ -331,6 +331,21 @@ static int probe_written(const char *fn)
 	return 0;
 }
 
+/* Below /proc; the kernel picks the first CPU. */
+static int affinity_written(const char *path, const char *text)
+{
+	const char *at = path + strlen(tree.root) + 1;
+	char effective[256];
+
+	if (tree.irq_errno != 0)
+		return -tree.irq_errno;
+	tree_file(at, "%s\n", text);
+	snprintf(effective, sizeof(effective), "%.*s/effective_affinity_list",
+		 (int)(strrchr(at, '/') - at), at);
+	tree_file(effective, "%d\n", atoi(text));
+	return 0;
+}
+
 static int write_take(int dirfd, const char *path, const char *text)
 {
 	char fn[PCI_ADDR_TEXT], attr[64];
@@ -344,6 +359,8 @@ static int write_take(int dirfd, const char *path, const char *text)
 		return -tree.fail_errno;
 	if (strcmp(path, "bus/pci/drivers_probe") == 0)
 		return probe_written(text);
+	if (strstr(path, "/smp_affinity_list") != NULL)
+		return affinity_written(path, text);
 	if (sscanf(path, "bus/pci/devices/%19[^/]/%63s", fn, attr) != 2)
 		return -ENOENT;
 	if (strcmp(attr, "sriov_numvfs") == 0)

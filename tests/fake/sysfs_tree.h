@@ -30,6 +30,7 @@ struct tree {
 	bool override_is_ignored; /* another driver takes the function */
 	/* Called before and after each write takes effect; NULL: nobody is. */
 	void (*on_write)(const char *path, const char *text, bool is_done);
+	int irq_errno; /* "irq/N/smp_affinity_list" fails so */
 	const char *default_driver; /* takes functions without an override; NULL: none does */
 };
 

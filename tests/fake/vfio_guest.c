@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/iommufd.h>
 #include <linux/kvm.h>
 #include <linux/vfio.h>
 #include <stdarg.h>
@@ -150,19 +151,27 @@ static int irqs_set(const struct vfio_irq_set *set)
 	return 0;
 }
 
-int fake_vfio_ioctl(unsigned long request, void *arg)
+static int attached(bool on)
 {
-	struct fake_guest *g = &fake_guest;
+	fake_guest.groups += on ? 1U : -1U;
+	trace(on ? 'A' : 'G');
+	return 0;
+}
 
+static int mapped(bool on)
+{
+	fake_guest.dma_maps += on ? 1U : -1U;
+	fake_guest.dma_hole |= !on && is_bus_master();
+	trace(on ? 'M' : 'U');
+	return 0;
+}
+
+static int type1_ioctl(unsigned long request, void *arg)
+{
 	switch (request) {
 	case VFIO_GROUP_SET_CONTAINER:
-		g->groups++;
-		trace('A');
-		return 0;
 	case VFIO_GROUP_UNSET_CONTAINER:
-		g->groups--;
-		trace('G');
-		return 0;
+		return attached(request == VFIO_GROUP_SET_CONTAINER);
 	case VFIO_SET_IOMMU:
 		return 0;
 	case VFIO_IOMMU_GET_INFO:
@@ -170,18 +179,58 @@ int fake_vfio_ioctl(unsigned long request, void *arg)
 		((struct vfio_iommu_type1_info *)arg)->iova_pgsizes = 4096;
 		return 0;
 	case VFIO_IOMMU_MAP_DMA:
-		g->dma_maps++;
-		trace('M');
-		return 0;
 	case VFIO_IOMMU_UNMAP_DMA:
-		g->dma_maps--;
-		g->dma_hole |= is_bus_master();
-		trace('U');
-		return 0;
+		return mapped(request == VFIO_IOMMU_MAP_DMA);
 	case VFIO_GROUP_GET_DEVICE_FD:
 		trace('D');
-		return fcntl(g->memfd, F_DUPFD_CLOEXEC, 0);
+		return fcntl(fake_guest.memfd, F_DUPFD_CLOEXEC, 0);
+	default:
+		return fail(ENOTTY);
+	}
+}
+
+static int iova_ranges(struct iommu_ioas_iova_ranges *ask)
+{
+	const struct iommu_iova_range all = { 0, (1ULL << 48) - 1 };
+
+	memcpy((void *)(uintptr_t)ask->allowed_iovas, &all, sizeof(all));
+	ask->num_iovas = 1;
+	ask->out_iova_alignment = 4096;
+	return 0;
+}
+
+static int iommufd_ioctl(unsigned long request, void *arg)
+{
+	switch (request) {
+	case VFIO_DEVICE_ATTACH_IOMMUFD_PT:
+	case VFIO_DEVICE_DETACH_IOMMUFD_PT:
+		return attached(request == VFIO_DEVICE_ATTACH_IOMMUFD_PT);
+	case IOMMU_IOAS_ALLOC:
+		((struct iommu_ioas_alloc *)arg)->out_ioas_id = 5;
+		fake_guest.ioas++;
+		return 0;
+	case IOMMU_DESTROY:
+		fake_guest.ioas--;
+		trace('X');
+		return 0;
+	case IOMMU_IOAS_IOVA_RANGES:
+		return iova_ranges(arg);
+	case IOMMU_IOAS_MAP:
+	case IOMMU_IOAS_UNMAP:
+		return mapped(request == IOMMU_IOAS_MAP);
+	default:
+		return fail(ENOTTY);
+	}
+}
+
+int fake_vfio_ioctl(unsigned long request, void *arg)
+{
+	struct fake_guest *g = &fake_guest;
+
+	switch (request) {
 	case VFIO_DEVICE_GET_INFO:
+		if (g->over_iommufd)
+			trace('D');
 		*(struct vfio_device_info *)arg = (struct vfio_device_info){
 			.flags = VFIO_DEVICE_FLAGS_PCI |
 				 (g->no_reset ? 0 : VFIO_DEVICE_FLAGS_RESET),
@@ -200,7 +249,8 @@ int fake_vfio_ioctl(unsigned long request, void *arg)
 		trace('R');
 		return 0;
 	default:
-		return fail(ENOTTY);
+		/* Either kind's requests do for it alone. */
+		return g->over_iommufd ? iommufd_ioctl(request, arg) : type1_ioctl(request, arg);
 	}
 }
 
@@ -348,14 +398,13 @@ static void spec_fill(struct fake_guest *g)
 {
 	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	g->spec.container_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	g->spec.groups[0].nr = 26;
-	g->spec.groups[0].fd = fd;
-	g->spec.group_count = 1;
+	*(g->over_iommufd ? &g->spec.iommufd_fd : &g->spec.container_fd) = fd;
+	strcpy(g->spec.members[0].name, g->over_iommufd ? "cdev:0000:01:10.0" : "group:26");
+	g->spec.members[0].fd = fcntl(g->over_iommufd ? g->memfd : fd, F_DUPFD_CLOEXEC, 0);
+	g->spec.member_count = 1;
 	strcpy(g->spec.devices[0].port, "wan");
 	g->spec.devices[0].address = (struct pci_addr){ 0, 1, 0x10, 0 };
 	g->spec.devices[0].group = 26;
-	g->spec.devices[0].group_fd = fd;
 	g->spec.device_count = 1;
 }
 

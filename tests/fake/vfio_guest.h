@@ -35,6 +35,7 @@ struct fake_guest {
 	bool no_mmap[6];
 	bool msix_noresize;
 	bool no_reset;
+	bool over_iommufd; /* a device file of an iommufd; else a group of a container */
 	uint32_t irq_count[5];
 	uint32_t host_vectors_left; /* what the host's interrupt controllers have */
 
@@ -46,9 +47,9 @@ struct fake_guest {
 	int trigger[5][FAKE_VECTORS_MAX]; /* eventfds by VFIO interrupt index; -1: none */
 	bool has_vector[5][FAKE_VECTORS_MAX]; /* set up in the host */
 	uint32_t enabled[5]; /* how many of them */
-	unsigned int resets, dma_maps, groups;
+	unsigned int resets, dma_maps, groups, ioas;
 	bool dma_hole; /* memory was unmapped from under a bus master */
-	char order[64]; /* A attach, M map, K KVM told, D device opened, R reset, U unmap, k, G detach */
+	char order[64]; /* A attach, M map, K KVM told, D device opened, R reset, U unmap, k, G detach, X IOAS destroyed */
 
 	/* The machine. */
 	struct loop *loop;

@@ -29,30 +29,111 @@ static int reply(void *arg, const uint8_t *from, size_t cap)
 	return 0;
 }
 
-static int dma(unsigned long request, void *arg)
+static void trace(char what)
+{
+	size_t len = strlen(fake_vfio.order);
+
+	if (len < sizeof(fake_vfio.order) - 1)
+		fake_vfio.order[len] = what;
+}
+
+static int map(uint64_t bytes)
+{
+	if (fake_vfio.map_errno != 0)
+		return fail(fake_vfio.map_errno);
+	fake_vfio.mapped++;
+	fake_vfio.bytes_mapped += bytes;
+	trace('M');
+	return 0;
+}
+
+static int unmap(__u64 *bytes)
+{
+	fake_vfio.unmapped++;
+	fake_vfio.bytes_mapped -= *bytes;
+	*bytes -= fake_vfio.short_unmap;
+	trace('U');
+	return 0;
+}
+
+static int attach(void)
+{
+	if (fake_vfio.refuse_attach || fake_vfio.attach_errno != 0)
+		return fail(fake_vfio.refuse_attach ? EPERM : fake_vfio.attach_errno);
+	fake_vfio.attached++;
+	trace('A');
+	return 0;
+}
+
+static int detach(void)
+{
+	fake_vfio.attached--;
+	trace('G');
+	return 0;
+}
+
+static int iova_ranges(struct iommu_ioas_iova_ranges *ask)
+{
+	struct fake_vfio *k = &fake_vfio;
+	uint32_t room = ask->num_iovas, count = u64_min(k->iova_count, ARRAY_SIZE(k->iova));
+
+	k->range_asks++;
+	ask->num_iovas = k->iova_claim != 0 ? k->iova_claim : count;
+	ask->out_iova_alignment = k->iova_align;
+	memcpy((void *)(uintptr_t)ask->allowed_iovas, k->iova,
+	       u64_min(room, count) * sizeof(k->iova[0]));
+	return room < count ? fail(EMSGSIZE) : 0;
+}
+
+/* The requests of an iommufd, and those of device files that have to do with it. */
+static int iommufd(unsigned long request, void *arg)
 {
 	struct fake_vfio *k = &fake_vfio;
 
-	if (request == VFIO_IOMMU_MAP_DMA) {
-		const struct vfio_iommu_type1_dma_map *m = arg;
-
-		k->mapped++;
-		k->bytes_mapped += m->size;
-	} else {
-		struct vfio_iommu_type1_dma_unmap *u = arg;
-
-		k->unmapped++;
-		k->bytes_mapped -= u->size;
-		u->size -= k->short_unmap;
+	switch (request) {
+	case IOMMU_OPTION:
+		if (k->option_errno != 0)
+			return fail(k->option_errno);
+		k->accounting = ((struct iommu_option *)arg)->val64;
+		return 0;
+	case IOMMU_IOAS_ALLOC:
+		((struct iommu_ioas_alloc *)arg)->out_ioas_id = 5;
+		k->ioas++;
+		return 0;
+	case IOMMU_IOAS_IOVA_RANGES:
+		return iova_ranges(arg);
+	case IOMMU_IOAS_MAP:
+		return ((struct iommu_ioas_map *)arg)->ioas_id == 5
+			       ? map(((struct iommu_ioas_map *)arg)->length)
+			       : fail(ENOENT);
+	case IOMMU_IOAS_UNMAP:
+		return unmap(&((struct iommu_ioas_unmap *)arg)->length);
+	case IOMMU_DESTROY:
+		k->ioas--;
+		trace('X');
+		return 0;
+	case VFIO_DEVICE_BIND_IOMMUFD:
+		if (k->bind_errno != 0)
+			return fail(k->bind_errno);
+		k->bound++;
+		return 0;
+	case VFIO_DEVICE_ATTACH_IOMMUFD_PT:
+		return ((struct vfio_device_attach_iommufd_pt *)arg)->pt_id == 5 ? attach()
+										 : fail(ENOENT);
+	case VFIO_DEVICE_DETACH_IOMMUFD_PT:
+		return detach();
+	default:
+		return fail(ENOTTY);
 	}
-	return 0;
 }
 
 static int device(unsigned long request, void *arg)
 {
 	struct fake_vfio *k = &fake_vfio;
-	uint32_t index = get_le32((uint8_t *)arg + 8);
+	uint32_t index = 0;
 
+	if (_IOC_NR(request) < IOMMUFD_CMD_BASE && request != VFIO_DEVICE_DETACH_IOMMUFD_PT)
+		index = get_le32((uint8_t *)arg + 8);
 	switch (request) {
 	case VFIO_DEVICE_GET_INFO:
 		memcpy(arg, &k->device, sizeof(k->device));
@@ -70,7 +151,7 @@ static int device(unsigned long request, void *arg)
 		k->irq_sets++;
 		return 0;
 	default:
-		return fail(ENOTTY);
+		return iommufd(request, arg);
 	}
 }
 
@@ -94,21 +175,18 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 		((struct vfio_group_status *)arg)->flags = k->group_flags;
 		return 0;
 	case VFIO_GROUP_SET_CONTAINER:
-		if (k->refuse_attach)
-			return fail(EPERM);
-		k->attached++;
-		return 0;
+		return attach();
 	case VFIO_GROUP_UNSET_CONTAINER:
-		k->attached--;
-		return 0;
+		return detach();
 	case VFIO_SET_IOMMU:
 		k->iommu_set++;
 		return 0;
 	case VFIO_IOMMU_GET_INFO:
 		return reply(arg, k->iommu_info, sizeof(k->iommu_info));
 	case VFIO_IOMMU_MAP_DMA:
+		return map(((struct vfio_iommu_type1_dma_map *)arg)->size);
 	case VFIO_IOMMU_UNMAP_DMA:
-		return dma(request, arg);
+		return unmap(&((struct vfio_iommu_type1_dma_unmap *)arg)->size);
 	case VFIO_GROUP_GET_DEVICE_FD:
 		k->device_fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
 		return k->device_fd;

@@ -16,6 +16,7 @@ static struct daemon *daemon_get(void)
 	static const struct options opt = { .config = "/nonexistent",
 					    .sysfs_root = "/nonexistent",
 					    .dev_dir = "/nonexistent",
+					    .proc_dir = "/nonexistent",
 					    .vmm_path = "/nonexistent",
 					    .is_oneshot = true };
 	static struct daemon d = { .opt = &opt, .is_oneshot = true, .gid = (gid_t)-1 };

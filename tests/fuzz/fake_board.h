@@ -27,6 +27,11 @@ int kvm_irqfd(int vm_fd, const struct kvm_irqfd *irqfd)
 	return 0;
 }
 
+int kvm_ioeventfd(int vm_fd, const struct kvm_ioeventfd *ioeventfd)
+{
+	return 0;
+}
+
 int kvm_msi_signal(int vm_fd, const struct kvm_msi *msi)
 {
 	return 1;

@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static uint8_t ram[4096] __attribute__((aligned(4096)));
 	struct dma_range range = { 0x100000, sizeof(ram), ram };
 	struct pci_addr address = { 0, 1, 0, 0 };
-	uint8_t *const end = (uint8_t *)(&fake_vfio.device + 1);
+	uint8_t *const end = (uint8_t *)(&fake_vfio.iova_align + 1);
 	struct dma_space *s = NULL;
 	struct vfio_device d;
 
@@ -35,8 +35,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check(&d);
 		vfio_device_close(&d);
 	}
-	if (dma_space_create(0, &s, NULL) == 0 && dma_space_attach(s, 0, 0, NULL) == 0)
-		(void)dma_space_map(s, &range, DMA_READ, NULL);
-	dma_space_destroy(s);
+	for (enum dma_api api = 0; api < DMA_APIS; api++) {
+		s = NULL;
+		if (dma_space_create(api, 0, &s, NULL) == 0 &&
+		    dma_space_attach(s, 0, "it", NULL) == 0)
+			(void)dma_space_map(s, &range, DMA_READ, NULL);
+		dma_space_destroy(s);
+	}
 	return 0;
 }

@@ -52,10 +52,17 @@ static void spec_check(const struct vmm_spec *spec)
 	if (spec->kvm_fd < 0 || spec->listener_fd < 0 || spec->console_fd < 0 ||
 	    spec->exit_record_fd < 0 || spec->kernel_fd < 0 || parse_name(spec->name) < 0 ||
 	    spec->cpu_count < 1 || spec->cpu_count > VMM_MAX_CPUS ||
-	    spec->device_count > VMM_MAX_DEVICES || spec->group_count > VMM_MAX_DEVICES)
+	    spec->device_count > VMM_MAX_DEVICES || spec->member_count > VMM_MAX_DEVICES)
 		abort();
+	for (unsigned int i = 0; i < spec->net_count; i++)
+		if (spec->nets[i].socket >= spec->vhost_count ||
+		    spec->vhosts[spec->nets[i].socket].fd < 0 || spec->nets[i].pairs < 1 ||
+		    spec->nets[i].pairs > VMM_MAX_PAIRS || !is_pow2(spec->nets[i].ring_size))
+			abort();
 	for (unsigned int i = 0; i < spec->device_count; i++)
-		if (spec->devices[i].group_fd < 0 || spec->container_fd < 0)
+		if (spec->devices[i].member >= spec->member_count ||
+		    spec->members[spec->devices[i].member].fd < 0 ||
+		    (spec->container_fd < 0) == (spec->iommufd_fd < 0))
 			abort();
 }
 

@@ -52,14 +52,14 @@ static void spec_fill(struct vmm_spec *spec)
 	spec->kernel_fd = fake_kvm_kernel();
 	spec->container_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (unsigned int i = 0; i < FUNCTIONS; i++) {
-		spec->groups[i].nr = 26 + i;
-		spec->groups[i].fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+		snprintf(spec->members[i].name, sizeof(spec->members[i].name), "group:%u", 26 + i);
+		spec->members[i].fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 		snprintf(spec->devices[i].port, sizeof(spec->devices[i].port), "p%u", i);
 		spec->devices[i].address = (struct pci_addr){ 0, 1, 0x10, (uint8_t)i };
 		spec->devices[i].group = 26 + i;
-		spec->devices[i].group_fd = spec->groups[i].fd;
+		spec->devices[i].member = i;
 	}
-	spec->group_count = spec->device_count = FUNCTIONS;
+	spec->member_count = spec->device_count = FUNCTIONS;
 }
 
 /* Configuration space of the host bridge, the LPC bridge, a root port, or what is behind one. */

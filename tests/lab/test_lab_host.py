@@ -134,7 +134,8 @@ def test_outside_panic_is_125_with_console():
 @pytest.mark.outside
 def test_outside_no_boot_is_125():
     done = lab_run("--boot-timeout", "1", "--", "true")
-    assert done.returncode == 125 and "not up" in done.stderr, done
+    assert done.returncode == 125 and done.stderr.count("was not up") == 2, done
+    assert "booting it once more" in done.stderr, done
 
 
 @pytest.mark.outside
@@ -154,7 +155,7 @@ def test_outside_signal_leaves_no_emulator(number):
 
 @pytest.mark.outside
 def test_outside_emulator_abort_is_125():
-    with subprocess.Popen([TOP / "lab/run", "--", "sleep", "100"],
+    with subprocess.Popen([TOP / "lab/run", "--boots", "1", "--", "sleep", "100"],
                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as proc:
         wait_for(lambda: emulators_of(proc.pid))
         time.sleep(1)

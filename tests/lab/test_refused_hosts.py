@@ -45,3 +45,29 @@ def test_the_administrators_override_does_not_help(daemon, ports, folder):
     assert checks()["interrupt-remapping"]["status"] == "fail"
     text = start_refused(ports, folder)
     assert "interrupt remapping" in text and "allow_unsafe_interrupts" in text
+
+
+@pytest.mark.host("unsafe-interrupts")
+@pytest.mark.timeout(150)
+def test_the_operators_word_and_the_override_do(daemon, ports, folder):
+    """Both halves: then it runs, and says so wherever it is shown."""
+    if cli_json("pf", "show", ports[0])["sriov"]["num_vfs"] == 0:
+        cli("pf", "apply", ports[0], "--vfs", "1")
+    path = str(vmfile.write(folder, "unsafe1", [f'name: wan, pf: "{ports[0]}"']))
+    try:
+        out = cli("vm", "run", path, "--allow-unsafe-interrupts", "lab, own guests only")
+        assert "UNSAFE INTERRUPTS, allowed by uid 0" in out and "lab, own guests only" in out
+        vm = cli_json("vm", "show", "unsafe1")
+        assert vm["unsafe_interrupts"]["reason"] == "lab, own guests only" and not vm["interrupt_remapping"]
+        assert vm["ports"][0]["posture"]["verdict"] == "not-isolated"
+        assert "UNSAFE INTERRUPTS" in cli("vm", "list")
+        assert "unsafe interrupts allowed by uid 0: lab, own guests only" in cli("events")
+    finally:
+        cli("vm", "kill", "unsafe1")
+
+
+@pytest.mark.host("no-intremap")
+def test_the_operators_word_alone_does_not(daemon, ports, folder):
+    path = str(vmfile.write(folder, "bad", [f'name: wan, pf: "{ports[0]}"']))
+    text = refused("vm", "run", path, "--allow-unsafe-interrupts", "lab", status=1)
+    assert "never sets" in text and "allow_unsafe_interrupts" in text

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """viaductd as `meson install` leaves it to systemd: what happens to the service does not happen to the VMs."""
 
+import contextlib
+import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
 
 import pytest
-from labkit import Guest, OperateError, cli, cli_json, eventually, peer
+from labkit import SYSFS, Guest, OperateError, cli, cli_json, eventually, peer
 from operate import api
 
 pytestmark = pytest.mark.host("systemd")
@@ -70,9 +73,22 @@ def test_the_service_is_as_the_unit_says(service):
     assert run("systemctl", "show", "-P", "NotifyAccess", "viaductd.service") == "main"
 
 
+SCOPE = "viaduct-vm-survivor.scope"
+
+
+def in_scope(pid):
+    """systemd has the process, and nothing else, in the VM's scope; the daemon says the same."""
+    group = run("systemctl", "show", "-P", "ControlGroup", SCOPE)
+    assert group == f"/viaduct.slice/{SCOPE}"
+    return (pathlib.Path(f"/sys/fs/cgroup{group}/cgroup.procs").read_text().split() == [str(pid)]
+            and run("systemctl", "is-active", SCOPE) == "active" and cli_json("vm", "show", "survivor")["unit"] == SCOPE)
+
+
 @pytest.mark.timeout(300)
 def test_vms_outlive_the_service(guest):
     pid = guest.show()["pid"]
+    assert in_scope(pid) and SCOPE in cli("vm", "show", "survivor")
+    assert not pathlib.Path("/sys/fs/cgroup/viaduct/vm-survivor").exists()
     guest.run(f"({PING}) >/tmp/ping 2>&1 &")
     for end in (lambda old: os.kill(old, signal.SIGKILL), lambda old: run("systemctl", "restart", "viaductd.service"),
                 stopped_and_started):
@@ -82,7 +98,7 @@ def test_vms_outlive_the_service(guest):
         assert main_pid() == answers()
         shown = guest.show()
         assert (shown["pid"], shown["state"], shown["answers"]) == (pid, "running", True)
-        assert cli_json("vf", "show", shown["ports"][0]["vf"])["owner"] == "survivor/wan"
+        assert cli_json("vf", "show", shown["ports"][0]["vf"])["owner"] == "survivor/wan" and in_scope(pid)
     sent, answered = pinged(guest)
     assert sent == answered > 10
     # And it can be managed, with a console as before.
@@ -93,3 +109,79 @@ def test_vms_outlive_the_service(guest):
     cli("vm", "kill", "survivor")
     eventually(lambda: not os.path.exists(f"/proc/{pid}"), 10, "the end of the VM")
     assert cli_json("vf", "list")["vfs"][0]["state"] == "free"
+    eventually(lambda: run("systemctl", "show", "-P", "LoadState", SCOPE) == "not-found", 10, "the end of its scope")
+    assert cli_json("vm", "show", "survivor")["unit"] is None
+
+
+MANAGERS = ("systemd-udevd.service", "systemd-networkd.service")
+# Without viaduct's files a device like any other: renamed, given an address of its own, managed.
+ANY_DEVICE = {"98-any.link": "[Match]\nOriginalName=*\n[Link]\nName=taken0\nMACAddressPolicy=random\n",
+              "98-any.network": "[Match]\nName=*\n[Network]\nLinkLocalAddressing=ipv6\n"}
+
+
+@contextlib.contextmanager
+def host_network_managers():
+    """udev and networkd, which the lab does without, with an administrator's files that would take any device."""
+    folder = pathlib.Path("/etc/systemd/network")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in ANY_DEVICE.items():
+        (folder / name).write_text(text)
+    units = [*MANAGERS, "systemd-udevd-control.socket", "systemd-udevd-kernel.socket"]
+    for unit in units:
+        pathlib.Path("/run/systemd/system", unit).unlink()
+    run("systemctl", "daemon-reload")
+    run("systemctl", "start", *MANAGERS)
+    try:
+        yield
+    finally:
+        run("systemctl", "stop", *units, "systemd-networkd.socket")
+        for unit in units:
+            pathlib.Path("/run/systemd/system", unit).symlink_to("/dev/null")
+        run("systemctl", "daemon-reload")
+        for name in ANY_DEVICE:
+            (folder / name).unlink()
+
+
+@contextlib.contextmanager
+def driven_by_host(vf):
+    """The host's own driver takes the VF, by hand; its network device."""
+    run("modprobe", "igbvf")
+    (SYSFS / vf / "driver_override").write_text("igbvf")
+    (SYSFS.parent / "drivers_probe").write_text(vf)
+    try:
+        eventually(lambda: any((SYSFS / vf).glob("net/*")), 10, "its network device")
+        yield next((SYSFS / vf).glob("net/*")).name
+    finally:
+        (SYSFS / vf / "driver/unbind").write_text(vf)
+        (SYSFS / vf / "driver_override").write_text("\n")
+
+
+def properties(device):
+    said = subprocess.run(["udevadm", "info", "-q", "property", "-p", f"/sys/class/net/{device}"], capture_output=True, text=True, check=False)
+    return dict(line.split("=", 1) for line in said.stdout.splitlines())
+
+
+def setup_of(device):
+    links = json.loads(run("networkctl", "list", "--json=short"))["Interfaces"]
+    return next((link["AdministrativeState"] for link in links if link["Name"] == device), None)
+
+
+@pytest.mark.timeout(120)
+def test_host_programs_keep_their_hands_off_vfs(service, ports):
+    cli("pf", "apply", ports[0], "--vfs", "1")
+    vf = cli_json("vf", "list")["vfs"][0]["address"]
+    with host_network_managers(), driven_by_host(vf) as device:
+        eventually(lambda: properties(device).get("VIADUCT_VF") == "1", 10, "udev's word")
+        facts = properties(device)
+        assert (facts["NM_UNMANAGED"], facts["ID_NET_MANAGED_BY"]) == ("1", "viaduct")
+        assert facts["ID_NET_LINK_FILE"].endswith("/10-viaduct-vf.link")
+        eventually(lambda: setup_of(device) == "unmanaged", 10, "networkd's decision")
+        # The same files of the administrator's do take another device.
+        peer.ip("link", "add", "other0", "type", "dummy")
+        try:
+            eventually(lambda: setup_of("taken0") not in (None, "unmanaged"), 10, "a device that is managed")
+        finally:
+            peer.ip("link", "del", "taken0")
+        said = run("journalctl", "--no-pager", "-u", MANAGERS[0], "-u", MANAGERS[1])
+        assert not re.findall(r".*viaduct.*(?i:invalid|unknown|ignor|failed).*", said)
+    eventually(lambda: cli_json("vf", "show", vf)["driver"] is None, 10, "the end of it")

@@ -4,7 +4,8 @@
 import json
 import subprocess
 
-from labkit import Guest, cli, cli_json, refused, vfs
+from crashkit import SLEEPS
+from labkit import Guest, cli, cli_json, pvh_kernel, refused, vfs, vmfile
 
 
 def ip_vf(pf, index):
@@ -60,6 +61,31 @@ def test_what_the_driver_cannot_do_names_it(pf):
         assert "igb" in refused("vf", "set", "mine", "min_tx_rate=10")
     finally:
         cli("vf", "release", "mine")
+
+
+def test_words_of_a_port_that_the_driver_cannot_follow(pf, folder):
+    """Never ignored: refused with the word and the driver, by the check and by the start."""
+    kernel = pvh_kernel(folder / "sleeps.elf", SLEEPS)
+    for word, value in {"uplink_loss": "keep", "queues": "2", "vlan": "{mode: trunk, ids: [5, 6]}", "mtu": "9000"}.items():
+        file = str(vmfile.write(folder, "words", [f"name: wan, pf: {pf}, {word}: {value}"], kernel=kernel))
+        text = refused("vm", "check", file)
+        assert f"port wan: {word}" in text and pf in text and (word == "mtu" or "igb" in text), text
+    assert "min_rate" in refused("vm", "run", str(vmfile.write(folder, "words", [f"name: wan, pf: {pf}, min_rate: 10M"], kernel=kernel)))
+    assert all(v["state"] == "free" for v in vfs(pf).values())
+
+
+def test_a_mac_is_one_stations(pf, folder):
+    mac, kernel = "02:00:00:00:0b:08", pvh_kernel(folder / "sleeps.elf", SLEEPS)
+    cli("vf", "alloc", "--pf", pf, "--name", "mine")
+    try:
+        cli("vf", "set", "mine", f"mac={mac}")
+        file = str(vmfile.write(folder, "twin", [f'name: wan, pf: {pf}, mac: "{mac}"'], kernel=kernel))
+        for command in ("check", "run"):
+            assert f"VF 0 of PF {pf} (mine) has {mac}" in refused("vm", command, file)
+    finally:
+        cli("vf", "release", "mine")
+    file = str(vmfile.write(folder, "twin", [f'name: {name}, pf: {pf}, mac: "{mac}"' for name in ("wan", "lan")], kernel=kernel))
+    assert "port lan: mac: port wan has the same" in refused("vm", "check", file)
 
 
 def test_bad_values_change_nothing(pf):

@@ -2,6 +2,8 @@
 """What can go wrong with a PF or a VF under a running VM: seen within moments, said, and over when it is over."""
 
 import contextlib
+import pathlib
+import re
 import time
 
 import pytest
@@ -16,7 +18,8 @@ GUEST = 45  # and where the guest's driver then has to find it out
 
 
 def alarms():
-    return {a["kind"]: a["object"] for a in api.get("/v1/alarms")["alarms"]}
+    """Without those of devices' faults, which stay for minutes: another case's guest may have made some."""
+    return {a["kind"]: a["object"] for a in api.get("/v1/alarms")["alarms"] if a["kind"] not in ("dma-fault", "faults-lost")}
 
 
 def pf_address(pf):
@@ -78,6 +81,32 @@ def losing_link(pf, lose, regain):
     return text
 
 
+def events():
+    return "\n".join(f"{e['object']} {e['text']}" for e in api.get("/v1/events?since=0")["events"] if e["text"])
+
+
+def losing_attributes(pf, guest):
+    """What a PF loses while it is away is set again; what somebody else sets under it is an alarm."""
+    peer.ip("link", "set", pf, "down")
+    eventually(lambda: "pf-link-lost" in alarms(), SOON, "the alarm")
+    peer.ip("link", "set", pf, "vf", "0", "vlan", "5", "trust", "off")
+    peer.ip("link", "set", pf, "up")
+    eventually(lambda: not alarms() and ip_vf(pf, 0)["vlan_list"][0]["vlan"] == 100, LINK, "its attributes")
+    assert ip_vf(pf, 0)["trust"] is True
+    mine = cli_json("vf", "show", "mine")["address"]
+    assert f"{mine} repaired: trust on, vlan 100 again; it had trust off, vlan 5: its PF was away" in events()
+    vf = guest.port()["vf"]
+    peer.ip("link", "set", pf, "vf", "1", "vlan", "6")
+    eventually(lambda: alarms() == {"vf-attributes-drift": vf}, SOON, "the alarm")
+    assert not guest.ping(count=1)
+    # As the alarm's hint says it.
+    [hint] = [a["hint"].split() for a in api.get("/v1/alarms")["alarms"] if a["kind"] == "vf-attributes-drift"]
+    assert hint[:4] == ["viaduct", "vf", "set", vf] and "vlan=0" in hint, hint
+    cli(*hint[1:])
+    eventually(lambda: not alarms(), SOON, "the end of the alarm")
+    eventually(lambda: guest.ping(count=1), GUEST, "the ping after the drift")
+
+
 @pytest.mark.timeout(240)
 def test_cable_and_pf_down_under_a_running_vm(pf, far, folder):
     cli("vf", "alloc", "--pf", pf, "--name", "mine")
@@ -93,6 +122,7 @@ def test_cable_and_pf_down_under_a_running_vm(pf, far, folder):
                                lambda: peer.ip("link", "set", pf, "up"))
             assert f"ip link set {pf} up" in text
             eventually(lambda: guest.ping(count=1), GUEST, "the ping after the PF was down")
+            losing_attributes(pf, guest)
             assert guest.show()["state"] == "running"
             assert ip_vf(pf, 0)["address"] == LEASE_MAC and ip_vf(pf, 1)["address"] == guest.console.mac("eth0")
     finally:
@@ -109,26 +139,117 @@ def rebind(pf, address):
     peer.ip("link", "set", pf, "up")
 
 
+@contextlib.contextmanager
+def policy(daemon, folder, text):
+    """The daemon with another configuration, and back."""
+    daemon.config = folder / "viaductd.yaml"
+    daemon.config.write_text(text)
+    daemon.restart()
+    try:
+        yield
+    finally:
+        daemon.config = None
+        daemon.restart()
+
+
 @pytest.mark.timeout(240)
-def test_pf_driver_is_reloaded_under_a_running_vm(pf, far, folder):
-    """The card's VFs go with the driver: the VM loses its port, lives on, and both are said until they are mended."""
+def test_pf_driver_is_reloaded_under_a_running_vm(pf, far, daemon, folder):
+    """The card's VFs go with the driver: the VM loses its port and lives on, a lease waits; all is said until it is mended."""
     address = pf_address(pf)
+    cli("vf", "alloc", "--pf", pf, "--name", "mine")
+    mine = cli_json("vf", "set", "mine", "vlan=100", "trust=on", f"mac={LEASE_MAC}")["address"]
     with Guest(folder, "reload", [f"name: wan, pf: {pf}"], memory="256M") as guest:
+        vf = guest.port()["vf"]
+        assert vf != mine and f"wan={vf}" in cli("vm", "list")
         steps = rebind(pf, address)
         began = time.monotonic()
         next(steps)
         # vfio-pci asks the VM for its VF, which it lets go: the driver does not wait for the guest's good will.
         assert time.monotonic() - began < 15
-        eventually(lambda: alarms() == {"vf-count-drift": address}, SOON, "the alarm")
+        lost = {"vf-count-drift": address, "port-lost": "reload", "lease-parked": "mine"}
+        eventually(lambda: alarms() == lost, SOON, "the alarms")
         next(steps, None)
         assert guest.show()["state"] == "running" and guest.run("echo still here").strip() == "still here"
         assert not guest.run("ls /sys/class/net | grep eth || true").strip()
-        assert not vfs(pf) and alarms() == {"vf-count-drift": address}
-    peer.wait_carrier(pf)
-    cli("pf", "apply", pf, "--vfs", "2")
+        assert not vfs(pf) and alarms() == lost
+        # Nothing names the VF as if it were there.
+        port = guest.port()
+        assert port["vf"] is None and port["lost"]["vf"] == vf
+        row = next(line for line in cli("vm", "list").splitlines() if line.startswith("reload "))
+        assert "wan=LOST" in row and vf not in row and f"LOST ({vf})" in cli("vm", "show", "reload")
+        assert f"reload port wan has lost its VF {vf}" in events()
+        with policy(daemon, folder, f"pfs: [{{name: {pf}, vfs: 2, drift: repair}}]\n"):
+            eventually(lambda: alarms() == {"port-lost": "reload"}, LINK, "the repair")
+            assert len(vfs(pf)) == 2 and vfs(pf)[vf]["state"] == "free"
+            assert cli_json("vf", "show", "mine")["address"] == mine and ip_vf(pf, 0)["address"] == LEASE_MAC
+            assert ip_vf(pf, 0)["trust"] is True and ip_vf(pf, 0)["vlan_list"][0]["vlan"] == 100
+            # And at once, where the policy is there before the fault.
+            steps = rebind(pf, address)
+            next(steps)
+            eventually(lambda: "vf-count-drift" in alarms(), SOON, "the alarm")
+            next(steps, None)
+            eventually(lambda: alarms() == {"port-lost": "reload"}, 3 * LINK, "the repair")
+            assert cli_json("vf", "show", "mine")["address"] == mine and ip_vf(pf, 0)["trust"] is True
     eventually(lambda: not alarms(), SOON, "the end of the alarm")
+    cli("vf", "release", "mine")
+    peer.wait_carrier(pf)
     assert all(v["state"] == "free" for v in vfs(pf).values()) and len(vfs(pf)) == 2
     # As good as before.
     with Guest(folder, "reload", [f"name: wan, pf: {pf}"], memory="256M") as guest:
         guest.network_up("10.77.0.8")
         assert guest.ping()
+
+
+def irq_lists(vf):
+    """{vector: (interrupt, smp_affinity_list, effective_affinity_list)} of a VF's lines, as the kernel has them."""
+    found = {}
+    for line in pathlib.Path("/proc/interrupts").read_text().splitlines():
+        if match := re.search(rf"^ *(\d+):.*vfio-msix\[(\d+)\]\({re.escape(vf)}\)", line):
+            folder = pathlib.Path("/proc/irq") / match[1]
+            found[int(match[2])] = (int(match[1]), *((folder / f"{name}_affinity_list").read_text().strip()
+                                                     for name in ("smp", "effective")))
+    return found
+
+
+def are_placed(vf, pin):
+    found = irq_lists(vf)
+    return found and all(found[v][1:] == (str(pin[v % len(pin)]),) * 2 for v in found)
+
+
+@pytest.mark.timeout(240)
+def test_interrupts_lie_beside_their_vcpus(pf, daemon, folder):
+    """From the guest's driver's start on, again after each of its starts; who moves one is told of, or undone."""
+    pin = [1, 0]
+    with Guest(folder, "beside", [f"name: wan, pf: {pf}"], memory="256M", cpus=f"2, pin: {pin}") as guest:
+        vf = guest.port()["vf"]
+        for _ in range(2):
+            guest.run("ip link set eth0 up")
+            eventually(lambda: are_placed(vf, pin), LINK, "the interrupts on their CPUs")
+            before = irq_lists(vf)
+            assert len(before) >= 2 and {is_at for _, is_at, _ in before.values()} == {"0", "1"}, before
+            guest.run("ip link set eth0 down")
+        guest.run("ip link set eth0 up")
+        eventually(lambda: are_placed(vf, pin), LINK, "the interrupts on their CPUs")
+        assert guest.port()["irqs"] == [
+            {"vector": v, "irq": irq, "asked": str(pin[v % 2]), "allowed": is_at, "effective": does}
+            for v, (irq, is_at, does) in sorted(irq_lists(vf).items())]
+        assert "wan: vector 0 on host CPU 1 (asked 1), 1 on 0 (asked 0)" in cli("vm", "show", "beside")
+        assert not alarms()
+        # Somebody moves one: it is said, and over when he moves it back.
+        irq = irq_lists(vf)[0][0]
+        file = pathlib.Path(f"/proc/irq/{irq}/smp_affinity_list")
+        file.write_text("0")
+        eventually(lambda: alarms() == {"irq-drift": "beside/wan"}, 2 * LINK, "the alarm")
+        said = cli("alarms")
+        assert f"vector 0 (interrupt {irq}) belongs on host CPU 1 and is on 0" in said and "--banirq" in said
+        file.write_text("1")
+        eventually(lambda: not alarms(), 2 * LINK, "the end of the alarm")
+        # A daemon that starts again knows the VM; with the policy it moves them back itself.
+        with policy(daemon, folder, f"pfs: [{{name: {pf}, vfs: 2, drift: repair}}]\nrescan_s: 2\n"):
+            eventually(lambda: api.get("/v1/vms/beside")["state"] == "running", LINK, "the VM")
+            time.sleep(2 * SOON)  # it has looked at it
+            file.write_text("0")
+            eventually(lambda: "wan: interrupts that somebody moved are on their host CPUs again" in events(), LINK,
+                       "the repair")
+            assert are_placed(vf, pin)
+            eventually(lambda: not alarms(), LINK, "the end of the alarm")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A guest that does everything wrong that a guest can do (tests/guest/hostile), from two vCPUs at once.
 
-VIADUCT_HOSTILE_SECONDS says for how long (60), VIADUCT_HOSTILE_SEED where its random sequence starts,
+VIADUCT_HOSTILE_SECONDS says for how long (25), VIADUCT_HOSTILE_SEED where its random sequence starts,
 VIADUCT_HOSTILE_OPTIONS what it leaves out (tests/guest/hostile/hostile.h)."""
 
 import contextlib
@@ -15,7 +15,7 @@ from vmmdrive import Refused, Vmm
 
 # Reasons that a guest's own doing may have. "signal" or none would be a VMM that died.
 NAMED_ENDS = ("poweroff", "internal-error", "guest-panicked", "watchdog")
-SECONDS = hostilekit.seconds(60)
+SECONDS = hostilekit.seconds(25)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +102,7 @@ def pings_lost(guest, count):
     return sent - received
 
 
+@pytest.mark.host("hostile")
 @pytest.mark.timeout(int(SECONDS * 2 + 420))
 def test_hostile_guest_harms_only_itself(pf, far, folder, image):
     log, daemon = hostilekit.HostLog(), hostilekit.Process(cli_json("version")["pid"])
@@ -131,6 +132,7 @@ def test_hostile_guest_harms_only_itself(pf, far, folder, image):
         assert fresh.ping(count=5)
 
 
+@pytest.mark.host("hostile")
 @pytest.mark.timeout(int(SECONDS * 2 + 120))
 def test_hostile_guest_without_a_daemon(build_dir, image):
     """viaduct-vmm alone, no VF: it answers within its time and holds no more than at the start."""

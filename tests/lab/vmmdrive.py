@@ -75,6 +75,7 @@ class Vmm:
         self.log_path = os.path.join(self.folder.name, "console.log")
         self.listener = self._listen("control", socket.SOCK_SEQPACKET)
         self.console_listener = self._listen("console", socket.SOCK_STREAM)
+        self.vhosts = {}
         self.launch_sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self.process = subprocess.Popen(
@@ -111,9 +112,15 @@ class Vmm:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        for sock in (self.launch_sock, self.listener, self.console_listener):
+        for sock in (self.launch_sock, self.listener, self.console_listener, *self.vhosts.values()):
             sock.close()
         self.folder.cleanup()
+
+    def vhost(self, port):
+        """The path of a port's vhost-user socket, made at the first call."""
+        if port not in self.vhosts:
+            self.vhosts[port] = self._listen(f"vhost-{port}", socket.SOCK_STREAM)
+        return self.path(f"vhost-{port}")
 
     def spec_fds(self, kernel, initrd=None, devices=()):
         """The fds of a launch message as (name, fd); close with close_fds."""
@@ -154,6 +161,9 @@ class Vmm:
     def launch(self, spec, kernel, initrd=None, timeout=60):
         """Sends the launch message; STATUS, or Refused."""
         fds = self.spec_fds(kernel, initrd, spec["devices"])
+        for net in spec.get("nets", ()):
+            self.vhost(net["port"])
+            fds.append((f"vhost:{net['port']}", os.dup(self.vhosts[net["port"]].fileno())))
         try:
             self.send_launch(spec, fds)
         finally:

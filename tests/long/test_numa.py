@@ -47,6 +47,11 @@ def test_memory_lies_at_the_vf(far_pf, folder):
         # KVM, VFIO and the page tables pin some pages; none of them lies elsewhere.
         assert node_bytes(shown["pid"]) == {1: RAM}
         assert "256 MiB on node 1 (preferred: node 1)" in cli("vm", "show", "near")
+        # So do the interrupts of its VF, once the guest's driver has them.
+        near = pathlib.Path("/sys/devices/system/node/node1/cpulist").read_text().strip()
+        guest.run("ip link set eth0 up")
+        eventually(lambda: guest.port()["irqs"] and all(i["allowed"] == i["asked"] == near for i in guest.port()["irqs"]),
+                   15, "the interrupts on their node")
 
 
 @pytest.mark.timeout(300)

@@ -4,7 +4,8 @@ boot per host.
 
 A host that did not come up or died (exit 125 of lab/run: the emulator's fault, not a result) is
 booted again for the cases that have no outcome yet, and that is said. What a case already said
-stands. A failed case whose VMM reports a triple fault of its guest runs once more, and that is said, too:
+stands. A host in deterministic time that ends by its time-out (124) is booted once more, too (tests/lab/hosts.py, BOOTS).
+A failed case whose VMM reports a triple fault of its guest runs once more, and that is said, too:
 its second outcome counts. Anything else that keeps a case from having an outcome is a failure of that case.
 """
 
@@ -21,8 +22,7 @@ from .suites import (
     run_pytest,
 )
 
-HOST_DIED = 125
-BOOTS = 3
+BOOTS = {125: 3}  # exit status of lab/run -> the most boots of a host that ends with it before each case has an outcome
 TRIPLE_FAULT = "the guest is reset: triple fault"  # viaduct-vmm's word for it, in its log
 TRIPLE_FAULTS = 2  # more in one run of a host are not the emulator's
 CASE_SECONDS = 120  # as in pytest.ini
@@ -75,9 +75,9 @@ def boot(host, options, names, seconds, ctx, scratch):
     return status, log.read_text(encoding="utf-8", errors="replace")
 
 
-def run_host(suite, host, options, cases, ctx):
+def run_host(suite, host, options, cases, ctx, boots=BOOTS):
     """All cases of one host; those that met the emulator's triple fault once more, in a boot of their own."""
-    results = run_boots(suite, host, options, cases, ctx)
+    results = run_boots(suite, host, options, cases, ctx, boots)
     odd = {r.name for r in results if r.outcome == "failed" and TRIPLE_FAULT in r.detail}
     if not 0 < len(odd) <= TRIPLE_FAULTS:
         return results
@@ -89,13 +89,13 @@ def run_host(suite, host, options, cases, ctx):
     return [r for r in results if r.name not in odd] + again
 
 
-def run_boots(suite, label, options, cases, ctx):
+def run_boots(suite, label, options, cases, ctx, boots=BOOTS):
     """One boot of the host unless it dies. `label` is the host's name, with "-again" behind it for a second run."""
     host = label.removesuffix("-again")
     names = [case["name"] for case in cases]
     seconds = min(60 + sum(case["timeout"] or CASE_SECONDS for case in cases), HOST_SECONDS[suite])
     results = []
-    for attempt in range(1, BOOTS + 1):
+    for attempt in range(1, max(boots.values()) + 1):
         scratch = builds.root() / f"{suite}-tests" / f"{label}-{attempt}"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
@@ -106,14 +106,14 @@ def run_boots(suite, label, options, cases, ctx):
         left = [name for name in names if name not in done]
         ctx.tally.say(f"{suite}: host {label}: {len(names) - len(left)} of {len(names)} cases,"
                       f" {time.monotonic() - begin:.0f} s, {how_it_ended(status)}")
-        retry = status == HOST_DIED and left and attempt < BOOTS
+        retry = left and attempt < boots.get(status, 1)
         if not retry:
             rows += [{"kind": "collected", "name": name} for name in left]
             return results + results_of(suite, rows, status, output)
         results += results_of(suite, rows, 0, output)
         tail = "\n".join(output.splitlines()[-25:])
-        ctx.tally.say(f"{suite}: host {host} did not come up or died; booting it again for"
-                      f" {len(left)} cases (attempt {attempt + 1} of {BOOTS}). It said:\n{tail}")
+        ctx.tally.say(f"{suite}: host {host} did not come up, died or stood still; booting it again for"
+                      f" {len(left)} cases (attempt {attempt + 1} of {boots[status]}). It said:\n{tail}")
         names = left
     return results
 
@@ -131,7 +131,7 @@ def run_folder(suite, folder, ctx):
         ctx.tally.add(result)
     table = hosts_table()
     for host, cases in group(rows, table).items():
-        for result in run_host(suite, host, table.HOSTS[host], cases, ctx):
+        for result in run_host(suite, host, table.HOSTS[host], cases, ctx, table.BOOTS.get(host, BOOTS)):
             if host != table.DEFAULT:
                 result = Result(result.suite, f"{result.name} [{host}]", result.outcome,
                                 result.seconds, result.detail)

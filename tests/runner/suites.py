@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How each suite's cases are found, run and counted. Every runner adds to the tally; none prints."""
 
+import collections
 import concurrent.futures
 import dataclasses
 import json
@@ -20,6 +21,7 @@ PYTHON = "/usr/bin/python3"  # Debian's, which has pytest; another python3 may c
 FUZZ_SECONDS = 120
 UNIT_SECONDS = 120
 COLLECT_SECONDS = 300
+COMPONENT_WORKERS = 3
 
 SANITIZERS = {
     "ASAN_OPTIONS": "abort_on_error=0:detect_stack_use_after_return=1",
@@ -255,12 +257,15 @@ def run_pytest(suite, folder, ctx, seconds, *more, **env):
             if row["kind"] == "collected":
                 ctx.tally.say(f"{suite}: {row['name']}")
         return
+    for result in pytest_results(suite, folder, seconds, *more, **env):
+        ctx.tally.add(result)
+
+
+def pytest_results(suite, where, seconds, *more, **env):
     with tempfile.TemporaryDirectory() as tmp:
         file = pathlib.Path(tmp) / "rows"
-        status, output = run_program(
-            pytest_argv(folder, file, *more), seconds, quiet_env(**env), TESTS)
-        for result in results_of(suite, read_rows(file), status, output):
-            ctx.tally.add(result)
+        status, output = run_program(pytest_argv(where, file, *more), seconds, quiet_env(**env), TESTS)
+        return results_of(suite, read_rows(file), status, output)
 
 
 def run_style(ctx):
@@ -268,5 +273,20 @@ def run_style(ctx):
 
 
 def run_component(ctx):
-    run_pytest("component", TESTS / "component", ctx, 900,
-               VIADUCT_BUILD=str(builds.path(ctx.kind or "asan")), **ctx.env)
+    """Each file of cases in a process of its own, some at a time: they wait for daemons more than they work."""
+    folder, env = TESTS / "component", {"VIADUCT_BUILD": str(builds.path(ctx.kind or "asan")), **ctx.env}
+    if ctx.list_only:
+        run_pytest("component", folder, ctx, 900, **env)
+        return
+    more = ("-k", ctx.pattern) if ctx.pattern else ()
+    rows, status, output = collect(folder, *more)
+    files = collections.Counter(r["name"].split("::")[0] for r in rows if r["kind"] == "collected")
+    # A file that cannot be read has no cases, but an outcome.
+    for result in results_of("component", [r for r in rows if r["kind"] == "result"], status, output):
+        ctx.tally.add(result)
+    with concurrent.futures.ThreadPoolExecutor(COMPONENT_WORKERS) as pool:
+        # The largest first, so that none is left alone at the end.
+        jobs = [pool.submit(pytest_results, "component", TESTS / name, 900, *more, **env) for name, _ in files.most_common()]
+        for job in jobs:
+            for result in job.result():
+                ctx.tally.add(result)

@@ -10,6 +10,7 @@ import subprocess
 from tree import functions
 
 FILE_LINES = 600
+LONG = ("docs/openapi.yaml",)  # a table that programs read, and look for in one file
 FUNCTION_LINES = 100
 PARAMETERS = 5
 README_LINES = 40
@@ -63,7 +64,7 @@ def spdx_problems(tree):
 
 def size_problems(tree):
     for name in tree.sources():
-        if is_code(tree, name) and len(tree.lines(name)) > FILE_LINES:
+        if is_code(tree, name) and name not in LONG and len(tree.lines(name)) > FILE_LINES:
             yield f"{name}: {len(tree.lines(name))} lines, more than {FILE_LINES}"
 
 
@@ -188,8 +189,9 @@ def readme_problems(tree):
             yield f"{name}: {len(tree.lines(name))} lines, more than {README_LINES}"
 
 
-CODE_LITERAL = re.compile(r'\berr_code\((?:[^()"]|\([^()]*\))*?"([\w-]+)"(?:\s*:\s*"([\w-]+)")?\s*\)')
-CODE_ROW = re.compile(r'\{ E\w+, "([a-z]+(?:-[a-z]+)+)",|\{ 0, "([a-z]+(?:-[a-z]+)+)",')
+CODE_LITERAL = re.compile(r'\b(?:err_code|posture_set)\((?:[^()"]|\([^()]*\))*?"([\w-]+)"(?:\s*:\s*"([\w-]+)")?\s*\)')
+CODE_ROW = re.compile(r'\{ E\w+, "([a-z]+(?:-[a-z]+)+)",|\{ 0, "([a-z]+(?:-[a-z]+)+)",'
+                      r'|\{ AUDIT_\w+, "([a-z]+(?:-[a-z]+)+)" \}')
 ALARM_ROW = re.compile(r'^\t\{ "([a-z-]+)", "(?:critical|major|minor)",', re.M)
 EXPLAINED = "cli/explain_table.c"
 

@@ -70,7 +70,7 @@ static void a_host_with_everything(void **state)
 	assert_int_equal(h.groups, 2);
 	assert_int_equal(h.interrupt_remapping, IOMMU_ON);
 	assert_true(h.vfio_driver_loaded);
-	assert_int_equal(iommu_host_check(&h, &e), 0);
+	assert_int_equal(iommu_host_check(&h, false, &e), 0);
 }
 
 static void one_plain_interrupt_is_too_many(void **state)
@@ -82,7 +82,7 @@ static void one_plain_interrupt_is_too_many(void **state)
 	interrupts_are(" 1: 0 IR-IO-APIC 1-edge x\\n 25: 9 PCI-MSIX-0000:01:00.0 0-edge eth0\\n");
 	assert_int_equal(iommu_host_read(root, &h, &e), 0);
 	assert_int_equal(h.interrupt_remapping, IOMMU_OFF);
-	assert_int_equal(iommu_host_check(&h, &e), -EPERM);
+	assert_int_equal(iommu_host_check(&h, false, &e), -EPERM);
 	assert_string_equal(e.code, "no-interrupt-remapping");
 }
 
@@ -99,20 +99,65 @@ static void the_units_own_interrupt_does_not_count(void **state)
 	assert_int_equal(h.interrupt_remapping, IOMMU_ON);
 }
 
-static void the_override_does_not_help(void **state)
+static void unsafe_is(const char *text)
+{
+	sh("cd %s && mkdir -p sys/module/vfio_iommu_type1/parameters && "
+	   "echo %s > sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts",
+	   text);
+}
+
+/* The override of iommufd is seen, and is not the one that an operator's word is about. */
+static void the_override_of_iommufd_lets_nothing_out(void **state)
 {
 	struct iommu_host h;
 	struct err e;
 
 	with_vtd();
 	interrupts_are(" 1: 0 IO-APIC 1-edge i8042\\n");
-	sh("cd %s && mkdir -p sys/module/vfio_iommu_type1/parameters && "
-	   "echo Y > sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts %s",
-	   "");
+	sh("cd %s && mkdir -p sys/module/iommufd/parameters && "
+	   "echo %s > sys/module/iommufd/parameters/allow_unsafe_interrupts",
+	   "Y");
 	assert_int_equal(iommu_host_read(root, &h, &e), 0);
-	assert_true(h.unsafe_interrupts_allowed);
-	assert_int_equal(iommu_host_check(&h, &e), -EPERM);
-	assert_non_null(strstr(e.text, "allow_unsafe_interrupts"));
+	assert_true(h.iommufd_unsafe_allowed);
+	assert_false(h.unsafe_interrupts_allowed);
+	assert_int_equal(iommu_host_check(&h, true, &e), -EPERM);
+	assert_string_equal(e.code, "unsafe-not-set");
+}
+
+/* The kernel's override and the operator's word: only both together let a function out. */
+static void the_override_takes_two(void **state)
+{
+	static const struct {
+		const char *parameter;
+		bool is_accepted;
+		const char *code; /* NULL: it may go */
+	} cases[] = {
+		{ "N", false, "no-interrupt-remapping" },
+		{ "Y", false, "unsafe-interrupts" },
+		{ "N", true, "unsafe-not-set" },
+		{ "Y", true, NULL },
+	};
+	struct iommu_host h;
+	struct err e;
+
+	with_vtd();
+	interrupts_are(" 1: 0 IO-APIC 1-edge i8042\\n");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		unsafe_is(cases[i].parameter);
+		assert_int_equal(iommu_host_read(root, &h, &e), 0);
+		assert_int_equal(h.unsafe_interrupts_allowed, cases[i].parameter[0] == 'Y');
+		if (cases[i].code == NULL) {
+			assert_int_equal(iommu_host_check(&h, true, &e), 0);
+			continue;
+		}
+		assert_int_equal(iommu_host_check(&h, cases[i].is_accepted, &e), -EPERM);
+		assert_string_equal(e.code, cases[i].code);
+		assert_true(e.hint[0] != '\0');
+		if (i > 0)
+			assert_non_null(strstr(e.text, "allow_unsafe_interrupts"));
+	}
+	h.dma_remapping = IOMMU_OFF;
+	assert_int_equal(iommu_host_check(&h, true, &e), -ENODEV);
 }
 
 static void nothing_known_is_not_on(void **state)
@@ -123,7 +168,7 @@ static void nothing_known_is_not_on(void **state)
 	with_vtd();
 	assert_int_equal(iommu_host_read(root, &h, &e), 0);
 	assert_int_equal(h.interrupt_remapping, IOMMU_UNKNOWN);
-	assert_int_equal(iommu_host_check(&h, &e), -EPERM);
+	assert_int_equal(iommu_host_check(&h, false, &e), -EPERM);
 }
 
 static void no_iommu(void **state)
@@ -133,7 +178,7 @@ static void no_iommu(void **state)
 
 	assert_int_equal(iommu_host_read(root, &h, &e), 0);
 	assert_string_equal(h.kind, "none");
-	assert_int_equal(iommu_host_check(&h, &e), -ENODEV);
+	assert_int_equal(iommu_host_check(&h, false, &e), -ENODEV);
 	assert_non_null(strstr(e.hint, "intel_iommu=on"));
 }
 
@@ -195,7 +240,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_plain_interrupt_is_too_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_units_own_interrupt_does_not_count, setup,
 						teardown),
-		cmocka_unit_test_setup_teardown(the_override_does_not_help, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_override_takes_two, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_override_of_iommufd_lets_nothing_out, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(nothing_known_is_not_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_iommu, setup, teardown),
 		cmocka_unit_test_setup_teardown(members_and_their_drivers, setup, teardown),

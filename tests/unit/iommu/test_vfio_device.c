@@ -81,6 +81,21 @@ static void facts_of_a_device(void **state)
 	assert_int_equal(d.fd, -1);
 }
 
+/* A vector that there is; the kernel hears of no other. */
+static void vectors_are_raised_within_their_count(void **state)
+{
+	struct vfio_device d;
+	unsigned int before;
+
+	assert_int_equal(vfio_device_open(&d, 11, &vf, NULL), 0);
+	before = fake_vfio.irq_sets;
+	assert_int_equal(vfio_device_irq_raise(&d, VFIO_IRQ_MSIX, 2), 0);
+	assert_int_equal(fake_vfio.irq_sets, before + 1);
+	assert_int_equal(vfio_device_irq_raise(&d, VFIO_IRQ_MSIX, 3), -EINVAL);
+	assert_int_equal(fake_vfio.irq_sets, before + 1);
+	vfio_device_close(&d);
+}
+
 static void sparse_areas(void **state)
 {
 	const struct vfio_region_sparse_mmap_area good[] = { { 0, 4096 }, { 8192, 8192 } };
@@ -223,6 +238,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(facts_of_a_device, setup),
+		cmocka_unit_test_setup(vectors_are_raised_within_their_count, setup),
 		cmocka_unit_test_setup(sparse_areas, setup),
 		cmocka_unit_test_setup(accesses_stay_inside, setup),
 		cmocka_unit_test_setup(interrupts_stay_inside, setup),

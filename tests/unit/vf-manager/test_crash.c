@@ -3,9 +3,13 @@
 #include "tests/fake/crash_host.h"
 #include "tests/fake/crash_ops.h"
 #include "tests/fake/crash_sweep.h"
+#include "tests/fake/crash_uplink.h"
 
 #include "vf-manager/pfapply.h"
 #include "vf-manager/pfconfirm.h"
+#include "vf-manager/portlink.h"
+#include "vf-manager/vm.h"
+#include "vf-manager/vmfault.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +19,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <stdio.h>
+#include <stdlib.h>
 
 /* What must hold beside host_check(); the lease "mine" is on VF 0. */
 
@@ -105,6 +109,8 @@ static void lease_is_kept(struct daemon *d)
 	all_vfs_are_there(d);
 	assert_int_equal(host_row(d, 0)->state, VF_LEASED);
 	assert_string_equal(host_row(d, 0)->lease, "mine");
+	assert_int_equal(host_attrs(0).link_state, VF_LINK_AUTO);
+	assert_false((host_row(d, 0)->attrs.mask & BIT(VF_ATTR_LINK_STATE)) != 0);
 }
 
 static void lease_is_as_before(struct daemon *d)
@@ -126,18 +132,62 @@ static void lease_is_as_before_or_after(struct daemon *d)
 
 static void vm_keeps_its_vf(struct daemon *d)
 {
-	const struct vf_attrs now = host_attrs(0);
+	const struct vf_attrs now = host_attrs(0), *known = &host_row(d, 0)->in_force;
 
 	assert_int_equal(host_row(d, 0)->state, VF_ASSIGNED);
 	assert_true((now.vlan == 5 && now.spoofchk) || (now.vlan == 7 && !now.spoofchk));
 	assert_memory_equal(now.mac, port_attrs.mac, 6);
 	assert_int_equal(host_row(d, 0)->attrs.vlan, now.vlan);
 	assert_memory_equal(host_row(d, 0)->attrs.mac, old_attrs.mac, 6);
+	assert_int_equal(known->mask, VF_ATTRS_ALL);
+	assert_int_equal(vf_attrs_difference(VF_ATTRS_ALL, known, &now), 0);
+}
+
+/* By the next daemon's first look. */
+static void vm_gets_its_attributes(struct daemon *d)
+{
+	repair_attrs(d);
+	vm_keeps_its_vf(d);
+}
+
+/* By the next daemon: its start, then its monitor. The ledger, the VMM and the PF's driver say the same. */
+static bool quarantine_agrees(struct daemon *d)
+{
+	const json_t *port, *link;
+	bool is_on;
+
+	vm_quarantines_resume(d);
+	settle_links(d);
+	port = json_array_get(json_object_get(vm_find(d, HOST_VM)->facts, "ports"), 0);
+	link = json_object_get(port, "link");
+	is_on = json_is_object(json_object_get(port, "quarantine"));
+	if (host_is_quarantined() != is_on || json_is_object(link) != is_on)
+		fail_msg("%s: quarantine %d, the VMM's %d, link %d", crash_where(), is_on,
+			 host_is_quarantined(), json_is_object(link));
+	assert_int_equal(host_attrs(0).link_state, is_on ? VF_LINK_DOWN : VF_LINK_AUTO);
+	assert_int_equal(host_row(d, 0)->state, VF_ASSIGNED);
+	assert_int_equal(host_row(d, 0)->in_force.link_state, host_attrs(0).link_state);
+	return is_on;
+}
+
+static void quarantine_is_on_or_was_not_begun(struct daemon *d)
+{
+	/* What was not told as done may be so or not; asked for again, it is. */
+	if (!quarantine_agrees(d))
+		port_quarantine(d);
+	assert_true(quarantine_agrees(d));
+}
+
+static void quarantine_is_off_or_still_on(struct daemon *d)
+{
+	if (quarantine_agrees(d))
+		port_unquarantine(d);
+	assert_false(quarantine_agrees(d));
 }
 
 typedef void host_fn(struct daemon *d);
 
-#define STEPS 5
+#define STEPS 6
 static const struct storm {
 	const char *name;
 	host_fn *before[STEPS]; /* each by the daemon that is not killed yet; NULL: no more */
@@ -170,6 +220,22 @@ static const struct storm {
 	  { apply_two, alloc, set_old, start_that_lives },
 	  set_new,
 	  vm_keeps_its_vf },
+	{ "attributes set again",
+	  { apply_two, alloc, set_old, start_that_lives, lose_attrs },
+	  repair_attrs,
+	  vm_gets_its_attributes },
+	{ "quarantine of a port",
+	  { own_link, apply_two, alloc, set_old, start_that_lives },
+	  port_quarantine,
+	  quarantine_is_on_or_was_not_begun },
+	{ "its end",
+	  { own_link, apply_two, alloc, start_that_lives, port_quarantine },
+	  port_unquarantine,
+	  quarantine_is_off_or_still_on },
+	{ "stop in quarantine",
+	  { own_link, apply_two, alloc, set_old, start_on_lease, lower_link },
+	  end,
+	  lease_is_as_before },
 	{ "start", { apply_two }, start, all_vfs_are_there },
 	{ "start on a lease", { apply_two, alloc, set_old }, start_on_lease, lease_is_as_before },
 	{ "stop", { apply_two, start }, end, all_vfs_are_there },
@@ -177,6 +243,9 @@ static const struct storm {
 	  { apply_two, alloc, set_old, start_on_lease },
 	  end,
 	  lease_is_as_before },
+	{ "an uplink's VF", { apply_two }, reserve, uplink_gets_its_vf },
+	{ "an uplink's VF goes back", { apply_two, reserve }, unreserve, uplink_has_no_vf },
+	{ "host selftest", { apply_two }, self_test, all_vfs_are_there },
 	{ "vf release", { apply_two, alloc, set_old }, release, all_vfs_are_there },
 	{ "vf scrub", { apply_two, alloc, set_old, quarantine }, release, scrubbed_or_quarantined },
 	{ "recovery of a dead VM",
@@ -219,11 +288,14 @@ static void check(void *arg)
 	host_down(d);
 }
 
+/* The storms are shared out among programs that run at the same time: this is number `share` of `shares`. */
+static unsigned int share, shares = 1;
+
 static void nothing_is_lost_at_any_point(void **state)
 {
 	unsigned int points = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(storms); i++) {
+	for (size_t i = share; i < ARRAY_SIZE(storms); i += shares) {
 		const struct crash_sweep sweep = { .name = storms[i].name,
 						   .prepare = prepare,
 						   .run = run,
@@ -254,6 +326,71 @@ static void host_end(struct daemon *d)
 {
 	host_down(d);
 	host_remove();
+}
+
+static const char *link_word(struct daemon *d, const char *key)
+{
+	const json_t *port =
+		json_array_get(json_object_get(vm_find(d, HOST_VM)->facts, "ports"), 0);
+
+	return json_string_value(json_object_get(json_object_get(port, "link"), key));
+}
+
+static void quarantine_now(struct daemon *d, bool on, bool is_settled)
+{
+	const struct vm_quarantine_wish wish = { .on = on };
+	struct err e = { 0 };
+
+	assert_int_equal(vm_quarantine(d, HOST_VM, &wish, &e), 0);
+	op_lock(d);
+	assert_int_equal(port_links_settle(d), is_settled);
+	op_unlock(d);
+}
+
+static void a_driver_that_only_tells_link_states(void **state)
+{
+	struct daemon *d = leased_host();
+
+	own_link(d);
+	start_that_lives(d);
+	host_attrs_refuse(BIT(VF_ATTR_LINK_STATE), 0);
+	quarantine_now(d, true, true);
+	assert_string_equal(link_word(d, "state"), "kept");
+	assert_null(link_word(d, "was"));
+	quarantine_now(d, false, true);
+	assert_null(link_word(d, "state"));
+	assert_int_equal(ledger_intent_count(d->ledger), 0);
+	host_end(d);
+}
+
+static void a_link_that_cannot_be_set_now_is_tried_again(void **state)
+{
+	struct daemon *d = leased_host();
+	struct err e = { 0 };
+
+	own_link(d);
+	start_that_lives(d);
+	host_attrs_refuse(0, BIT(VF_ATTR_LINK_STATE));
+	quarantine_now(d, true, false);
+	assert_string_equal(link_word(d, "state"), "lowering");
+	assert_non_null(link_word(d, "why"));
+	assert_int_equal(host_attrs(0).link_state, VF_LINK_AUTO);
+	host_attrs_refuse(0, 0);
+	settle_links(d);
+	assert_string_equal(link_word(d, "state"), "down");
+	assert_int_equal(host_attrs(0).link_state, VF_LINK_DOWN);
+	/* Nobody sets it meanwhile. */
+	assert_int_equal(port_link_check(d, HOST_VM "/wan", &e), -EBUSY);
+	assert_string_equal(e.code, "port-quarantined");
+	host_attrs_refuse(0, BIT(VF_ATTR_LINK_STATE));
+	quarantine_now(d, false, false);
+	assert_string_equal(link_word(d, "state"), "down");
+	host_attrs_refuse(0, 0);
+	settle_links(d);
+	assert_null(link_word(d, "state"));
+	assert_int_equal(host_attrs(0).link_state, VF_LINK_AUTO);
+	assert_int_equal(port_link_check(d, HOST_VM "/wan", &e), 0);
+	host_end(d);
 }
 
 static enum vf_state state_of(struct daemon *d, unsigned int vf)
@@ -293,6 +430,29 @@ static void a_late_release_does_not_touch_the_new_owner(void **state)
 	ref.generation = second.generation;
 	assert_int_equal(pool_release(d, &ref, true, &e), 0);
 	assert_int_equal(host_row(d, 0)->state, VF_LEASED);
+	host_end(d);
+}
+
+/* A start lets others work while the VM comes up. */
+static void what_is_set_while_a_vm_comes_up_stays(void **state)
+{
+	const struct vf_want want = {
+		.source = PORT_FROM_VF, .target = "mine", .numa_node = -1, .owner = HOST_VM "/wan"
+	};
+	struct daemon *d = leased_host();
+	struct vf_attrs attrs = new_attrs;
+	struct err e = { 0 };
+	struct vf_hold hold;
+
+	assert_int_equal(pool_lease(d, &want, &hold, &e), 0);
+	assert_int_equal(pool_bind(d, &hold, &port_attrs, &e), 0);
+	assert_int_equal(pool_set(d, &hold, &attrs, 0, &e), 0);
+	assert_int_equal(pool_assign(d, &hold, &e), 0);
+	assert_int_equal(host_row(d, 0)->in_force.vlan, new_attrs.vlan);
+	assert_int_equal(host_attrs(0).vlan, new_attrs.vlan);
+	/* And what the port has is still known. */
+	assert_true((host_row(d, 0)->in_force.mask & port_attrs.mask) == port_attrs.mask);
+	end(d);
 	host_end(d);
 }
 
@@ -410,18 +570,31 @@ static void attributes_that_stick_are_quarantined(void **state)
 	host_end(d);
 }
 
-int main(void)
+/* Arguments: SHARE SHARES, by default all storms. */
+int main(int argc, char **argv)
 {
+	const struct CMUnitTest storm[] = { cmocka_unit_test(nothing_is_lost_at_any_point) };
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_lost_at_any_point),
 		cmocka_unit_test(a_late_release_does_not_touch_the_new_owner),
+		cmocka_unit_test(what_is_set_while_a_vm_comes_up_stays),
 		cmocka_unit_test(vfs_made_again_by_hand_are_not_ours),
 		cmocka_unit_test(a_vf_made_again_is_not_wiped),
 		cmocka_unit_test(a_lease_on_a_destroyed_vf_waits),
 		cmocka_unit_test(an_intent_does_not_take_what_is_in_use),
 		cmocka_unit_test(attributes_that_stick_are_quarantined),
+		cmocka_unit_test(a_driver_that_only_tells_link_states),
+		cmocka_unit_test(a_link_that_cannot_be_set_now_is_tried_again),
 	};
 
 	log_init("test", LOG_LEVEL_ERROR);
+	if (argc == 3) {
+		share = (unsigned int)atoi(argv[1]);
+		shares = (unsigned int)atoi(argv[2]);
+		if (shares == 0 || share >= shares || shares > ARRAY_SIZE(storms))
+			return 2; /* a share without a storm would prove nothing */
+	}
+	if (share > 0)
+		return cmocka_run_group_tests(storm, NULL, NULL);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

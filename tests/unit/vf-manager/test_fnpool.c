@@ -59,6 +59,7 @@ static int setup(void **state)
 	group_is_held = has_direct_region = false;
 	memset(&d, 0, sizeof(d));
 	opt.dev_dir = tree.root;
+	opt.proc_dir = tree.root;
 	d.opt = &opt;
 	snprintf(d.boot_id, sizeof(d.boot_id), BOOT);
 	assert_int_equal(inventory_create(&d.inv, tree.root, &err), 0);

@@ -271,12 +271,13 @@ static void intents_and_attributes_come_back_whole(void **state)
 	assert_int_equal(ledger_intent_confirm(l, &intent, &row, &e), -EBUSY);
 	assert_int_equal(ledger_intent_count(l), 1);
 	row.state = VF_LEASED;
-	row.attrs = some_attrs;
+	row.attrs = row.in_force = some_attrs;
 	assert_int_equal(ledger_intent_confirm(l, &intent, &row, &e), 0);
 	ledger_close(l);
 	assert_int_equal(ledger_open(&l, dir, BOOT, &e), 0);
 	assert_int_equal(ledger_intent_count(l), 0);
 	assert_int_equal(ledger_vf_find(l, &row.pf, 3)->attrs.mask, VF_ATTRS_ALL);
+	assert_int_equal(ledger_vf_find(l, &row.pf, 3)->in_force.mask, VF_ATTRS_ALL);
 	assert_int_equal(vf_attrs_difference(VF_ATTRS_ALL, &ledger_vf_find(l, &row.pf, 3)->attrs,
 					     &some_attrs),
 			 0);

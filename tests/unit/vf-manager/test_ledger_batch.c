@@ -181,6 +181,14 @@ static void a_batch_has_an_end(void **state)
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* Its table had no room, or it could not be compiled. */
+static void a_statement_that_never_was_is_put_away(void **state)
+{
+	auto_hot sqlite3_stmt *st = NULL;
+
+	assert_null(st);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -190,6 +198,8 @@ int main(void)
 		CASE(what_cannot_be_written_was_never_leased),
 		CASE(a_name_is_had_once_within_a_batch),
 		CASE(a_batch_has_an_end),
+		cmocka_unit_test_setup_teardown(a_statement_that_never_was_is_put_away, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

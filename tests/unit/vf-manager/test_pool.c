@@ -4,6 +4,7 @@
 
 #include "sriov/fnread.h"
 #include "vf-manager/api_handlers.h"
+#include "vf-manager/ledger_db.h"
 #include "vf-manager/pfapply.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/pool_pick.h"
@@ -37,6 +38,8 @@ static struct {
 	sem_t entered, may_go;
 } * kernel_blocks;
 
+static unsigned int looks; /* at PCI */
+
 int __real_fn_list(const struct sysfs *sys, bool is_quick, struct pci_addr **out, size_t *count,
 		   struct err *e);
 int __wrap_fn_list(const struct sysfs *sys, bool is_quick, struct pci_addr **out, size_t *count,
@@ -45,6 +48,7 @@ int __wrap_fn_list(const struct sysfs *sys, bool is_quick, struct pci_addr **out
 int __wrap_fn_list(const struct sysfs *sys, bool is_quick, struct pci_addr **out, size_t *count,
 		   struct err *e)
 {
+	looks++;
 	if (kernel_blocks != NULL) {
 		sem_post(&kernel_blocks->entered);
 		sem_wait(&kernel_blocks->may_go);
@@ -72,6 +76,7 @@ static void host_make(bool is_ours)
 	tree_driver("vfio-pci", NULL);
 	memset(&d, 0, sizeof(d));
 	opt.dev_dir = tree.root;
+	opt.proc_dir = tree.root;
 	d.opt = &opt;
 	snprintf(d.boot_id, sizeof(d.boot_id), BOOT);
 	assert_int_equal(inventory_create(&d.inv, tree.root, &e), 0);
@@ -212,6 +217,119 @@ static void a_look_that_takes_long_holds_no_lock(void **state)
 	assert_int_equal(r, 0);
 }
 
+#define CLIENTS 40 /* more than one turn takes */
+struct client {
+	pthread_t thread;
+	char name[8];
+	json_t *view;
+	struct err e;
+	int r;
+};
+
+static void *client_main(void *arg)
+{
+	struct client *c = arg;
+	const struct vf_want want = {
+		.source = PORT_FROM_PF, .target = PF, .numa_node = -1, .lease = c->name
+	};
+
+	c->r = pool_alloc(&d, &want, &c->view, &c->e);
+	return NULL;
+}
+
+static bool is_any_waiting(void)
+{
+	bool is_any;
+
+	pthread_mutex_lock(&d.allocs.lock);
+	is_any = d.allocs.first != NULL;
+	pthread_mutex_unlock(&d.allocs.lock);
+	return is_any;
+}
+
+/* One is served first and waits for `op`; the others come meanwhile, and share the next turn. */
+static void clients_run(struct client *clients)
+{
+	const struct timespec moment = { .tv_nsec = 1000000 };
+
+	op_lock(&d);
+	for (unsigned int i = 0; i < CLIENTS; i++) {
+		snprintf(clients[i].name, sizeof(clients[i].name), "c%u", i);
+		assert_int_equal(pthread_create(&clients[i].thread, NULL, client_main, &clients[i]),
+				 0);
+	}
+	while (!is_any_waiting())
+		nanosleep(&moment, NULL);
+	op_unlock(&d);
+	for (unsigned int i = 0; i < CLIENTS; i++)
+		pthread_join(clients[i].thread, NULL);
+	assert_null(d.allocs.first);
+	assert_false(d.allocs.is_served);
+}
+
+static void who_comes_together_shares_a_turn_but_no_vf(void **state)
+{
+	struct client clients[CLIENTS] = { 0 };
+	const char *first = NULL;
+	unsigned int served = 0;
+
+	clients_run(clients);
+	for (unsigned int i = 0; i < CLIENTS; i++) {
+		const char *vf = json_string_value(json_object_get(clients[i].view, "address"));
+
+		if (clients[i].r < 0) {
+			assert_string_equal(clients[i].e.code, "no-free-vf");
+			assert_null(clients[i].view);
+			continue;
+		}
+		served++;
+		assert_true(first == NULL || strcmp(vf, first) != 0);
+		first = vf;
+		assert_string_equal(json_string_value(json_object_get(clients[i].view, "lease")),
+				    clients[i].name);
+		assert_non_null(ledger_vf_by_lease(d.ledger, clients[i].name));
+	}
+	assert_int_equal(served, 2);
+	for (unsigned int i = 0; i < CLIENTS; i++)
+		json_decref(clients[i].view);
+}
+
+/* Else whoever asks for it again and again makes all others wait. */
+static void a_name_that_is_taken_costs_no_look(void **state)
+{
+	const struct vf_want want = {
+		.source = PORT_FROM_PF, .target = PF, .numa_node = -1, .lease = "mine"
+	};
+	json_t *view = NULL;
+	unsigned int before;
+	struct err e = { 0 };
+
+	assert_int_equal(pool_alloc(&d, &want, &view, &e), 0);
+	json_decref(view);
+	before = looks;
+	assert_int_equal(pool_alloc(&d, &want, &view, &e), -EEXIST);
+	assert_string_equal(e.code, "lease-exists");
+	assert_int_equal(looks, before);
+}
+
+static int no_commit(void *arg)
+{
+	return 1; /* SQLite makes a rollback of it */
+}
+
+static void what_cannot_be_written_is_shown_to_nobody(void **state)
+{
+	struct client clients[CLIENTS] = { 0 };
+
+	sqlite3_commit_hook(d.ledger->db, no_commit, NULL);
+	clients_run(clients);
+	for (unsigned int i = 0; i < CLIENTS; i++) {
+		assert_true(clients[i].r < 0);
+		assert_null(clients[i].view);
+		assert_null(ledger_vf_by_lease(d.ledger, clients[i].name));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -224,6 +342,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_node_is_named_if_it_is_the_reason, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_look_that_takes_long_holds_no_lock, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(who_comes_together_shares_a_turn_but_no_vf, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(what_cannot_be_written_is_shown_to_nobody, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_name_that_is_taken_costs_no_look, setup,
 						teardown),
 	};
 

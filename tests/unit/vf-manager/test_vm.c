@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/privops.h"
 #include "vf-manager/vm.h"
 
 #include <setjmp.h>
@@ -53,9 +54,27 @@ static void ended_vms_make_room(void **state)
 	ledger_close(d.ledger);
 }
 
+static void a_process_is_in_its_scope(void **state)
+{
+	static const char unit[] = "viaduct-vm-fw1.scope";
+
+	assert_true(priv_vm_scope_has("0::/viaduct.slice/viaduct-vm-fw1.scope\n", unit));
+	assert_true(priv_vm_scope_has("0::/viaduct.slice/viaduct-vm-fw1.scope", unit));
+	/* cgroup v1, and a container. */
+	assert_true(priv_vm_scope_has(
+		"2:cpu:/\n1:name=systemd:/lxc/c1/viaduct.slice/viaduct-vm-fw1.scope\n"
+		"0::/\n",
+		unit));
+	assert_false(priv_vm_scope_has("0::/viaduct.slice/viaduct-vm-fw11.scope\n", unit));
+	assert_false(priv_vm_scope_has("0::/viaduct.slice/viaduct-vm-fw1.scope/x\n", unit));
+	assert_false(priv_vm_scope_has("0::/viaduct/vm-fw1\n", unit));
+	assert_false(priv_vm_scope_has("", unit));
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(ended_vms_make_room) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(ended_vms_make_room),
+					    cmocka_unit_test(a_process_is_in_its_scope) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,8 +30,8 @@ static void a_whole_file_is_read(void **state)
 		"ports:\n"
 		"  - {name: wan, network: provider, mac: '02:00:00:00:00:01',\n"
 		"     vlan: {mode: qinq, ids: [100], qos: 3}, trust: promisc, spoofchk: off,\n"
-		"     rate: 5G, min_rate: 100M, link: up, mtu: 9000}\n"
-		"  - {name: lan, vf: 'eth0#1', engine: auto, fallback: polled}\n"
+		"     rate: 5G, min_rate: 100M, link: up, mtu: 9000, anti_affinity: [edge, core]}\n"
+		"  - {name: lan, vf: 'eth0#1', engine: auto}\n"
 		"test: {low_ram_limit: 256M}\n",
 	};
 	struct vm_spec *s = calloc(1, sizeof(*s));
@@ -57,9 +57,13 @@ static void a_whole_file_is_read(void **state)
 	assert_int_equal(a->max_mbps, 5000);
 	assert_int_equal(a->min_mbps, 100);
 	assert_true(a->trust && !a->spoofchk);
+	assert_int_equal(s->ports[0].word_count, 2);
+	assert_string_equal(s->ports[0].words[1], "core");
+	assert_int_equal(s->ports[1].word_count, 0);
 	assert_int_equal(s->ports[1].source, PORT_FROM_VF);
 	assert_int_equal(s->ports[1].attrs.mask, 0);
-	assert_int_equal(json_array_size(warnings), 1);
+	assert_int_equal(s->ports[1].engine, PORT_VF);
+	assert_int_equal(json_array_size(warnings), 0);
 	shown = vm_spec_json(s);
 	assert_non_null(shown);
 	assert_int_equal(json_array_size(json_object_get(shown, "ports")), 2);
@@ -175,6 +179,90 @@ static void rates_are_whole_megabits(void **state)
 	}
 }
 
+/* NULL: the file is right. */
+static void port_refused(const char *words, const char *refusal, struct vm_spec *s)
+{
+	auto_json json_t *warnings = json_array();
+	char yaml[600];
+	const struct vm_text text = { .yaml = yaml, .base_dir = "/" };
+	struct err e = { 0 };
+	int r;
+
+	snprintf(yaml, sizeof(yaml), HEAD "ports: [{name: mgt, %s}]\n", words);
+	r = vm_spec_parse(&text, s, warnings, &e);
+	if (refusal == NULL ? r != 0 : r == 0 || strstr(e.text, refusal) == NULL)
+		fail_msg("%s: %d %s", words, r, e.text);
+}
+
+static void polled_ports_have_words_of_their_own(void **state)
+{
+	static const struct {
+		const char *words, *refusal;
+	} rows[] = {
+		{ "network: n, engine: polled", NULL },
+		{ "pf: p, engine: polled", "engine: polled needs a network, not a pf" },
+		{ "vf: 'p#0', engine: auto, fallback: polled", "fallback: polled needs a network" },
+		{ "network: n, engine: polled, fallback: polled",
+		  "fallback is only for engine: auto" },
+		{ "network: n, engine: auto, fallback: vf", "fallback: 'vf' is not polled" },
+		{ "network: n, engine: polled, queues: 8", NULL },
+		{ "network: n, engine: polled, queues: 9", "queues: 9 is not between 1 and 8" },
+		{ "network: n, engine: polled, queue_size: 96",
+		  "queue_size: 96 is no power of two" },
+		{ "network: n, engine: polled, queue_size: 32", "queue_size: 32 is not between" },
+		{ "network: n, engine: polled, queue_size: 2048",
+		  "queue_size: 2048 is not between" },
+		{ "network: n, engine: auto, fallback: polled, mtu: 9001",
+		  "mtu: 9001 is not between" },
+		{ "network: n, engine: polled, storm: 0", "storm: 0 is not between" },
+		{ "network: n, engine: polled, anti_affinity: [edge]",
+		  "anti_affinity: a polled port" },
+		{ "network: n, engine: auto, fallback: polled, anti_affinity: [edge]",
+		  "anti_affinity: a polled port" },
+		{ "network: n, engine: auto, anti_affinity: [edge]", NULL },
+		{ "network: n, engine: polled, on_fault: stop",
+		  "on_fault: stop: a polled port has no" },
+		{ "network: n, engine: auto, fallback: polled, on_fault: stop", NULL },
+		{ "network: n, engine: polled, backend_grace: 61s",
+		  "backend_grace: '61s' is no time" },
+		{ "network: n, engine: polled, backend_grace: soon", "backend_grace: 'soon'" },
+		{ "network: n, engine: polled, backend_grace: 500ms", NULL },
+	};
+	struct vm_spec *s = calloc(1, sizeof(*s));
+
+	assert_non_null(s);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		port_refused(rows[i].words, rows[i].refusal, s);
+	assert_int_equal(s->ports[0].grace_ms, 500);
+	port_refused(
+		"network: n, engine: polled}, {name: b, network: n, engine: auto, fallback: polled"
+		"}, {name: c, network: n",
+		NULL, s);
+	assert_int_equal(vm_spec_devices(s), 1);
+	assert_int_equal(vm_spec_devices_max(s), 2);
+	assert_int_equal(s->ports[0].grace_ms, PORT_GRACE_MS);
+	free(s);
+}
+
+static void the_grace_of_the_vm_is_that_of_its_ports(void **state)
+{
+	const struct vm_text text = {
+		.base_dir = "/",
+		.yaml = HEAD "backend_grace: 10s\n"
+			     "ports: [{name: a, network: n, engine: polled},"
+			     " {name: b, network: n, engine: polled, backend_grace: 0s}]\n",
+	};
+	auto_json json_t *warnings = json_array();
+	struct vm_spec *s = calloc(1, sizeof(*s));
+	struct err e = { 0 };
+
+	assert_non_null(s);
+	assert_int_equal(vm_spec_parse(&text, s, warnings, &e), 0);
+	assert_int_equal(s->ports[0].grace_ms, 10000);
+	assert_int_equal(s->ports[1].grace_ms, 0);
+	free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -183,6 +271,8 @@ int main(void)
 		cmocka_unit_test(memory_lies_on_a_node_near_or_anywhere),
 		cmocka_unit_test(relative_paths_need_a_folder),
 		cmocka_unit_test(rates_are_whole_megabits),
+		cmocka_unit_test(polled_ports_have_words_of_their_own),
+		cmocka_unit_test(the_grace_of_the_vm_is_that_of_its_ports),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,7 +24,7 @@
 #include <cmocka.h>
 
 struct fixture {
-	unsigned int devices;
+	unsigned int devices, nets;
 	int launch_sock, peer;
 	struct vmm_spec spec;
 	struct loop *loop;
@@ -48,9 +48,9 @@ static void devices_fill(struct fixture *f)
 	struct vmm_spec *spec = &f->spec;
 
 	spec->container_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	spec->groups[0].nr = 26;
-	spec->groups[0].fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	spec->group_count = 1;
+	strcpy(spec->members[0].name, "group:26");
+	spec->members[0].fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	spec->member_count = 1;
 	spec->device_count = f->devices;
 	for (unsigned int i = 0; i < f->devices; i++) {
 		struct vmm_device_spec *dev = &spec->devices[i];
@@ -58,7 +58,22 @@ static void devices_fill(struct fixture *f)
 		dev->port[0] = (char)('a' + i);
 		dev->address = (struct pci_addr){ 0, 1, 0x10, (uint8_t)i };
 		dev->group = 26;
-		dev->group_fd = spec->groups[0].fd;
+	}
+}
+
+static void nets_fill(struct fixture *f)
+{
+	struct vmm_spec *spec = &f->spec;
+
+	spec->net_count = spec->vhost_count = f->nets;
+	for (unsigned int i = 0; i < f->nets; i++) {
+		spec->nets[i] = (struct vmm_net_spec){ .port = { (char)('m' + i) },
+						       .mac = { 2 },
+						       .mtu = 1500,
+						       .pairs = 2,
+						       .ring_size = 256,
+						       .socket = i };
+		spec->vhosts[i].fd = listener_make(SOCK_STREAM);
 	}
 }
 
@@ -81,6 +96,7 @@ static void setting_make(struct fixture *f)
 		assert_int_equal(fake_guest_device(), 0);
 		devices_fill(f);
 	}
+	nets_fill(f);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	f->launch_sock = pair[0];
 	f->peer = pair[1];
@@ -141,6 +157,7 @@ static void machine_end(void *arg)
 static void nothing_is_left(void *arg)
 {
 	assert_int_equal(fake_kvm.irqfds, 0);
+	assert_int_equal(fake_kvm.doorbell_count, 0);
 	assert_int_equal(fake_guest.dma_maps, 0);
 	assert_int_equal(fake_guest.groups, 0);
 	assert_false(fake_guest.dma_hole);
@@ -168,11 +185,23 @@ static void machine_with_a_function(void **state)
 	assert_true(fault_sweep(&sweep) > 150);
 }
 
+static void machine_with_polled_ports(void **state)
+{
+	struct fixture f = { .nets = 2 };
+	const struct fault_sweep sweep = {
+		"machine with polled ports", &f, machine_make, machine_end, nothing_is_left,
+	};
+
+	fake_kvm.vfio = NULL;
+	assert_true(fault_sweep(&sweep) > 140);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(machine_without_devices),
 		cmocka_unit_test(machine_with_a_function),
+		cmocka_unit_test(machine_with_polled_ports),
 	};
 
 	return cmocka_run_group_tests_name("vmm-machine-faults", tests, NULL, NULL);

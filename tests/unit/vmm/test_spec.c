@@ -96,7 +96,82 @@ static void fds_are_matched_with_their_names(void **state)
 	expect("[\"group:x\"]", (enum kind[]){ NULL_DEV }, 1, SPEC, "no group number");
 	expect("[\"group:1\",\"group:1\"]", (enum kind[]){ NULL_DEV, NULL_DEV }, 2, SPEC,
 	       "there twice");
+	expect("[\"cdev:x\"]", (enum kind[]){ NULL_DEV }, 1, SPEC, "no PCI address");
+	expect("[\"cdev:01:10.0\",\"cdev:0000:01:10.0\"]", (enum kind[]){ NULL_DEV, NULL_DEV }, 2,
+	       SPEC, "there twice");
 	expect("{}", NULL, 0, SPEC, "fds");
+}
+
+#define WITH_WAN                                                                             \
+	"{\"name\":\"a\",\"memory\":{\"size\":67108864},\"cpus\":{\"count\":1},\"boot\":{}," \
+	"\"devices\":[{\"port\":\"wan\",\"address\":\"0000:01:10.0\",\"group\":7}]}"
+
+/* One DMA space, and what joins it of the same kind. */
+static void kinds_of_dma_space_do_not_mix(void **state)
+{
+	static const struct {
+		const char *names, *text;
+		size_t count;
+	} rows[] = {
+		{ "[\"container\",\"iommufd\"]", "exclude each other", 2 },
+		{ "[\"container\",\"cdev:0000:01:10.0\"]", "takes \"group:\" ones", 2 },
+		{ "[\"iommufd\",\"group:7\"]", "takes \"cdev:\" ones", 2 },
+		{ "[\"iommufd\"]", "fd \"cdev:0000:01:10.0\" is missing", 1 },
+		{ "[\"iommufd\",\"cdev:0000:01:10.2\"]", "fd \"cdev:0000:01:10.0\" is missing", 2 },
+		{ "[\"container\",\"group:8\"]", "fd \"group:7\" is missing", 2 },
+		{ "[\"group:7\"]", "fd \"container\" is missing", 1 },
+		{ "[\"cdev:0000:01:10.0\"]", "takes \"group:\" ones", 1 },
+		{ "[\"container\",\"group:7\"]", "fd \"kvm\" is missing", 2 },
+		{ "[\"iommufd\",\"cdev:0000:01:10.0\"]", "fd \"kvm\" is missing", 2 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		expect(rows[i].names, (enum kind[]){ NULL_DEV, NULL_DEV }, rows[i].count, WITH_WAN,
+		       rows[i].text);
+	expect("[\"iommufd\"]", (enum kind[]){ FILE_R }, 1, SPEC, "no character device");
+	expect("[\"cdev:0000:01:10.0\"]", (enum kind[]){ FILE_R }, 1, SPEC, "no character device");
+}
+
+static void nets_are_checked(void **state)
+{
+#define MGT "\"port\":\"mgt\",\"mac\":\"02:00:00:00:00:01\""
+	static const struct {
+		const char *nets, *text;
+	} rows[] = {
+		{ "{" MGT "}", "fd \"kvm\" is missing" }, /* nothing wrong with it */
+		{ "{" MGT ",\"mtu\":9000,\"queues\":8,\"queue_size\":1024,\"link\":\"down\","
+		  "\"grace_ms\":0,\"backend_uid\":64999}",
+		  "fd \"kvm\" is missing" },
+		{ "{" MGT "},{" MGT "}", "nets: item 1: port mgt is there twice" },
+		{ "{\"port\":\"lan\",\"mac\":\"02:00:00:00:00:01\"}",
+		  "fd \"vhost:lan\" is missing" },
+		{ "{\"port\":\"a/b\",\"mac\":\"02:00:00:00:00:01\"}", "is no name" },
+		{ "{\"port\":\"mgt\"}", "mac" },
+		{ "{\"port\":\"mgt\",\"mac\":\"03:00:00:00:00:01\"}", "no MAC address of one" },
+		{ "{" MGT ",\"mtu\":67}", "mtu: 67 is less than 68" },
+		{ "{" MGT ",\"mtu\":65536}", "mtu" },
+		{ "{" MGT ",\"queues\":0}", "queues: 1 to 8" },
+		{ "{" MGT ",\"queues\":9}", "queues" },
+		{ "{" MGT ",\"queue_size\":100}", "a power of two from 64 to 1024" },
+		{ "{" MGT ",\"queue_size\":32}", "a power of two from 64 to 1024" },
+		{ "{" MGT ",\"queue_size\":2048}", "queue_size" },
+		{ "{" MGT ",\"link\":\"on\"}", "link: \"on\" is unknown" },
+		{ "{" MGT ",\"speed\":1}", "speed" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char spec[1024];
+
+		snprintf(spec, sizeof(spec),
+			 "{\"name\":\"a\",\"memory\":{\"size\":67108864},\"cpus\":{\"count\":1},"
+			 "\"boot\":{},\"nets\":[%s]}",
+			 rows[i].nets);
+		expect("[\"vhost:mgt\"]", (enum kind[]){ LISTEN_STREAM }, 1, spec, rows[i].text);
+	}
+	expect("[\"vhost:mgt\"]", (enum kind[]){ LISTEN_SEQ }, 1, SPEC, "socket of the right type");
+	expect("[\"vhost:\"]", (enum kind[]){ LISTEN_STREAM }, 1, SPEC, "no name of a port");
+	expect("[\"vhost:a\",\"vhost:a\"]", (enum kind[]){ LISTEN_STREAM, LISTEN_STREAM }, 2, SPEC,
+	       "there twice");
 }
 
 static void cpus_and_nodes_are_checked(void **state)
@@ -159,6 +234,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fds_are_checked_by_type),
 		cmocka_unit_test(fds_are_matched_with_their_names),
+		cmocka_unit_test(kinds_of_dma_space_do_not_mix),
+		cmocka_unit_test(nets_are_checked),
 		cmocka_unit_test(cpus_and_nodes_are_checked),
 		cmocka_unit_test(listening_socket_must_listen),
 	};

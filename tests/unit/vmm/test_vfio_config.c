@@ -205,6 +205,40 @@ static void flr_resets_device_and_shadow(void **state)
 	assert_int_equal(fake_guest.resets, 2);
 }
 
+static uint16_t device_command(void)
+{
+	return (uint16_t)device_get(PCI_COMMAND);
+}
+
+/* Whatever the guest tries; and then what it asks for holds again. */
+static void quarantine_keeps_bus_mastering_off(void **state)
+{
+	const uint16_t on = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
+	struct err e = { 0 };
+
+	(void)state;
+	start();
+	fake_cfg_write(PCI_COMMAND, 2, on);
+	assert_int_equal(device_command(), on);
+	assert_int_equal(vfio_set_quarantine(fake_guest.set, "nosuch", true, &e), -ENOENT);
+	assert_int_equal(vfio_set_quarantine(fake_guest.set, "wan", true, &e), 0);
+	assert_int_equal(device_command(), PCI_COMMAND_MEMORY);
+	fake_cfg_write(PCI_COMMAND, 2, on);
+	fake_cfg_write(PCI_COMMAND, 1, on);
+	assert_int_equal(device_command(), PCI_COMMAND_MEMORY);
+	assert_int_equal(fake_cfg_read(PCI_COMMAND, 2), on);
+	fake_cfg_write(FAKE_PM + PCI_PM_CTRL, 2, 3);
+	fake_cfg_write(FAKE_PM + PCI_PM_CTRL, 2, 0);
+	fake_cfg_write(FAKE_PCIE + PCI_EXP_DEVCTL, 2, PCI_EXP_DEVCTL_BCR_FLR);
+	fake_cfg_write(PCI_COMMAND, 2, on);
+	assert_int_equal(device_command(), PCI_COMMAND_MEMORY);
+	/* What is passed on else goes nowhere. */
+	fake_cfg_write(FAKE_PCIE + PCI_EXP_DEVCTL, 2, 0x2010);
+	assert_int_not_equal(device_get(FAKE_PCIE + PCI_EXP_DEVCTL) & 0xFFFF, 0x2010);
+	assert_int_equal(vfio_set_quarantine(fake_guest.set, "wan", false, &e), 0);
+	assert_int_equal(device_command(), on);
+}
+
 static void function_without_flr_ignores_the_bit(void **state)
 {
 	(void)state;
@@ -253,6 +287,7 @@ int main(void)
 		CASE(power_state_stays_here),
 		CASE(device_control_is_the_devices),
 		CASE(bus_mastering_is_forwarded_and_memory_stays_on),
+		CASE(quarantine_keeps_bus_mastering_off),
 		CASE(flr_resets_device_and_shadow),
 		CASE(function_without_flr_ignores_the_bit),
 		CASE(unowned_registers_read_zero),

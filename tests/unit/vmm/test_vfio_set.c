@@ -22,23 +22,36 @@ static const json_t *member(const json_t *list, const char *key)
 	return json_object_get(json_array_get(list, 0), key);
 }
 
-static void life_is_in_order(void **state)
+static void life_check(const char *end_order)
 {
-	(void)state;
 	start();
-	/* KVM knows the group before the device is opened; RAM is mapped meanwhile. */
+	/* KVM knows the group, or the device's file, before the VMM asks anything of the device; RAM is mapped meanwhile. */
 	assert_true(strcmp(fake_guest.order, "AKMD") == 0 || strcmp(fake_guest.order, "AKDM") == 0);
 	fake_cfg_write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	memset(fake_guest.order, 0, sizeof(fake_guest.order));
 	fake_guest_stop();
 	/* The device is reset before its memory goes, and memory before the group. */
-	assert_string_equal(fake_guest.order, "RkUG");
+	assert_string_equal(fake_guest.order, end_order);
 	assert_false(fake_guest.dma_hole);
 	assert_int_equal(fake_guest.dma_maps, 0);
 	assert_int_equal(fake_guest.groups, 0);
+	assert_int_equal(fake_guest.ioas, 0);
 	assert_int_equal(fake_slot_count(), 1); /* RAM is the machine's */
 	fake_guest_init();
 	start();
+}
+
+static void life_is_in_order(void **state)
+{
+	(void)state;
+	life_check("RkUG");
+}
+
+static void life_is_in_order_over_iommufd(void **state)
+{
+	(void)state;
+	fake_guest.over_iommufd = true;
+	life_check("RkUGX");
 }
 
 static int guest_make(void *arg, struct err *e)
@@ -46,6 +59,7 @@ static int guest_make(void *arg, struct err *e)
 	int r;
 
 	fake_guest_init();
+	fake_guest.over_iommufd = arg != NULL;
 	r = fake_guest_start(true, e);
 	if (r < 0)
 		fake_guest_stop();
@@ -62,17 +76,21 @@ static void guest_is_gone(void *arg)
 	assert_int_equal(fake_guest.irqfds, 0);
 	assert_int_equal(fake_guest.dma_maps, 0);
 	assert_int_equal(fake_guest.groups, 0);
+	assert_int_equal(fake_guest.ioas, 0);
 }
 
 static void every_failing_call_leaves_nothing(void **state)
 {
-	const struct fault_sweep sweep = {
+	struct fault_sweep sweep = {
 		.name = "a guest with a function",
 		.create = guest_make,
 		.destroy = guest_end,
 		.after = guest_is_gone,
 	};
 
+	assert_true(fault_sweep(&sweep) > 20);
+	sweep.name = "a guest with a function over iommufd";
+	sweep.arg = &sweep;
 	assert_true(fault_sweep(&sweep) > 20);
 	fake_guest_init();
 	start();
@@ -154,14 +172,21 @@ static void request_pulls_the_function(void **state)
 	(void)state;
 	json_t *list;
 
-	start();
-	memset(fake_guest.order, 0, sizeof(fake_guest.order));
-	event(VFIO_IRQ_REQ);
-	assert_int_equal(fake_cfg_read(PCI_VENDOR_ID, 4), UINT32_MAX);
-	while (strlen(fake_guest.order) < 4)
-		assert_int_equal(loop_step(fake_guest.loop, 1000), 0);
-	/* Reset, KVM forgets the group, nothing of this VM's memory is left in it, it is free. */
-	assert_string_equal(fake_guest.order, "RkUG");
+	for (int i = 0; i < 2; i++) {
+		fake_guest.over_iommufd = i == 1;
+		start();
+		memset(fake_guest.order, 0, sizeof(fake_guest.order));
+		event(VFIO_IRQ_REQ);
+		assert_int_equal(fake_cfg_read(PCI_VENDOR_ID, 4), UINT32_MAX);
+		while (strlen(fake_guest.order) < 4)
+			assert_int_equal(loop_step(fake_guest.loop, 1000), 0);
+		/* Reset, KVM forgets the group, nothing of this VM's memory is left in it, it is free. */
+		assert_string_equal(fake_guest.order, "RkUG");
+		if (i == 0) {
+			fake_guest_stop();
+			fake_guest_init();
+		}
+	}
 	list = vfio_set_status(fake_guest.set);
 	assert_int_equal(json_array_size(list), 0);
 	json_decref(list);
@@ -215,6 +240,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(life_is_in_order),
+		CASE(life_is_in_order_over_iommufd),
 		CASE(every_failing_call_leaves_nothing),
 		CASE(status_tells_what_the_guest_did),
 		CASE(statistics_count_what_the_guest_trapped_into),

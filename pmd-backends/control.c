@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "pmd-backends/control.h"
+
+#include "base/fd.h"
+#include "base/json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+
+struct control {
+	struct backend *backend;
+	uid_t uid; /* whose connections are taken, beside root's */
+	int conns[CONTROL_CONNECTIONS]; /* -1: free */
+};
+
+json_t *control_reply_ok(json_t *result)
+{
+	struct err e = { 0 };
+
+	if (result != NULL)
+		return json_pack("{s:i, s:b, s:o}", "v", PMD_MSG_VERSION, "ok", 1, "result",
+				 result);
+	err_set(&e, ENOMEM, "out of memory");
+	return control_reply_err(&e);
+}
+
+json_t *control_reply_err(const struct err *e)
+{
+	return json_pack("{s:i, s:b, s:o}", "v", PMD_MSG_VERSION, "ok", 0, "error",
+			 json_from_err(e));
+}
+
+static json_t *answer(struct backend *b, struct seqmsg *m)
+{
+	struct pmd_request *request = calloc(1, sizeof(*request));
+	struct err e = { 0 };
+	json_t *result = NULL;
+	int r = request == NULL ? err_set(&e, ENOMEM, "out of memory")
+				: pmd_request_parse(m, request, &e);
+
+	if (r == 0)
+		r = backend_request(b, request, &result, &e);
+	if (request != NULL)
+		pmd_request_fini(request);
+	free(request);
+	return r < 0 ? control_reply_err(&e) : control_reply_ok(result);
+}
+
+static void conn_drop(struct control *c, int fd)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(c->conns); i++) {
+		if (c->conns[i] != fd)
+			continue;
+		loop_del(c->backend->loop, fd);
+		fd_close(&c->conns[i]);
+		return;
+	}
+}
+
+static int reply_send(int fd, const json_t *reply)
+{
+	auto_json json_t *instead = NULL;
+	struct err e = { 0 };
+	int r = reply == NULL ? -ENOMEM : seqmsg_send(fd, reply, NULL, 0);
+
+	if (r != -EMSGSIZE)
+		return r;
+	err_set(&e, EMSGSIZE, "the reply is larger than %d bytes", SEQMSG_BYTES);
+	err_code(&e, "reply-too-large");
+	err_hint(&e, "ask for one port at a time");
+	instead = control_reply_err(&e);
+	return instead == NULL ? -ENOMEM : seqmsg_send(fd, instead, NULL, 0);
+}
+
+static void conn_ready(void *arg, int fd, uint32_t events)
+{
+	struct control *c = arg;
+	auto_seqmsg struct seqmsg request = { 0 };
+	auto_json json_t *reply = NULL;
+	struct err e = { 0 };
+	int r = seqmsg_recv(fd, &request);
+
+	if (r == -EAGAIN)
+		return;
+	if (r == 0) {
+		reply = answer(c->backend, &request);
+	} else if (r == -EBADMSG) {
+		err_set(&e, EBADMSG, "the request is no JSON object of at most %d bytes",
+			SEQMSG_BYTES);
+		reply = control_reply_err(&e);
+	}
+	/* The socket does not block: a peer that leaves its replies lying is dropped. */
+	if (reply == NULL || reply_send(fd, reply) < 0)
+		conn_drop(c, fd);
+}
+
+/* Takes *fd if there is room. */
+static int conn_add(struct control *c, int *fd)
+{
+	int flags = fcntl(*fd, F_GETFL), r;
+
+	if (flags < 0 || fcntl(*fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	for (size_t i = 0; i < ARRAY_SIZE(c->conns); i++) {
+		if (c->conns[i] >= 0)
+			continue;
+		r = loop_add(c->backend->loop, *fd, EPOLLIN, conn_ready, c);
+		if (r == 0)
+			c->conns[i] = fd_take(fd);
+		return r;
+	}
+	return -EBUSY;
+}
+
+static int peer_uid(int fd, uid_t *uid)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return -errno;
+	*uid = cred.uid;
+	return 0;
+}
+
+static void conn_refuse(int fd, int errnum, const char *text)
+{
+	auto_json json_t *reply = NULL;
+	struct err e = { 0 };
+
+	err_set(&e, errnum, "%s", text);
+	reply = control_reply_err(&e);
+	if (reply != NULL)
+		(void)seqmsg_send(fd, reply, NULL, 0);
+}
+
+static void listener_ready(void *arg, int listener, uint32_t events)
+{
+	struct control *c = arg;
+	auto_fd int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	uid_t uid = (uid_t)-1;
+
+	if (fd < 0)
+		return;
+	if (peer_uid(fd, &uid) < 0 || (uid != 0 && uid != c->uid))
+		conn_refuse(fd, EACCES, "only root and the daemon may control this backend");
+	else if (conn_add(c, &fd) < 0)
+		conn_refuse(fd, EBUSY, "too many control connections");
+}
+
+int control_create(struct backend *b, int *launch_sock, struct control **out, struct err *e)
+{
+	struct control *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (c == NULL)
+		return err_set(e, ENOMEM, "control: out of memory");
+	c->backend = b;
+	for (size_t i = 0; i < ARRAY_SIZE(c->conns); i++)
+		c->conns[i] = -1;
+	r = peer_uid(*launch_sock, &c->uid);
+	if (r == 0)
+		r = conn_add(c, launch_sock);
+	if (r == 0)
+		r = loop_add(b->loop, b->launch->listener, EPOLLIN, listener_ready, c);
+	if (r < 0) {
+		control_destroy(c);
+		return err_set(e, r, "control sockets: %s", strerror(-r));
+	}
+	*out = c;
+	return 0;
+}
+
+void control_destroy(struct control *c)
+{
+	if (c == NULL)
+		return;
+	loop_del(c->backend->loop, c->backend->launch->listener);
+	for (size_t i = 0; i < ARRAY_SIZE(c->conns); i++)
+		if (c->conns[i] >= 0)
+			conn_drop(c, c->conns[i]);
+	free(c);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The back end of one vhost-user network device: what its VMM has told, and the rings that follow from it (Vhost-user
+ * protocol, QEMU docs/interop/vhost-user.rst). Knows no socket.
+ *
+ * A ring runs (`live`) while all is there that it needs: memory, place, a kick (with or without an fd), and it is enabled.
+ * It is started and stopped on the lcore alone, which uses nothing but what this header says is the lcore's. All functions
+ * but those of the lcore are called by one thread at a time.
+ */
+#ifndef VIADUCT_PMD_BACKENDS_VHOST_DEVICE_H
+#define VIADUCT_PMD_BACKENDS_VHOST_DEVICE_H
+
+#include "pmd-backends/vhost_wire.h"
+#include "pmd-backends/vring.h"
+
+struct vhost_queue {
+	struct vring_place place; /* size 0: not told yet */
+	uint32_t base;
+	int kick; /* -1: none */
+	bool is_placed, is_started, is_enabled;
+
+	/* The lcore's. */
+	struct vring ring; /* started when live */
+	int call; /* -1: none. Changed on the lcore alone */
+};
+
+struct vhost_inflight {
+	struct guest_memory memory; /* one region, at 0; or none */
+	uint16_t queues, queue_size;
+};
+
+struct vhost_device_ops {
+	/* Runs fn(fn_arg) on the lcore between two rounds, and returns when it has ended. */
+	void (*on_lcore)(void *arg, void (*fn)(void *fn_arg), void *fn_arg);
+
+	/* On the lcore: a ring has started or ended. Its fds are still there. */
+	void (*ring_changed)(void *arg, unsigned int ring, bool is_live);
+
+	/* On the lcore: a frame from the port's address is to go out (SEND_RARP). */
+	void (*announce)(void *arg, const uint8_t mac[6]);
+};
+
+struct vhost_device {
+	const struct vhost_device_ops *ops;
+	void *arg;
+	bool has_features;
+	uint64_t features, protocol; /* negotiated */
+	uint8_t status;
+	struct vhost_queue queues[VHOST_MAX_RINGS];
+	uint64_t kicks; /* of kick fds that are gone */
+
+	/* Changed on the lcore alone. */
+	struct guest_memory memory;
+	struct vhost_inflight inflight;
+	uint16_t mtu; /* 0: not told */
+	uint32_t live; /* rings. Whoever else reads it: vhost_device_live() */
+	uint32_t broken; /* rings that nothing is done with until the VMM sets them up again; as `live` */
+	unsigned int broken_ring; /* the last that broke */
+	const char *broken_why;
+	struct vring_counters gone; /* of rings that ended */
+};
+
+struct vhost_answer {
+	bool is_due;
+	struct vhost_message m;
+	int fd; /* to go with it, the caller's to close; -1: none */
+};
+
+void vhost_device_init(struct vhost_device *d, const struct vhost_device_ops *ops, void *arg);
+
+/* Stops all, unmaps all, forgets what the VMM said: as vhost_device_init() left it. */
+void vhost_device_reset(struct vhost_device *d);
+
+/* Does what a message says that vhost_message_check() has passed. The fds that it keeps become -1 in `fds`. Not 0: the VMM
+ * is to be hung up on, after the answer if one is due. */
+int vhost_device_message(struct vhost_device *d, const struct vhost_message *m, int *fds,
+			 struct vhost_answer *out, struct err *e);
+
+static inline uint32_t vhost_device_live(const struct vhost_device *d)
+{
+	return __atomic_load_n(&d->live, __ATOMIC_RELAXED);
+}
+
+static inline uint32_t vhost_device_broken(const struct vhost_device *d)
+{
+	return __atomic_load_n(&d->broken, __ATOMIC_RELAXED);
+}
+
+/* On the lcore. Is there a ring that broke? It is live no longer. */
+bool vhost_device_rings_check(struct vhost_device *d);
+
+/* Times that the guest has kicked since vhost_device_init(), whatever the VMM gave as its eventfds. */
+uint64_t vhost_device_kicks(struct vhost_device *d);
+
+/* On the lcore. Since vhost_device_init(); a ring that broke is one more bad chain. */
+void vhost_device_counters(const struct vhost_device *d, struct vring_counters *out);
+
+#endif

@@ -1,0 +1,522 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "pmd-backends/vhost_port.h"
+
+#include "pmd-backends/vhost_check.h"
+#include "pmd-backends/vhost_conn.h"
+#include "pmd-backends/vhost_device.h"
+#include "pmd-backends/vhost_thread.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+
+#include <rte_arp.h>
+#include <rte_ether.h>
+#include <rte_mbuf.h>
+
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define RX(pair) ((pair)*2) /* of the guest: we fill it (virtio 1.2, 5.1.2) */
+#define TX(pair) ((pair)*2 + 1)
+
+#define LOG_BURST    5
+#define LOG_EVERY_NS 10000000000ULL
+#define RARP_BYTES   60
+
+#define MESSAGES_NS   50000000ULL /* for a VMM's messages in one tick (100 ms) */
+#define STUCK_REST_NS 5000000000ULL /* for one whose eventfd has held an lcore */
+#define RING_LOOK     1024U /* a packed ring is counted by walking it, on the lcore */
+
+struct vhost_port {
+	struct endpoint ep; /* first: the operations get this */
+	struct vhost_client client;
+	char name[PMD_PORT_TEXT];
+	char socket[PMD_SOCKET_TEXT];
+	struct rte_mempool *pool;
+	const struct pmd_launch *launch;
+	struct vhost_thread *thread;
+
+	/* With the client's lock. */
+	struct lcore *lcore;
+	struct vhost_conn conn;
+	struct vhost_device device; /* parts of it are the lcore's */
+	char error[256];
+	struct log_limit log_limit;
+	uint64_t spent_ns; /* on messages since the last tick */
+	uint64_t rest_until_ns; /* not connected before */
+	bool is_resting; /* its messages wait for the next tick */
+
+	/* The lcore's. */
+	unsigned int next_pair;
+	bool is_stuck; /* the VMM has let a call wait: no more of them */
+	bool is_announced; /* a frame from rarp_mac is to go out */
+	uint8_t rarp_mac[6];
+
+	_Atomic uint64_t calls;
+};
+
+/* --- frames, on the lcore -------------------------------------------------------------------- */
+
+static void ring_call(struct vhost_port *p, struct vhost_queue *q)
+{
+	/* Asked last: what it says it says once. */
+	if (q->call < 0 || p->is_stuck || !vring_wants_call(&q->ring))
+		return;
+	atomic_fetch_add_explicit(&p->calls, 1, memory_order_relaxed);
+	if (lcore_signal(p->lcore, q->call) != -EINTR)
+		return;
+	p->is_stuck = true;
+	vhost_client_wake(&p->client);
+}
+
+static void ring_done(struct vhost_port *p, struct vhost_queue *q)
+{
+	ring_call(p, q);
+	if (unlikely(q->ring.broken != NULL) && vhost_device_rings_check(&p->device))
+		vhost_client_wake(&p->client);
+}
+
+/* RFC 903: whoever hears it learns where the address is now. */
+static uint16_t announcement_put(struct vhost_port *p, struct rte_mbuf **frame)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(p->pool);
+	char *bytes = m == NULL ? NULL : rte_pktmbuf_append(m, RARP_BYTES);
+	struct rte_ether_hdr *eth = (struct rte_ether_hdr *)bytes;
+	struct rte_arp_hdr *arp = (struct rte_arp_hdr *)(eth + 1);
+
+	p->is_announced = false;
+	if (bytes == NULL) {
+		rte_pktmbuf_free(m);
+		return 0;
+	}
+	memset(bytes, 0, RARP_BYTES);
+	memset(&eth->dst_addr, 0xff, sizeof(eth->dst_addr));
+	memcpy(&eth->src_addr, p->rarp_mac, sizeof(eth->src_addr));
+	eth->ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_RARP);
+	arp->arp_hardware = rte_cpu_to_be_16(RTE_ARP_HRD_ETHER);
+	arp->arp_protocol = rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4);
+	arp->arp_hlen = sizeof(p->rarp_mac);
+	arp->arp_plen = sizeof(arp->arp_data.arp_sip);
+	arp->arp_opcode = rte_cpu_to_be_16(RTE_ARP_OP_REVREQUEST);
+	memcpy(&arp->arp_data.arp_sha, p->rarp_mac, sizeof(p->rarp_mac));
+	memcpy(&arp->arp_data.arp_tha, p->rarp_mac, sizeof(p->rarp_mac));
+	*frame = m;
+	return 1;
+}
+
+static uint16_t port_receive(struct endpoint *ep, struct rte_mbuf **frames, uint16_t n)
+{
+	struct vhost_port *p = (struct vhost_port *)ep;
+	struct vhost_device *d = &p->device;
+	uint16_t got = 0;
+
+	if (unlikely(p->is_announced) && n > 0)
+		got = announcement_put(p, frames);
+	/* Each time another queue is first: a full one does not starve the rest. */
+	for (unsigned int i = 0; got < n && i < PMD_MAX_PAIRS; i++) {
+		unsigned int ring = TX((p->next_pair + i) % PMD_MAX_PAIRS);
+		const struct vring_counters *c = &d->queues[ring].ring.counters;
+		uint64_t dropped = c->bad_chains + c->no_memory;
+		bool has_dropped;
+
+		if ((d->live & BIT(ring)) == 0)
+			continue;
+		got = (uint16_t)(got + vring_dequeue(&d->queues[ring].ring, p->pool, frames + got,
+						     (uint16_t)(n - got)));
+		has_dropped = c->bad_chains + c->no_memory != dropped;
+		ring_done(p, &d->queues[ring]);
+		/* Frames that came to nothing took their time all the same: the others' turn is the next round. */
+		if (has_dropped)
+			break;
+	}
+	p->next_pair = (p->next_pair + 1) % PMD_MAX_PAIRS;
+	return got;
+}
+
+/* Bytes 12 to 37 hold types and addresses of IPv4 without tags, part of IPv6: one flow stays on one queue. */
+static uint32_t flow_hash(const struct rte_mbuf *m)
+{
+	const uint8_t *b = rte_pktmbuf_mtod(m, const uint8_t *);
+	uint16_t len = (uint16_t)u64_min(rte_pktmbuf_data_len(m), 38);
+	uint32_t h = 2166136261U; /* FNV-1a */
+
+	for (uint16_t i = 0; i < len; i++) {
+		/* IPv4 length, identification, fragment, TTL and checksum differ within a flow */
+		if (i >= 16 && i < 26 && i != 23)
+			continue;
+		h = (h ^ b[i]) * 16777619U;
+	}
+	return h;
+}
+
+static unsigned int rx_rings(const struct vhost_device *d, unsigned int rings[PMD_MAX_PAIRS])
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < PMD_MAX_PAIRS; i++)
+		if ((d->live & BIT(RX(i))) != 0)
+			rings[count++] = RX(i);
+	return count;
+}
+
+static uint16_t port_send(struct endpoint *ep, struct rte_mbuf **frames, uint16_t n)
+{
+	struct vhost_port *p = (struct vhost_port *)ep;
+	unsigned int rings[PMD_MAX_PAIRS], count = rx_rings(&p->device, rings);
+	uint16_t done = 0;
+
+	while (count > 0 && done < n) {
+		uint32_t queue = count == 1 ? 0 : flow_hash(frames[done]) % count;
+		uint16_t run = count == 1 ? (uint16_t)(n - done) : 1;
+		struct vhost_queue *q = &p->device.queues[rings[queue]];
+		uint16_t took;
+
+		while (done + run < n && flow_hash(frames[done + run]) % count == queue)
+			run++;
+		took = vring_enqueue(&q->ring, frames + done, run);
+		ring_done(p, q);
+		rte_pktmbuf_free_bulk(frames + done, took);
+		done = (uint16_t)(done + took);
+		if (took < run)
+			break;
+	}
+	return done;
+}
+
+static const struct endpoint_ops port_ops = { port_receive, port_send };
+
+void vhost_port_doze(struct vhost_port *p, bool on)
+{
+	for (unsigned int i = 0; i < PMD_MAX_PAIRS; i++)
+		if ((p->device.live & BIT(TX(i))) != 0)
+			vring_want_kicks(&p->device.queues[TX(i)].ring, on);
+}
+
+/* --- the device, on the lcore ---------------------------------------------------------------- */
+
+static uint32_t offloads_of(uint64_t features)
+{
+	uint32_t offloads = ENDPOINT_SEGMENTS;
+
+	if ((features & BIT_ULL(VIRTIO_NET_F_GUEST_CSUM)) == 0)
+		return offloads;
+	offloads |= ENDPOINT_CSUM;
+	if ((features & BIT_ULL(VIRTIO_NET_F_GUEST_TSO4)) != 0)
+		offloads |= ENDPOINT_TSO4;
+	if ((features & BIT_ULL(VIRTIO_NET_F_GUEST_TSO6)) != 0)
+		offloads |= ENDPOINT_TSO6;
+	return offloads;
+}
+
+static void ring_changed(void *arg, unsigned int ring, bool is_live)
+{
+	struct vhost_port *p = arg;
+	struct vhost_device *d = &p->device;
+	struct vhost_queue *q = &d->queues[ring];
+
+	if ((ring & 1) != 0 && is_live)
+		lcore_watch(p->lcore, q->kick);
+	else if ((ring & 1) != 0)
+		lcore_unwatch(p->lcore, q->kick);
+	p->ep.offloads = offloads_of(d->features);
+	p->ep.mtu = d->mtu;
+	p->ep.link_up = d->live != 0;
+	/* Who served the ring before may have died before it called. */
+	if (is_live)
+		ring_call(p, q);
+}
+
+static void announce(void *arg, const uint8_t mac[6])
+{
+	struct vhost_port *p = arg;
+
+	memcpy(p->rarp_mac, mac, sizeof(p->rarp_mac));
+	p->is_announced = true;
+}
+
+static void on_lcore(void *arg, void (*fn)(void *fn_arg), void *fn_arg)
+{
+	struct vhost_port *p = arg;
+
+	lcore_call(p->lcore, fn, fn_arg);
+}
+
+static const struct vhost_device_ops device_ops = { on_lcore, ring_changed, announce };
+
+/* --- the connection, on the thread of all VMMs ------------------------------------------------ */
+
+/* What an operator reads; in the log, too, but no more than it takes. */
+static void error_set(struct vhost_port *p, const char *text)
+{
+	uint64_t held = 0;
+
+	if (p->conn.pid != 0)
+		snprintf(p->error, sizeof(p->error), "process %d: %.230s", p->conn.pid, text);
+	else
+		snprintf(p->error, sizeof(p->error), "%.255s", text);
+	if (!log_admit(&p->log_limit, now_ns(), &held))
+		return;
+	if (held > 0)
+		log_warn("%s: %llu lines were left out", p->name, (unsigned long long)held);
+	log_warn("%s: %s", p->name, p->error);
+}
+
+static void stuck_clear(void *arg)
+{
+	((struct vhost_port *)arg)->is_stuck = false;
+}
+
+static void hang_up(struct vhost_port *p)
+{
+	vhost_client_unwatch(&p->client, p->conn.sock);
+	vhost_device_reset(&p->device);
+	lcore_call(p->lcore, stuck_clear, p);
+	vhost_conn_fini(&p->conn);
+	p->is_resting = false;
+}
+
+/* A VMM that talks without end would keep the lcore from all that others send. */
+static void rest_if_due(struct vhost_port *p, uint64_t began_ns)
+{
+	p->spent_ns += now_ns() - began_ns;
+	if (p->spent_ns < MESSAGES_NS || p->conn.sock < 0)
+		return;
+	vhost_client_unwatch(&p->client, p->conn.sock);
+	p->is_resting = true;
+}
+
+/* Does what has come, and answers. */
+static int message_do(struct vhost_port *p, struct err *e)
+{
+	struct vhost_conn *c = &p->conn;
+	struct vhost_answer answer;
+	uint32_t live = vhost_device_live(&p->device);
+	int r = vhost_message_check(&c->m, c->fds, c->fd_count, e), sent = 0;
+
+	if (r < 0)
+		return r;
+	r = vhost_device_message(&p->device, &c->m, c->fds, &answer, e);
+	/* It is served: what was wrong before is so no longer. */
+	if ((vhost_device_live(&p->device) & ~live) != 0 && vhost_device_broken(&p->device) == 0)
+		p->error[0] = '\0';
+	if (answer.is_due)
+		sent = vhost_conn_send(c, &answer.m, answer.fd, r < 0 ? NULL : e);
+	fd_close(&answer.fd);
+	return r < 0 ? r : sent;
+}
+
+static void port_ready(void *arg)
+{
+	struct vhost_port *p = arg;
+	uint64_t began_ns = now_ns();
+	struct err e = { 0 };
+	int r = p->conn.sock < 0 ? 0 : vhost_conn_receive(&p->conn, &e);
+
+	if (r > 0) {
+		r = message_do(p, &e);
+		vhost_conn_next(&p->conn);
+		rest_if_due(p, began_ns);
+	}
+	if (r >= 0)
+		return;
+	if (e.text[0] != '\0')
+		error_set(p, e.text);
+	else
+		snprintf(p->error, sizeof(p->error), "the connection with process %d ended",
+			 p->conn.pid);
+	hang_up(p);
+}
+
+struct look {
+	struct vhost_port *p;
+	bool is_stuck;
+	unsigned int ring;
+	const char *broken;
+};
+
+static void look_run(void *arg)
+{
+	struct look *l = arg;
+
+	l->is_stuck = l->p->is_stuck;
+	l->broken = l->p->device.broken != 0 ? l->p->device.broken_why : NULL;
+	l->ring = l->p->device.broken_ring;
+}
+
+/* The lcore has seen something. */
+static void port_woken(void *arg)
+{
+	struct vhost_port *p = arg;
+	struct look l = { .p = p };
+	char text[200];
+
+	lcore_call(p->lcore, look_run, &l);
+	if (l.broken != NULL) {
+		snprintf(text, sizeof(text), "ring %u: %.180s", l.ring, l.broken);
+		error_set(p, text);
+	}
+	if (l.is_stuck) {
+		error_set(p, "an eventfd for interrupts that is full, and made to wait");
+		hang_up(p);
+		p->rest_until_ns = now_ns() + STUCK_REST_NS;
+	}
+}
+
+static void port_tick(void *arg)
+{
+	struct vhost_port *p = arg;
+	struct err e = { 0 };
+	int r;
+
+	p->spent_ns = 0;
+	if (p->is_resting)
+		(void)vhost_client_watch(&p->client, p->conn.sock);
+	p->is_resting = false;
+	if (p->conn.sock >= 0 || now_ns() < p->rest_until_ns)
+		return;
+	r = vhost_conn_connect(&p->conn, p->socket, p->launch, &e);
+	if (r == 0 && (r = vhost_client_watch(&p->client, p->conn.sock)) < 0) {
+		err_set(&e, r, "%s: epoll: %s", p->socket, strerror(-r));
+		vhost_conn_fini(&p->conn);
+	}
+	if (r < 0 && r != -EAGAIN && strcmp(e.text, p->error) != 0)
+		error_set(p, e.text);
+}
+
+static const struct vhost_client_ops client_ops = { port_ready, port_woken, port_tick };
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+int vhost_port_create(const struct vhost_port_config *cfg, struct vhost_port **out, struct err *e)
+{
+	struct vhost_port *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return err_set(e, ENOMEM, "%s: out of memory", cfg->name);
+	snprintf(p->name, sizeof(p->name), "%s", cfg->name);
+	snprintf(p->socket, sizeof(p->socket), "%s", cfg->socket);
+	p->pool = cfg->pool;
+	p->launch = cfg->launch;
+	p->lcore = cfg->lcore;
+	p->log_limit = (struct log_limit){ .burst = LOG_BURST, .every_ns = LOG_EVERY_NS };
+	p->ep.ops = &port_ops;
+	p->ep.offloads = ENDPOINT_SEGMENTS;
+	vhost_client_init(&p->client, &client_ops, p);
+	vhost_conn_init(&p->conn);
+	vhost_device_init(&p->device, &device_ops, p);
+	p->thread = cfg->thread;
+	*out = p;
+	return 0;
+}
+
+int vhost_port_start(struct vhost_port *p, struct err *e)
+{
+	int r = vhost_client_add(&p->client, p->thread, e);
+
+	if (r < 0) {
+		err_wrap(e, "%s", p->name);
+		return err_code(e, "device-refused");
+	}
+	vhost_client_wake(&p->client);
+	return 0;
+}
+
+void vhost_port_destroy(struct vhost_port *p)
+{
+	if (p == NULL)
+		return;
+	vhost_client_remove(&p->client);
+	vhost_device_reset(&p->device);
+	vhost_conn_fini(&p->conn);
+	vhost_client_fini(&p->client);
+	free(p);
+}
+
+struct endpoint *vhost_port_endpoint(struct vhost_port *p)
+{
+	return &p->ep;
+}
+
+struct reading {
+	struct vhost_port *p;
+	struct vhost_port_facts *out;
+	struct vring_counters counters;
+};
+
+static void rings_read(void *arg)
+{
+	struct reading *a = arg;
+	struct vhost_device *d = &a->p->device;
+
+	vhost_device_counters(d, &a->counters);
+	for (unsigned int i = 0; i < PMD_MAX_PAIRS; i++) {
+		struct vhost_queue *rx = &d->queues[RX(i)], *tx = &d->queues[TX(i)];
+
+		if ((d->live & BIT(RX(i))) == 0 || (d->live & BIT(TX(i))) == 0)
+			continue;
+		a->out->rings[i].rx_free = vring_available(&rx->ring, RING_LOOK);
+		a->out->rings[i].tx_ready = vring_available(&tx->ring, RING_LOOK);
+		a->out->ring_count = i + 1;
+		a->out->pairs++;
+	}
+}
+
+void vhost_port_facts(struct vhost_port *p, struct vhost_port_facts *out)
+{
+	struct reading a = { p, out, { 0 } };
+
+	memset(out, 0, sizeof(*out));
+	vhost_client_lock(&p->client);
+	lcore_call(p->lcore, rings_read, &a);
+	out->state = p->conn.sock < 0			  ? VHOST_PORT_WAITING
+		     : vhost_device_live(&p->device) == 0 ? VHOST_PORT_CONNECTED
+							  : VHOST_PORT_RUNNING;
+	out->pid = p->conn.pid;
+	out->features = p->device.features;
+	out->is_packed = (out->features & BIT_ULL(VIRTIO_F_RING_PACKED)) != 0;
+	out->kicks = vhost_device_kicks(&p->device);
+	strcpy(out->error, p->error);
+	vhost_client_unlock(&p->client);
+	out->calls = atomic_load(&p->calls);
+	out->malformed = a.counters.bad_chains;
+	out->no_memory = a.counters.no_memory;
+	out->oversize = a.counters.unfit;
+}
+
+void vhost_port_hold(struct vhost_port *p)
+{
+	vhost_client_lock(&p->client);
+}
+
+void vhost_port_release(struct vhost_port *p)
+{
+	vhost_client_unlock(&p->client);
+}
+
+static void kicks_unwatch(void *arg)
+{
+	struct vhost_port *p = arg;
+
+	for (unsigned int i = 0; i < PMD_MAX_PAIRS; i++)
+		if ((p->device.live & BIT(TX(i))) != 0)
+			lcore_unwatch(p->lcore, p->device.queues[TX(i)].kick);
+}
+
+static void kicks_watch(void *arg)
+{
+	struct vhost_port *p = arg;
+
+	for (unsigned int i = 0; i < PMD_MAX_PAIRS; i++)
+		if ((p->device.live & BIT(TX(i))) != 0)
+			lcore_watch(p->lcore, p->device.queues[TX(i)].kick);
+}
+
+void vhost_port_move(struct vhost_port *p, struct lcore *to)
+{
+	lcore_call(p->lcore, kicks_unwatch, p);
+	p->lcore = to;
+	lcore_call(p->lcore, kicks_watch, p);
+}

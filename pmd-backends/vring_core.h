@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the files of a ring share: vring.c (life, frames and their header), vring_chain.c (a chain's buffers),
+ * vring_split.c, vring_packed.c (what is available, what is used). Nobody else includes this.
+ *
+ * All that is read from memory that the guest shares is read once, into a local, and that is what is checked and used.
+ */
+#ifndef VIADUCT_PMD_BACKENDS_VRING_CORE_H
+#define VIADUCT_PMD_BACKENDS_VRING_CORE_H
+
+#include "pmd-backends/vring.h"
+
+#include <assert.h>
+#include <linux/virtio_net.h>
+#include <stdatomic.h>
+
+#define DESC_BYTES    16
+#define DESC_NEXT     BIT(0)
+#define DESC_WRITE    BIT(1)
+#define DESC_INDIRECT BIT(2)
+#define DESC_AVAIL    BIT(7) /* packed */
+#define DESC_USED     BIT(15)
+
+#define VRING_BURST 32 /* frames of one call */
+#define VRING_STEPS 8192U /* descriptors of one call, after which no other frame is begun */
+#define VRING_MAX_MERGE \
+	512U /* chains of one frame; a guest needs 44 for 64 KiB in buffers of 1500 bytes */
+
+static_assert(sizeof(struct virtio_net_hdr_v1) == 12,
+	      "with num_buffers, always (virtio 1.2, 5.1.6)");
+
+static inline uint16_t shared_u16(const void *p)
+{
+	return atomic_load_explicit((const _Atomic uint16_t *)p, memory_order_relaxed);
+}
+
+static inline uint32_t shared_u32(const void *p)
+{
+	return atomic_load_explicit((const _Atomic uint32_t *)p, memory_order_relaxed);
+}
+
+static inline uint64_t shared_u64(const void *p)
+{
+	return atomic_load_explicit((const _Atomic uint64_t *)p, memory_order_relaxed);
+}
+
+static inline void shared_put_u16(void *p, uint16_t v)
+{
+	atomic_store_explicit((_Atomic uint16_t *)p, v, memory_order_relaxed);
+}
+
+static inline void shared_put_u32(void *p, uint32_t v)
+{
+	atomic_store_explicit((_Atomic uint32_t *)p, v, memory_order_relaxed);
+}
+
+/* What was stored before is seen by who sees this. */
+static inline void shared_publish_u64(void *p, uint64_t v)
+{
+	atomic_store_explicit((_Atomic uint64_t *)p, v, memory_order_release);
+}
+
+static inline void counter_bump(uint64_t *counter)
+{
+	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+}
+
+/* virtio 1.2, 2.7.10: has `event` been passed on the way from `old` to `now`? */
+static inline bool event_is_passed(uint16_t event, uint16_t now, uint16_t old)
+{
+	return (uint16_t)(now - event - 1) < (uint16_t)(now - old);
+}
+
+/* Walks along the buffers of one chain. */
+struct vring_chain {
+	struct vring *r;
+	uint64_t gpa; /* the rest of the buffer at hand */
+	uint32_t left;
+	uint32_t steps; /* descriptors read, tables included */
+	uint32_t ring_steps; /* packed: of these, in the ring */
+	uint32_t entries; /* of the indirect table that it is in; 0: in the ring */
+	uint64_t table;
+	uint16_t head, next; /* descriptors, in the ring; in ring or table */
+	uint16_t want; /* DESC_WRITE or 0: what its buffers must be for */
+	uint16_t id; /* packed: of the last descriptor in the ring */
+	bool more, ring_more; /* another descriptor follows, in the ring */
+	bool is_bad; /* it makes no sense */
+};
+
+/* `head`: a descriptor of the ring. */
+static inline struct vring_chain chain_at(struct vring *r, uint16_t head, uint16_t want)
+{
+	return (struct vring_chain){
+		.r = r, .head = head, .next = head, .want = want, .more = true, .ring_more = true
+	};
+}
+
+/* Marks it as bad: it has no further buffer. */
+void chain_spoil(struct vring_chain *c);
+
+/* On to the next buffer with a byte in it. False: the chain ends or is bad. */
+bool chain_buffer_next(struct vring_chain *c);
+
+/* The next bytes that lie together, at most *len; NULL: the chain ends or is bad. */
+static inline uint8_t *chain_span(struct vring_chain *c, uint32_t *len)
+{
+	uint8_t *p;
+
+	if (c->left == 0 && !chain_buffer_next(c))
+		return NULL;
+	*len = (uint32_t)u64_min(*len, c->left);
+	p = guest_at(c->r->memory, c->gpa, len);
+	if (p == NULL) {
+		chain_spoil(c);
+		return NULL;
+	}
+	c->gpa += *len;
+	c->left -= *len;
+	return p;
+}
+
+/* Fetches ahead what a chain's first descriptor names now. Only a hint: it is read and checked when its turn comes. */
+static inline void chain_prefetch(const struct vring *r, uint32_t head)
+{
+	uint32_t len = 1;
+
+	__builtin_prefetch(
+		guest_at(r->memory, shared_u64(r->desc + (size_t)head * DESC_BYTES), &len));
+}
+
+/* Packed: reads on to the end of the chain in the ring, so that ring_steps and id are known. False: there is none. */
+bool chain_end_find(struct vring_chain *c);
+
+/* The frame in a chain of the guest's; NULL: dropped and counted. */
+struct rte_mbuf *frame_take(struct vring_chain *c, struct rte_mempool *pool);
+
+/* A frame on its way into one or several chains. */
+struct frame_put {
+	struct frame_spot {
+		const struct rte_mbuf *seg;
+		uint32_t at; /* byte of it that is next */
+		uint32_t left; /* bytes of the frame */
+	} spot;
+	bool has_header; /* is written */
+	struct virtio_net_hdr_v1 header;
+	uint8_t *count_at[2]; /* where num_buffers lies: two bytes, maybe in two buffers */
+};
+
+/* False: not for this guest; counted. */
+bool frame_put_begin(struct frame_put *p, struct vring *r, const struct rte_mbuf *m);
+
+/* Writes what fits, returns how many bytes, header included. 0: the chain is bad, and counted. */
+uint32_t frame_put_chain(struct frame_put *p, struct vring_chain *c);
+
+void frame_put_count(const struct frame_put *p, uint32_t chains);
+
+/* One kind of ring. Each call is made only while the ring is not broken. */
+void split_start(struct vring *r);
+uint16_t split_dequeue(struct vring *r, struct rte_mempool *pool, struct rte_mbuf **frames,
+		       uint16_t n);
+uint16_t split_enqueue(struct vring *r, struct rte_mbuf **frames, uint16_t n);
+bool split_wants_call(const struct vring *r);
+void split_want_kicks(struct vring *r);
+uint32_t split_available(struct vring *r, uint32_t cap);
+
+void packed_start(struct vring *r, uint32_t base);
+uint16_t packed_dequeue(struct vring *r, struct rte_mempool *pool, struct rte_mbuf **frames,
+			uint16_t n);
+uint16_t packed_enqueue(struct vring *r, struct rte_mbuf **frames, uint16_t n);
+bool packed_wants_call(const struct vring *r);
+void packed_want_kicks(struct vring *r);
+uint32_t packed_available(struct vring *r, uint32_t cap);
+size_t packed_inflight_bytes(uint32_t size);
+size_t split_inflight_bytes(uint32_t size);
+
+#endif

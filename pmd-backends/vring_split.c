@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Split rings (virtio 1.2, 2.7). What is used is told by one store of the used index, after everything else of a burst:
+ * a successor begins at that index, and what was taken behind it is taken again as if nobody had.
+ */
+#include "pmd-backends/vring_core.h"
+
+#include <rte_mbuf.h>
+#include <rte_prefetch.h>
+
+/* 2.7.6, 2.7.8: the areas begin with flags and index. */
+#define FLAGS_AT 0
+#define INDEX_AT 2
+#define LIST_AT	 4
+
+#define AVAIL_NO_INTERRUPT BIT(0)
+#define USED_NO_NOTIFY	   BIT(0)
+
+/* So far ahead of the available index that it is not passed, and moved on before the index comes near. */
+#define FAR_AWAY 0x8000
+#define TOO_NEAR 0x4000
+
+/* Vhost-user protocol, "Inflight I/O tracking". */
+struct split_region {
+	uint64_t features;
+	uint16_t version;
+	uint16_t desc_num;
+	uint16_t last_batch_head;
+	uint16_t used_idx;
+	struct {
+		uint8_t inflight;
+		uint8_t padding[5];
+		uint16_t next;
+		uint64_t counter;
+	} desc[];
+};
+
+static_assert(sizeof(struct split_region) == 16, "shared with the VMM");
+
+size_t split_inflight_bytes(uint32_t size)
+{
+	return sizeof(struct split_region) + 16 * (size_t)size;
+}
+
+void split_start(struct vring *r)
+{
+	struct split_region *region = r->inflight;
+
+	r->at = shared_u16(r->device + INDEX_AT);
+	if (region == NULL)
+		return;
+	/* Nothing is ever in flight between two calls, and the used index says it all. */
+	for (uint32_t i = 0; i < r->size; i++)
+		region->desc[i].inflight = 0;
+	region->desc_num = (uint16_t)r->size;
+	region->used_idx = r->at;
+	region->version = 1;
+}
+
+/* Chains that wait. More than there can be: nothing that such a driver says can be relied on. */
+static uint32_t chains_ready(struct vring *r)
+{
+	/* acquire: pairs with the driver's barrier before it stores the index */
+	uint16_t index = atomic_load_explicit((const _Atomic uint16_t *)(r->driver + INDEX_AT),
+					      memory_order_acquire);
+	uint16_t count = (uint16_t)(index - r->at);
+
+	if (count <= r->size)
+		return count;
+	r->broken = "the driver made more available than the ring holds";
+	return 0;
+}
+
+static bool head_read(struct vring *r, uint16_t index, uint16_t *head)
+{
+	*head = shared_u16(r->driver + LIST_AT + 2 * (size_t)(index & (r->size - 1)));
+	if (*head < r->size)
+		return true;
+	r->broken = "the driver made a descriptor available that there is not";
+	return false;
+}
+
+static void used_put(struct vring *r, uint16_t index, uint16_t head, uint32_t len)
+{
+	uint8_t *p = r->device + LIST_AT + 8 * (size_t)(index & (r->size - 1));
+
+	shared_put_u32(p, head);
+	shared_put_u32(p + 4, len);
+}
+
+static uint8_t *avail_event(const struct vring *r)
+{
+	return r->device + LIST_AT + 8 * (size_t)r->size;
+}
+
+static void kicks_keep_away(struct vring *r)
+{
+	uint16_t ahead = (uint16_t)(shared_u16(avail_event(r)) - r->at);
+
+	if (ahead < TOO_NEAR || ahead > FAR_AWAY)
+		shared_put_u16(avail_event(r), (uint16_t)(r->at + FAR_AWAY));
+}
+
+static void used_publish(struct vring *r, uint32_t chains)
+{
+	if (chains == 0)
+		return;
+	r->at = (uint16_t)(r->at + chains);
+	r->fresh += chains;
+	/* release: the driver sees buffers and list before the index */
+	atomic_store_explicit((_Atomic uint16_t *)(r->device + INDEX_AT), r->at,
+			      memory_order_release);
+	if (r->is_hushed && r->has_events)
+		kicks_keep_away(r);
+}
+
+uint16_t split_dequeue(struct vring *r, struct rte_mempool *pool, struct rte_mbuf **frames,
+		       uint16_t n)
+{
+	uint32_t ready = chains_ready(r), count = 0, done = 0, steps = 0;
+	uint16_t heads[VRING_BURST], got = 0;
+
+	while (count < ready && count < n && count < VRING_BURST &&
+	       head_read(r, (uint16_t)(r->at + count), &heads[count])) {
+		rte_prefetch0(r->desc + (size_t)heads[count] * DESC_BYTES);
+		count++;
+	}
+	for (uint32_t i = 0; i < count; i++)
+		chain_prefetch(r, heads[i]);
+	for (; done < count && steps < VRING_STEPS; done++) {
+		struct vring_chain c = chain_at(r, heads[done], 0);
+
+		frames[got] = frame_take(&c, pool);
+		if (frames[got] != NULL)
+			got++;
+		used_put(r, (uint16_t)(r->at + done), heads[done], 0);
+		steps += c.steps;
+	}
+	/* Before anybody sees a frame: what is sent on is never sent again. */
+	used_publish(r, done);
+	return got;
+}
+
+/* Of the buffers that are next; what is wrong with them shows when they are read. */
+static void chains_prefetch(const struct vring *r, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		uint16_t index = (uint16_t)(r->at + i);
+		uint16_t head =
+			shared_u16(r->driver + LIST_AT + 2 * (size_t)(index & (r->size - 1)));
+
+		if (head < r->size)
+			chain_prefetch(r, head);
+	}
+}
+
+/* Chains of a burst: ready, filled, and descriptors read for them. */
+struct burst {
+	uint32_t ready, filled, steps;
+};
+
+/* One more chain of a frame, or of nothing if it is bad. False: there is none. */
+static bool chain_fill(struct vring *r, struct burst *b, struct frame_put *p, uint32_t *chains)
+{
+	uint16_t index = (uint16_t)(r->at + b->filled + *chains), head;
+	struct vring_chain c;
+	uint32_t len;
+
+	if (b->filled + *chains == b->ready || !head_read(r, index, &head))
+		return false;
+	c = chain_at(r, head, DESC_WRITE);
+	len = frame_put_chain(p, &c);
+	/* Without merging, what does not fit is dropped, and the driver gets its buffer back. */
+	if (p->spot.left > 0 && !r->is_merged)
+		len = 0;
+	used_put(r, index, head, len);
+	b->steps += c.steps;
+	/* A bad one before the frame stands alone; between its parts it is a part of no bytes. */
+	if (c.is_bad && *chains == 0)
+		b->filled++;
+	else
+		(*chains)++;
+	return true;
+}
+
+/* False: there is no room for it, and the chains that it needed are as they were. */
+static bool frame_enqueue(struct vring *r, struct burst *b, const struct rte_mbuf *m)
+{
+	uint32_t chains = 0, most = (uint32_t)u64_min(r->size, VRING_MAX_MERGE);
+	uint32_t steps_end = b->steps + VRING_STEPS;
+	struct frame_put p;
+
+	if (!frame_put_begin(&p, r, m))
+		return true;
+	while (p.spot.left > 0) {
+		if (chains == most || b->steps > steps_end || (chains == 1 && !r->is_merged)) {
+			/* Not even all that a guest may have are enough. */
+			counter_bump(&r->counters.unfit);
+			b->filled += r->is_merged ? 0 : chains;
+			return true;
+		}
+		if (!chain_fill(r, b, &p, &chains))
+			return false;
+	}
+	frame_put_count(&p, chains);
+	b->filled += chains;
+	return true;
+}
+
+uint16_t split_enqueue(struct vring *r, struct rte_mbuf **frames, uint16_t n)
+{
+	struct burst b = { .ready = chains_ready(r) };
+	uint16_t done = 0;
+
+	chains_prefetch(r, (uint32_t)u64_min(u64_min(n, b.ready), VRING_BURST));
+	while (done < n && b.steps < VRING_STEPS && frame_enqueue(r, &b, frames[done]))
+		done++;
+	used_publish(r, b.filled);
+	return done;
+}
+
+bool split_wants_call(const struct vring *r)
+{
+	if (!r->has_events)
+		return (shared_u16(r->driver + FLAGS_AT) & AVAIL_NO_INTERRUPT) == 0;
+	if (r->fresh > UINT16_MAX)
+		return true;
+	return event_is_passed(shared_u16(r->driver + LIST_AT + 2 * (size_t)r->size), r->at,
+			       (uint16_t)(r->at - r->fresh));
+}
+
+void split_want_kicks(struct vring *r)
+{
+	/* 2.7.10.1: with events the flags are 0, always. */
+	shared_put_u16(r->device + FLAGS_AT, r->is_hushed && !r->has_events ? USED_NO_NOTIFY : 0);
+	if (r->has_events)
+		shared_put_u16(avail_event(r), (uint16_t)(r->is_hushed ? r->at + FAR_AWAY : r->at));
+}
+
+uint32_t split_available(struct vring *r, uint32_t cap)
+{
+	return (uint32_t)u64_min(chains_ready(r), cap);
+}

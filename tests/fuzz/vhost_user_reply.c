@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What a vhost-user back end says: bytes of any kind, answers with a right header and any payload, or honest ones, in
+ * any order, while the guest's driver starts, resets and pauses. One byte says what the step is, with its length. The
+ * VMM may drop the back end at any of them; then its guest's reset must still come to its end.
+ */
+#include "tests/fake/kvm_kernel.h"
+#include "tests/fake/net_board.h"
+
+#include "base/log.h"
+
+#include <linux/virtio_pci.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+struct input {
+	const uint8_t *data;
+	size_t size;
+};
+
+static size_t take(struct input *in, void *out, size_t len)
+{
+	size_t n = len < in->size ? len : in->size;
+
+	memcpy(out, in->data, n);
+	in->data += n;
+	in->size -= n;
+	return n;
+}
+
+/* The header that is due, then what the input has. */
+static void answer(struct net_board *b, struct input *in, size_t len)
+{
+	uint8_t bytes[64 + sizeof(struct vhost_user_header)] = { 0 };
+	struct vhost_user_header h;
+	char rest[512];
+
+	while (loop_step(b->loop, 0) == 0 &&
+	       recv(b->backend.sock, &h, sizeof(h), MSG_DONTWAIT) == sizeof(h)) {
+		(void)recv(b->backend.sock, rest, u64_min(h.size, sizeof(rest)), MSG_DONTWAIT);
+		h.flags = VHOST_USER_VERSION | VHOST_USER_REPLY;
+		h.size = (uint32_t)take(in, bytes + sizeof(h), len);
+		memcpy(bytes, &h, sizeof(h));
+		(void)send(b->backend.sock, bytes, sizeof(h) + h.size, MSG_NOSIGNAL);
+		if (in->size == 0)
+			return;
+	}
+}
+
+static void raw(struct net_board *b, struct input *in, size_t len)
+{
+	uint8_t bytes[64];
+	size_t n = take(in, bytes, len);
+
+	(void)send(b->backend.sock, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)loop_step(b->loop, 0);
+}
+
+static void guest(struct net_board *b, unsigned int what)
+{
+	if (what == 0)
+		net_write(b, VIRTIO_PCI_COMMON_STATUS, 1, 0);
+	else if (what < 4)
+		(void)net_read(b, VIRTIO_PCI_COMMON_STATUS, 1);
+	else if (net_read(b, VIRTIO_PCI_COMMON_STATUS, 1) == 0)
+		(void)net_driver_start(b, UINT64_MAX);
+	(void)loop_step(b->loop, 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = { data, size };
+	struct net_board b;
+	uint8_t op;
+
+	log_init("fuzz", LOG_LEVEL_ERROR);
+	net_board_init(&b, &(struct vmm_net_spec){ .grace_ms = 1 });
+	fake_backend_connect(&b);
+	for (unsigned int i = 0; i < 100 && take(&in, &op, 1) == 1; i++) {
+		if ((op & 3) == 0)
+			raw(&b, &in, op >> 2);
+		else if ((op & 3) == 1)
+			answer(&b, &in, op >> 2);
+		else if ((op & 3) == 2)
+			net_board_step(&b, 0);
+		else
+			guest(&b, op >> 2 & 7);
+	}
+	fake_backend_close(&b);
+	if (!net_driver_reset(&b))
+		abort();
+	net_board_fini(&b);
+	if (fake_kvm.doorbell_count != 0 || fake_kvm.irqfds != 0)
+		abort();
+	fake_kvm_reset();
+	return 0;
+}

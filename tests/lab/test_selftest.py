@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""host selftest: a free VF tried on the machine itself, and nothing of it left, whoever dies."""
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+
+import pytest
+from labkit import Failed, cli_json, eventually, refused, vfs
+from operate.viaduct import build_dir
+
+OWNER = "@selftest/vf"
+
+
+def selftest(*args):
+    try:
+        return 0, cli_json("host", "selftest", *args)
+    except Failed as failed:
+        return failed.status, json.loads(failed.out)
+
+
+def all_free(pf):
+    return all(v["state"] == "free" and v["owner"] is None for v in vfs(pf).values())
+
+
+@pytest.mark.timeout(120)
+def test_a_free_vf_is_tried_and_free_again(daemon, pf, folder):
+    out = folder / "report.json"
+    out.unlink(missing_ok=True)
+    status, report = selftest("--pf", pf, "--out", str(out))
+    print(json.dumps(report, indent=1))
+    steps = {s["id"]: s for s in report["steps"]}
+    results = {s["id"]: s["result"] for s in report["steps"]}
+    # The lab's remapping unit cannot post; all the rest is there.
+    assert results.pop("posted-interrupt") == "not-run", steps
+    assert set(results.values()) == {"pass"}, steps
+    assert (status, report["verdict"]) == (0, "pass")
+    assert "of 64 messages of the VF to a guest the host itself handled 64" in steps["posted-interrupt"]["text"], steps
+    assert "by itself" in steps["device-interrupt"]["text"] and "without an exit" in steps["guest-interrupt"]["text"]
+    assert report["vf"]["device"] == "8086:10ca" and report["vf"]["pf"]["driver"] == "igb", report["vf"]
+    assert json.loads(out.read_text()) == report
+    assert all_free(pf)
+    assert not (pathlib.Path("/sys/bus/pci/devices") / report["vf"]["address"] / "driver").exists()
+    # Never over what is there.
+    assert "File exists" in refused("host", "selftest", "--out", str(out), status=1)
+    out.unlink()
+
+
+def testers():
+    """No VM runs meanwhile."""
+    found = []
+    for comm in pathlib.Path("/proc").glob("[0-9]*/comm"):
+        with contextlib.suppress(OSError):
+            if comm.read_text() == "viaduct-vmm\n":
+                found.append(int(comm.parent.name))
+    return found
+
+
+@pytest.mark.timeout(120)
+def test_killed_in_the_middle_it_leaves_nothing_for_good(daemon, pf):
+    """The command's death changes nothing; after the daemon's the VF is given back when it starts again."""
+    command = [str(build_dir() / "cli/viaduct"), "host", "selftest", "--pf", pf, "--json"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as it:
+        eventually(lambda: any(v["owner"] == OWNER for v in vfs(pf).values()), what="the lease")
+        it.kill()
+    eventually(lambda: all_free(pf), 30, "the VF free again")
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        # A tester that hangs, and holds the VF's group, does not outlive the daemon.
+        eventually(testers, what="the tester")
+        os.kill(testers()[0], signal.SIGSTOP)
+        daemon.restart()
+        eventually(lambda: not testers(), 5, "the end of the tester")
+    eventually(lambda: all_free(pf), 30, "the VF free again")

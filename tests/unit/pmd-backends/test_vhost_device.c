@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The test is the VMM, and the lcore at once. */
+#include "pmd-backends/vhost_check.h"
+#include "pmd-backends/vhost_device.h"
+#include "pmd-backends/vhost_inflight.h"
+
+#include "base/fd.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define MEMORY	 (1U << 20)
+#define USER	 0x40000000ULL
+#define SIZE	 64U
+#define FEATURES (BIT_ULL(32) | BIT_ULL(VHOST_F_PROTOCOL_FEATURES))
+#define PACKED	 BIT_ULL(34)
+
+static struct {
+	struct vhost_device d;
+	int memfd;
+	unsigned int changes; /* rings that started or ended */
+	uint8_t announced[6];
+	struct vhost_answer answer;
+	struct err e;
+} t;
+
+static void on_lcore(void *arg, void (*fn)(void *fn_arg), void *fn_arg)
+{
+	fn(fn_arg);
+}
+
+static void ring_changed(void *arg, unsigned int ring, bool is_live)
+{
+	assert_int_equal(is_live, (t.d.live & BIT(ring)) != 0);
+	t.changes++;
+}
+
+static void announce(void *arg, const uint8_t mac[6])
+{
+	memcpy(t.announced, mac, 6);
+}
+
+static const struct vhost_device_ops ops = { on_lcore, ring_changed, announce };
+
+static int setup(void **state)
+{
+	memset(&t, 0, sizeof(t));
+	t.answer.fd = -1;
+	t.memfd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	assert_int_equal(ftruncate(t.memfd, MEMORY), 0);
+	assert_int_equal(fcntl(t.memfd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	vhost_device_init(&t.d, &ops, NULL);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	vhost_device_reset(&t.d);
+	assert_int_equal(t.d.live, 0);
+	fd_close(&t.memfd);
+	fd_close(&t.answer.fd);
+	return 0;
+}
+
+/* Says one message; fd -1: none. What the device does not keep is closed. */
+static int say(uint32_t request, const void *payload, uint32_t size, int fd)
+{
+	struct vhost_message m = { .h = { request, VHOST_VERSION | VHOST_FLAG_NEED_REPLY, size } };
+	int fds[1] = { fd }, r;
+
+	fd_close(&t.answer.fd);
+	memset(&t.e, 0, sizeof(t.e));
+	memcpy(&m.payload, payload, size);
+	r = vhost_message_check(&m, fds, fd >= 0, &t.e);
+	if (r == 0)
+		r = vhost_device_message(&t.d, &m, fds, &t.answer, &t.e);
+	fd_close(&fds[0]);
+	assert_int_equal(r < 0, t.e.text[0] != '\0');
+	return r;
+}
+
+static int say_number(uint32_t request, uint64_t number)
+{
+	return say(request, &number, sizeof(number), -1);
+}
+
+static int say_state(uint32_t request, uint32_t ring, uint32_t num)
+{
+	const struct vhost_ring_state s = { ring, num };
+
+	return say(request, &s, sizeof(s), -1);
+}
+
+static int say_memory(void)
+{
+	const struct vhost_memory_table table = { .count = 1,
+						  .regions = { { 0, MEMORY, USER, 0 } } };
+
+	return say(VHOST_SET_MEM_TABLE, &table, 40, fcntl(t.memfd, F_DUPFD_CLOEXEC, 3));
+}
+
+static int say_addr(uint32_t ring, uint64_t offset)
+{
+	uint64_t at = USER + 0x10000ULL * ring + offset;
+	const struct vhost_ring_addr a = {
+		.index = ring, .desc = at, .avail = at + 0x1000, .used = at + 0x2000
+	};
+
+	return say(VHOST_SET_VRING_ADDR, &a, sizeof(a), -1);
+}
+
+static int say_fd(uint32_t request, uint64_t ring)
+{
+	return say(request, &ring, sizeof(ring), eventfd(0, EFD_CLOEXEC));
+}
+
+static void ring_tell(uint32_t ring)
+{
+	assert_int_equal(say_state(VHOST_SET_VRING_NUM, ring, SIZE), 0);
+	assert_int_equal(say_state(VHOST_SET_VRING_BASE, ring, 0), 0);
+	assert_int_equal(say_addr(ring, 0), 0);
+	assert_int_equal(say_fd(VHOST_SET_VRING_CALL, ring), 0);
+	assert_int_equal(say_fd(VHOST_SET_VRING_KICK, ring), 0);
+	assert_int_equal(say_state(VHOST_SET_VRING_ENABLE, ring, 1), 0);
+}
+
+static void begin(uint64_t features)
+{
+	assert_int_equal(
+		say_number(VHOST_SET_PROTOCOL_FEATURES, BIT_ULL(VHOST_PROTOCOL_F_REPLY_ACK)), 0);
+	assert_int_equal(say_number(VHOST_SET_FEATURES, features), 0);
+	assert_int_equal(say_memory(), 0);
+}
+
+/* Whatever comes last starts the ring. */
+static void a_ring_runs_when_all_is_there(void **state)
+{
+	for (unsigned int last = 0; last < 5; last++) {
+		vhost_device_reset(&t.d);
+		assert_int_equal(say_number(VHOST_SET_FEATURES, FEATURES), 0);
+		for (unsigned int i = 1; i <= 5; i++) {
+			assert_int_equal(t.d.live, 0);
+			switch ((last + i) % 5) {
+			case 0:
+				assert_int_equal(say_memory(), 0);
+				break;
+			case 1:
+				assert_int_equal(say_state(VHOST_SET_VRING_NUM, 1, SIZE), 0);
+				break;
+			case 2:
+				assert_int_equal(say_addr(1, 0), 0);
+				break;
+			case 3:
+				assert_int_equal(say_fd(VHOST_SET_VRING_KICK, 1), 0);
+				break;
+			case 4:
+				assert_int_equal(say_state(VHOST_SET_VRING_ENABLE, 1, 1), 0);
+				break;
+			}
+		}
+		assert_int_equal(t.d.live, BIT(1));
+	}
+}
+
+static void without_protocol_features_rings_are_enabled(void **state)
+{
+	begin(BIT_ULL(32));
+	assert_int_equal(say_state(VHOST_SET_VRING_NUM, 0, SIZE), 0);
+	assert_int_equal(say_addr(0, 0), 0);
+	assert_int_equal(say_number(VHOST_SET_VRING_KICK, VHOST_RING_NO_FD), 0);
+	assert_int_equal(t.d.live, BIT(0));
+}
+
+static void a_ring_stops_and_comes_back_with_a_new_kick(void **state)
+{
+	begin(FEATURES);
+	ring_tell(0);
+	ring_tell(1);
+	assert_int_equal(t.d.live, 3);
+	assert_int_equal(say_state(VHOST_GET_VRING_BASE, 1, 0), 0);
+	assert_int_equal(t.answer.m.payload.state.index, 1);
+	assert_int_equal(t.d.live, 1);
+	assert_int_equal(t.d.queues[1].kick, -1);
+	assert_int_equal(say_state(VHOST_SET_VRING_ENABLE, 1, 1), 0);
+	assert_int_equal(t.d.live, 1);
+	assert_int_equal(say_fd(VHOST_SET_VRING_KICK, 1), 0);
+	assert_int_equal(t.d.live, 3);
+	assert_int_equal(say_state(VHOST_SET_VRING_ENABLE, 0, 0), 0);
+	assert_int_equal(t.d.live, 2);
+	assert_int_equal(say_number(VHOST_SET_STATUS, 0), 0);
+	assert_int_equal(t.d.live, 0);
+}
+
+/* Kicks that nobody has read are counted when the fd goes. */
+static void kicks_are_counted(void **state)
+{
+	uint64_t ring = 1;
+	int kick = eventfd(5, EFD_CLOEXEC);
+
+	begin(FEATURES);
+	assert_int_equal(say(VHOST_SET_VRING_KICK, &ring, sizeof(ring), kick), 0);
+	assert_int_equal(vhost_device_kicks(&t.d), 5);
+	assert_int_equal(eventfd_write(kick, 2), 0);
+	assert_int_equal(say_fd(VHOST_SET_VRING_KICK, 1), 0);
+	assert_int_equal(vhost_device_kicks(&t.d), 7);
+	vhost_device_reset(&t.d);
+	assert_int_equal(vhost_device_kicks(&t.d), 7);
+}
+
+static void rings_move_to_a_new_table_of_memory(void **state)
+{
+	const uint8_t *before;
+
+	begin(FEATURES);
+	ring_tell(0);
+	before = t.d.queues[0].ring.desc;
+	t.changes = 0;
+	assert_int_equal(say_memory(), 0);
+	assert_int_equal(t.d.live, 1);
+	assert_int_equal(t.changes, 2);
+	assert_ptr_not_equal(t.d.queues[0].ring.desc, before);
+}
+
+static void what_makes_no_sense_is_refused(void **state)
+{
+	begin(FEATURES);
+	assert_true(say_number(VHOST_SET_FEATURES, FEATURES | BIT_ULL(26)) < 0);
+	assert_string_equal(t.e.text, "SET_FEATURES: features that were not offered");
+	assert_true(t.answer.is_due && t.answer.m.payload.number == 1);
+	assert_true(say_number(VHOST_SET_PROTOCOL_FEATURES, BIT_ULL(5)) < 0);
+	ring_tell(0);
+	assert_true(say_number(VHOST_SET_FEATURES, FEATURES | PACKED) < 0);
+	assert_int_equal(say_number(VHOST_SET_FEATURES, FEATURES), 0);
+	assert_true(say_addr(0, MEMORY) < 0);
+	assert_non_null(strstr(t.e.text, "ring 0"));
+	assert_int_equal(t.d.live, 0);
+	vhost_device_reset(&t.d);
+	assert_true(say_number(VHOST_NET_SET_MTU, 67) < 0);
+	assert_true(say_number(VHOST_NET_SET_MTU, 65536) < 0);
+	assert_int_equal(say_number(VHOST_NET_SET_MTU, 9000), 0);
+	assert_int_equal(t.d.mtu, 9000);
+}
+
+/* Answers: with a payload of their own, with success or failure, or none. */
+static void answers_are_those_of_the_protocol(void **state)
+{
+	assert_int_equal(say(VHOST_GET_FEATURES, "", 0, -1), 0);
+	assert_true(t.answer.is_due && t.answer.m.h.size == 8);
+	assert_true(t.answer.m.payload.number & PACKED);
+	assert_int_equal(say(VHOST_SET_OWNER, "", 0, -1), 0);
+	assert_false(t.answer.is_due); /* REPLY_ACK is not agreed on */
+	begin(FEATURES);
+	assert_int_equal(say(VHOST_SET_OWNER, "", 0, -1), 0);
+	assert_true(t.answer.is_due && t.answer.m.payload.number == 0);
+	assert_int_equal(t.answer.m.h.flags, VHOST_VERSION | VHOST_FLAG_REPLY);
+	assert_int_equal(say(VHOST_GET_QUEUE_NUM, "", 0, -1), 0);
+	assert_int_equal(t.answer.m.payload.number, PMD_MAX_PAIRS);
+	assert_int_equal(say(VHOST_SEND_RARP, "\2\0\0\0\0\1\0", 8, -1), 0);
+	assert_memory_equal(t.announced, "\2\0\0\0\0\1", 6);
+}
+
+static void an_inflight_region_has_a_part_for_each_ring(void **state)
+{
+	struct vhost_inflight_wire w = { .queues = 4, .queue_size = SIZE };
+	struct vhost_inflight i = { 0 };
+	struct err e = { 0 };
+	int fd;
+
+	begin(FEATURES | PACKED);
+	assert_int_equal(say(VHOST_GET_INFLIGHT_FD, &w, sizeof(w), -1), 0);
+	w = t.answer.m.payload.inflight;
+	fd = fd_take(&t.answer.fd);
+	assert_true(fd >= 0 && w.size >= 4 * vring_inflight_bytes(SIZE, true));
+	assert_int_equal(fcntl(fd, F_GET_SEALS) & F_SEAL_SHRINK, F_SEAL_SHRINK);
+	assert_int_equal(vhost_inflight_map(&i, &w, fd, &e), 0);
+	for (unsigned int ring = 0; ring < 4; ring++) {
+		uint8_t *part = vhost_inflight_queue(&i, ring, SIZE, true);
+
+		assert_non_null(part);
+		for (size_t at = 0; at < vring_inflight_bytes(SIZE, true); at++)
+			assert_int_equal(part[at], 0);
+		memset(part, 0xff, vring_inflight_bytes(SIZE, true));
+	}
+	assert_null(vhost_inflight_queue(&i, 4, SIZE, true));
+	assert_null(vhost_inflight_queue(&i, 0, 2 * SIZE, true));
+	/* A VMM that says more than its region has. */
+	i.queue_size = VHOST_MAX_RING;
+	assert_null(vhost_inflight_queue(&i, 0, SIZE, true));
+	vhost_inflight_unmap(&i);
+	/* Told again, rings use it. */
+	assert_int_equal(say(VHOST_SET_INFLIGHT_FD, &w, sizeof(w), fd), 0);
+	ring_tell(0);
+	assert_int_equal(t.d.live, 1);
+	assert_non_null(t.d.queues[0].ring.inflight);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		T(a_ring_runs_when_all_is_there),
+		T(without_protocol_features_rings_are_enabled),
+		T(a_ring_stops_and_comes_back_with_a_new_kick),
+		T(kicks_are_counted),
+		T(rings_move_to_a_new_table_of_memory),
+		T(what_makes_no_sense_is_refused),
+		T(answers_are_those_of_the_protocol),
+		T(an_inflight_region_has_a_part_for_each_ring),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

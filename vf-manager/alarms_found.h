@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Private to the alarms: how a condition lays down what it finds, and the conditions that are not in alarms.c.
+ */
+#ifndef VIADUCT_VF_MANAGER_ALARMS_FOUND_H
+#define VIADUCT_VF_MANAGER_ALARMS_FOUND_H
+
+#include "vf-manager/alarms.h"
+#include "vf-manager/ledger_event.h"
+
+/* NULL: there are too many, or there is no memory. */
+struct alarm *alarm_found(struct alarms *a, const char *object);
+
+/* The condition under way has found it already: long names may be alike when they are cut. */
+bool alarm_is_found(const struct alarms *a, const char *object);
+
+void alarm_text_set(char out[ALARM_TEXT], const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* State locked. */
+void alarms_backend_down(struct alarms *a, struct daemon *d);
+void alarms_port_absent(struct alarms *a, struct daemon *d);
+void alarms_port_unreachable(struct alarms *a, struct daemon *d);
+void alarms_uplink_down(struct alarms *a, struct daemon *d);
+void alarms_dma_faults(struct alarms *a, struct daemon *d);
+void alarms_faults_lost(struct alarms *a, struct daemon *d);
+void alarms_faults_unseen(struct alarms *a, struct daemon *d);
+void alarms_ports_quarantined(struct alarms *a, struct daemon *d);
+void alarms_ports_fallen_back(struct alarms *a, struct daemon *d);
+
+#endif
