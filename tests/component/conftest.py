@@ -18,8 +18,8 @@ import pytest
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 PROGRAMS = {"viaduct-audit": "iommu", "viaduct": "cli", "viaductd": "vf-manager", "viaduct-vmm": "vmm"}
-START_SECONDS = 20
-STOP_SECONDS = 10
+START_SECONDS = 60
+STOP_SECONDS = 60
 SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:")
 
 

@@ -153,7 +153,9 @@ def vf_assign(daemon, owner, index=0, state="assigned", lease=""):
                   owner, boot_id())
 
 
-def eventually(look, seconds=15):
+def eventually(look, seconds=60):
+    """What look() says once it says something, or at the end of the time. What another process does, it does when the
+    machine lets it: whoever waits for it waits so, however slow the machine, and a wait that comes true costs nothing."""
     deadline = time.monotonic() + seconds
     while not (got := look()) and time.monotonic() < deadline:
         time.sleep(0.02)

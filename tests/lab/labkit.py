@@ -30,7 +30,8 @@ def vfs(pf=None):
     return {v["address"]: v for v in cli_json("vf", "list")["vfs"] if pf in (None, v["pf_name"])}
 
 
-def eventually(condition, timeout=10, what="the condition"):
+def eventually(condition, timeout=60, what="the condition"):
+    """Waits for what another process, the kernel or a guest does when the machine lets it; a wait that comes true costs nothing."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
