@@ -53,6 +53,7 @@ def parse_args():
     parser.add_argument("--list", action="store_true",
                         help="list the suites; with --suite or -k, the cases")
     parser.add_argument("-v", "--verbose", action="store_true", help="show the lab's output live")
+    parser.add_argument("--once", action="store_true", help="no second go for cases that failed")
     parser.add_argument("--fuzz-seconds", type=seconds, metavar="N",
                         default=os.environ.get("VIADUCT_FUZZ_SECONDS") or "900",
                         help="how long the long suite runs each fuzz target (%(default)s;"
@@ -119,13 +120,14 @@ def main():
         return 0
     names = chosen(args.suite)
     broken = build_all(names, tally)
-    ctx = suites.Context(tally, args.pattern, args.list, args.verbose, args.fuzz_seconds)
+    ctx = suites.Context(tally, args.pattern, args.list, args.verbose, args.fuzz_seconds, args.once)
     for name in names:
         run_suite(name, ctx, broken)
     if args.list:
         return 1 if broken else 0
     if not tally.results:
         tally.say("nothing ran" + (f": no case matches {args.pattern!r}" if args.pattern else ""))
+    tally.say_unsteady()
     tally.say(tally.summary())
     return tally.exit_status()
 

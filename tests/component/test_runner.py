@@ -10,8 +10,8 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from runner import labsuite, longsuite, suites  # noqa: E402
-from runner.results import Result, Tally  # noqa: E402
+from runner import again, labsuite, longsuite, suites  # noqa: E402
+from runner.results import TRIPLE_FAULT, Result, Tally  # noqa: E402
 
 
 def tally(*outcomes):
@@ -156,7 +156,7 @@ def lab(tmp_path, monkeypatch):
         monkeypatch.setenv("VIADUCT_BUILD_ROOT", str(tmp_path))
         cases = [{"name": n, "timeout": None} for n in "ab"]
         ctx = suites.Context(Tally(io.StringIO()))
-        return labsuite.run_host("lab", "h", [], cases, ctx, most or labsuite.BOOTS), log, ctx.tally.out.getvalue()
+        return labsuite.run_boots("lab", "h", [], cases, ctx, most or labsuite.BOOTS), log, ctx.tally.out.getvalue()
 
     return run
 
@@ -193,18 +193,121 @@ def test_lab_boots_once_otherwise(lab, status):
     assert outcomes(got) == [("a", "passed"), ("b", "failed")] and len(log) == 1
 
 
-def test_lab_repeats_a_triple_fault_once_and_says_so(lab):
-    got, log, said = lab(({"a": "failed: " + labsuite.TRIPLE_FAULT, "b": "passed"}, 1), ({"a": "passed"}, 0))
-    assert sorted(outcomes(got)) == [("a", "passed"), ("b", "passed")] and log == [["a", "b"], ["a"]]
-    assert "a: its guest had a triple fault" in said
-    got, log, _ = lab(({"a": "failed: " + labsuite.TRIPLE_FAULT, "b": "failed"}, 1),
-                      ({"a": "failed: " + labsuite.TRIPLE_FAULT}, 1))
-    assert sorted(outcomes(got)) == [("a", "failed"), ("b", "failed")] and log == [["a", "b"], ["a"]]
-
-
 def test_lab_odd_exit_is_a_failure(lab):
     got, _, _ = lab(({"a": "passed", "b": "passed"}, 3))
     assert [r.outcome for r in got] == ["passed", "passed", "failed"]
+
+
+@pytest.fixture
+def goes(tmp_path, monkeypatch):
+    """Both goes of a component suite of one file; (tally, what it said). once(name) is true the first time."""
+    for name in ("runner", "pytest.ini"):
+        (tmp_path / name).symlink_to(suites.TESTS / name)
+    (tmp_path / "component").mkdir()
+    monkeypatch.setattr(suites, "TESTS", tmp_path)
+
+    def run(text, **context):
+        (tmp_path / "component/test_x.py").write_text(f"""
+import pathlib, pytest
+
+def once(name):
+    mark = pathlib.Path({str(tmp_path)!r}, name)
+    return not mark.exists() and mark.touch() is None
+{text}""")
+        t = Tally(io.StringIO())
+        suites.run_component(suites.Context(t, **context))
+        t.say_unsteady()
+        return t, t.out.getvalue()
+
+    return run
+
+
+UNSTEADY = """
+@pytest.mark.parametrize("n", range({}))
+def test_unsteady(n): assert not once(str(n)), "not yet"
+"""
+
+
+def test_a_case_that_fails_once_is_unsteady(goes):
+    t, said = goes(UNSTEADY.format(1) + "def test_good(): assert once('good')\n")
+    assert (t.summary(), t.exit_status()) == ("2 passed, 0 failed", 0)
+    assert "not yet" in said and "--- FAILED" not in said
+    assert said.endswith("\nunsteady: component: component/test_x.py::test_unsteady[0] (failed once, passed when run again)\n")
+
+
+def test_a_case_that_fails_twice_has_failed(goes):
+    t, said = goes("def test_bad(): assert False, 'at first' if once('x') else 'at last'\n")
+    assert (t.summary(), t.exit_status()) == ("0 passed, 1 failed", 1)
+    assert "unsteady" not in said and "at first" in said and "at last" in said.split("--- FAILED")[1]
+
+
+def test_a_teardown_that_fails_once_is_one_unsteady_case(goes):
+    t, said = goes("""
+@pytest.fixture
+def bad():
+    yield
+    assert not once("late")
+
+def test_late(bad): pass
+""")
+    assert t.summary() == "1 passed, 0 failed" and said.count("unsteady: ") == 1
+
+
+@pytest.mark.parametrize("count, summary", [(3, "3 passed, 0 failed"), (4, "0 passed, 4 failed"), (9, "0 passed, 9 failed")])
+def test_few_may_be_unsteady(goes, count, summary):
+    t, said = goes(UNSTEADY.format(count))
+    assert t.summary() == summary and t.exit_status() == (count > 3)
+    assert said.count("unsteady: ") == (count if count <= again.MOST else 0)
+    assert ("too many" in said) == (count == 4) and ("none of them is run again" in said) == (count == 9)
+
+
+def test_the_second_go_can_be_switched_off(goes):
+    t, said = goes(UNSTEADY.format(1), once=True)
+    assert t.summary() == "0 passed, 1 failed" and "--- FAILED" in said
+
+
+def test_what_a_sanitizer_says_once_is_true(goes):
+    t, _ = goes("def test_odd(): assert not once('x'), 'ERROR: AddressSanitizer: heap-use-after-free'\n")
+    assert t.summary() == "0 passed, 1 failed"
+
+
+def test_what_is_skipped_when_run_again_has_failed(goes):
+    t, _ = goes("def test_odd():\n    if not once('x'): pytest.skip('now')\n    assert False\n")
+    assert (t.count("failed"), t.exit_status()) == (1, 1)
+
+
+def odd(detail, count):
+    t = Tally(io.StringIO())
+    for n in range(count):
+        t.add(Result("lab", str(n), "passed", 0, "", detail))
+    return t.summary()
+
+
+def test_the_emulators_triple_faults_are_counted_by_themselves():
+    assert (odd(TRIPLE_FAULT, 4), odd("x", 4)) == ("4 passed, 0 failed", "0 passed, 4 failed")
+    assert odd(TRIPLE_FAULT, 5) == "0 passed, 5 failed"
+
+
+def test_lab_cases_that_failed_are_run_again_in_a_boot_of_their_host(tmp_path, monkeypatch):
+    log = []
+
+    def boot(host, options, names, seconds, ctx, scratch):
+        log.append((scratch.name, names))
+        bad = {"l::b"} if "again" not in scratch.name else set()
+        (scratch / "rows").write_text("".join(
+            json.dumps({"kind": "result", "name": n, "outcome": "failed" if n in bad else "passed", "detail": "odd"}) + "\n" for n in names))
+        return (1 if bad else 0), ""
+
+    rows = [{"kind": "collected", "name": n, "outside": False, "timeout": None, "hosts": hosts}
+            for n, hosts in (("l::a", None), ("l::b", ["default", "numa"]))]
+    monkeypatch.setattr(labsuite, "boot", boot)
+    monkeypatch.setattr(labsuite, "collect", lambda *_: (rows, 0, ""))
+    monkeypatch.setenv("VIADUCT_BUILD_ROOT", str(tmp_path))
+    t = Tally(io.StringIO())
+    labsuite.run_folder("lab", labsuite.LAB, suites.Context(t))
+    assert log == [("default-1", ["l::a", "l::b"]), ("numa-1", ["l::b"]), ("default-again-1", ["l::b"]), ("numa-again-1", ["l::b"])]
+    assert t.summary() == "3 passed, 0 failed"
+    assert [r.name for r in t.unsteady()] == ["l::b", "l::b [numa]"] and {r.first for r in t.unsteady()} == {"odd"}
 
 
 FINAL = "echo 'stat::number_of_executed_units: 7'"

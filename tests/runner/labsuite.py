@@ -5,8 +5,8 @@ boot per host.
 A host that did not come up or died (exit 125 of lab/run: the emulator's fault, not a result) is
 booted again for the cases that have no outcome yet, and that is said. What a case already said
 stands. A host in deterministic time that ends by its time-out (124) is booted once more, too (tests/lab/hosts.py, BOOTS).
-A failed case whose VMM reports a triple fault of its guest runs once more, and that is said, too:
-its second outcome counts. Anything else that keeps a case from having an outcome is a failure of that case.
+Cases that failed have a second go (again.py), those of a host in one boot of their own. Anything else that keeps a case
+from having an outcome is a failure of that case.
 """
 
 import importlib.util
@@ -16,15 +16,13 @@ import sys
 import time
 
 from . import builds
-from .results import Result
+from .again import SecondGo
 from .suites import (
-    TESTS, collect, end_group, how_it_ended, pytest_argv, quiet_env, read_rows, results_of,
-    run_pytest,
+    TESTS, collect, end_group, how_it_ended, pytest_again, pytest_argv, pytest_results, quiet_env, read_rows,
+    results_of,
 )
 
 BOOTS = {125: 3}  # exit status of lab/run -> the most boots of a host that ends with it before each case has an outcome
-TRIPLE_FAULT = "the guest is reset: triple fault"  # viaduct-vmm's word for it, in its log
-TRIPLE_FAULTS = 2  # more in one run of a host are not the emulator's
 CASE_SECONDS = 120  # as in pytest.ini
 HOST_SECONDS = {"lab": 1800, "long": 4 * 3600}  # the most that one boot may last
 LAB = TESTS / "lab"
@@ -75,22 +73,8 @@ def boot(host, options, names, seconds, ctx, scratch):
     return status, log.read_text(encoding="utf-8", errors="replace")
 
 
-def run_host(suite, host, options, cases, ctx, boots=BOOTS):
-    """All cases of one host; those that met the emulator's triple fault once more, in a boot of their own."""
-    results = run_boots(suite, host, options, cases, ctx, boots)
-    odd = {r.name for r in results if r.outcome == "failed" and TRIPLE_FAULT in r.detail}
-    if not 0 < len(odd) <= TRIPLE_FAULTS:
-        return results
-    for result in results:
-        if result.name in odd:
-            ctx.tally.say(f"{suite}: {result.name}: its guest had a triple fault, as the emulator makes them now and then"
-                          f" (HACKING.md, Traps); once more. It said:\n{result.detail}")
-    again = run_boots(suite, f"{host}-again", options, [case for case in cases if case["name"] in odd], ctx)
-    return [r for r in results if r.name not in odd] + again
-
-
 def run_boots(suite, label, options, cases, ctx, boots=BOOTS):
-    """One boot of the host unless it dies. `label` is the host's name, with "-again" behind it for a second run."""
+    """One boot of the host unless it dies. `label` is the host's name, with "-again" behind it for a second go."""
     host = label.removesuffix("-again")
     names = [case["name"] for case in cases]
     seconds = min(60 + sum(case["timeout"] or CASE_SECONDS for case in cases), HOST_SECONDS[suite])
@@ -118,6 +102,18 @@ def run_boots(suite, label, options, cases, ctx, boots=BOOTS):
     return results
 
 
+def labelled(name, host):
+    return name if host == hosts_table().DEFAULT else f"{name} [{host}]"
+
+
+def run_host(suite, host, cases, ctx, again=""):
+    table = hosts_table()
+    results = run_boots(suite, host + again, table.HOSTS[host], cases, ctx, table.BOOTS.get(host, BOOTS))
+    for result in results:
+        result.name = labelled(result.name, host)
+    return results
+
+
 def run_folder(suite, folder, ctx):
     """The cases of a folder that keeps tests/lab's conventions."""
     more = ("-k", ctx.pattern) if ctx.pattern else ()
@@ -127,18 +123,24 @@ def run_folder(suite, folder, ctx):
             if row["kind"] == "collected":
                 ctx.tally.say(f"{suite}: {row['name']}")
         return
-    for result in results_of(suite, [r for r in rows if r["kind"] == "result"], status, output):
-        ctx.tally.add(result)
-    table = hosts_table()
-    for host, cases in group(rows, table).items():
-        for result in run_host(suite, host, table.HOSTS[host], cases, ctx, table.BOOTS.get(host, BOOTS)):
-            if host != table.DEFAULT:
-                result = Result(result.suite, f"{result.name} [{host}]", result.outcome,
-                                result.seconds, result.detail)
-            ctx.tally.add(result)
-    if any(row["kind"] == "collected" and row["outside"] for row in rows):
-        run_pytest(suite, folder, ctx, HOST_SECONDS[suite], "--viaduct-host=outside",
-                   VIADUCT_BUILD=str(builds.path("release")))
+    go = SecondGo(suite, ctx)
+    go.take(results_of(suite, [r for r in rows if r["kind"] == "result"], status, output))
+    hosts = group(rows, hosts_table())
+    for host, cases in hosts.items():
+        go.take(run_host(suite, host, cases, ctx))
+    outside, env = ("--viaduct-host=outside",), {"VIADUCT_BUILD": str(builds.path("release"))}
+    names = {row["name"] for row in rows if row["kind"] == "collected" and row["outside"]}
+    if names:
+        go.take(pytest_results(suite, folder, HOST_SECONDS[suite], *outside, *more, **env))
+
+    def again(wanted):
+        results = []
+        for host, cases in hosts.items():
+            left = [case for case in cases if labelled(case["name"], host) in wanted]
+            results += run_host(suite, host, left, ctx, "-again") if left else []
+        return results + pytest_again(suite, [n for n in wanted if n in names], HOST_SECONDS[suite], *outside, **env)
+
+    go.finish(again)
 
 
 def run_lab(ctx):

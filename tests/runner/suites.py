@@ -14,6 +14,7 @@ import tempfile
 import xml.etree.ElementTree
 
 from . import builds
+from .again import SecondGo
 from .results import Result, Tally
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
@@ -36,6 +37,7 @@ class Context:
     list_only: bool = False
     verbose: bool = False
     fuzz_seconds: int = 900  # of each target, in the long suite
+    once: bool = False  # no second go for cases that failed
     kind: str = ""  # run on this kind of build instead of the suite's own
     env: dict = dataclasses.field(default_factory=dict)
 
@@ -268,6 +270,11 @@ def pytest_results(suite, where, seconds, *more, **env):
         return results_of(suite, read_rows(file), status, output)
 
 
+def pytest_again(suite, names, seconds, *more, **env):
+    """Each case in a process of its own, one after the other."""
+    return [result for name in names for result in pytest_results(suite, TESTS / name, seconds, *more, **env)]
+
+
 def run_style(ctx):
     run_pytest("style", TESTS / "style", ctx, 600)
 
@@ -281,12 +288,12 @@ def run_component(ctx):
     more = ("-k", ctx.pattern) if ctx.pattern else ()
     rows, status, output = collect(folder, *more)
     files = collections.Counter(r["name"].split("::")[0] for r in rows if r["kind"] == "collected")
+    go = SecondGo("component", ctx)
     # A file that cannot be read has no cases, but an outcome.
-    for result in results_of("component", [r for r in rows if r["kind"] == "result"], status, output):
-        ctx.tally.add(result)
+    go.take(results_of("component", [r for r in rows if r["kind"] == "result"], status, output))
     with concurrent.futures.ThreadPoolExecutor(COMPONENT_WORKERS) as pool:
         # The largest first, so that none is left alone at the end.
         jobs = [pool.submit(pytest_results, "component", TESTS / name, 900, *more, **env) for name, _ in files.most_common()]
         for job in jobs:
-            for result in job.result():
-                ctx.tally.add(result)
+            go.take(job.result())
+    go.finish(lambda names: pytest_again("component", names, 900, **env))
