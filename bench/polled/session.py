@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One case: all its processes, then its rounds."""
+
+import contextlib
+
+import figures
+from processes import BenchError, Generator
+
+WARM_MS = 100
+READY_SECONDS = 30
+
+
+class Session:
+    def __init__(self, place, case, backends):
+        """backends: makers, each called with the place."""
+        self.case, self.place = case, place
+        self.gen = Generator(place)
+        self.backends = [make(place) for make in backends]
+        self.stack = contextlib.ExitStack()
+
+    def __enter__(self):
+        try:
+            for process in (self.gen, *self.backends):
+                self.stack.callback(process.stop)
+            self.start()
+        except BaseException:
+            self.stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.stack.close()
+
+    def start(self):
+        guests = self.case.ports
+        self.gen.start(self.case.size)
+        for backend in self.backends:
+            backend.start(self.case, guests)
+            for i, path in enumerate(backend.paths):
+                self.gen.ask("port", name=f"{backend.name}{i}", driver="virtio-user", path=path,
+                             packed=self.case.ring == "packed", mergeable=self.case.mergeable, index=i)
+            backend.wait_for("its ports are not up", backend.is_ready, READY_SECONDS)
+            self.learn(backend)
+            backend.pause()
+
+    def ports(self, backend):
+        return [f"{backend.name}{i}" for i in range(len(backend.paths))]
+
+    def learn(self, backend):
+        """Each address is told from its port before any frame goes to it: none is ever flooded."""
+        receivers = {to for _, to in self.case.flows()}
+        for i, port in enumerate(self.ports(backend)):
+            self.gen.ask("learn", port=port, addresses=self.case.macs if i in receivers else 1)
+            for other in self.ports(backend):
+                self.gen.ask("drain", port=other)
+
+    def traffic(self, backend, op, ms):
+        names = self.ports(backend)
+        flows = [{"from": names[a], "to": None if b is None else names[b], "addresses": self.case.macs}
+                 for a, b in self.case.flows()]
+        reply = self.gen.ask(op, ports=names, flows=flows, dirty=self.case.dirty, ms=ms)
+        reply["seen"] = all(flow["to"] is not None for flow in flows)
+        wrong = reply["bad"] + reply.get("stray", 0)
+        if wrong and backend.name != figures.CEILING:
+            raise BenchError(f"{self.case.case}: {backend.name} delivered {wrong} packets that are changed, out of order or "
+                             f"of another port: {reply}")
+        return reply
+
+    def slice(self, backend, ms):
+        backend.resume()
+        try:
+            self.traffic(backend, "run", WARM_MS)
+            if self.case.latency:
+                return self.traffic(backend, "latency", ms)
+            before = backend.read()
+            reply = self.traffic(backend, "run", ms)
+            after = backend.read()
+            backend.check()
+            return figures.sample(reply, None if before is None else after - before)
+        finally:
+            backend.pause()
+
+    def rounds(self, count, ms):
+        """The order moves on by one each round."""
+        for number in range(count):
+            first = number % len(self.backends)
+            order = self.backends[first:] + self.backends[:first]
+            yield {backend.name: self.slice(backend, ms) for backend in order}
