@@ -73,10 +73,10 @@ def put(out, name, values):
 
 def sample(reply, cycles):
     """One slice of one backend: the generator's reply, and the busy cycles it took."""
-    delivered = reply["received"] if reply["seen"] else reply["sent"]
-    if delivered == 0:
-        raise FigureError("no packet was delivered")
+    delivered = reply["received"] + reply["bad"] if reply["seen"] else reply["sent"]
     in_time = reply["received_in_time"] if reply["seen"] else reply["sent"]
+    if delivered == 0 or in_time == 0:
+        raise FigureError(f"no packet was delivered: {reply}")
     return {"cycles": None if cycles is None else cycles / delivered, "mpps": in_time * 1e3 / reply["ns"],
             "delivered": delivered, "lost": reply["lost"], "sent": reply["sent"]}
 

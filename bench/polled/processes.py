@@ -281,6 +281,21 @@ class Testpmd(Backend):
         return 0 if cycles is None else cycles
 
 
+class Loop(Backend):
+    """polled-loop, for the generator's own ceiling."""
+
+    def __init__(self, place):
+        super().__init__(place, figures.CEILING)
+
+    def start(self, case, guests):
+        p = self.place
+        self.spawn([p.program(p.tools, "bench/polled/polled-loop"), "--lcores", f"0@{p.gen_cpu},1@{p.backend_cpu}",
+                    "--file-prefix", f"bench-loop-{os.getpid()}", *p.pages(MEMORY_MIB["loop"]), "--", *self.socket_paths(guests)])
+
+    def is_ready(self):
+        return all(f"ready {path}\n" in self.text() for path in self.paths)
+
+
 def mac(index):
     """As packet_mac() of packet.h."""
     return f"02:00:{index + 1:02x}:00:00:00"

@@ -61,7 +61,7 @@ class Session:
         reply = self.gen.ask(op, ports=names, flows=flows, dirty=self.case.dirty, ms=ms)
         reply["seen"] = all(flow["to"] is not None for flow in flows)
         wrong = reply["bad"] + reply.get("stray", 0)
-        if wrong and backend.name != figures.CEILING:
+        if wrong and backend.name != figures.CEILING:  # which hands the head of each packet on, and no more
             raise BenchError(f"{self.case.case}: {backend.name} delivered {wrong} packets that are changed, out of order or "
                              f"of another port: {reply}")
         return reply

@@ -32,7 +32,7 @@ struct slice_result {
 	uint64_t bad; /* changed, out of order, twice */
 	uint64_t stray; /* where it should not be, or not ours */
 	uint64_t ns; /* until sending ended */
-	uint64_t received_in_time; /* of `received`: until then */
+	uint64_t received_in_time; /* until then, of all that are not stray */
 };
 
 struct latency_result {
