@@ -84,10 +84,11 @@ def sample(reply, cycles):
 def rates(out, rounds, ran):
     """Rates that the generator does not bound."""
     ceilings = [r[CEILING]["mpps"] for r in rounds if CEILING in r]
-    ceiling = out["ceiling_mpps"] = statistics.median(ceilings) if ceilings else None
+    out["ceiling_mpps"] = statistics.median(ceilings) if ceilings else None
     for name in ran:
         values = [r[name]["mpps"] for r in rounds]
-        said = ceiling is not None and ceiling >= HEADROOM * statistics.median(values)
+        room = [ceiling / value for ceiling, value in zip(ceilings, values)]
+        said = room and statistics.median(room) >= HEADROOM
         put(out, f"{name}_mpps", values if said else [])
         out[f"{name}_mpps_seen"] = statistics.median(values)
         out[f"{name}_lost"] = sum(r[name]["lost"] for r in rounds) / sum(r[name]["sent"] for r in rounds)

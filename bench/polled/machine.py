@@ -2,11 +2,13 @@
 """What the benchmark needs of the machine, and what the machine is."""
 
 import contextlib
+import fcntl
 import os
 import pathlib
 import platform
 import re
 import subprocess
+import tempfile
 
 from processes import BenchError
 
@@ -19,10 +21,23 @@ def read(path):
 
 
 @contextlib.contextmanager
+def alone():
+    """Two at once would measure each other. Until a case of another run is over, this one waits."""
+    path = pathlib.Path(tempfile.gettempdir()) / "viaduct-bench-polled.lock"
+    with open(path, "a", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def pool_grow(pages):
+    (POOL / "nr_hugepages").write_text(str(max(0, int(read(POOL / "nr_hugepages")) + pages)))
+
+
+@contextlib.contextmanager
 def hugepages(mib):
-    """So much free; what was not there before is given back."""
+    """So much free; as many as were added are taken back: others may change the pool meanwhile."""
     try:
-        total, free = int(read(POOL / "nr_hugepages")), int(read(POOL / "free_hugepages"))
+        free = int(read(POOL / "free_hugepages"))
     except OSError as e:
         raise BenchError(f"no 2 MiB pages here ({e}): bench/polled.bench --small-pages") from e
     missing = max(0, mib // PAGE_MIB - free)
@@ -30,7 +45,7 @@ def hugepages(mib):
         yield
         return
     try:
-        (POOL / "nr_hugepages").write_text(str(total + missing))
+        pool_grow(missing)
         if int(read(POOL / "free_hugepages")) < mib // PAGE_MIB:
             raise BenchError(f"{mib} MiB of hugepages are not to be had: free some memory, or bench/polled.bench --small-pages")
         yield
@@ -38,7 +53,35 @@ def hugepages(mib):
         raise BenchError(f"{mib} MiB of hugepages take root: run as root, or bench/polled.bench --small-pages") from e
     finally:
         with contextlib.suppress(OSError):
-            (POOL / "nr_hugepages").write_text(str(total))
+            pool_grow(-missing)
+
+
+def ip(*words):
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchError(f"ip {' '.join(words)}: {done.stderr.strip()}; cases with network devices take root")
+
+
+@contextlib.contextmanager
+def wires(names):
+    """A network namespace with a cable for each of the names: (words that run a command in it, name -> (device, far end))."""
+    space = f"bench-polled-{os.getpid()}"
+    ip("netns", "add", space)
+    try:
+        # Not nsenter: devices are looked up in /sys, too.
+        enter = ("ip", "netns", "exec", space)
+        for setting in ("default", "all"):
+            subprocess.run([*enter, "sysctl", "-q", f"net.ipv6.conf.{setting}.disable_ipv6=1"], check=False)
+        made = {}
+        for name in names:
+            near, far = made[name] = (f"{name}-a", f"{name}-b")
+            ip("-n", space, "link", "add", near, "numrxqueues", "1", "numtxqueues", "1", "type", "veth", "peer", "name", far,
+               "numrxqueues", "1", "numtxqueues", "1")
+            for device in (near, far):
+                ip("-n", space, "link", "set", device, "up", "promisc", "on")
+        yield enter, made
+    finally:
+        ip("netns", "del", space)
 
 
 def cpus():
@@ -70,5 +113,4 @@ def facts():
 
 
 def versions(tree):
-    testpmd = output("dpkg-query", "-W", "-f", "${Version}", "dpdk")
-    return {"viaduct": output("git", "-C", str(tree), "describe", "--always", "--dirty"), "dpdk": testpmd}
+    return {"viaduct": output("git", "-C", str(tree), "describe", "--always", "--dirty")}

@@ -34,6 +34,8 @@ class Place:
     gen_cpu: int
     backend_cpu: int
     small_pages: bool = False
+    enter: tuple = ()  # words before a command, for the network namespace of the run
+    wires: dict = dataclasses.field(default_factory=dict)  # backend -> (its end of a cable, the generator's)
 
     def program(self, root, name):
         path = root / name
@@ -54,10 +56,10 @@ class Process:
         self.log = place.folder / f"{name}.log"
         self.process = None
 
-    def spawn(self, command, **options):
+    def spawn(self, command, env=None, **options):
         run_dir = self.place.folder / f"{self.name}.run"
         run_dir.mkdir(exist_ok=True)
-        env = {**os.environ, "RUNTIME_DIRECTORY": str(run_dir), "XDG_RUNTIME_DIR": str(run_dir),
+        env = {**(env or os.environ), "RUNTIME_DIRECTORY": str(run_dir), "XDG_RUNTIME_DIR": str(run_dir),
                # The leak checker traces the process, for which the sandbox kills.
                "ASAN_OPTIONS": "detect_leaks=0"}
         with open(self.log, "ab") as log:
@@ -112,7 +114,7 @@ class Generator(Process):
 
     def start(self, size):
         p = self.place
-        self.spawn([p.program(p.tools, "bench/polled/polled-gen"), "--lcores", f"0@{p.gen_cpu}", "--file-prefix",
+        self.spawn([*p.enter, p.program(p.tools, "bench/polled/polled-gen"), "--lcores", f"0@{p.gen_cpu}", "--file-prefix",
                     f"bench-gen-{os.getpid()}", "--log-level", "lib.eal:error", *p.pages(MEMORY_MIB["gen"]),
                     *([] if p.small_pages else ["--single-file-segments"])],
                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -141,11 +143,14 @@ class Generator(Process):
 class Backend(Process):
     """paths: sockets of the guests' ports, where the generator listens."""
 
-    has_cycles = True
-
     def __init__(self, place, name):
         super().__init__(place, name)
         self.paths = []
+
+    @staticmethod
+    def version():
+        """Its version, if it is known by other than this tree's; BenchError: it cannot be had."""
+        return ""
 
     def start(self, case, guests):
         raise NotImplementedError
@@ -156,6 +161,18 @@ class Backend(Process):
     def read(self):
         """Busy cycles so far; None: not counted."""
         return None
+
+    def wrapped(self, command):
+        """In the network namespace of the run, if there is one."""
+        return [*self.place.enter, *command]
+
+    def uplink_devices(self, case):
+        """(name, arguments) of DPDK's device on the other side, if the case has one."""
+        if case.uplink == "null":
+            return [("net_null0", "net_null0,no-rx=1")]
+        if case.uplink == "af-xdp":
+            return [("net_af_xdp0", f"net_af_xdp0,iface={self.place.wires[self.name][0]}")]
+        return []
 
     def socket_paths(self, guests):
         self.paths = [str(self.place.folder / f"{self.name}{i}") for i in range(guests)]
@@ -174,7 +191,7 @@ class Viaduct(Backend):
         program = p.program(p.build, "pmd-backends/viaduct-pmd")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self.spawn(["bash", "-c", f'exec 3<&{theirs.fileno()} && exec "$0" --fd 3', program],
+            self.spawn(self.wrapped(["bash", "-c", f'exec 3<&{theirs.fileno()} && exec "$0" --fd 3', program]),
                        pass_fds=(theirs.fileno(),))
         self.control = ours
         ours.settimeout(START_SECONDS)
@@ -193,7 +210,10 @@ class Viaduct(Backend):
         self.add_ports(case, guests)
 
     def add_ports(self, case, guests):
-        uplinks = []
+        uplinks = [name for name, _ in self.uplink_devices(case)]
+        for name in uplinks:
+            device = "" if case.uplink == "null" else self.place.wires[self.name][0]
+            self.call("uplink-add", name=name, kind=case.uplink, device=device)
         self.call("network-add", name="lan", uplinks=uplinks, bond="none")
         receivers = {to for _, to in case.flows()}
         for i, path in enumerate(self.socket_paths(guests)):
@@ -238,15 +258,21 @@ class Testpmd(Backend):
 
     def __init__(self, place):
         super().__init__(place, "testpmd")
+
+    @staticmethod
+    def version():
         if not shutil.which("dpdk-testpmd"):
             raise BenchError("dpdk-testpmd is not installed: scripts/setup")
+        return subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "dpdk"], capture_output=True, text=True,
+                              check=False).stdout.strip()
 
     def start(self, case, guests):
         p = self.place
         devices = [f"--vdev=net_vhost{i},iface={path},queues=1,client=1" for i, path in enumerate(self.socket_paths(guests))]
-        self.spawn(["stdbuf", "-o0", "dpdk-testpmd", "--lcores", f"0@{p.gen_cpu},1@{p.backend_cpu}", "--file-prefix",
+        devices += [f"--vdev={args}" for _, args in self.uplink_devices(case)]
+        self.spawn(self.wrapped(["stdbuf", "-o0", "dpdk-testpmd", "--lcores", f"0@{p.gen_cpu},1@{p.backend_cpu}", "--file-prefix",
                     f"bench-testpmd-{os.getpid()}", *p.pages(MEMORY_MIB["testpmd"]), *devices, "--", "-i", "--auto-start",
-                    "--record-core-cycles", "--forward-mode=io", "--total-num-mbufs=32768"],
+                    "--record-core-cycles", "--forward-mode=io", "--total-num-mbufs=32768"]),
                    stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.until(b"testpmd> ", START_SECONDS)
 

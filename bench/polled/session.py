@@ -2,25 +2,35 @@
 """One case: all its processes, then its rounds."""
 
 import contextlib
+import dataclasses
+import time
 
 import figures
+import machine
 from processes import BenchError, Generator
 
 WARM_MS = 100
+UNSEEN_SECONDS = 0.05  # until all is taken that goes where nobody sees it
 READY_SECONDS = 30
 
 
 class Session:
     def __init__(self, place, case, backends):
-        """backends: makers, each called with the place."""
+        """backends: name -> maker, each called with the place."""
         self.case, self.place = case, place
-        self.gen = Generator(place)
-        self.backends = [make(place) for make in backends]
+        self.makers = backends
+        self.gen, self.backends = None, []
         self.stack = contextlib.ExitStack()
 
     def __enter__(self):
         try:
-            for process in (self.gen, *self.backends):
+            place = self.place
+            if self.case.uplink == "af-xdp":
+                enter, wires = self.stack.enter_context(machine.wires(self.makers))
+                place = dataclasses.replace(place, enter=enter, wires=wires)
+            self.gen = Generator(place)
+            self.backends = [make(place) for make in self.makers.values()]
+            for process in (*self.backends, self.gen):
                 self.stack.callback(process.stop)
             self.start()
         except BaseException:
@@ -32,22 +42,29 @@ class Session:
         self.stack.close()
 
     def start(self):
-        guests = self.case.ports
         self.gen.start(self.case.size)
         for backend in self.backends:
-            backend.start(self.case, guests)
-            for i, path in enumerate(backend.paths):
-                self.gen.ask("port", name=f"{backend.name}{i}", driver="virtio-user", path=path,
-                             packed=self.case.ring == "packed", mergeable=self.case.mergeable, index=i)
+            backend.start(self.case, self.case.ports)
+            self.ports_open(backend)
             backend.wait_for("its ports are not up", backend.is_ready, READY_SECONDS)
             self.learn(backend)
             backend.pause()
 
+    def ports_open(self, backend):
+        for i, path in enumerate(backend.paths):
+            self.gen.ask("port", name=f"{backend.name}{i}", driver="virtio-user", path=path, packed=self.case.ring == "packed",
+                         mergeable=self.case.mergeable, index=i)
+        if self.case.uplink == "af-xdp":
+            i, device = len(backend.paths), backend.place.wires[backend.name][1]
+            self.gen.ask("port", name=f"{backend.name}{i}", driver="af-packet", path=device, index=i)
+
     def ports(self, backend):
-        return [f"{backend.name}{i}" for i in range(len(backend.paths))]
+        return [f"{backend.name}{i}" for i in range(self.case.ports + (self.case.uplink == "af-xdp"))]
 
     def learn(self, backend):
         """Each address is told from its port before any frame goes to it: none is ever flooded."""
+        if backend.name == figures.CEILING:
+            return
         receivers = {to for _, to in self.case.flows()}
         for i, port in enumerate(self.ports(backend)):
             self.gen.ask("learn", port=port, addresses=self.case.macs if i in receivers else 1)
@@ -74,6 +91,8 @@ class Session:
                 return self.traffic(backend, "latency", ms)
             before = backend.read()
             reply = self.traffic(backend, "run", ms)
+            if not reply["seen"]:
+                time.sleep(UNSEEN_SECONDS)
             after = backend.read()
             backend.check()
             return figures.sample(reply, None if before is None else after - before)

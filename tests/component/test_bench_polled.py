@@ -5,10 +5,12 @@ import json
 import math
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
 import pytest
+from daemonkit import eventually
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "bench/polled"))
@@ -106,14 +108,60 @@ def test_figures_of_the_backends_are_read():
         figures.ovs_cycles("pmd thread numa_id 0 core_id 1:\n")
 
 
-def test_cases_have_names_of_their_own():
+def test_rate_is_held_against_the_ceiling_of_its_own_round():
+    """A machine that is twice as fast in half of the rounds, for all: the rate is never near the ceiling."""
+    out = figures.case_summary(cases.Case("x"), [
+        {"viaduct": {"cycles": 1, "mpps": speed, "delivered": 1, "lost": 0, "sent": 1},
+         "loop": {"cycles": None, "mpps": 1.5 * speed}} for speed in (1, 2, 1, 2, 2, 1, 2)])
+    assert out["viaduct_mpps"] == 2 and out["ceiling_mpps"] == 3
+
+
+def test_latency_is_paired_at_each_percentile():
+    late = {"p50": 100.0, "p99": 200.0, "p999": 400.0}
+    out = figures.case_summary(cases.Case("x", latency=True), [
+        {"viaduct": late, "testpmd": {k: v * 2 for k, v in late.items()}} for _ in range(9)])
+    assert [out[f"viaduct_{key}"] for key in ("p50", "p99", "p999")] == [100, 200, 400]
+    assert out["ratio_testpmd_p99"] == 2 and out["ratio_testpmd_p999_interval"] == [2, 2]
+    assert "viaduct_cycles" not in out
+
+
+def test_table_names_every_case_and_what_is_missing():
+    out = {"rounds": 9, "slice_ms": 400, "machine": {"tsc_mhz": 2445, "cpus": 2}, "missing": ["ovs was not measured: why"],
+           "cases": [figures.case_summary(cases.Case("vm2vm-x"), rounds([100] * 9, [300] * 9)),
+                     figures.case_summary(cases.Case("vm2vm-late", latency=True),
+                                          [{"viaduct": {"p50": 1.0, "p99": 2.0, "p999": 3.0}}] * 9)]}
+    lines = figures.text(out).splitlines()
+    row = next(line for line in lines if line.startswith("vm2vm-x "))
+    assert row.split()[1:4] == ["100", "300", "-"] and "3.00 [3.00 3.00]" in row
+    assert [line.split()[:3] for line in lines if line.startswith("vm2vm-late")] == [
+        ["vm2vm-late", "p50", "1"], ["vm2vm-late", "p99", "2"], ["vm2vm-late", "p999", "3"]]
+    assert "ovs was not measured: why" in lines
+    assert any("dropped" in line and "vm2vm-x viaduct 10.0%" in line for line in lines)
+
+
+def test_cases_cover_what_was_promised():
     names = [case.case for case in cases.CASES]
-    assert len(set(names)) == len(names)
-    assert cases.chosen(["vm2vm-64-split"])[0].flows() == [(0, 1)]
+    assert len(set(names)) == len(names) == 27
+    assert {(case.size, case.ring) for case in cases.CASES} >= {
+        (size, ring) for size in ("64", "512", "1500", "imix") for ring in ("split", "packed")}
+    by_name = {case.case: case for case in cases.CASES}
+    assert by_name["vm2vm-64-split"].flows() == [(0, 1)]
+    assert by_name["vm2vm-64-split-both"].flows() == [(0, 1), (1, 0)]
+    assert by_name["vm2vm-64-split-4ports"].flows() == [(0, 1), (2, 3)]
+    assert by_name["guest2host-null"].flows() == [(0, None)]
+    assert by_name["host2guest-afxdp"].flows() == [(1, 0)]
 
 
-def bench(*words, build=None, seconds=120):
-    env = {**os.environ, **({"VIADUCT_BUILD": str(build)} if build else {})}
+def children(parent, name=""):
+    """Process numbers of its children, or of those of that name."""
+    text = pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text()
+    return [pid for pid in map(int, text.split())
+            if name in pathlib.Path(f"/proc/{pid}/comm").read_text()]
+
+
+def bench(*words, folder="/tmp", build="", seconds=120):
+    """folder: where it works, and looks whether it is alone."""
+    env = {**os.environ, "VIADUCT_BUILD": str(build), "TMPDIR": str(folder)}
     return subprocess.run([TOP / "bench/polled.bench", *map(str, words)], capture_output=True, text=True, check=False,
                           timeout=seconds, env=env)
 
@@ -124,14 +172,32 @@ def test_bad_options_are_refused(words):
     assert done.returncode == 2 and "usage" in done.stderr
 
 
-def test_a_short_run_delivers_what_was_sent(build_dir, tmp_path):
+@pytest.mark.parametrize("case", ["vm2vm-64-split", "vm2vm-imix-packed", "vm2vm-1500-split-dirty"])
+def test_a_short_run_delivers_what_was_sent(case, build_dir, short_tmp):
     """Two guests, a real viaduct-pmd between: every packet that came was checked by content and order."""
-    done = bench("--small-pages", "--rounds", 1, "--slice-ms", 50, "--case", "vm2vm-64-split", "--only", "viaduct", "--json",
-                 tmp_path / "out.json", build=build_dir)
+    done = bench("--small-pages", "--rounds", 1, "--slice-ms", 50, "--case", case, "--only", "viaduct", "--json",
+                 short_tmp / "out.json", folder=short_tmp, build=build_dir)
     assert done.returncode == 0, done.stderr
-    out = json.loads((tmp_path / "out.json").read_text())
-    case = out["cases"][0]
-    sample = case["samples"][0]["viaduct"]
-    assert case["viaduct_cycles"] == sample["cycles"] > 0
+    out = json.loads((short_tmp / "out.json").read_text())
+    result = out["cases"][0]
+    sample = result["samples"][0]["viaduct"]
+    assert result["viaduct_cycles"] == sample["cycles"] > 0
     assert sample["delivered"] > 0 and sample["delivered"] + sample["lost"] == sample["sent"]
-    assert "vm2vm-64-split" in done.stdout and "no intervals" in done.stdout
+    assert case in done.stdout and "no intervals" in done.stdout
+
+
+def test_an_end_by_a_signal_leaves_nothing(build_dir, short_tmp):
+    """No process, no socket, no folder."""
+    env = {**os.environ, "VIADUCT_BUILD": str(build_dir), "TMPDIR": str(short_tmp)}
+    with subprocess.Popen([TOP / "bench/polled.bench", "--small-pages", "--rounds", "1000", "--slice-ms", "50", "--case",
+                           "vm2vm-64-split", "--only", "viaduct"], env=env, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE) as run:
+        try:
+            eventually(lambda: children(run.pid, "viaduct-pmd") and children(run.pid, "polled-gen"), 60)
+            started = children(run.pid)
+            run.send_signal(signal.SIGINT)
+            assert run.wait(60) == 130
+        finally:
+            run.kill()
+    assert not any(pathlib.Path(f"/proc/{pid}").exists() for pid in started)
+    assert [path.name for path in short_tmp.iterdir()] == ["viaduct-bench-polled.lock"]
