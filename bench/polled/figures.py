@@ -160,8 +160,9 @@ def text(out):
 
 
 def notes(out):
-    yield (f"{out['rounds']} rounds of {out['slice_ms']} ms a backend, in turn; cycles of a TSC of "
-           f"{out['machine']['tsc_mhz']} MHz; CPUs: {out['machine']['cpus']}")
+    yield (f"{out['rounds']} rounds of {out['slice_ms']} ms a backend, in turn; cycles are those of the TSC "
+           f"({out['cases'][0]['tsc_hz'] / 1e6:.0f} MHz); {out['machine']['cpu']}, {out['machine']['cpus']} CPUs"
+           + (", a virtual machine" if out["machine"]["virtual"] else ""))
     yield (f"Mpps: '-' where the generator, measured as 'ceiling' with a backend that does nothing but hand buffers on, is not "
            f"{HEADROOM} times faster: the rate may be its own then. Its ceiling sees more cache hits than a real backend leaves it.")
     if out["rounds"] < 6:

@@ -3,7 +3,7 @@
  * polled-gen [EAL options]: the guests of the benchmark of polled ports. It does what standard input says, one JSON object a
  * line, and answers each with one line on standard output: {"ok":true, ...} or {"ok":false, "text":"..."}. The words:
  *
- *   {"op":"sizes","sizes":"64"}                                   first of all, once
+ *   {"op":"sizes","sizes":"64"}                                   first of all, once: "hz" of the cycles
  *   {"op":"port","name":"a","driver":"virtio-user","path":"/s","packed":false,"mergeable":true,"index":0}
  *   {"op":"learn","port":"a","addresses":1}                       and {"op":"drain","port":"b"} of who hears it
  *   {"op":"run","ports":["a","b"],"flows":[{"from":"a","to":"b","addresses":1}],"dirty":false,"ms":300}
@@ -11,6 +11,7 @@
  */
 #include "bench/polled/slice.h"
 
+#include <rte_cycles.h>
 #include <rte_eal.h>
 
 #include <jansson.h>
@@ -51,7 +52,8 @@ static json_t *on_sizes(struct gen *g, const json_t *q)
 		return answer(-EINVAL);
 	r = port_pools_make(&g->pools, &sizes);
 	g->has_sizes = r == 0;
-	return answer(r);
+	return r < 0 ? answer(r)
+		     : json_pack("{s:b, s:I}", "ok", 1, "hz", (json_int_t)rte_get_tsc_hz());
 }
 
 static json_t *on_port(struct gen *g, const json_t *q)

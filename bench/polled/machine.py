@@ -23,7 +23,7 @@ def read(path):
 @contextlib.contextmanager
 def alone():
     """Two at once would measure each other. Until a case of another run is over, this one waits."""
-    path = pathlib.Path(tempfile.gettempdir()) / "viaduct-bench-polled.lock"
+    path = pathlib.Path(tempfile.gettempdir()) / f"viaduct-bench-polled-{os.getuid()}.lock"
     with open(path, "a", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -94,13 +94,6 @@ def output(*command):
     with contextlib.suppress(OSError):
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     return ""
-
-
-def tsc_mhz():
-    with contextlib.suppress(OSError, AttributeError):
-        log = output("dmesg")
-        return float(re.findall(r"tsc: .*?([\d.]+) MHz", log)[-1])
-    return None
 
 
 def facts():

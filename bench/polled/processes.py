@@ -111,6 +111,7 @@ class Generator(Process):
 
     def __init__(self, place):
         super().__init__(place, "gen")
+        self.hz = 0  # of the cycles, as DPDK measured it
 
     def start(self, size):
         p = self.place
@@ -118,8 +119,7 @@ class Generator(Process):
                     f"bench-gen-{os.getpid()}", "--log-level", "lib.eal:error", *p.pages(MEMORY_MIB["gen"]),
                     *([] if p.small_pages else ["--single-file-segments"])],
                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.ask("sizes", sizes=size)
-        return self
+        self.hz = self.ask("sizes", sizes=size)["hz"]
 
     def ask(self, op, **members):
         try:
