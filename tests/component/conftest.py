@@ -11,15 +11,12 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 
 import daemonkit
 import pytest
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 PROGRAMS = {"viaduct-audit": "iommu", "viaduct": "cli", "viaductd": "vf-manager", "viaduct-vmm": "vmm"}
-START_SECONDS = 60
-STOP_SECONDS = 60
 SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:")
 
 
@@ -92,13 +89,11 @@ class Daemon:
             self.proc = subprocess.Popen(
                 [self.program("viaductd"), *map(str, args), *self.args],
                 env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        deadline = time.monotonic() + START_SECONDS
-        while not self.answers():
-            if self.proc.poll() is not None:
-                pytest.fail(f"viaductd ended with {self.proc.returncode}:\n{self.text()}")
-            if time.monotonic() > deadline:
-                pytest.fail(f"viaductd has no socket after {START_SECONDS} s:\n{self.text()}")
-            time.sleep(0.05)
+        daemonkit.eventually(lambda: self.answers() or self.proc.poll() is not None)
+        if self.proc.poll() is not None:
+            pytest.fail(f"viaductd ended with {self.proc.returncode}:\n{self.text()}")
+        if not self.answers():
+            pytest.fail(f"viaductd has no socket after {daemonkit.PATIENCE_S} s:\n{self.text()}")
         return self
 
     def answers(self):
@@ -116,11 +111,11 @@ class Daemon:
         if self.proc.poll() is None:
             self.proc.send_signal(sig)
         try:
-            status = self.proc.wait(STOP_SECONDS)
+            status = self.proc.wait(daemonkit.PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.proc.kill()
             self.proc.wait()
-            pytest.fail(f"viaductd did not stop in {STOP_SECONDS} s:\n{self.text()}")
+            pytest.fail(f"viaductd did not stop in {daemonkit.PATIENCE_S} s:\n{self.text()}")
         finally:
             self.proc = None
         return status
@@ -128,7 +123,7 @@ class Daemon:
     def text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
-    def request(self, method, path, body=None, seconds=30, **headers):
+    def request(self, method, path, body=None, seconds=daemonkit.PATIENCE_S, **headers):
         """(status, parsed JSON) of one request; a str or bytes body is sent as it is."""
         connection = UnixConnection(self.socket, seconds)
         try:
@@ -140,7 +135,7 @@ class Daemon:
         finally:
             connection.close()
 
-    def cli(self, *args, seconds=60):
+    def cli(self, *args, seconds=daemonkit.PATIENCE_S):
         """Runs viaduct against this daemon."""
         return subprocess.run([self.program("viaduct"), *map(str, args)], env=self.env,
                               stdin=subprocess.DEVNULL, capture_output=True, text=True,

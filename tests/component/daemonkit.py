@@ -12,6 +12,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 FAKE_VMM = HERE / "fake_vmm.py"
 FAKE_PMD = HERE / "fake_pmd.py"
 MACHINE = "0000:01:00.0"
+PATIENCE_S = 60  # for what another process does: as long as it takes on a machine that does other work, and no longer
 
 
 def kernel_make(path):
@@ -153,9 +154,9 @@ def vf_assign(daemon, owner, index=0, state="assigned", lease=""):
                   owner, boot_id())
 
 
-def eventually(look, seconds=60):
-    """What look() says once it says something, or at the end of the time. What another process does, it does when the
-    machine lets it: whoever waits for it waits so, however slow the machine, and a wait that comes true costs nothing."""
+def eventually(look, seconds=PATIENCE_S):
+    """What look() says once it says something, or at the end of the time. Whoever waits for another process waits so: a
+    wait that comes true costs nothing."""
     deadline = time.monotonic() + seconds
     while not (got := look()) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -6,6 +6,7 @@ old (knows no statistics, no quarantine and no links), defiant (to quarantine), 
 "end=REASON" ends it when the power button is pressed, for that reason; "say=TEXT" writes to its console's log."""
 
 import array
+import contextlib
 import json
 import os
 import select
@@ -34,7 +35,8 @@ def receive(sock):
 
 
 def send(sock, **message):
-    sock.send(json.dumps({"v": 1, **message}).encode())
+    with contextlib.suppress(BrokenPipeError):  # who asked has gone
+        sock.send(json.dumps({"v": 1, **message}).encode())
 
 
 class Vm:

@@ -11,6 +11,7 @@ import time
 
 import daemonkit
 import pytest
+from daemonkit import eventually
 
 
 def run(host, folder, name="vm1", cmdline="", status=200):
@@ -23,13 +24,6 @@ def show(host, name="vm1"):
     status, body = host.request("GET", f"/v1/vms/{name}")
     assert status == 200, body
     return body
-
-
-def eventually(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def ask(host, name, op):
@@ -76,9 +70,21 @@ def test_a_deaf_guest_is_killed_at_the_deadline(host, short_tmp):
     begin = time.monotonic()
     status, vm = host.request("POST", "/v1/vms/vm1/stop", {"timeout_s": 1})
     assert status == 200 and vm["exit"]["reason"] == "killed" and vm["state"] == "stopped"
-    assert 1 <= time.monotonic() - begin < 5
+    assert 1 <= time.monotonic() - begin < 30
     assert "did not power off within 1 s of its power button: killed for " in vm["exit"]["text"]
     assert "--log" in vm["exit"]["hint"]
+
+
+def test_a_vmm_that_answers_late_has_its_time_all_the_same(host, short_tmp):
+    """A host with other work: the power button is taken when the VMM runs again, and nobody killed it meanwhile."""
+    pid = run(host, short_tmp)["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    operation = host.request("POST", "/v1/vms/vm1/stop", {"timeout_s": 600}, Prefer="respond-async")[1]["operation"]
+    time.sleep(12)  # longer than it is waited for with an answer
+    os.kill(pid, signal.SIGCONT)
+    path = f"/v1/operations/{operation['id']}?wait=60"
+    assert eventually(lambda: host.request("GET", path)[1]["operation"]["state"] == "done")
+    assert show(host)["exit"]["reason"] == "poweroff"
 
 
 def test_a_deaf_guest_may_be_left_running(host, short_tmp):
@@ -108,14 +114,17 @@ def test_an_end_says_why_and_what_next(host, short_tmp, reason, state):
 
 
 def test_a_list_waits_for_hung_vms_together(host, short_tmp):
-    for n in range(6):
+    for n in range(20):
         run(host, short_tmp, f"hung{n}", "hung")
     run(host, short_tmp, "well")
     begin = time.monotonic()
     vms = {vm["name"]: vm for vm in host.request("GET", "/v1/vms")[1]["vms"]}
-    assert time.monotonic() - begin < 3
-    assert vms["well"]["answers"] is True and vms["well"]["life"] is not None
-    assert all(vms[f"hung{n}"]["answers"] is False for n in range(6))
+    assert time.monotonic() - begin < 15  # a second for each of them would be more
+    assert all(vms[f"hung{n}"]["answers"] is False for n in range(20))
+    assert eventually(lambda: {vm["name"]: vm for vm in host.request("GET", "/v1/vms")[1]["vms"]}["well"]["life"])
+    for n in range(20):  # asked to, each would take its time
+        os.kill(vms[f"hung{n}"]["pid"], signal.SIGKILL)
+    assert eventually(lambda: [vm["name"] for vm in host.request("GET", "/v1/vms")[1]["vms"] if vm["pid"]] == ["well"])
 
 
 def test_a_start_that_fails_keeps_what_was_there(host, short_tmp):
@@ -180,9 +189,9 @@ def test_a_daemon_that_ends_does_not_wait_for_a_stop(host, short_tmp):
     thread = threading.Thread(target=lambda: answers.append(
         host.request("POST", "/v1/vms/vm1/stop", {"timeout_s": 60}, 60)))
     thread.start()
-    eventually(lambda: show(host)["state"] == "stopping")
+    assert eventually(lambda: show(host)["state"] == "stopping")
     host.stop()
-    thread.join(10)
+    thread.join(daemonkit.PATIENCE_S)
     assert answers[0][0] == 500 and "goes on" in answers[0][1]["error"]["text"]
     host.start()
     assert show(host)["state"] == "running"
@@ -240,7 +249,7 @@ def test_a_name_is_used_once(host, short_tmp):
 
 def test_a_killed_vmm_is_seen(host, short_tmp):
     os.kill(run(host, short_tmp)["pid"], signal.SIGKILL)
-    eventually(lambda: show(host)["state"] == "failed")
+    assert eventually(lambda: show(host)["state"] == "failed")
     assert "SIGKILL" in show(host)["exit"]["text"]
 
 
@@ -286,7 +295,7 @@ def test_vms_that_end_without_the_daemon(host, short_tmp):
         s.connect(str(host.run_dir / "vm/left/control.sock"))
         s.send(b'{"v":1,"op":"shutdown"}')
         s.recv(65536)
-    eventually(lambda: not any(pathlib.Path(f"/proc/{vm['pid']}/fd").exists() and
+    assert eventually(lambda: not any(pathlib.Path(f"/proc/{vm['pid']}/fd").exists() and
                                pathlib.Path(f"/proc/{vm['pid']}/stat").read_text().split()[2] != "Z"
                                for vm in (killed, left)))
     host.start()
@@ -299,7 +308,7 @@ def test_a_daemon_that_dies_during_a_start_ends_the_half_vm(host, short_tmp):
 
     thread = threading.Thread(target=lambda: pytest.raises(Exception, run, host, short_tmp, "vm1", "silent"))
     thread.start()
-    eventually(lambda: host.request("GET", "/v1/vms")[1]["vms"] and show(host)["pid"])
+    assert eventually(lambda: host.request("GET", "/v1/vms")[1]["vms"] and show(host)["pid"])
     pid = show(host)["pid"]
     assert show(host)["state"] == "starting"
     assert host.request("POST", "/v1/vms/vm1/kill", {})[0] == 409
@@ -307,7 +316,7 @@ def test_a_daemon_that_dies_during_a_start_ends_the_half_vm(host, short_tmp):
     thread.join()
     host.start()
     assert show(host)["state"] in ("failed", "unknown") and show(host)["pid"] is None
-    eventually(lambda: not pathlib.Path(f"/proc/{pid}/cmdline").exists() or
+    assert eventually(lambda: not pathlib.Path(f"/proc/{pid}/cmdline").exists() or
                not pathlib.Path(f"/proc/{pid}/cmdline").read_bytes())
     run(host, short_tmp)
 
@@ -317,10 +326,10 @@ def test_lists_do_not_wait_for_a_start(host, short_tmp):
 
     thread = threading.Thread(target=lambda: run(host, short_tmp, "slow", "silent", 500), daemon=True)
     thread.start()
-    eventually(lambda: host.request("GET", "/v1/vms")[1]["vms"])
+    assert eventually(lambda: host.request("GET", "/v1/vms")[1]["vms"])
     begin = time.monotonic()
     run(host, short_tmp, "quick")
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 40  # the other one's takes 60 s
     os.kill(show(host, "slow")["pid"], signal.SIGKILL)
-    thread.join(10)
+    thread.join(daemonkit.PATIENCE_S)
     assert [vm["name"] for vm in host.request("GET", "/v1/vms")[1]["vms"]] == ["quick"]
