@@ -10,10 +10,10 @@ import socket
 import subprocess
 
 import pytest
+from daemonkit import PATIENCE_S
 from vhost_front import Front
 
 SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:")
-START_SECONDS = 60
 
 
 class PmdError(Exception):
@@ -61,14 +61,14 @@ class Pmd:
         with ours, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
             listener.bind(str(path))
             listener.listen(8)
-            ours.settimeout(START_SECONDS)
+            ours.settimeout(PATIENCE_S)
             try:
                 self.launched = exchange(
                     ours, {"v": 1, "op": "launch", "fds": ["listener"], "spec": self.spec}, (listener.fileno(),))
             except OSError as e:
                 raise AssertionError(f"{e}:\n{self.text()}") from e
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.sock.settimeout(START_SECONDS)
+        self.sock.settimeout(PATIENCE_S)
         self.sock.connect(str(path))
         return self
 
@@ -96,7 +96,7 @@ class Pmd:
     def stop(self):
         """Asks it to end; its exit status."""
         self.call("quit")
-        status = self.process.wait(20)
+        status = self.process.wait(PATIENCE_S)
         self.sock.close()
         self.process = None
         return status

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 
+from daemonkit import PATIENCE_S
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "lab"))
 from operate.console import Console  # noqa: E402
 from vlab.cache import Cache  # noqa: E402
@@ -32,7 +34,7 @@ class QemuGuest:
 
     def console_now(self):
         """At once: what the guest prints while nobody listens is gone. The socket is there a moment before QEMU listens."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 return Console(self.console_path)
@@ -40,11 +42,11 @@ class QemuGuest:
                 assert self.process.poll() is None and time.monotonic() < deadline, f"QEMU: see {self.log.name}"
                 time.sleep(0.02)
 
-    def wait_ready(self, timeout=90):
+    def wait_ready(self, timeout=4 * PATIENCE_S):
         """After a backend has connected, for which QEMU waits."""
         self.console.wait_ready(timeout)
 
-    def run(self, command, timeout=60):
+    def run(self, command, timeout=2 * PATIENCE_S):
         return self.console.check(command, timeout)
 
     def close(self):

@@ -10,7 +10,7 @@ import time
 
 import daemonkit
 import pytest
-from daemonkit import eventually
+from daemonkit import PATIENCE_S, eventually
 from pmdkit import Pmd, PmdError
 from test_pmd import unicast
 from vhost_front import frame
@@ -56,7 +56,7 @@ def veth():
 def wire(device):
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETHER)) as s:
         s.bind((device, ETHER))
-        s.settimeout(10)
+        s.settimeout(PATIENCE_S)
         yield s
 
 
@@ -72,7 +72,7 @@ def test_frames_both_ways_and_nothing_left(pmd, veth):
     pmd.call("network-add", name="lan", uplinks=["x"], bond="none")
     with pmd.port("vm1/lan", "lan", mac=MAC) as guest, wire(far) as s:
         guest.connect()
-        eventually(lambda: pmd.call("status")["ports"][0]["state"] == "running")
+        assert eventually(lambda: pmd.call("status")["ports"][0]["state"] == "running")
         for i in range(50):
             guest.send(frame(FAR, MAC, b"out %d" % i))
             assert s.recv(2000) == frame(FAR, MAC, b"out %d" % i)
@@ -120,10 +120,10 @@ def uplink(d):
 
 def test_killed_it_comes_back(daemon):
     d = daemon.start()
-    assert eventually(lambda: uplink(d)["state"] == "up", 15), (uplink(d), backend(d))
+    assert eventually(lambda: uplink(d)["state"] == "up"), (uplink(d), backend(d))
     old = backend(d)["pid"]
     os.kill(old, signal.SIGKILL)
-    assert eventually(lambda: backend(d)["pid"] not in (0, None, old) and uplink(d)["state"] == "up", 60), uplink(d)
+    assert eventually(lambda: backend(d)["pid"] not in (0, None, old) and uplink(d)["state"] == "up"), uplink(d)
     assert has_program(daemon.near)
 
 
@@ -132,7 +132,7 @@ def test_a_program_of_somebody_else_stays(daemon):
     ip("link", "set", daemon.near, "xdpgeneric", "obj", program, "sec", "xdp")
     before = ip("-d", "link", "show", daemon.near)
     d = daemon.start()
-    assert eventually(lambda: "XDP program" in (uplink(d).get("problem") or ""), 15), (uplink(d), backend(d))
+    assert eventually(lambda: "XDP program" in (uplink(d).get("problem") or "")), (uplink(d), backend(d))
     time.sleep(0.5)
     assert "prog/xdp" in before and ip("-d", "link", "show", daemon.near).count("prog/xdp") == 1
     assert uplink(d)["state"] != "up"

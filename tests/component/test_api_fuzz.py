@@ -13,7 +13,7 @@ SECONDS = int(os.environ.get("VIADUCT_API_FUZZ_SECONDS", "12"))
 SEED = int(os.environ.get("VIADUCT_API_FUZZ_SEED") or random.randrange(1 << 32))
 
 
-@pytest.mark.timeout(SECONDS + 120)
+@pytest.mark.timeout(SECONDS + 300)
 def test_api_fuzz(stopped_daemon, short_tmp):
     sysfs = daemonkit.setup(stopped_daemon, short_tmp)
     daemonkit.pf_make(sysfs)
@@ -32,7 +32,7 @@ def test_api_fuzz(stopped_daemon, short_tmp):
         assert fuzzer.count > 5 * SECONDS
         begin = time.monotonic()
         vms = daemon.request("GET", "/v1/vms")[1]["vms"]
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 30
         for vm in vms:
             if vm["pid"]:
                 daemon.request("POST", f"/v1/vms/{vm['name']}/kill", {})

@@ -172,11 +172,13 @@ def test_a_helper_that_does_not_end_is_ended(world):
 
 
 def test_one_audit_at_a_time(world):
-    world.helper_is("import time; time.sleep(3); print('{}')")
+    over = world.folder / "over"
+    world.helper_is(f"import time\nwhile not os.path.exists({str(over)!r}): time.sleep(0.02)\nprint('{{}}')")
     with subprocess.Popen([world.daemon.program("viaduct"), "--socket", str(world.daemon.socket), "iommu", "audit"],
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
-        eventually(world.asked.exists)
+        assert eventually(world.asked.exists)
         error = world.audit(409)["error"]
+        over.touch()
         assert error["code"] == "audit-running" and error["hint"], error
 
 

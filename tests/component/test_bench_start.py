@@ -50,11 +50,11 @@ def test_deterministic_time_is_reported_beside_it():
 
 @pytest.mark.parametrize("words", [["--rounds", "0"], ["--rounds", "many"], ["--what"]])
 def test_bad_options_are_refused(words):
-    done = subprocess.run([TOP / "bench/start.bench", *words], capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run([TOP / "bench/start.bench", *words], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2 and "rounds" in done.stderr
 
 
 def test_inner_part_runs_in_the_virtual_host_only():
     done = subprocess.run([TOP / "bench/start/inside.py", "--rounds", "1", "--rows", "plain"], capture_output=True,
-                          text=True, check=False, timeout=30, env={"PATH": "/usr/bin:/bin"})
+                          text=True, check=False, timeout=60, env={"PATH": "/usr/bin:/bin"})
     assert done.returncode == 1 and "scripts/bench start" in done.stderr

@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 
 import pytest
 
@@ -398,10 +397,8 @@ def test_bad_replies(fake, status, reply, words):
     if status == 302:
         reply = {"error": 1}
     fake.reply("GET", "/v1/vms", reply, status)
-    begin = time.monotonic()
     done = fake.run("vm", "list")
     assert done.returncode == 1 and words in done.stderr, done.stderr
-    assert time.monotonic() - begin < 20  # however long the reply
 
 
 @pytest.mark.parametrize("hostile", ["\x1b]0;x\x07", "\u009b31m", "a\u202eb", "\x7f", "\u2028"])

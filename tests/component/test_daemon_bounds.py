@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pathlib
+import select
 import socket
 import subprocess
 import sys
@@ -67,7 +68,7 @@ def drip(daemon, head):
     begin = time.monotonic()
     with connect(daemon, 0.5) as s:
         s.sendall(head)
-        while time.monotonic() - begin < 3 * REQUEST_S:
+        while time.monotonic() - begin < REQUEST_S + daemonkit.PATIENCE_S:
             try:
                 return s.recv(1 << 16), time.monotonic() - begin
             except TimeoutError:
@@ -84,12 +85,12 @@ def test_a_byte_now_and_then_is_cut_off(host):
         begin = time.monotonic()
         kept.sendall(GET)
         assert kept.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
-        assert vf_list_seconds(host) < 2
+        assert vf_list_seconds(host) < 2 * REQUEST_S
         # Who has had an answer is not told what he would take for the next one.
-        assert rest_of(kept) == b"" and REQUEST_S - 1 < time.monotonic() - begin < REQUEST_S + 5
+        assert rest_of(kept) == b"" and REQUEST_S - 1 < time.monotonic() - begin
         for reply, seconds in (d.result() for d in dripping):
             assert reply.startswith(b"HTTP/1.1 408 ") and error_of(reply)["code"] == "too-slow"
-            assert REQUEST_S - 1 < seconds < REQUEST_S + 5
+            assert REQUEST_S - 1 < seconds
 
 
 @pytest.mark.parametrize("size, status", [(BODY_MAX, 400), (BODY_MAX + 1, 413), (1 << 20, 413)])
@@ -187,10 +188,7 @@ def test_two_thousand_connections(host, short_tmp, uid):
     # Who has kept a place for 100 ms without a word loses it to a newcomer, so a slow machine closes more and refuses fewer.
     assert sum(said.values()) == 2000 and 0 < said["open"] <= (1000 if uid == 0 else 250), said
     assert said["hung"] == 0, said
-    deadline = time.monotonic() + 10
-    while (fds := len(os.listdir(f"/proc/{host.proc.pid}/fd"))) > quiet_fds + 8 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert fds <= quiet_fds + 8
+    assert daemonkit.eventually(lambda: len(os.listdir(f"/proc/{host.proc.pid}/fd")) <= quiet_fds + 8)
     assert host.request("GET", "/v1/version")[0] == 200
 
 
@@ -216,6 +214,12 @@ print(json.dumps([said.count(200), said.count(503)]))
         assert s.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
 
 
+def is_hung_up(s):
+    poll = select.poll()
+    poll.register(s, 0)
+    return bool(poll.poll(0))
+
+
 def test_who_does_not_read_is_cut_off(stopped_daemon, short_tmp):
     """A reply that does not fit into the socket's buffer."""
     sysfs = daemonkit.setup(stopped_daemon, short_tmp)
@@ -228,8 +232,8 @@ def test_who_does_not_read_is_cut_off(stopped_daemon, short_tmp):
             s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             s.sendall(b"GET /v1/pfs HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
         time.sleep(1)
-        assert vf_list_seconds(host) < 2
-        time.sleep(REPLY_S + 2)
+        assert vf_list_seconds(host) < REPLY_S
+        assert daemonkit.eventually(lambda: all(is_hung_up(s) for s in clients), REPLY_S + daemonkit.PATIENCE_S)
         for s in clients:
             got = rest_of(s)
             length = int(got.partition(b"Content-Length: ")[2].split(b"\r")[0])

@@ -67,7 +67,7 @@ def ask(stream, conn, kind, at, data=b"", length=SECTOR, flags=0):
 def test_the_protocol(disk, tmp_path):
     disk.serve(str(tmp_path / "sock"))
     with socket.socket(socket.AF_UNIX) as conn:
-        conn.settimeout(10)
+        conn.settimeout(60)
         conn.connect(str(tmp_path / "sock"))
         with conn.makefile("rb") as stream:
             magic, _, size, flags = struct.unpack(">8sQQI124x", stream.read(152))

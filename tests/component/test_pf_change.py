@@ -167,12 +167,12 @@ def texts(daemon):
 
 
 def test_what_nobody_confirms_goes_back(pf, stopped_daemon):
-    done = stopped_daemon.cli("pf", "apply", PF, "--vfs", "3", "--confirm-within", "2s")
+    done = stopped_daemon.cli("pf", "apply", PF, "--vfs", "3", "--confirm-within", "8s")
     assert done.returncode == 0 and f"viaduct pf confirm {PF}" in done.stdout and count(pf) == 3
     got = trial(stopped_daemon)
-    assert (got["vfs"], got["former"]) == (3, 2) and got["seconds_left"] <= 2
+    assert (got["vfs"], got["former"]) == (3, 2) and got["seconds_left"] <= 8
     assert "back to 2 in" in stopped_daemon.cli("pf", "show", PF).stdout
-    assert eventually(lambda: "pf-on-trial" in alarm_kinds(stopped_daemon), 1.5)
+    assert eventually(lambda: "pf-on-trial" in alarm_kinds(stopped_daemon))
     assert eventually(lambda: trial(stopped_daemon) is None)
     vfs = stopped_daemon.request("GET", f"/v1/pfs/{PF}")[1]["vfs"]
     assert count(pf) == 2 and [vf["state"] for vf in vfs] == ["free", "free"]
@@ -181,10 +181,10 @@ def test_what_nobody_confirms_goes_back(pf, stopped_daemon):
 
 
 def test_what_is_confirmed_stays(pf, stopped_daemon):
-    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "3", "--confirm-within", "2").returncode == 0
+    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "3", "--confirm-within", "5").returncode == 0
     assert stopped_daemon.cli("pf", "confirm", PF).returncode == 0
     assert trial(stopped_daemon) is None
-    time.sleep(2.5)
+    time.sleep(5.5)
     assert count(pf) == 3
     again = stopped_daemon.cli("pf", "confirm", PF)
     assert again.returncode == 1 and "nothing on trial" in again.stderr
@@ -192,19 +192,19 @@ def test_what_is_confirmed_stays(pf, stopped_daemon):
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL])
 def test_a_deadline_outlives_the_daemon(pf, stopped_daemon, sig):
-    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "3", "--confirm-within", "4s").returncode == 0
+    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "3", "--confirm-within", "12s").returncode == 0
     stopped_daemon.stop(sig)
     stopped_daemon.config.write_text(f"pfs: [{{name: '{PF}', vfs: 1}}]\napply_pfs_at_start: on\n")
     stopped_daemon.start()
     # What the configuration wants waits as well.
-    assert count(pf) == 3 and trial(stopped_daemon)["seconds_left"] <= 4
+    assert count(pf) == 3 and trial(stopped_daemon)["seconds_left"] <= 12
     assert eventually(lambda: trial(stopped_daemon) is None) is True and count(pf) == 2
 
 
 def test_a_deadline_that_passed_while_the_daemon_was_away(pf, stopped_daemon):
-    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "3", "--confirm-within", "1s").returncode == 0
+    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "3", "--confirm-within", "4s").returncode == 0
     stopped_daemon.stop(signal.SIGKILL)
-    time.sleep(1.2)
+    time.sleep(4.2)
     assert count(pf) == 3
     stopped_daemon.start()
     assert trial(stopped_daemon) is None and count(pf) == 2
@@ -232,15 +232,15 @@ def test_a_trial_ends_before_the_next_change(pf, stopped_daemon):
 
 
 def test_a_vm_on_a_trial_vf_is_stopped_when_it_ends(pf, stopped_daemon, short_tmp):
-    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "3", "--confirm-within", "6s").returncode == 0
+    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "3", "--confirm-within", "20s").returncode == 0
     vms_run(stopped_daemon, short_tmp, "fw1/wan")
     assert stopped_daemon.request("GET", "/v1/vms/fw1")[1]["state"] == "running"
-    assert eventually(lambda: trial(stopped_daemon) is None, 20) and count(pf) == 2
+    assert eventually(lambda: trial(stopped_daemon) is None) and count(pf) == 2
     assert stopped_daemon.request("GET", "/v1/vms/fw1")[1]["exit"]["reason"] == "poweroff"
 
 
 def test_who_is_in_the_way_of_the_way_back_is_an_alarm(pf, stopped_daemon):
-    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "3", "--confirm-within", "1s").returncode == 0
+    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "3", "--confirm-within", "5s").returncode == 0
     driver = pf.parent / daemonkit.vf_address(PF, 2) / "driver"
     driver.symlink_to("../../drivers/igbvf")
     assert eventually(lambda: (trial(stopped_daemon) or {}).get("problem"))

@@ -49,7 +49,7 @@ def pmd_kill(pid):
 
 
 def eventually_gone(daemon):
-    daemonkit.eventually(lambda: not [vm for vm in daemon.request("GET", "/v1/vms")[1]["vms"] if vm["pid"]])
+    assert daemonkit.eventually(lambda: not [vm for vm in daemon.request("GET", "/v1/vms")[1]["vms"] if vm["pid"]])
 
 
 def run(daemon, folder, name="vm1", ports=PORTS, cmdline=""):
@@ -134,7 +134,7 @@ def test_a_changed_policy_outlives_the_daemon_and_the_backend(polled, short_tmp)
     policy = port(polled)["policy"]
     assert (policy["rate"], policy["storm"], policy["link"]) == (100 * 10**6, 50, "down")
     assert policy["vlan"] == {"mode": "trunk", "ids": [10, 20], "proto": "802.1Q", "qos": 0}
-    daemonkit.eventually(lambda: "vm1/a" in backend_knows(polled))
+    assert daemonkit.eventually(lambda: "vm1/a" in backend_knows(polled))
     assert "link" in polled.cli("events").stdout
 
 
@@ -149,15 +149,15 @@ def test_the_carrier_follows_the_uplinks_where_it_should(polled, short_tmp):
     words = next((polled.run_dir / "pmd").rglob("control.sock")).with_name("words")
     assert links() == {"a": True, "b": True, "c": True}
     words.write_text("down=nul")
-    daemonkit.eventually(lambda: links() == {"a": False, "b": True, "c": True})
+    assert daemonkit.eventually(lambda: links() == {"a": False, "b": True, "c": True})
     # One that is set meanwhile follows, too; and whose link the operator has set does not.
     assert polled.cli("port", "set", "vm1/a", "link=up").returncode == 0 and links()["a"]
     assert polled.cli("port", "set", "vm1/a", "link=auto").returncode == 0
-    daemonkit.eventually(lambda: links() == {"a": False, "b": True, "c": True})
+    assert daemonkit.eventually(lambda: links() == {"a": False, "b": True, "c": True})
     assert polled.cli("port", "set", "vm1/b", "uplink_loss=propagate").returncode == 0
-    daemonkit.eventually(lambda: links() == {"a": False, "b": False, "c": True})
+    assert daemonkit.eventually(lambda: links() == {"a": False, "b": False, "c": True})
     words.unlink()
-    daemonkit.eventually(lambda: links() == {"a": True, "b": True, "c": True})
+    assert daemonkit.eventually(lambda: links() == {"a": True, "b": True, "c": True})
 
 
 def test_what_is_refused_changes_nothing(polled, short_tmp):
@@ -212,10 +212,10 @@ def test_without_a_fit_vf_the_port_falls_back_and_says_so(polled, short_tmp):
 
     def alarms():
         return [(a["kind"], a["object"]) for a in polled.request("GET", "/v1/alarms")[1]["alarms"]]
-    daemonkit.eventually(lambda: ("port-fallback", "vm1/a") in alarms())
+    assert daemonkit.eventually(lambda: ("port-fallback", "vm1/a") in alarms())
     assert "no VF" in polled.cli("port", "list").stdout
     polled.request("POST", "/v1/vms/vm1/kill", {})
-    daemonkit.eventually(lambda: ("port-fallback", "vm1/a") not in alarms())
+    assert daemonkit.eventually(lambda: ("port-fallback", "vm1/a") not in alarms())
     status, reply = run(polled, short_tmp, ports=ports % "card")
     assert status >= 400 and reply["error"]["code"] == "no-polled-uplink", reply
 

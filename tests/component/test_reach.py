@@ -115,9 +115,9 @@ def test_it_outlives_the_daemon(card, short_tmp, device, vm_ends):
         os.kill(vm["pid"], signal.SIGKILL)
     card.start()
     if vm_ends:
-        assert eventually(lambda: taken(device) == set(), 30)
+        assert eventually(lambda: taken(device) == set())
     else:
-        assert eventually(lambda: by(card) == {MAC: ("vm1/a", "viaduct")}, 30) and taken(device) == {MAC}
+        assert eventually(lambda: by(card) == {MAC: ("vm1/a", "viaduct")}) and taken(device) == {MAC}
         card.request("POST", "/v1/vms/vm1/kill", {})
         assert eventually(lambda: taken(device) == set())
 
@@ -142,9 +142,9 @@ def test_what_the_daemon_wrote_and_did_not_do(card, short_tmp, device):
 def test_what_is_taken_out_comes_back(card, short_tmp, device):
     run(card, short_tmp, ports=PORT)
     bridge("del", MAC, "dev", device, "self")
-    assert eventually(lambda: taken(device) == {MAC}, 20)
+    assert eventually(lambda: taken(device) == {MAC})
     pmd_kill(pmd_pid(card))
-    assert eventually(lambda: pmd_pid(card) is not None, 30) and taken(device) == {MAC}
+    assert eventually(lambda: pmd_pid(card) is not None) and taken(device) == {MAC}
 
 
 def test_a_port_whose_network_is_gone_is_an_alarm(card, short_tmp, device):
@@ -153,9 +153,9 @@ def test_a_port_whose_network_is_gone_is_an_alarm(card, short_tmp, device):
     card.stop()
     card.config.write_text(before.replace("name: lan", "name: other"))
     card.start()
-    assert eventually(lambda: "no network lan any more" in alarms(card).get(("port-absent", "vm1/a"), ""), 20), alarms(card)
-    assert eventually(lambda: taken(device) == set(), 20)
+    assert eventually(lambda: "no network lan any more" in alarms(card).get(("port-absent", "vm1/a"), "")), alarms(card)
+    assert eventually(lambda: taken(device) == set())
     card.stop()
     card.config.write_text(before)
     card.start()
-    assert eventually(lambda: ("port-absent", "vm1/a") not in alarms(card) and taken(device) == {MAC}, 30), alarms(card)
+    assert eventually(lambda: ("port-absent", "vm1/a") not in alarms(card) and taken(device) == {MAC}), alarms(card)

@@ -126,14 +126,14 @@ def test_it_comes_back_with_all_it_had(polled):
 
 def test_killed_while_it_serves_it_is_back_at_once_each_time(polled):
     """One that dies as it starts is waited for ever longer (1, 2, 4 s); guests do not wait so for one that served."""
-    for _ in range(4):
+    for _ in range(6):
         assert eventually(lambda: is_ready(polled))
         time.sleep(2.5)
         pid = pid_of(polled)
         os.kill(pid, signal.SIGKILL)
         begin = time.monotonic()
         assert eventually(lambda: pid_of(polled) not in (None, pid)), polled.text()  # noqa: B023
-    assert time.monotonic() - begin < 4
+    assert time.monotonic() - begin < 20  # it would be 32 s by now
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
@@ -183,7 +183,7 @@ def test_alarms_are_raised_and_cleared(polled):
     os.kill(pid_of(polled), signal.SIGKILL)
     assert eventually(lambda: list(alarms(polled)) == [("backend-down", "net0")]), alarms(polled)
     words(polled)
-    assert eventually(lambda: is_ready(polled) and not alarms(polled), 30), alarms(polled)
+    assert eventually(lambda: is_ready(polled) and not alarms(polled)), alarms(polled)
 
 
 def test_metrics(polled):
@@ -213,9 +213,9 @@ def test_one_that_lies_is_ended(polled, word):
     assert eventually(lambda: is_ready(polled))
     first = pid_of(polled)
     words(polled, word)
-    assert eventually(lambda: pid_of(polled) != first, 30), polled.text()
+    assert eventually(lambda: pid_of(polled) != first), polled.text()
     words(polled)
-    assert eventually(lambda: is_ready(polled), 40)
+    assert eventually(lambda: is_ready(polled))
     assert polled.proc.poll() is None
 
 
@@ -225,4 +225,4 @@ def test_one_that_cannot_start(polled):
     os.kill(pid_of(polled), signal.SIGKILL)
     assert eventually(lambda: get(polled, "/v1/uplinks")["backend"]["problem"] == "viaduct-pmd: no memory for packets")
     words(polled)
-    assert eventually(lambda: is_ready(polled), 30)
+    assert eventually(lambda: is_ready(polled))

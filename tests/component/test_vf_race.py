@@ -62,7 +62,6 @@ class Held:
         self.pairs += 1
 
 
-@pytest.mark.timeout(300)
 def test_two_clients_race_for_vfs(pool):
     held = Held()
 
@@ -79,7 +78,6 @@ def test_two_clients_race_for_vfs(pool):
     assert all(vf["state"] == "free" for vf in pool.request("GET", "/v1/vfs")[1]["vfs"])
 
 
-@pytest.mark.timeout(120)
 def test_more_clients_than_vfs(pool):
     """Who is refused has nothing; a lease that was acknowledged is there after kill -9."""
     held = Held()

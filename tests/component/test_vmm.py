@@ -73,7 +73,7 @@ def launch(vmm, kernel, cmdline, **more):
 
 def end_of(vmm, status=0):
     """The exit record of a VMM that ends by itself."""
-    assert vmm.wait(30) == status
+    assert vmm.wait(daemonkit.PATIENCE_S) == status
     record = vmm.record()
     assert record["v"] == 1 and record["name"] == "t1" and record["uptime_ns"] > 0
     assert abs(record["wall_time"] - time.time()) < 60
@@ -201,7 +201,7 @@ def test_refused_launch(vmm, kernel, body, spec, words):
     with pytest.raises(Refused) as refused:
         vmm.reply(vmm.launch_sock, 60)
     assert words in refused.value.error["text"]
-    assert vmm.wait(30) == 1
+    assert vmm.wait(daemonkit.PATIENCE_S) == 1
 
 
 def test_device_that_is_none(vmm, kernel):
@@ -209,14 +209,14 @@ def test_device_that_is_none(vmm, kernel):
     devices = [{"port": p, "address": f"0000:01:10.{n}", "group": 7} for n, p in enumerate("ab")]
     with pytest.raises(Refused, match="VFIO|group 7") as refused:
         vmm.launch(vmm.spec(64, devices=devices), kernel)
-    assert vmm.wait(30) == 1
+    assert vmm.wait(daemonkit.PATIENCE_S) == 1
     record = vmm.record()
     assert record["reason"] == "launch-failed" and record["text"] == refused.value.error["text"]
 
 
 def test_daemon_that_goes_away_before_the_launch(vmm):
     vmm.launch_sock.shutdown(socket.SHUT_RDWR)
-    assert vmm.wait(30) == 1
+    assert vmm.wait(daemonkit.PATIENCE_S) == 1
 
 
 @pytest.mark.parametrize("args, words", [

@@ -156,9 +156,9 @@ def test_a_receiver_that_never_answers_delays_nobody(hooked, short_tmp):
         daemon.start()
         time.sleep(1)
         begin = time.monotonic()
-        assert daemon.request("GET", "/v1/alarms")[0] == 200 and time.monotonic() - begin < 2
+        assert daemon.request("GET", "/v1/alarms")[0] == 200 and time.monotonic() - begin < 8
         begin = time.monotonic()
-        assert daemon.stop() == 0 and time.monotonic() - begin < 5
+        assert daemon.stop() == 0 and time.monotonic() - begin < 8
 
 
 @pytest.mark.parametrize("url", ["ftp://x/", "file:///etc/passwd", "x", "http://", "unix:x"])
@@ -166,5 +166,5 @@ def test_what_is_no_such_url(program, short_tmp, url):
     config = short_tmp / "viaductd.yaml"
     config.write_text(f'alarms: {{webhook: "{url}"}}\n')
     done = subprocess.run([program("viaductd"), "--run-dir", short_tmp, "--state-dir", short_tmp, "--config", config],
-                          capture_output=True, text=True, timeout=20, check=False)
+                          capture_output=True, text=True, timeout=daemonkit.PATIENCE_S, check=False)
     assert done.returncode == 1 and "webhook" in done.stderr and not pathlib.Path(short_tmp / "webhook").exists()

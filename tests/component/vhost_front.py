@@ -12,6 +12,8 @@ import socket
 import struct
 import time
 
+from daemonkit import PATIENCE_S
+
 GET_FEATURES, SET_FEATURES, SET_OWNER, SET_MEM_TABLE = 1, 2, 3, 5
 SET_VRING_NUM, SET_VRING_ADDR, SET_VRING_BASE, GET_VRING_BASE = 8, 9, 10, 11
 SET_VRING_KICK, SET_VRING_CALL = 12, 13
@@ -228,13 +230,13 @@ class Front:
 
     # Setting up
 
-    def accept(self, timeout=10):
+    def accept(self, timeout=PATIENCE_S):
         self.hang_up()
         self.listener.settimeout(timeout)
         self.sock, _ = self.listener.accept()
         self.sock.settimeout(timeout)
 
-    def connect(self, timeout=10):
+    def connect(self, timeout=PATIENCE_S):
         self.accept(timeout)
         self.negotiate()
         self.memory_tell()
@@ -300,7 +302,7 @@ class Front:
             assert entry[0] < ring.size and entry[0] not in self.free_tx, entry
             self.free_tx.append(entry[0])
 
-    def send(self, frame, header=bytes(HEADER), timeout=5):
+    def send(self, frame, header=bytes(HEADER), timeout=PATIENCE_S):
         ring, deadline = self.rings[TX], time.monotonic() + timeout
         self.tx_reap()
         while not self.free_tx:
@@ -314,7 +316,7 @@ class Front:
         ring.put(index, at, len(data))
         os.eventfd_write(self.kicks[TX], 1)
 
-    def is_sent(self, timeout=5):
+    def is_sent(self, timeout=PATIENCE_S):
         """All that was offered for sending came back."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
@@ -324,7 +326,7 @@ class Front:
             time.sleep(0.001)
         return False
 
-    def receive(self, timeout=5):
+    def receive(self, timeout=PATIENCE_S):
         """(header, frame), merged from its buffers; None if none comes."""
         ring, deadline = self.rings[RX], time.monotonic() + timeout
         while (entry := ring.take_used()) is None:
@@ -347,10 +349,10 @@ class Front:
         assert index < ring.size and length <= BUFFER, entry
         return self.memory[ring.buffer(index):ring.buffer(index) + length]
 
-    def drain(self, quiet=0.2):
-        """All frames until none comes for a while."""
+    def drain(self, quiet=0.2, least=0):
+        """All frames until none comes for a while; `least` of them are waited for however long it takes."""
         frames = []
-        while (got := self.receive(quiet)) is not None:
+        while (got := self.receive(quiet if len(frames) >= least else PATIENCE_S)) is not None:
             frames.append(got[1])
         return frames
 
