@@ -188,6 +188,16 @@ def test_a_short_run_delivers_what_was_sent(case, build_dir, short_tmp):
     assert case in done.stdout and "no intervals" in done.stdout
 
 
+@pytest.mark.parametrize("case", ["vm2vm-64-split", "vm2vm-64-packed"])
+def test_the_ceiling_is_measured_in_the_same_rounds(case, build_dir, short_tmp):
+    done = bench("--small-pages", "--rounds", 2, "--slice-ms", 50, "--case", case, "--only", "viaduct", "--only", "loop",
+                 "--json", short_tmp / "out.json", folder=short_tmp, build=build_dir)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((short_tmp / "out.json").read_text())["cases"][0]
+    assert len(result["samples"]) == 2 and all(r["loop"]["delivered"] > 0 for r in result["samples"])
+    assert result["ceiling_mpps"] > 0
+
+
 def test_an_end_by_a_signal_leaves_nothing(build_dir, short_tmp):
     """No process, no socket, no folder."""
     env = {**os.environ, "VIADUCT_BUILD": str(build_dir), "TMPDIR": str(short_tmp)}
