@@ -28,7 +28,7 @@ def carrier(dev, netns=None):
     return done.stdout.strip() == "1"
 
 
-def wait_carrier(dev, up=True, netns=None, timeout=15):
+def wait_carrier(dev, up=True, netns=None, timeout=60):
     deadline = time.monotonic() + timeout
     while carrier(dev, netns) != up:
         if time.monotonic() > deadline:

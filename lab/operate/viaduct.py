@@ -50,7 +50,7 @@ class Daemon:
         self.process = None
         self.log = open("/tmp/viaductd.log", "ab", buffering=0)
 
-    def start(self, timeout=20):
+    def start(self, timeout=60):
         command = [str(build_dir() / "vf-manager/viaductd")]
         if self.config:
             command += ["--config", str(self.config)]
@@ -67,7 +67,7 @@ class Daemon:
                     raise OperateError(f"viaductd did not answer in {timeout} s: {e}") from e
             time.sleep(0.1)
 
-    def stop(self, sig=signal.SIGTERM, timeout=20):
+    def stop(self, sig=signal.SIGTERM, timeout=60):
         if self.process is None or self.process.poll() is not None:
             return
         self.process.send_signal(sig)

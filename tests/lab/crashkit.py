@@ -51,7 +51,7 @@ class Trace:
 
     def __exit__(self, *exc):
         self.strace.terminate()
-        self.strace.communicate(timeout=20)
+        self.strace.communicate(timeout=60)
 
     def daemon_was_killed(self):
         try:
@@ -194,7 +194,7 @@ def acknowledged(call):
 
 def settled(pf, allowed, what):
     """Ledger and machine agree, soon, on one of the allowed states; which."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while True:
         try:
             state = agreed(pf)

@@ -30,7 +30,7 @@ def vfs(pf=None):
     return {v["address"]: v for v in cli_json("vf", "list")["vfs"] if pf in (None, v["pf_name"])}
 
 
-def eventually(condition, timeout=60, what="the condition"):
+def eventually(condition, what="the condition", timeout=60):
     """Waits for what another process, the kernel or a guest does when the machine lets it; a wait that comes true costs nothing."""
     deadline = time.monotonic() + timeout
     while not condition():
@@ -154,6 +154,16 @@ def far(ports):
     p.close()
 
 
+def tidy(pf):
+    """What a case that failed has left costs the next one, and no more than that."""
+    for vm in cli_json("vm", "list")["vms"]:
+        with contextlib.suppress(Failed):
+            cli("vm", "kill", vm["name"])
+    for address, vf in vfs(pf).items():
+        with contextlib.suppress(Failed):
+            cli("vf", *(("release", vf["lease"]) if vf["lease"] else ("scrub", address)))
+
+
 @pytest.fixture
 def pf(daemon, ports):
     """The first PF with two free VFs, none of them bound to another owner."""
@@ -162,7 +172,11 @@ def pf(daemon, ports):
     if have["sriov"]["num_vfs"] != 2:
         cli("pf", "apply", name, "--vfs", "2")
         peer.wait_carrier(name)
-    eventually(lambda: all(v["state"] == "free" for v in vfs(name).values()), 10, "all VFs free")
+    try:
+        eventually(lambda: all(v["state"] == "free" for v in vfs(name).values()), "all VFs free")
+    except AssertionError:
+        tidy(name)
+        raise
     yield name
 
 

@@ -47,7 +47,7 @@ def daemon_of(config):
         pid = backend_pid()
         if pid:
             os.kill(pid, signal.SIGTERM)
-            eventually(lambda: backend_pid() != pid, 20, "the backend's end")
+            eventually(lambda: backend_pid() != pid, "the backend's end")
         print(d.log_tail(60))
 
 
@@ -84,11 +84,11 @@ def backend_pid():
 
 def successor(sig):
     """Ends the backend: another one serves all ports."""
-    eventually(backend_pid, 60, "a viaduct-pmd")
+    eventually(backend_pid, "a viaduct-pmd")
     pid = backend_pid()
     os.kill(pid, sig)
-    eventually(lambda: backend_pid() not in (0, pid), 60, "another viaduct-pmd")
-    eventually(lambda: all(p["state"] == "running" for p in api.get("/v1/ports/stats")["ports"]), 60, "ports that are served")
+    eventually(lambda: backend_pid() not in (0, pid), "another viaduct-pmd")
+    eventually(lambda: all(p["state"] == "running" for p in api.get("/v1/ports/stats")["ports"]), "ports that are served")
 
 
 def are_served():

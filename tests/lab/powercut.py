@@ -36,7 +36,7 @@ def run(*argv, check=True):
 
 def mount():
     run("modprobe", "virtio_blk")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not os.path.exists(DISK) and time.monotonic() < deadline:
         time.sleep(0.05)
     if run("blkid", DISK, check=False).returncode != 0:
@@ -100,7 +100,7 @@ def work(daemon, last, at):
             with crashkit.Trace(daemon, at) as trace:
                 if crashkit.acknowledged(step.call):
                     tell(done=step.name, events=0)
-                daemon.process.wait(20)
+                daemon.process.wait(60)
                 tell(cut=trace.calls()[-1])
         else:
             api.post(*step.call)

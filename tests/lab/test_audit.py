@@ -75,7 +75,6 @@ def alarms():
 
 
 @pytest.mark.host("iomem-relaxed")
-@pytest.mark.timeout(300)
 def test_two_vms_are_proven_and_a_foreign_page_is_found(daemon, pf, folder):
     with Guest(folder, "a", [f"name: wan, pf: {pf}"], memory="512M") as a, \
             Guest(folder, "b", [f"name: wan, pf: {pf}"], memory="256M"):
@@ -93,7 +92,7 @@ def test_two_vms_are_proven_and_a_foreign_page_is_found(daemon, pf, folder):
             assert fn["verdict"] == "violated" and fn["code"] == "foreign-page", fn
             assert fn["iova"] == hex(FOREIGN), fn
             check_proven(of_vm(reply, "b"), 256 * MIB)
-            eventually(lambda: ("isolation-violated", "a") in alarms(), what="the alarm")
+            eventually(lambda: ("isolation-violated", "a") in alarms(), "the alarm")
             assert a.show()["audit"]["verdict"] == "violated"
         # The kernel keeps the table that it took the page from: all zero behind a present entry, so no longer proven.
         one = of_vm(audit("--vm", "a"), "a")
@@ -101,7 +100,7 @@ def test_two_vms_are_proven_and_a_foreign_page_is_found(daemon, pf, folder):
         assert ("isolation-violated", "a") in alarms()
         check_proven(of_vm(audit("--vm", "b"), "b"), 256 * MIB)
         print(cli("iommu", "audit", "--vm", "b"))
-    eventually(lambda: ("isolation-violated", "a") not in alarms(), what="the alarm's end")
+    eventually(lambda: ("isolation-violated", "a") not in alarms(), "the alarm's end")
 
 
 def check_refused(daemon, pf, folder):
@@ -111,14 +110,12 @@ def check_refused(daemon, pf, folder):
     return one
 
 
-@pytest.mark.timeout(240)
 def test_without_the_boot_option_nothing_is_provable(daemon, pf, folder):
     one = check_refused(daemon, pf, folder)
     assert one["code"] == "registers-closed" and "iomem=relaxed" in one["hint"], one
 
 
 @pytest.mark.host("locked-down")
-@pytest.mark.timeout(240)
 def test_a_locked_down_kernel_says_so(daemon, pf, folder):
     one = check_refused(daemon, pf, folder)
     assert one["code"] == "kernel-locked-down" and "lockdown" in one["hint"], one

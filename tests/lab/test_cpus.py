@@ -59,7 +59,6 @@ def uptime(guest):
     return float(guest.run("cat /proc/uptime").split()[0])
 
 
-@pytest.mark.timeout(300)
 def test_time_over_pause_and_reset(daemon, folder):
     """A pause stops the vCPUs and not the clocks: the guest's date stays the host's."""
     with Guest(folder, "time", cpus=2) as guest:
@@ -113,7 +112,6 @@ def halts(guest, seconds=5):
         return count("halt_exits") - before
 
 
-@pytest.mark.timeout(300)
 def test_dedicated_cpu(daemon, folder):
     with Guest(folder, "shared", cpus="1, pin: [1]") as guest:
         assert threads(guest.show()["pid"])["vcpu0"] == "1"
@@ -172,7 +170,7 @@ def test_a_guest_that_leaves_its_memory_is_told_so(build_dir, tmp_path):
     kernel = pvh_kernel(tmp_path / "kernel", b"\xb8" + struct.pack("<I", NOWHERE) + b"\xff\xe0")
     with open(tmp_path / "log", "w+") as log, Vmm(str(build_dir / "vmm/viaduct-vmm"), stderr=log) as vmm:
         vmm.launch(vmm.spec(mem_mib=64, cpus=2), kernel)
-        assert vmm.wait(20) == 1
+        assert vmm.wait(60) == 1
         record = vmm.record()
         log.seek(0)
         text = log.read()
@@ -189,6 +187,6 @@ def test_the_operator_sees_why_a_vcpu_stopped(daemon, folder):
     file.write_text(f"name: jumps\nmemory: {{size: 64M}}\nboot: {{kernel: {kernel}}}\n")
     with contextlib.suppress(Failed):  # it may be gone before the reply
         cli("vm", "run", str(file))
-    eventually(lambda: "internal-error" in cli("vm", "show", "jumps"), 20, "the end of the VM")
+    eventually(lambda: "internal-error" in cli("vm", "show", "jumps"), "the end of the VM")
     said = cli("vm", "show", "jumps")
     assert "failed" in said and "where it has no RAM; look in the guest" in said

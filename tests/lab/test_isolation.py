@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """iommu list, show and group on hardware that the kernel drives: what sysfs, DMAR and the bridges say agrees."""
 
-import pytest
 from labkit import Guest, cli, cli_json
 
 ESSENTIAL = ("unit", "translation", "interrupt-remapping", "unsafe-interrupts", "group", "acs", "firmware-memory")
@@ -19,7 +18,6 @@ def test_units_as_firmware_and_kernel_have_them(daemon):
     assert "ECAP 0x" in text and "SAGAW" in text
 
 
-@pytest.mark.timeout(150)
 def test_a_vf_is_isolated_and_a_vm_shows_it(daemon, pf, ports, folder):
     with Guest(folder, "iso1", [f'name: wan, pf: "{ports[0]}"']) as guest:
         port = guest.port()

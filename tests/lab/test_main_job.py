@@ -12,7 +12,6 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.host("quickstart")
-@pytest.mark.timeout(300)
 def test_main_job(scratch):
     report = scratch / "report.json"
     done = subprocess.run([TOP / "scripts/mainjob", "--json", report], capture_output=True, text=True,

@@ -45,7 +45,6 @@ def placed(folder):
 
 
 @pytest.mark.host("numa")
-@pytest.mark.timeout(180)
 def test_vfs_are_near_up_and_apart(placed, folder):
     def file(name, *ports, numa=0):
         return str(vmfile.write(folder, name, ports, memory=f"256M, hugepages: off, numa: {numa}"))
@@ -75,11 +74,11 @@ def test_vfs_are_near_up_and_apart(placed, folder):
     assert chosen("vf", "alloc", "--network", "first")[0] == {None: "pf1"}
     ctl("link", "pf1", "down")
     try:
-        eventually(lambda: chosen("vf", "alloc", "--network", "first")[0] == {None: "pf0"}, 10, "the other PF")
+        eventually(lambda: chosen("vf", "alloc", "--network", "first")[0] == {None: "pf0"}, "the other PF")
         assert chosen("vf", "alloc", "--network", "first")[1][None, "pf1"] == "link down"
     finally:
         ctl("link", "pf1", "up")
-    eventually(lambda: chosen("vf", "alloc", "--network", "first")[0] == {None: "pf1"}, 10, "the first PF again")
+    eventually(lambda: chosen("vf", "alloc", "--network", "first")[0] == {None: "pf1"}, "the first PF again")
     cli("vf", "alloc", "--network", "first", "--name", "l1")
     assert cli_json("vf", "show", "l1")["pf_name"] == "pf1"
     cli("vf", "release", "l1")

@@ -30,14 +30,13 @@ def test_guests_on_the_wire_and_on_the_switch(polled, folder):  # noqa: F811
         # The backend dies: its successor finds the rings as they were, without anybody's help.
         old = backend_pid()
         os.kill(old, signal.SIGKILL)
-        eventually(lambda: backend_pid() not in (0, old), 60, "another viaduct-pmd")
-        eventually(are_served, 90, "ports that are served")
+        eventually(lambda: backend_pid() not in (0, old), "another viaduct-pmd")
+        eventually(are_served, "ports that are served", 90)
         assert core.ping("10.88.0.1") and edge.ping(GATEWAY)
     assert cli_json("port", "list")["ports"] == []
 
 
 @pytest.mark.host("polled")
-@pytest.mark.timeout(300)
 def test_a_router_between_a_vf_and_a_polled_port(polled, ports, far, folder):  # noqa: F811
     cli("pf", "apply", ports[0], "--vfs", "2")
     peer.wait_carrier(ports[0])

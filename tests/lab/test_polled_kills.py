@@ -40,7 +40,7 @@ def kills_under_a_transfer(a, b):
         successor(signal.SIGKILL)
         waits.append(time.monotonic() - begin)
         # The connection lives: the next hundred frames have come through this backend.
-        eventually(lambda: stats("b/lan")["to_guest"]["bytes"] > 150000, 30, "the transfer to go on")
+        eventually(lambda: stats("b/lan")["to_guest"]["bytes"] > 150000, "the transfer to go on")
         time.sleep(2.5)  # one that ends sooner than after 2 s would be waited for
     a.run("echo >/tmp/stop")
     done(b, 60)

@@ -90,13 +90,12 @@ def test_over_the_network_device_of_the_pf(reach, ports, far, folder):
         # Daemon and backend die: the address stays, and so does the way.
         reach.restart()
         os.kill(backend_pid(), signal.SIGKILL)
-        eventually(lambda: cli_json("port", "stats", "soft/p")["ports"][0]["state"] == "running", 90, "the port is served")
+        eventually(lambda: cli_json("port", "stats", "soft/p")["ports"][0]["state"] == "running", "the port is served", 90)
         assert mac_of(0x82) in filter_of("pf0") and vf.ping(POLLED_IP)
     assert mac_of(0x82) not in filter_of("pf0")
 
 
 @pytest.mark.host("polled")
-@pytest.mark.timeout(300)
 def test_a_filter_that_is_full(reach, ports, folder):
     cli("pf", "apply", "pf0", "--vfs", "2")
     others = [f"02:00:00:00:7f:{n:02x}" for n in range(64)]
@@ -104,12 +103,12 @@ def test_a_filter_that_is_full(reach, ports, folder):
     try:
         assert 0 < len(taken) < len(others)
         with Guest(folder, "late", polled_port(0x83), memory="256M"):
-            eventually(unreachable, 20, "an alarm")
+            eventually(unreachable, "an alarm")
             assert mac_of(0x83) in unreachable()[0] and "no room" in unreachable()[0]
             [uplink] = [u for u in cli_json("uplink", "list")["uplinks"] if u["name"] == "wire0"]
             assert uplink["reach"]["limit"] == len(filter_of("pf0")) and uplink["reach"]["macs"][0]["by"] == "missing"
             bridge("del", taken.pop(), "dev", "pf0", "self")
-            eventually(lambda: not unreachable() and mac_of(0x83) in filter_of("pf0"), 40, "the port is reachable")
+            eventually(lambda: not unreachable() and mac_of(0x83) in filter_of("pf0"), "the port is reachable")
         assert filter_of("pf0") == set(taken)
     finally:
         for mac in taken:
@@ -130,7 +129,7 @@ def uplink():
 def test_over_a_reserved_vf(reserved, ports, far, folder):
     cli("pf", "apply", "pf0", "--vfs", "3")
     peer.wait_carrier("pf0")
-    eventually(lambda: uplink()["state"] == "up", 60, "the uplink")
+    eventually(lambda: uplink()["state"] == "up", "the uplink")
     [(address, state)] = reserved_vfs().items()
     assert state == "assigned" and uplink()["address"] == address and uplink()["driver"] == "net_e1000_igb_vf"
     assert uplink()["reach"]["way"] == "vf-mac" and not uplink()["reach"]["promisc"]
@@ -147,14 +146,14 @@ def test_over_a_reserved_vf(reserved, ports, far, folder):
         # Daemon and backend die: the same VF, and the same way.
         reserved.restart()
         os.kill(backend_pid(), signal.SIGKILL)
-        eventually(lambda: cli_json("port", "stats", "soft/p")["ports"][0]["state"] == "running", 90, "the port is served")
+        eventually(lambda: cli_json("port", "stats", "soft/p")["ports"][0]["state"] == "running", "the port is served", 90)
         assert list(reserved_vfs()) == [address]
-        eventually(lambda: vf.ping(POLLED_IP) and polled.ping(), 30, "both ways again")
+        eventually(lambda: vf.ping(POLLED_IP) and polled.ping(), "both ways again")
     # Without its uplink the VF is nobody's.
     reserved.stop()
     reserved.config.write_text("")
     reserved.start()
-    eventually(lambda: not reserved_vfs(), 30, "the VF goes back")
+    eventually(lambda: not reserved_vfs(), "the VF goes back")
     [vf] = [v for v in cli_json("vf", "list")["vfs"] if v["address"] == address]
     assert vf["state"] == "free"
 
@@ -163,10 +162,10 @@ def test_over_a_reserved_vf(reserved, ports, far, folder):
 @pytest.mark.timeout(400)
 def test_a_second_port_over_a_vf_that_takes_one_address(reserved, ports, folder):
     cli("pf", "apply", "pf0", "--vfs", "2")
-    eventually(lambda: uplink()["state"] == "up", 60, "the uplink")
+    eventually(lambda: uplink()["state"] == "up", "the uplink")
     with Guest(folder, "one", polled_port(0x86), memory="256M"), \
             Guest(folder, "two", polled_port(0x87), memory="256M"):
-        eventually(unreachable, 20, "an alarm")
+        eventually(unreachable, "an alarm")
         [text] = unreachable()
         assert mac_of(0x87) in text and "one address" in text
         assert {m["mac"]: m["by"] for m in uplink()["reach"]["macs"]} == {mac_of(0x86): "viaduct", mac_of(0x87): "missing"}

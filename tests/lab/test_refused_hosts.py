@@ -48,7 +48,6 @@ def test_the_administrators_override_does_not_help(daemon, ports, folder):
 
 
 @pytest.mark.host("unsafe-interrupts")
-@pytest.mark.timeout(150)
 def test_the_operators_word_and_the_override_do(daemon, ports, folder):
     """Both halves: then it runs, and says so wherever it is shown."""
     if cli_json("pf", "show", ports[0])["sriov"]["num_vfs"] == 0:

@@ -8,7 +8,6 @@ import pathlib
 import signal
 import subprocess
 
-import pytest
 from labkit import Failed, cli_json, eventually, refused, vfs
 from operate.viaduct import build_dir
 
@@ -26,7 +25,6 @@ def all_free(pf):
     return all(v["state"] == "free" and v["owner"] is None for v in vfs(pf).values())
 
 
-@pytest.mark.timeout(120)
 def test_a_free_vf_is_tried_and_free_again(daemon, pf, folder):
     out = folder / "report.json"
     out.unlink(missing_ok=True)
@@ -89,11 +87,10 @@ def tester_that_hangs(pf):
             if pid is not None:
                 yield command, pid
                 return
-        eventually(lambda: all_free(pf), what="the VF free for another self-test")
+        eventually(lambda: all_free(pf), "the VF free for another self-test")
     raise AssertionError("no self-test of 20 was caught in the middle")
 
 
-@pytest.mark.timeout(240)
 def test_killed_in_the_middle_it_leaves_nothing_for_good(daemon, pf):
     """The command's death changes nothing; after the daemon's the VF is given back when it starts again."""
     with tester_that_hangs(pf) as (command, tester):
@@ -101,9 +98,9 @@ def test_killed_in_the_middle_it_leaves_nothing_for_good(daemon, pf):
         command.wait()
         assert leased(pf)
         os.kill(tester, signal.SIGCONT)
-    eventually(lambda: all_free(pf), what="the VF free again")
+    eventually(lambda: all_free(pf), "the VF free again")
     with tester_that_hangs(pf):
         # A tester that hangs, and holds the VF's group, does not outlive the daemon.
         daemon.restart()
-        eventually(lambda: not testers(), what="the end of the tester")
-    eventually(lambda: all_free(pf), what="the VF free again")
+        eventually(lambda: not testers(), "the end of the tester")
+    eventually(lambda: all_free(pf), "the VF free again")

@@ -84,7 +84,6 @@ def in_scope(pid):
             and run("systemctl", "is-active", SCOPE) == "active" and cli_json("vm", "show", "survivor")["unit"] == SCOPE)
 
 
-@pytest.mark.timeout(300)
 def test_vms_outlive_the_service(guest):
     pid = guest.show()["pid"]
     assert in_scope(pid) and SCOPE in cli("vm", "show", "survivor")
@@ -94,7 +93,7 @@ def test_vms_outlive_the_service(guest):
                 stopped_and_started):
         old = main_pid()
         end(old)
-        eventually(lambda: answers() not in (None, old), 30, "another daemon")
+        eventually(lambda: answers() not in (None, old), "another daemon")
         assert main_pid() == answers()
         shown = guest.show()
         assert (shown["pid"], shown["state"], shown["answers"]) == (pid, "running", True)
@@ -107,9 +106,9 @@ def test_vms_outlive_the_service(guest):
     cli("vm", "resume", "survivor")
     assert guest.ping()
     cli("vm", "kill", "survivor")
-    eventually(lambda: not os.path.exists(f"/proc/{pid}"), 10, "the end of the VM")
+    eventually(lambda: not os.path.exists(f"/proc/{pid}"), "the end of the VM")
     assert cli_json("vf", "list")["vfs"][0]["state"] == "free"
-    eventually(lambda: run("systemctl", "show", "-P", "LoadState", SCOPE) == "not-found", 10, "the end of its scope")
+    eventually(lambda: run("systemctl", "show", "-P", "LoadState", SCOPE) == "not-found", "the end of its scope")
     assert cli_json("vm", "show", "survivor")["unit"] is None
 
 
@@ -149,7 +148,7 @@ def driven_by_host(vf):
     (SYSFS / vf / "driver_override").write_text("igbvf")
     (SYSFS.parent / "drivers_probe").write_text(vf)
     try:
-        eventually(lambda: any((SYSFS / vf).glob("net/*")), 10, "its network device")
+        eventually(lambda: any((SYSFS / vf).glob("net/*")), "its network device")
         yield next((SYSFS / vf).glob("net/*")).name
     finally:
         (SYSFS / vf / "driver/unbind").write_text(vf)
@@ -166,22 +165,21 @@ def setup_of(device):
     return next((link["AdministrativeState"] for link in links if link["Name"] == device), None)
 
 
-@pytest.mark.timeout(120)
 def test_host_programs_keep_their_hands_off_vfs(service, ports):
     cli("pf", "apply", ports[0], "--vfs", "1")
     vf = cli_json("vf", "list")["vfs"][0]["address"]
     with host_network_managers(), driven_by_host(vf) as device:
-        eventually(lambda: properties(device).get("VIADUCT_VF") == "1", 10, "udev's word")
+        eventually(lambda: properties(device).get("VIADUCT_VF") == "1", "udev's word")
         facts = properties(device)
         assert (facts["NM_UNMANAGED"], facts["ID_NET_MANAGED_BY"]) == ("1", "viaduct")
         assert facts["ID_NET_LINK_FILE"].endswith("/10-viaduct-vf.link")
-        eventually(lambda: setup_of(device) == "unmanaged", 10, "networkd's decision")
+        eventually(lambda: setup_of(device) == "unmanaged", "networkd's decision")
         # The same files of the administrator's do take another device.
         peer.ip("link", "add", "other0", "type", "dummy")
         try:
-            eventually(lambda: setup_of("taken0") not in (None, "unmanaged"), 10, "a device that is managed")
+            eventually(lambda: setup_of("taken0") not in (None, "unmanaged"), "a device that is managed")
         finally:
             peer.ip("link", "del", "taken0")
         said = run("journalctl", "--no-pager", "-u", MANAGERS[0], "-u", MANAGERS[1])
         assert not re.findall(r".*viaduct.*(?i:invalid|unknown|ignor|failed).*", said)
-    eventually(lambda: cli_json("vf", "show", vf)["driver"] is None, 10, "the end of it")
+    eventually(lambda: cli_json("vf", "show", vf)["driver"] is None, "the end of it")

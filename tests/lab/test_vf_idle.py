@@ -50,7 +50,7 @@ def idle(guest, seconds):
         trace.mark()
         lines = host_irqs(vf)[0]
         follow.send_signal(signal.SIGINT)
-        assert follow.wait(10) == 0
+        assert follow.wait(60) == 0
     assert after["time_ns"] - before["time_ns"] >= seconds * 1e9
     assert 0 <= lines - after["ports"][0]["interrupts"] <= 5
     first, last = numbers(before), numbers(after)
@@ -109,7 +109,6 @@ def test_an_idle_vf_in_wall_clock_time(pf, far, folder, scratch):
         assert unexplained <= spent["injected"] / 100
 
 
-@pytest.mark.timeout(300)
 def test_stats_follow_a_guest(pf, far, folder):
     """The same numbers in three places: STATUS and the host's count, before and after traffic."""
     with Guest(folder, "busy", [f'name: wan, pf: "{pf}", mac: "{mac_of(1)}"'], cpus=2) as guest:

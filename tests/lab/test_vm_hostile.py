@@ -95,7 +95,7 @@ def ping_in_background(guest, count):
 
 
 def pings_lost(guest, count):
-    eventually(lambda: guest.console.run("grep -q done /tmp/ping.txt")[0] == 0, count + 60, "the ping's end")
+    eventually(lambda: guest.console.run("grep -q done /tmp/ping.txt")[0] == 0, "the ping's end", count + 60)
     said = guest.run("grep received /tmp/ping.txt")
     sent, received = (int(part.split()[0]) for part in said.split(",")[:2])
     assert sent == count, said
@@ -125,7 +125,7 @@ def test_hostile_guest_harms_only_itself(pf, far, folder, image):
     for process in hostile.processes:
         process.check_flat(4, 512)
     daemon.check_flat(2, 1024)
-    eventually(lambda: all(v["state"] == "free" for v in vfs(pf).values()), 10, "all VFs free")
+    eventually(lambda: all(v["state"] == "free" for v in vfs(pf).values()), "all VFs free")
     with Guest(folder, "fresh", [f'name: wan, pf: "{pf}", mac: "{mac_of(3)}"'], memory="192M") as fresh:
         assert fresh.console.mac("eth0") == mac_of(3)
         fresh.network_up("10.77.0.13")
@@ -152,7 +152,7 @@ def test_hostile_guest_without_a_daemon(build_dir, image):
             ops += reports.ops()
             with contextlib.suppress(ConnectionError):
                 vmm.request("kill")
-            assert vmm.wait(20) in (0, 1), seed  # 1: a guest that KVM cannot run on; its record says why
+            assert vmm.wait(60) in (0, 1), seed  # 1: a guest that KVM cannot run on; its record says why
             ends.append(f"seed {seed}: {vmm.record()['reason']}: {vmm.record()['text']}")
             assert vmm.record()["reason"] in (*NAMED_ENDS, "killed"), ends
             process.check_flat(2, 512)

@@ -18,7 +18,7 @@ def test_guest_that_moves_its_board_about(vmm, images):  # noqa: F811
     for turn in range(2):
         begin = len(console.seen)
         console.write(f"{config_write('1f.0', 0x40, 0x381)}; {config_write('00.0', 0x60, 1)}; echo moved $((1 + 1))\n")
-        assert console.wait("moved 2", 20, begin), console.seen[begin:]
+        assert console.wait("moved 2", 60, begin), console.seen[begin:]
         assert vmm.request("status")["state"] == "running"
         begin = len(console.seen)
         console.write("reboot -f\n")
@@ -37,7 +37,7 @@ def test_guest_that_does_nothing_but_exits(vmm, images):  # noqa: F811
         console.write(f"(while :; do dd if=/dev/port of=/dev/null bs=2 skip={first // 2} count=1 2>/dev/null;"
                       " dd if=/dev/port of=/dev/null bs=4096 skip=1 count=8 2>/dev/null; done) &\n")
     console.write("echo storm $((2 + 3))\n")
-    assert console.wait("storm 5", 30, begin), console.seen[begin:]
+    assert console.wait("storm 5", 60, begin), console.seen[begin:]
     before = vmm.request("status")["exits"]["io"]
     for _ in range(20):
         assert vmm.request("pause")["state"] == "paused"

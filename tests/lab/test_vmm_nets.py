@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import pytest
+from labkit import eventually
 from vmmdrive import Refused, Vmm
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -69,7 +70,7 @@ class Guest:
         self.serial.write(f"{command}; echo end-$(({self.count} + 1000))-$?\n")
         end = self.serial.wait(f"end-{self.count + 1000}-", timeout, begin)
         assert end, self.serial.seen[begin:]
-        self.serial.wait("\n", 5, end)
+        self.serial.wait("\n", 60, end)
         return self.serial.seen[begin:]
 
     def carrier(self):
@@ -102,14 +103,6 @@ def log(tmp_path):
     print(path.read_text()[-6000:])
 
 
-def until(condition, timeout, what):
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, f"{what} did not come true in {timeout} s"
-        time.sleep(0.2)
-
-
-@pytest.mark.timeout(240)
 def test_pings_through_a_backend_that_comes_dies_and_stays_away(vmm, images, log):
     guest = Guest(vmm, images)
     net = guest.net()
@@ -118,8 +111,8 @@ def test_pings_through_a_backend_that_comes_dies_and_stays_away(vmm, images, log
     assert not guest.carrier()
 
     with Backend(vmm.vhost("mgt"), log=log):
-        until(lambda: guest.net()["backend"] == "connected", 30, "a backend")
-        until(guest.carrier, 10, "carrier")
+        eventually(lambda: guest.net()["backend"] == "connected", "a backend")
+        eventually(guest.carrier, "carrier")
         assert guest.ping(20), guest.serial.seen
         net = guest.net()
         assert net["driver_active"] and net["ring"] == "split" and net["error"] == "" and net["backend_pid"] > 0
@@ -133,31 +126,30 @@ def test_pings_through_a_backend_that_comes_dies_and_stays_away(vmm, images, log
     before = guest.carrier_changes()
     assert guest.net()["link"] and guest.carrier()
     with Backend(vmm.vhost("mgt"), log=log):
-        until(lambda: guest.net()["backend"] == "connected", 30, "a backend")
-        until(guest.carrier, 10, "carrier")
+        eventually(lambda: guest.net()["backend"] == "connected", "a backend")
+        eventually(guest.carrier, "carrier")
         assert guest.ping(20), guest.serial.seen
         assert guest.net()["reconnects"] == 1
         assert guest.carrier_changes() == before
         begin = time.monotonic()
 
-    until(lambda: not guest.net()["link"], GRACE_MS / 1000 + 10, "loss of carrier")
+    eventually(lambda: not guest.net()["link"], "loss of carrier")
     assert time.monotonic() - begin >= GRACE_MS / 1000
     assert not guest.carrier() and guest.net()["backend"] == "gone"
     with Backend(vmm.vhost("mgt"), log=log):
-        until(guest.carrier, 30, "carrier")
+        eventually(guest.carrier, "carrier")
         assert guest.ping(20), guest.serial.seen
 
 
-@pytest.mark.timeout(240)
 def test_pairs_pause_and_reset_with_ram_above_4_gib(vmm, images, log):
     """Two pairs, two regions of RAM; the rings are taken away by a pause and by a reset, and given again."""
     guest = Guest(vmm, images, mem_mib=512, low_limit=256 << 20, queues=2, mtu=1400)
     with Backend(vmm.vhost("mgt"), queues=2, log=log):
-        until(lambda: guest.net()["backend"] == "connected", 30, "a backend")
+        eventually(lambda: guest.net()["backend"] == "connected", "a backend")
         guest.run("ip addr add 10.9.0.2/24 dev eth0; ip link set eth0 up")
         assert "mtu=1400" in guest.run("echo mtu=$(cat /sys/class/net/eth0/mtu)")
         assert "rings=2" in guest.run("echo rings=$(ls -d /sys/class/net/eth0/queues/rx-* | wc -l)")
-        until(guest.carrier, 10, "carrier")
+        eventually(guest.carrier, "carrier")
         assert guest.ping(20), guest.serial.seen
         net = guest.net()
         assert net["queues"] == 2 and net["ring"] == "split", net
@@ -171,7 +163,7 @@ def test_pairs_pause_and_reset_with_ram_above_4_gib(vmm, images, log):
         guest.serial.write("reboot -f\n")
         assert guest.serial.wait("script runs", 90, begin), guest.serial.seen[begin:]
         guest.run("ip addr add 10.9.0.2/24 dev eth0; ip link set eth0 up")
-        until(guest.carrier, 10, "carrier")
+        eventually(guest.carrier, "carrier")
         assert guest.ping(20), guest.serial.seen
         # This time the backend was there before the driver, which chooses what it has.
         net = guest.net()
@@ -185,22 +177,22 @@ def test_pairs_pause_and_reset_with_ram_above_4_gib(vmm, images, log):
         assert not guest.net()["driver_active"]
         guest.run("echo virtio0 >/sys/bus/virtio/drivers/virtio_net/bind")
         guest.run("ip addr add 10.9.0.2/24 dev eth0; ip link set eth0 up")
-        until(guest.carrier, 10, "carrier")
+        eventually(guest.carrier, "carrier")
         assert guest.ping(20), guest.serial.seen
         assert guest.net()["error"] == "" and guest.net()["reconnects"] == 0
 
     # Killed in a lap of its packed rings, which hold 256: the next one finds its place.
     assert guest.carrier()
     with Backend(vmm.vhost("mgt"), queues=2, log=log):
-        until(lambda: guest.net()["reconnects"] == 1, 30, "another backend")
-        until(guest.carrier, 10, "carrier")
+        eventually(lambda: guest.net()["reconnects"] == 1, "another backend")
+        eventually(guest.carrier, "carrier")
         assert guest.ping(20), guest.serial.seen
         assert guest.net()["ring"] == "packed"
 
         assert vmm.request("set-link", port="mgt", link="down")["nets"][0]["link"] is False
-        until(lambda: not guest.carrier(), 5, "loss of carrier")
+        eventually(lambda: not guest.carrier(), "loss of carrier")
         assert vmm.request("set-link", port="mgt", link="auto")["nets"][0]["link"] is True
         with pytest.raises(Refused):
             vmm.request("set-link", port="wan", link="up")
         guest.serial.write("poweroff -f\n")
-        assert vmm.wait(30) == 0
+        assert vmm.wait(60) == 0

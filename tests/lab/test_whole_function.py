@@ -48,7 +48,7 @@ def nic(daemon):
     address = find("e1000e")
     [name] = os.listdir(SYSFS / address / "net")
     yield address, name
-    eventually(lambda: (SYSFS / address / "net").is_dir(), 20, "the NIC's network device")
+    eventually(lambda: (SYSFS / address / "net").is_dir(), "the NIC's network device")
     [now] = os.listdir(SYSFS / address / "net")
     if now != name:
         peer.ip("link", "set", now, "name", name)
@@ -70,7 +70,7 @@ def block(address):
                  if ctrl.is_dir() and not (p / "partition").exists() and "c" not in p.name]
         return heads[0] if heads else None
 
-    eventually(look, 20, "the NVMe namespace")
+    eventually(look, "the NVMe namespace")
     return pathlib.Path("/dev") / look().name
 
 
@@ -84,7 +84,6 @@ def outside(guest):
     return guest.ping(GATEWAY)
 
 
-@pytest.mark.timeout(300)
 def test_nic_without_sriov(nic, folder):
     address, name = nic
     text = refused("vm", "run", str(Guest(folder, "nic", extra=entry("out", address)).file))
@@ -113,7 +112,6 @@ def test_nic_without_sriov(nic, folder):
     assert os.listdir(SYSFS / address / "net")
 
 
-@pytest.mark.timeout(300)
 def test_nvme_controller(disk, folder):
     address, dev = disk
     data = random.randbytes(4 * MIB)
@@ -177,7 +175,7 @@ def test_given_back_after_a_killed_vmm(nic, folder):
     with Guest(folder, "victim", extra=entry("out", address, take=True)) as guest:
         assert outside(guest)
         os.kill(guest.show()["pid"], signal.SIGKILL)
-        eventually(lambda: guest.show()["state"] in ("failed", "unknown"), 30, "the VM being failed")
+        eventually(lambda: guest.show()["state"] in ("failed", "unknown"), "the VM being failed")
     is_hosts(address, "e1000e")
     assert os.listdir(SYSFS / address / "net")
 
@@ -195,7 +193,7 @@ def test_daemon_killed_while_a_vm_has_one(disk, folder, daemon):
         # Both gone: whoever comes next gives it back.
         daemon.stop(signal.SIGKILL)
         os.kill(pid, signal.SIGKILL)
-        eventually(lambda: not pathlib.Path(f"/proc/{pid}").exists(), 10, "the VMM's end")
+        eventually(lambda: not pathlib.Path(f"/proc/{pid}").exists(), "the VMM's end")
         assert driver(address) == "vfio-pci" and not dev.exists()
         daemon.start()
         assert guest.show()["state"] in ("failed", "unknown")
@@ -208,7 +206,6 @@ def word(config, off, value):
     return f"printf '\\{value & 255:03o}\\{value >> 8:03o}' | dd of={config} bs=2 seek={off // 2} conv=notrunc 2>/dev/null"
 
 
-@pytest.mark.timeout(300)
 def test_memory_bit_d3_and_flr_under_a_reader(disk, folder):
     """A PF's memory bit really gates its BARs; one vCPU reads them while another does all that switches them off."""
     address, _ = disk

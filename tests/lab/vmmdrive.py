@@ -172,7 +172,7 @@ class Vmm:
         return self.reply(self.launch_sock, timeout)
 
     @staticmethod
-    def reply(sock, timeout=10):
+    def reply(sock, timeout=60):
         sock.settimeout(timeout)
         data = sock.recv(SEQMSG_BYTES)
         if not data:
@@ -182,7 +182,7 @@ class Vmm:
             raise Refused(message["error"])
         return message["result"]
 
-    def request(self, op, sock=None, timeout=10, **body):
+    def request(self, op, sock=None, timeout=60, **body):
         sock = sock or self.launch_sock
         sock.sendall(json.dumps({"v": 1, "op": op, **body}).encode())
         return self.reply(sock, timeout)
@@ -248,7 +248,7 @@ def drive(args, vmm):
     while vmm.process.poll() is None and time.monotonic() < end:
         if not console.read_some(0.2):
             break
-    status = vmm.wait(10)
+    status = vmm.wait(60)
     record = vmm.record()
     print(f"vmmdrive: exit status {status}, {json.dumps(record)}")
     return 0 if record and record["reason"] == args.end else 1
@@ -262,7 +262,7 @@ def main():
         except Refused as e:
             sys.exit(f"vmmdrive: refused: {json.dumps(e.error)}")
         except ConnectionResetError as e:
-            sys.exit(f"vmmdrive: {e}; exit status {vmm.wait(10)}")
+            sys.exit(f"vmmdrive: {e}; exit status {vmm.wait(60)}")
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ def test_two_functions_share_one_address_space(pf, far, folder):
         assert one["verdict"] == "proven" and [f["bytes"] for f in one["functions"]] == [640 * MIB] * 2, one
         first, second = one["functions"]
         assert first["domain"] == second["domain"], one
-    eventually(lambda: free(pf), 20, "the VFs being free")
+    eventually(lambda: free(pf), "the VFs being free")
 
 
 def test_a_killed_vmm_leaves_the_vf_usable(pf, far, folder, daemon):
@@ -120,8 +120,8 @@ def test_a_killed_vmm_leaves_the_vf_usable(pf, far, folder, daemon):
         daemon.restart(signal.SIGKILL)
         check_custody(guest, "iommufd")
         os.kill(guest.show()["pid"], signal.SIGKILL)
-        eventually(lambda: guest.show()["state"] in ("failed", "unknown"), 20, "the VM being failed")
-    eventually(lambda: free(pf), 20, "the VF being free")
+        eventually(lambda: guest.show()["state"] in ("failed", "unknown"), "the VM being failed")
+    eventually(lambda: free(pf), "the VF being free")
     assert group_errno(group) in (0, errno.ENOENT)
     with Guest(folder, "heir", [port(pf, 9)], memory="256M") as guest:
         check_custody(guest, "iommufd")
@@ -137,7 +137,7 @@ def test_the_host_takes_the_vf_back(pf, folder):
         thread.start()
         thread.join(30)
         assert not thread.is_alive(), "the write to sriov_numvfs still blocks after 30 s"
-        eventually(lambda: not guest.console.network_devices(), 30, "the guest's device being gone")
+        eventually(lambda: not guest.console.network_devices(), "the guest's device being gone")
         assert guest.show()["state"] == "running"
         assert not [f for f in open_files(guest.show()["pid"]) if f.startswith("/dev/vfio")]
     cli("pf", "apply", pf, "--vfs", "2")
@@ -156,7 +156,7 @@ def test_type1_can_be_forced_and_does_the_same(pf, far, folder, daemon):
             guest.network_up("10.77.0.2")
             assert guest.ping()
             check_proven(of_vm(audit("--vm", "old"), "old"), 256 * MIB)
-        eventually(lambda: free(pf), 20, "the VF being free")
+        eventually(lambda: free(pf), "the VF being free")
     finally:
         daemon.config = before
         daemon.restart(signal.SIGTERM)

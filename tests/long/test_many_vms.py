@@ -29,7 +29,7 @@ def seven(daemon, ports):
     cli("pf", "apply", name, "--vfs", "7")
     peer.wait_carrier(name)
     yield name
-    eventually(lambda: all(v["state"] == "free" for v in vfs(name).values()), 20, "all VFs free")
+    eventually(lambda: all(v["state"] == "free" for v in vfs(name).values()), "all VFs free")
     cli("pf", "apply", name, "--vfs", "2")
 
 
@@ -107,9 +107,9 @@ def one_round(folder, pf, count, image):
         assert states.count("assigned") == count, states
     finally:
         at_once(lambda guest: guest.__exit__(None, None, None), guests)
-    eventually(lambda: all(v["state"] == "free" for v in vfs(pf).values()), 30, "all VFs free")
+    eventually(lambda: all(v["state"] == "free" for v in vfs(pf).values()), "all VFs free")
     assert len(vfs(pf)) == 7
-    eventually(lambda: not left_behind(), 10, "nothing of the VMs being left")
+    eventually(lambda: not left_behind(), "nothing of the VMs being left")
     return took
 
 

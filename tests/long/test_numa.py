@@ -19,7 +19,7 @@ def far_pf(daemon, ports):
     if pf["sriov"]["num_vfs"] != 1:
         cli("pf", "apply", pf["name"], "--vfs", "1")
         peer.wait_carrier(pf["name"])
-    eventually(lambda: all(v["state"] == "free" for v in vfs(pf["name"]).values()), 10, "all VFs free")
+    eventually(lambda: all(v["state"] == "free" for v in vfs(pf["name"]).values()), "all VFs free")
     return pf["name"]
 
 
@@ -39,7 +39,6 @@ def on(node):
     return [{"node": node, "bytes": RAM}]
 
 
-@pytest.mark.timeout(300)
 def test_memory_lies_at_the_vf(far_pf, folder):
     with Guest(folder, "near", [f"name: wan, pf: {far_pf}"], memory="256M") as guest:
         shown = guest.show()
@@ -50,11 +49,9 @@ def test_memory_lies_at_the_vf(far_pf, folder):
         # So do the interrupts of its VF, once the guest's driver has them.
         near = pathlib.Path("/sys/devices/system/node/node1/cpulist").read_text().strip()
         guest.run("ip link set eth0 up")
-        eventually(lambda: guest.port()["irqs"] and all(i["allowed"] == i["asked"] == near for i in guest.port()["irqs"]),
-                   15, "the interrupts on their node")
+        eventually(lambda: guest.port()["irqs"] and all(i["allowed"] == i["asked"] == near for i in guest.port()["irqs"]), "the interrupts on their node")
 
 
-@pytest.mark.timeout(300)
 def test_memory_lies_where_it_is_told(far_pf, folder):
     with Guest(folder, "told", [f"name: wan, pf: {far_pf}"], memory="256M, numa: 0") as guest:
         shown = guest.show()
@@ -62,7 +59,6 @@ def test_memory_lies_where_it_is_told(far_pf, folder):
         assert node_bytes(shown["pid"]) == {0: RAM}
 
 
-@pytest.mark.timeout(300)
 def test_memory_lies_at_the_pinned_cpus(daemon, folder):
     cpu = int(pathlib.Path("/sys/devices/system/node/node1/cpulist").read_text().split("-")[0])
     with Guest(folder, "pinned", cpus=f"1, pin: [{cpu}]", memory="256M") as guest:
