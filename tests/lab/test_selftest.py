@@ -47,7 +47,7 @@ def test_a_free_vf_is_tried_and_free_again(daemon, pf, folder):
     out.unlink()
 
 
-def testers():
+def running_testers():
     """No VM runs meanwhile."""
     found = []
     for comm in pathlib.Path("/proc").glob("[0-9]*/comm"):
@@ -68,7 +68,7 @@ def is_stopped(pid):
 def stopped_tester(pf, command):
     """Its process id, or None: it was over before it could be stopped, or had answered."""
     while command.poll() is None:
-        for pid in testers():
+        for pid in running_testers():
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGSTOP)
                 if leased(pf) and is_stopped(pid):
@@ -78,7 +78,7 @@ def stopped_tester(pf, command):
 
 
 @contextlib.contextmanager
-def tester_that_hangs(pf):
+def hanging_tester(pf):
     """(the command, its tester's process id): a self-test is over in a second or two, so it is begun until one is caught in the middle."""
     argv = [str(build_dir() / "cli/viaduct"), "host", "selftest", "--pf", pf, "--json"]
     for _ in range(20):
@@ -93,14 +93,14 @@ def tester_that_hangs(pf):
 
 def test_killed_in_the_middle_it_leaves_nothing_for_good(daemon, pf):
     """The command's death changes nothing; after the daemon's the VF is given back when it starts again."""
-    with tester_that_hangs(pf) as (command, tester):
+    with hanging_tester(pf) as (command, tester):
         command.kill()
         command.wait()
         assert leased(pf)
         os.kill(tester, signal.SIGCONT)
     eventually(lambda: all_free(pf), "the VF free again")
-    with tester_that_hangs(pf):
+    with hanging_tester(pf):
         # A tester that hangs, and holds the VF's group, does not outlive the daemon.
         daemon.restart()
-        eventually(lambda: not testers(), "the end of the tester")
+        eventually(lambda: not running_testers(), "the end of the tester")
     eventually(lambda: all_free(pf), "the VF free again")
