@@ -25,6 +25,10 @@ class BenchError(Exception):
     """Its text says what to do next."""
 
 
+class StartError(BenchError):
+    """A case's processes did not come up: another try may do, since memory is everybody's."""
+
+
 @dataclasses.dataclass
 class Place:
     """Where and how processes run."""
@@ -36,6 +40,11 @@ class Place:
     small_pages: bool = False
     enter: tuple = ()  # words before a command, for the network namespace of the run
     wires: dict = dataclasses.field(default_factory=dict)  # backend -> (its end of a cable, the generator's)
+
+    def check(self):
+        """BenchError: what every case needs is not there."""
+        self.program(self.build, "pmd-backends/viaduct-pmd")
+        self.program(self.tools, "bench/polled/polled-gen")
 
     def program(self, root, name):
         path = root / name
@@ -227,11 +236,15 @@ class Viaduct(Backend):
         try:
             self.control.sendmsg([json.dumps(body).encode()], extra)
             data = self.control.recv(1 << 20)
+        except ConnectionError:
+            data = b""
         except OSError as e:
             self.fail(f"{body['op']}: {e}")
         if not data:
-            self.process.wait(STOP_SECONDS)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(STOP_SECONDS)
             self.check()
+            self.fail(f"{body['op']}: has hung up")
         reply = json.loads(data)
         if not reply["ok"]:
             self.fail(f"{body['op']}: {reply['error']['text']}; {reply['error'].get('hint', '')}")

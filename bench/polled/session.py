@@ -7,7 +7,7 @@ import time
 
 import figures
 import machine
-from processes import BenchError, Generator
+from processes import BenchError, Generator, StartError
 
 WARM_MS = 100
 UNSEEN_SECONDS = 0.05  # until all is taken that goes where nobody sees it
@@ -33,6 +33,9 @@ class Session:
             for process in (*self.backends, self.gen):
                 self.stack.callback(process.stop)
             self.start()
+        except BenchError as e:
+            self.stack.close()
+            raise StartError(f"{self.case.case}: {e}") from e
         except BaseException:
             self.stack.close()
             raise

@@ -174,6 +174,25 @@ def test_bad_options_are_refused(words):
     assert done.returncode == 2 and "usage" in done.stderr
 
 
+def test_a_build_that_is_none_is_told(short_tmp):
+    done = bench("--small-pages", "--case", "vm2vm-64-split", "--only", "viaduct", folder=short_tmp, build=short_tmp)
+    assert done.returncode == 1 and "scripts/test --build-only release" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_what_was_measured_before_an_error_is_kept(build_dir, short_tmp):
+    """The second case finds a viaduct-pmd that does not start."""
+    (short_tmp / "pmd-backends").mkdir()
+    pmd = short_tmp / "pmd-backends/viaduct-pmd"
+    pmd.write_text(f'#!/bin/sh\n[ ! -e {short_tmp}/used ] || exit 9\ntouch {short_tmp}/used\n'
+                   f'exec {build_dir}/pmd-backends/viaduct-pmd "$@"\n')
+    pmd.chmod(0o755)
+    (short_tmp / "bench").symlink_to(build_dir / "bench")
+    done = bench("--small-pages", "--rounds", 1, "--slice-ms", 50, "--case", "vm2vm-64-split", "--case", "vm2vm-64-packed",
+                 "--only", "viaduct", "--json", short_tmp / "out.json", folder=short_tmp, build=short_tmp)
+    assert done.returncode == 1 and done.stderr.count("once more") == 2 and "ended with 9" in done.stderr
+    assert [case["case"] for case in json.loads((short_tmp / "out.json").read_text())["cases"]] == ["vm2vm-64-split"]
+
+
 @pytest.mark.parametrize("case", ["vm2vm-64-split", "vm2vm-imix-packed", "vm2vm-1500-split-dirty"])
 def test_a_short_run_delivers_what_was_sent(case, build_dir, short_tmp):
     """Two guests, a real viaduct-pmd between: every packet that came was checked by content and order."""
