@@ -52,7 +52,7 @@ def boot(vmm, images, kernel="bzimage", **options):
     options.setdefault("cmdline", CMDLINE)
     console = vmm.console()
     status = vmm.launch(vmm.spec(**options), images[kernel], images["initrd"])
-    assert console.wait("script runs", 60), console.seen
+    assert console.wait("script runs", 150), console.seen
     return status, console
 
 
@@ -90,7 +90,7 @@ def test_reset_in_place(vmm, images, how):
     for _ in range(2):
         begin = len(console.seen)
         console.write("reboot -f\n")
-        assert console.wait("script runs", 60, begin), console.seen[begin:]
+        assert console.wait("script runs", 150, begin), console.seen[begin:]
         assert "cpus 2 mem" in console.seen[begin:]
     assert vmm.request("status")["guest_resets"] == 2
     console.write("poweroff -f\n")

@@ -22,7 +22,7 @@ def test_guest_that_moves_its_board_about(vmm, images):  # noqa: F811
         assert vmm.request("status")["state"] == "running"
         begin = len(console.seen)
         console.write("reboot -f\n")
-        assert console.wait("script runs", 60, begin), console.seen[begin:]
+        assert console.wait("script runs", 150, begin), console.seen[begin:]
         assert vmm.request("status")["guest_resets"] == turn + 1
     console.write("poweroff -f\n")
     assert end_of(vmm)["reason"] == "poweroff"

@@ -61,7 +61,7 @@ class Guest:
         self.serial = vmm.console()
         self.count = 0
         vmm.launch(vmm.spec(mem_mib, 2, CMDLINE, low_limit=low_limit, nets=[spec]), *images)
-        assert self.serial.wait("script runs", 90), self.serial.seen
+        assert self.serial.wait("script runs", 150), self.serial.seen
 
     def run(self, command, timeout=60):
         """What it prints."""
@@ -161,7 +161,7 @@ def test_pairs_pause_and_reset_with_ram_above_4_gib(vmm, images, log):
 
         begin = len(guest.serial.seen)
         guest.serial.write("reboot -f\n")
-        assert guest.serial.wait("script runs", 90, begin), guest.serial.seen[begin:]
+        assert guest.serial.wait("script runs", 150, begin), guest.serial.seen[begin:]
         guest.run("ip addr add 10.9.0.2/24 dev eth0; ip link set eth0 up")
         eventually(guest.carrier, "carrier")
         assert guest.ping(20), guest.serial.seen
