@@ -101,23 +101,28 @@ static bool fits(const struct packet *p, const struct endpoint *ep)
 	return ep->mtu == 0 || offload_largest(p->m, &p->f) <= ep->mtu;
 }
 
+enum pmd_drop egress_refuses(const struct switch_port *to, const struct packet *p)
+{
+	if (!to->ep->link_up || to->policy.link == POLICY_LINK_DOWN)
+		return PMD_DROP_LINK_DOWN;
+	if (!vlan_has(&to->vlan, p->vlan) || !vlan_fits(&to->vlan, &p->f))
+		return PMD_DROP_VLAN;
+	if (offload_largest(p->m, &p->f) > to->policy.mtu || !fits(p, to->ep))
+		return PMD_DROP_OVERSIZE;
+	return bucket_has(&to->rate_to) ? PMD_DROPS : PMD_DROP_RATE;
+}
+
 void egress_port(struct switch_port *to, struct packet *p)
 {
 	const struct way way = { .ep = to->ep, .port = to };
-	uint32_t bytes = rte_pktmbuf_pkt_len(p->m);
+	enum pmd_drop reason = egress_refuses(to, p);
 
-	if (!to->ep->link_up || to->policy.link == POLICY_LINK_DOWN) {
-		port_drop(to, p->m, PMD_DROP_LINK_DOWN);
-	} else if (!vlan_has(&to->vlan, p->vlan) || !vlan_fits(&to->vlan, &p->f)) {
-		port_drop(to, p->m, PMD_DROP_VLAN);
-	} else if (offload_largest(p->m, &p->f) > to->policy.mtu || !fits(p, to->ep)) {
-		port_drop(to, p->m, PMD_DROP_OVERSIZE);
-	} else if (!bucket_has(&to->rate_to)) {
-		port_drop(to, p->m, PMD_DROP_RATE);
-	} else {
-		bucket_take(&to->rate_to, bytes);
-		way_take(&way, p, vlan_shows_tag(&to->vlan));
+	if (reason != PMD_DROPS) {
+		port_drop(to, p->m, reason);
+		return;
 	}
+	bucket_take(&to->rate_to, rte_pktmbuf_pkt_len(p->m));
+	way_take(&way, p, vlan_shows_tag(&to->vlan));
 }
 
 void egress_uplink(struct switch_uplink *to, struct switch_port *from, struct packet *p)

@@ -45,10 +45,25 @@ struct endpoint_ops {
 	uint16_t (*send)(struct endpoint *ep, struct rte_mbuf **frames, uint16_t n);
 };
 
+struct vring;
+
+/* For endpoints whose frames lie in rings (vring.h): one copy takes them from one's ring to the other's (lane.h). */
+struct endpoint_rings {
+	/* The rings that the guest sends by, up to PMD_MAX_PAIRS, each time another first; 0: ask receive(). */
+	unsigned int (*senders)(struct endpoint *ep, struct vring **rings);
+
+	/* The ring by which the guest receives frames that begin like this one; NULL: none is there. */
+	struct vring *(*receiver)(struct endpoint *ep, const struct rte_mbuf *m);
+
+	/* Something was used of this ring: the guest is told if it wants to be. */
+	void (*used)(struct endpoint *ep, struct vring *ring);
+};
+
 /* Embedded in the vhost port and in the uplink. All members are read at each poll: change them on the lcore or while
  * it is quiesced (link_up: at any time, by one writer). */
 struct endpoint {
 	const struct endpoint_ops *ops;
+	const struct endpoint_rings *rings; /* NULL: frames are not in rings */
 	uint32_t offloads; /* ENDPOINT_*; of a guest: what its driver negotiated (VIRTIO_NET_F_GUEST_*) */
 	uint16_t mtu; /* the largest L3 packet, tags not counted; 0: only the port's policy limits it */
 	bool link_up; /* false: neither function is called */

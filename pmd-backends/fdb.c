@@ -11,11 +11,18 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#define FDB_HINTS 8192 /* power of 2 */
+
+static_assert(FDB_SIZE <= UINT16_MAX + 1, "a hint is a place");
+
 struct fdb {
 	struct rte_hash *hash; /* key to position in entries */
 	struct fdb_facts facts;
 	uint32_t learned_of[FDB_OWNERS];
 	uint32_t age_at;
+	uint64_t hint_factor; /* odd, secret */
+	/* Where an address was found last: a guess that is looked at before the hash is asked. */
+	uint16_t hints[FDB_HINTS];
 	struct fdb_entry entries[FDB_SIZE];
 };
 
@@ -53,8 +60,10 @@ int fdb_create(struct fdb **out)
 		return -ENOMEM;
 	/* Guests choose addresses: they must not know which of them meet in a bucket. */
 	if (getrandom(&params.hash_func_init_val, sizeof(params.hash_func_init_val), 0) !=
-	    sizeof(params.hash_func_init_val))
+		    sizeof(params.hash_func_init_val) ||
+	    getrandom(&fdb->hint_factor, sizeof(fdb->hint_factor), 0) != sizeof(fdb->hint_factor))
 		goto fail;
+	fdb->hint_factor |= 1;
 	snprintf(name, sizeof(name), "fdb %p", (void *)fdb);
 	fdb->hash = rte_hash_create(&params);
 	if (!fdb->hash)
@@ -74,14 +83,34 @@ void fdb_destroy(struct fdb *fdb)
 	free(fdb);
 }
 
-static struct fdb_entry *entry_find(const struct fdb *fdb, const struct fdb_key *key)
+static uint16_t *hint_of(struct fdb *fdb, const struct fdb_key *key)
 {
-	int32_t at = rte_hash_lookup(fdb->hash, key);
+	uint64_t word;
 
-	return at < 0 ? NULL : (struct fdb_entry *)&fdb->entries[at];
+	memcpy(&word, key, sizeof(word));
+	return &fdb->hints[word * fdb->hint_factor >> 32 & (FDB_HINTS - 1)];
 }
 
-uint16_t fdb_find(const struct fdb *fdb, const uint8_t mac[6], uint16_t vlan)
+static bool entry_is(const struct fdb_entry *entry, const struct fdb_key *key)
+{
+	return entry->used && memcmp(entry->mac, key->mac, 6) == 0 && entry->vlan == key->vlan;
+}
+
+static struct fdb_entry *entry_find(struct fdb *fdb, const struct fdb_key *key)
+{
+	uint16_t *hint = hint_of(fdb, key);
+	int32_t at;
+
+	if (likely(entry_is(&fdb->entries[*hint], key)))
+		return &fdb->entries[*hint];
+	at = rte_hash_lookup(fdb->hash, key);
+	if (at < 0)
+		return NULL;
+	*hint = (uint16_t)at;
+	return &fdb->entries[at];
+}
+
+uint16_t fdb_find(struct fdb *fdb, const uint8_t mac[6], uint16_t vlan)
 {
 	struct fdb_key key = key_of(mac, vlan);
 	const struct fdb_entry *entry = entry_find(fdb, &key);
@@ -160,7 +189,9 @@ void fdb_learn(struct fdb *fdb, const uint8_t mac[6], uint16_t vlan, uint16_t ow
 		fdb->learned_of[owner]++;
 		entry->owner = owner;
 	}
-	entry->seen_s = now_s;
+	/* Not written for nothing: it is a cache line of its own for each address. */
+	if (entry->seen_s != now_s)
+		entry->seen_s = now_s;
 }
 
 int fdb_fix(struct fdb *fdb, const uint8_t mac[6], uint16_t vlan, uint16_t owner)

@@ -43,7 +43,7 @@ int fdb_create(struct fdb **out);
 void fdb_destroy(struct fdb *fdb);
 
 /* The owner, or FDB_NOBODY. */
-uint16_t fdb_find(const struct fdb *fdb, const uint8_t mac[6], uint16_t vlan);
+uint16_t fdb_find(struct fdb *fdb, const uint8_t mac[6], uint16_t vlan);
 
 /* A frame from `owner` had this source. Times in seconds of any clock that never goes back. */
 void fdb_learn(struct fdb *fdb, const uint8_t mac[6], uint16_t vlan, uint16_t owner,

@@ -3,6 +3,7 @@
  * A round of the switch: what each endpoint received is checked against its policy and goes where its address is.
  * IEEE 802.1Q-2018, 8.6.
  */
+#include "lane.h"
 #include "mirror.h"
 #include "offload.h"
 #include "switch_core.h"
@@ -121,8 +122,7 @@ static void forward(struct l2_switch *sw, const struct source *from, struct pack
 	}
 }
 
-/* Checks a guest's frame and gives it its VLAN; PMD_DROPS: it may pass. */
-static enum pmd_drop port_admit(struct switch_port *port, struct packet *p)
+enum pmd_drop port_admit(struct switch_port *port, struct packet *p)
 {
 	bool group;
 	int r;
@@ -167,9 +167,7 @@ static void port_frame(struct l2_switch *sw, struct switch_port *port, struct rt
 		port_drop(port, m, reason);
 		return;
 	}
-	/* With spoofchk on all its sources are known already. */
-	if (!port->policy.spoofchk)
-		fdb_learn(sw->fdb, p.f.src, p.vlan, port->owner, sw->now_s);
+	port_learn(port, &p);
 	forward(sw, &from, &p);
 }
 
@@ -227,7 +225,8 @@ static uint16_t port_quota(struct switch_port *port)
 static uint32_t port_poll(struct l2_switch *sw, struct switch_port *port)
 {
 	struct rte_mbuf *frames[SWITCH_BURST];
-	uint16_t quota, count;
+	uint16_t quota, count, short_way = 0;
+	bool more = true;
 
 	if (!port->ep->link_up)
 		return 0;
@@ -236,10 +235,13 @@ static uint32_t port_poll(struct l2_switch *sw, struct switch_port *port)
 	if (port->storm.rate != 0)
 		bucket_refill(&port->storm, sw->now);
 	quota = port_quota(port);
-	count = quota != 0 ? burst_receive(port->ep, frames, quota) : 0;
+	if (port->ep->rings != NULL && port->mirror == NULL)
+		short_way = lane_poll(sw->lane, port, quota, &more);
+	quota = (uint16_t)(quota - short_way);
+	count = more && quota != 0 ? burst_receive(port->ep, frames, quota) : 0;
 	for (uint16_t i = 0; i < count; i++)
 		port_frame(sw, port, frames[i]);
-	return count;
+	return (uint32_t)short_way + count;
 }
 
 static uint32_t uplink_poll(struct l2_switch *sw, struct switch_uplink *uplink)

@@ -3,6 +3,7 @@
  * The life of a switch and changes of its ports. All of it happens while the lcore that polls is elsewhere; each change
  * is complete or has changed nothing.
  */
+#include "lane.h"
 #include "switch_core.h"
 
 #include "base/parse.h"
@@ -21,10 +22,11 @@ int switch_create(const struct switch_config *cfg, struct l2_switch **out, struc
 	snprintf(sw->name, sizeof(sw->name), "%s", cfg->name);
 	sw->hz = cfg->hz;
 	sw->pool = cfg->pool;
-	r = fdb_create(&sw->fdb);
+	sw->lane = lane_create();
+	r = sw->lane != NULL ? fdb_create(&sw->fdb) : -ENOMEM;
 	if (r < 0) {
 		switch_destroy(sw);
-		return err_set(e, r, "network %s: no memory for its addresses", cfg->name);
+		return err_set(e, r, "network %s: no memory for its tables", cfg->name);
 	}
 	*out = sw;
 	return 0;
@@ -40,6 +42,7 @@ void switch_destroy(struct l2_switch *sw)
 	while (sw->uplink_count != 0)
 		switch_uplink_remove(sw->uplinks[0]);
 	fdb_destroy(sw->fdb);
+	lane_destroy(sw->lane);
 	free(sw);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the files of the switch share: switch.c (life and changes), forward.c (where a frame goes), egress.c (how it
+ * What the files of the switch share: switch.c (life and changes), forward.c (where a frame goes),
+ * lane.c (the short way), egress.c (how it
  * leaves), uplink_queue.c (whose turn it is on the wire). Nobody else includes this.
  */
 #ifndef VIADUCT_PMD_BACKENDS_SWITCH_CORE_H
@@ -55,6 +56,7 @@ struct l2_switch {
 	uint32_t turn; /* the port that is the first on the wire next time */
 	struct rte_mempool *pool;
 	struct fdb *fdb;
+	struct lane *lane;
 	struct switch_uplink *active;
 	struct switch_port *ports[PMD_MAX_PORTS];
 	struct switch_uplink *uplinks[SWITCH_MAX_UPLINKS];
@@ -82,7 +84,20 @@ static inline void flow_add(struct switch_flow *flow, uint64_t packets, uint64_t
 	counter_add(&flow->bytes, bytes);
 }
 
-/* egress.c. Each takes the packet's mbuf. `from`: the sending port. */
+/* forward.c. Checks a guest's frame and gives it its VLAN; PMD_DROPS: it may pass. */
+enum pmd_drop port_admit(struct switch_port *port, struct packet *p);
+
+/* Where the sender is. With spoofchk on all its sources are known already. */
+static inline void port_learn(struct switch_port *port, const struct packet *p)
+{
+	if (!port->policy.spoofchk)
+		fdb_learn(port->sw->fdb, p->f.src, p->vlan, port->owner, port->sw->now_s);
+}
+
+/* egress.c. Why the port does not get the frame; PMD_DROPS: it may have it. */
+enum pmd_drop egress_refuses(const struct switch_port *to, const struct packet *p);
+
+/* Each takes the packet's mbuf. `from`: the sending port. */
 void egress_port(struct switch_port *to, struct packet *p);
 void egress_uplink(struct switch_uplink *to, struct switch_port *from, struct packet *p);
 

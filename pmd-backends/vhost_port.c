@@ -21,6 +21,8 @@
 
 #define RX(pair) ((pair)*2) /* of the guest: we fill it (virtio 1.2, 5.1.2) */
 #define TX(pair) ((pair)*2 + 1)
+#define RX_RINGS 0x55555555U
+#define TX_RINGS 0xAAAAAAAAU
 
 #define LOG_BURST    5
 #define LOG_EVERY_NS 10000000000ULL
@@ -187,6 +189,49 @@ static uint16_t port_send(struct endpoint *ep, struct rte_mbuf **frames, uint16_
 }
 
 static const struct endpoint_ops port_ops = { port_receive, port_send };
+
+static unsigned int port_senders(struct endpoint *ep, struct vring **rings)
+{
+	struct vhost_port *p = (struct vhost_port *)ep;
+	unsigned int count = 0;
+
+	/* Its turn is before what the guest sends. */
+	if (unlikely(p->is_announced))
+		return 0;
+	for (uint32_t left = p->device.live & TX_RINGS; left != 0; left &= left - 1)
+		rings[count++] = &p->device.queues[__builtin_ctz(left)].ring;
+	if (count > 1) {
+		struct vring *first = rings[p->next_pair % count];
+
+		rings[p->next_pair % count] = rings[0];
+		rings[0] = first;
+		p->next_pair = (p->next_pair + 1) % PMD_MAX_PAIRS;
+	}
+	return count;
+}
+
+static struct vring *port_receiver(struct endpoint *ep, const struct rte_mbuf *m)
+{
+	struct vhost_port *p = (struct vhost_port *)ep;
+	uint32_t live = p->device.live & RX_RINGS;
+	unsigned int rings[PMD_MAX_PAIRS], count;
+
+	if (live == 0)
+		return NULL;
+	if ((live & (live - 1)) == 0)
+		return &p->device.queues[__builtin_ctz(live)].ring;
+	count = rx_rings(&p->device, rings);
+	return &p->device.queues[rings[flow_hash(m) % count]].ring;
+}
+
+static void port_used(struct endpoint *ep, struct vring *ring)
+{
+	struct vhost_port *p = (struct vhost_port *)ep;
+
+	ring_done(p, (struct vhost_queue *)((char *)ring - offsetof(struct vhost_queue, ring)));
+}
+
+static const struct endpoint_rings port_rings = { port_senders, port_receiver, port_used };
 
 void vhost_port_doze(struct vhost_port *p, bool on)
 {
@@ -403,6 +448,7 @@ int vhost_port_create(const struct vhost_port_config *cfg, struct vhost_port **o
 	p->lcore = cfg->lcore;
 	p->log_limit = (struct log_limit){ .burst = LOG_BURST, .every_ns = LOG_EVERY_NS };
 	p->ep.ops = &port_ops;
+	p->ep.rings = &port_rings;
 	p->ep.offloads = ENDPOINT_SEGMENTS;
 	vhost_client_init(&p->client, &client_ops, p);
 	vhost_conn_init(&p->conn);

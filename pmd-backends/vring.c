@@ -87,7 +87,7 @@ size_t vring_inflight_bytes(uint32_t size, bool packed)
 	return align_up(packed ? packed_inflight_bytes(size) : split_inflight_bytes(size), 64);
 }
 
-static bool is_usable(struct vring *r)
+bool vring_is_usable(struct vring *r)
 {
 	if (!r->is_started || r->broken != NULL)
 		return false;
@@ -159,9 +159,8 @@ static int body_take(struct vring_chain *c, struct rte_mbuf *head, struct rte_me
 	}
 }
 
-/* virtio 1.2, 5.1.6.2: what is left to be done to the frame. -EBADMSG: what the driver may not ask for. */
-static int request_read(const struct vring *r, const struct virtio_net_hdr_v1 *header,
-			struct rte_mbuf *m)
+int frame_request_read(const struct vring *r, const struct virtio_net_hdr_v1 *header,
+		       struct rte_mbuf *m)
 {
 	unsigned int cut = header->gso_type & ~(unsigned int)VIRTIO_NET_HDR_GSO_ECN;
 	bool is_open = (header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0;
@@ -194,7 +193,7 @@ struct rte_mbuf *frame_take(struct vring_chain *c, struct rte_mempool *pool)
 		err = m == NULL ? -ENOMEM : body_take(c, m, pool);
 	}
 	if (err == 0)
-		err = request_read(r, &header, m);
+		err = frame_request_read(r, &header, m);
 	if (err == 0)
 		return m;
 	counter_bump(err == -ENOMEM ? &r->counters.no_memory : &r->counters.bad_chains);
@@ -205,7 +204,7 @@ struct rte_mbuf *frame_take(struct vring_chain *c, struct rte_mempool *pool)
 uint16_t vring_dequeue(struct vring *r, struct rte_mempool *pool, struct rte_mbuf **frames,
 		       uint16_t n)
 {
-	if (!is_usable(r))
+	if (!vring_is_usable(r))
 		return 0;
 	return r->is_packed ? packed_dequeue(r, pool, frames, n)
 			    : split_dequeue(r, pool, frames, n);
@@ -213,9 +212,8 @@ uint16_t vring_dequeue(struct vring *r, struct rte_mempool *pool, struct rte_mbu
 
 /* To the guest */
 
-/* virtio 1.2, 5.1.6.4. False: the guest did not say that it takes this. */
-static bool header_make(const struct vring *r, const struct rte_mbuf *m,
-			struct virtio_net_hdr_v1 *header)
+bool frame_header_make(const struct vring *r, const struct rte_mbuf *m,
+		       struct virtio_net_hdr_v1 *header)
 {
 	uint64_t sum = m->ol_flags & RTE_MBUF_F_TX_L4_MASK;
 	bool is_cut = (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) != 0;
@@ -240,7 +238,7 @@ static bool header_make(const struct vring *r, const struct rte_mbuf *m,
 bool frame_put_begin(struct frame_put *p, struct vring *r, const struct rte_mbuf *m)
 {
 	*p = (struct frame_put){ .spot = { .seg = m, .left = m->pkt_len } };
-	if (m->pkt_len > 0 && m->pkt_len <= VRING_MAX_FRAME && header_make(r, m, &p->header))
+	if (m->pkt_len > 0 && m->pkt_len <= VRING_MAX_FRAME && frame_header_make(r, m, &p->header))
 		return true;
 	counter_bump(&r->counters.unfit);
 	return false;
@@ -315,7 +313,7 @@ void frame_put_count(const struct frame_put *p, uint32_t chains)
 
 uint16_t vring_enqueue(struct vring *r, struct rte_mbuf **frames, uint16_t n)
 {
-	if (!is_usable(r))
+	if (!vring_is_usable(r))
 		return 0;
 	return r->is_packed ? packed_enqueue(r, frames, n) : split_enqueue(r, frames, n);
 }
@@ -326,7 +324,7 @@ bool vring_wants_call(struct vring *r)
 {
 	bool is_first = !r->was_asked, wants;
 
-	if (!is_usable(r) || (r->fresh == 0 && !is_first))
+	if (!vring_is_usable(r) || (r->fresh == 0 && !is_first))
 		return false;
 	/* What was published must be seen before the driver's word is read: it says its word, then looks for what was
 	 * published. Only a full fence keeps a load behind a store. */
@@ -339,7 +337,7 @@ bool vring_wants_call(struct vring *r)
 
 void vring_want_kicks(struct vring *r, bool on)
 {
-	if (!is_usable(r))
+	if (!vring_is_usable(r))
 		return;
 	r->is_hushed = !on;
 	if (r->is_packed)
@@ -352,7 +350,7 @@ void vring_want_kicks(struct vring *r, bool on)
 
 uint32_t vring_available(struct vring *r, uint32_t cap)
 {
-	if (!is_usable(r))
+	if (!vring_is_usable(r))
 		return 0;
 	return r->is_packed ? packed_available(r, cap) : split_available(r, cap);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What the files of a ring share: vring.c (life, frames and their header), vring_chain.c (a chain's buffers),
+ * vring_look.c (one copy),
  * vring_split.c, vring_packed.c (what is available, what is used). Nobody else includes this.
  *
  * All that is read from memory that the guest shares is read once, into a local, and that is what is checked and used.
@@ -8,7 +9,7 @@
 #ifndef VIADUCT_PMD_BACKENDS_VRING_CORE_H
 #define VIADUCT_PMD_BACKENDS_VRING_CORE_H
 
-#include "pmd-backends/vring.h"
+#include "pmd-backends/vring_look.h"
 
 #include <assert.h>
 #include <linux/virtio_net.h>
@@ -131,6 +132,17 @@ static inline void chain_prefetch(const struct vring *r, uint32_t head)
 /* Packed: reads on to the end of the chain in the ring, so that ring_steps and id are known. False: there is none. */
 bool chain_end_find(struct vring_chain *c);
 
+/* Started, and nothing wrong with it or its memory. */
+bool vring_is_usable(struct vring *r);
+
+/* virtio 1.2, 5.1.6.2: what is left to be done to the frame, as flags of m. -EBADMSG: what the driver may not ask for. */
+int frame_request_read(const struct vring *r, const struct virtio_net_hdr_v1 *header,
+		       struct rte_mbuf *m);
+
+/* 5.1.6.4. False: the guest did not say that it takes this. */
+bool frame_header_make(const struct vring *r, const struct rte_mbuf *m,
+		       struct virtio_net_hdr_v1 *header);
+
 /* The frame in a chain of the guest's; NULL: dropped and counted. */
 struct rte_mbuf *frame_take(struct vring_chain *c, struct rte_mempool *pool);
 
@@ -154,6 +166,38 @@ uint32_t frame_put_chain(struct frame_put *p, struct vring_chain *c);
 
 void frame_put_count(const struct frame_put *p, uint32_t chains);
 
+/* A chain's buffers, if it is whole and there is room for them. */
+bool look_gather(struct vring_look *l, struct vring_chain *c, struct vring_looked *out);
+
+/*
+ * The plain case, a chain of one buffer that lies together. False: it is something else. The descriptor's words are what
+ * was read of it once; its buffer is fetched ahead.
+ */
+static inline bool look_plain(struct vring_look *l, uint64_t addr, uint32_t len, uint16_t flags,
+			      struct vring_looked *out)
+{
+	uint32_t whole = len;
+	uint8_t *p;
+
+	if ((flags & (DESC_NEXT | DESC_WRITE | DESC_INDIRECT)) != l->want || len == 0 ||
+	    l->part_count == LOOK_PARTS)
+		return false;
+	p = guest_at(l->ring->memory, addr, &whole);
+	if (p == NULL || whole != len)
+		return false;
+	if (l->want == 0) {
+		__builtin_prefetch(p);
+		__builtin_prefetch(p + 64);
+	} else {
+		__builtin_prefetch(p, 1);
+		__builtin_prefetch(p + 64, 1);
+	}
+	out->part = l->part_count;
+	out->part_count = 1;
+	l->parts[l->part_count++] = (struct vring_part){ p, len };
+	return true;
+}
+
 /* One kind of ring. Each call is made only while the ring is not broken. */
 void split_start(struct vring *r);
 uint16_t split_dequeue(struct vring *r, struct rte_mempool *pool, struct rte_mbuf **frames,
@@ -172,5 +216,10 @@ void packed_want_kicks(struct vring *r);
 uint32_t packed_available(struct vring *r, uint32_t cap);
 size_t packed_inflight_bytes(uint32_t size);
 size_t split_inflight_bytes(uint32_t size);
+
+uint16_t split_look(struct vring_look *l, uint16_t n);
+void split_use(struct vring_look *l);
+uint16_t packed_look(struct vring_look *l, uint16_t n);
+void packed_use(struct vring_look *l);
 
 #endif

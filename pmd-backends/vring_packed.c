@@ -16,6 +16,8 @@
 #define EVENT_DISABLE 1U
 #define EVENT_DESC    2U
 
+#define DESCS_OF_LINE 4U /* of the cache */
+
 struct packed_region {
 	uint64_t features;
 	uint16_t version;
@@ -354,6 +356,76 @@ uint16_t packed_enqueue(struct vring *r, struct rte_mbuf **frames, uint16_t n)
 	while (done < n && f.steps < VRING_STEPS && frame_enqueue(r, &f, frames[done]))
 		done++;
 	return done;
+}
+
+/* What vring_look.h says */
+
+static bool chain_look(struct vring_look *l, struct place p, uint32_t *steps)
+{
+	struct vring *r = l->ring;
+	uint64_t addr = shared_u64(half(r, p.at) - 8), rest = shared_u64(half(r, p.at));
+	struct vring_looked *out = &l->chains[l->count];
+	struct vring_chain c;
+	bool is_whole;
+
+	out->id = (uint16_t)(rest >> 32);
+	out->steps = 1;
+	out->len = 0;
+	if (look_plain(l, addr, (uint32_t)rest, (uint16_t)(rest >> 48), out))
+		return true;
+	/* Read again, and that is what counts. */
+	c = chain_at(r, p.at, l->want);
+	is_whole = look_gather(l, &c, out);
+	if (is_whole && !chain_end_find(&c)) {
+		l->is_odd = true;
+		is_whole = false;
+	}
+	*steps += c.steps;
+	out->id = c.id;
+	out->steps = (uint16_t)c.ring_steps;
+	return is_whole;
+}
+
+uint16_t packed_look(struct vring_look *l, uint16_t n)
+{
+	struct vring *r = l->ring;
+	struct place p = place_behind(r, (struct place){ r->at, r->wrap }, l->steps);
+	uint32_t steps = 0;
+	uint16_t begun = l->count;
+
+	if (l->steps >= r->size || !is_available(r, p))
+		return 0;
+	for (uint32_t i = DESCS_OF_LINE; i < n; i += DESCS_OF_LINE)
+		__builtin_prefetch(r->desc + (size_t)((p.at + i) & (r->size - 1)) * DESC_BYTES, 1);
+	while (l->count - begun < n && steps < VRING_STEPS && l->steps < r->size &&
+	       is_available(r, p)) {
+		const struct vring_looked *c = &l->chains[l->count];
+
+		if (!chain_look(l, p, &steps))
+			break;
+		/* Chains that overlap. */
+		if (l->steps + c->steps > r->size) {
+			l->is_odd = true;
+			break;
+		}
+		p = place_behind(r, p, c->steps);
+		l->steps += c->steps;
+		l->count++;
+	}
+	return (uint16_t)(l->count - begun);
+}
+
+void packed_use(struct vring_look *l)
+{
+	struct vring *r = l->ring;
+	struct place p = { r->at, r->wrap };
+	struct used list[LOOK_CHAINS];
+
+	for (uint16_t i = 0; i < l->filled; i++) {
+		list[i] = (struct used){ p, l->chains[i].id, l->chains[i].len };
+		p = place_behind(r, p, l->chains[i].steps);
+	}
+	used_publish(r, list, l->filled, p, l->want);
 }
 
 /* Notifications */

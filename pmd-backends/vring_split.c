@@ -219,6 +219,54 @@ uint16_t split_enqueue(struct vring *r, struct rte_mbuf **frames, uint16_t n)
 	return done;
 }
 
+/* What vring_look.h says */
+
+static bool chain_look(struct vring_look *l, uint16_t head, uint32_t *steps)
+{
+	struct vring *r = l->ring;
+	const uint8_t *desc = r->desc + (size_t)head * DESC_BYTES;
+	uint64_t addr = shared_u64(desc), rest = shared_u64(desc + 8);
+	struct vring_looked *out = &l->chains[l->count];
+	struct vring_chain c;
+	bool is_whole;
+
+	out->id = head;
+	out->len = 0;
+	if (look_plain(l, addr, (uint32_t)rest, (uint16_t)(rest >> 32), out))
+		return true;
+	/* Read again, and that is what counts. */
+	c = chain_at(r, head, l->want);
+	is_whole = look_gather(l, &c, out);
+	*steps += c.steps;
+	return is_whole;
+}
+
+uint16_t split_look(struct vring_look *l, uint16_t n)
+{
+	struct vring *r = l->ring;
+	uint32_t ready = chains_ready(r), steps = 0;
+	uint16_t heads[LOOK_CHAINS], count = 0, begun = l->count;
+
+	while (count < n && l->count + count < ready &&
+	       head_read(r, (uint16_t)(r->at + l->count + count), &heads[count])) {
+		rte_prefetch0(r->desc + (size_t)heads[count] * DESC_BYTES);
+		count++;
+	}
+	for (uint16_t i = 0; i < count && steps < VRING_STEPS; i++) {
+		if (!chain_look(l, heads[i], &steps))
+			break;
+		l->count++;
+	}
+	return (uint16_t)(l->count - begun);
+}
+
+void split_use(struct vring_look *l)
+{
+	for (uint16_t i = 0; i < l->filled; i++)
+		used_put(l->ring, (uint16_t)(l->ring->at + i), l->chains[i].id, l->chains[i].len);
+	used_publish(l->ring, l->filled);
+}
+
 bool split_wants_call(const struct vring *r)
 {
 	if (!r->has_events)

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lane.h"
+
+#include "offload.h"
+#include "switch_core.h"
+#include "vring_look.h"
+
+#include <stdlib.h>
+
+#define OUTS 8 /* rings that a burst goes to; one more begins another burst */
+
+/* Room for a head, and for tags before it. */
+#define HEAD_BYTES 256
+#define HEAD_AT	   64
+
+/* A ring that frames of this burst go to. */
+struct out {
+	struct switch_port *port;
+	struct vring_look look;
+	uint32_t frames;
+	uint64_t bytes;
+};
+
+struct lane {
+	struct rte_mbuf head; /* of the frame at hand */
+	uint8_t room[HEAD_AT + HEAD_BYTES];
+	struct frame_tag tag; /* on the wire */
+	uint64_t bytes; /* taken in this burst */
+	struct vring_look in;
+	unsigned int out_count;
+	struct out outs[OUTS];
+};
+
+enum step { STEP_TAKEN, STEP_AGAIN, STEP_LEFT };
+
+struct lane *lane_create(void)
+{
+	struct lane *lane = NULL;
+
+	if (posix_memalign((void **)&lane, RTE_CACHE_LINE_SIZE, sizeof(*lane)) != 0)
+		return NULL;
+	memset(lane, 0, sizeof(*lane));
+	lane->head.buf_addr = lane->room;
+	lane->head.buf_len = sizeof(lane->room);
+	lane->head.nb_segs = 1;
+	rte_mbuf_refcnt_set(&lane->head, 1);
+	return lane;
+}
+
+void lane_destroy(struct lane *lane)
+{
+	free(lane);
+}
+
+static struct rte_mbuf *head_reset(struct lane *lane)
+{
+	struct rte_mbuf *m = &lane->head;
+
+	m->data_off = HEAD_AT;
+	m->data_len = 0;
+	m->ol_flags = 0;
+	m->tx_offload = 0;
+	return m;
+}
+
+/* The port that the frame goes to, if it may and nothing but a copy is to be done. */
+static struct switch_port *receiver_find(struct switch_port *from, struct packet *p)
+{
+	struct l2_switch *sw = from->sw;
+	struct switch_port *to;
+	uint16_t owner;
+
+	if (frame_is_group(rte_pktmbuf_mtod(p->m, const uint8_t *)) ||
+	    port_admit(from, p) != PMD_DROPS)
+		return NULL;
+	port_learn(from, p);
+	owner = fdb_find(sw->fdb, p->f.dst, p->vlan);
+	if (owner >= FDB_WIRE || owner == from->owner)
+		return NULL;
+	to = sw->ports[owner];
+	if (to->ep->rings == NULL || to->mirror != NULL || egress_refuses(to, p) != PMD_DROPS ||
+	    !offload_taken(p->m, to->ep->offloads))
+		return NULL;
+	return to;
+}
+
+/* NULL: there is no place for one more, or no ring. */
+static struct out *out_find(struct lane *lane, struct switch_port *to, uint16_t frames)
+{
+	struct vring *ring = to->ep->rings->receiver(to->ep, &lane->head);
+	struct out *out;
+
+	for (unsigned int i = 0; i < lane->out_count; i++)
+		if (lane->outs[i].look.ring == ring)
+			return &lane->outs[i];
+	if (ring == NULL || lane->out_count == OUTS)
+		return NULL;
+	out = &lane->outs[lane->out_count];
+	if (!vring_look_begin(&out->look, ring, false))
+		return NULL;
+	lane->out_count++;
+	out->port = to;
+	out->frames = 0;
+	out->bytes = 0;
+	(void)vring_look_on(&out->look, frames);
+	return out;
+}
+
+static enum step frame_put(struct lane *lane, struct switch_port *to, struct out *out,
+			   const struct vring_rest *rest)
+{
+	uint32_t bytes = lane->head.pkt_len;
+
+	if (vlan_shows_tag(&to->vlan) && lane->tag.tpid != 0 &&
+	    frame_push(&lane->head, lane->tag) < 0)
+		return STEP_LEFT;
+	switch (vring_put(&out->look, &lane->head, rest)) {
+	case VRING_PUT_DONE:
+		out->frames++;
+		out->bytes += lane->head.pkt_len;
+		bucket_take(&to->rate_to, bytes);
+		return STEP_TAKEN;
+	case VRING_PUT_FULL:
+		counter_add(&to->counters.drops[PMD_DROP_RX_FULL], 1);
+		return STEP_TAKEN;
+	case VRING_PUT_SHORT:
+		return out->look.filled > 0 ? STEP_AGAIN : STEP_LEFT;
+	case VRING_PUT_ODD:
+		break;
+	}
+	return STEP_LEFT;
+}
+
+static enum step frame_move(struct lane *lane, struct switch_port *from, uint16_t i)
+{
+	struct packet p = { .m = head_reset(lane) };
+	struct vring_rest rest;
+	struct switch_port *to;
+	struct out *out;
+	enum step step;
+	uint32_t bytes;
+
+	if (!vring_head_take(&lane->in, i, p.m, &rest))
+		return STEP_LEFT;
+	bytes = p.m->pkt_len;
+	to = receiver_find(from, &p);
+	if (to == NULL)
+		return STEP_LEFT;
+	out = out_find(lane, to, (uint16_t)(lane->in.count - i));
+	if (out == NULL)
+		return lane->out_count == OUTS ? STEP_AGAIN : STEP_LEFT;
+	lane->tag = p.tag;
+	step = frame_put(lane, to, out, &rest);
+	if (step == STEP_TAKEN)
+		lane->bytes += bytes;
+	return step;
+}
+
+/* First the sender's: a frame whose receiver has it is never sent again. */
+static void burst_end(struct lane *lane, struct switch_port *from, struct vring *ring)
+{
+	vring_look_use(&lane->in);
+	from->ep->rings->used(from->ep, ring);
+	for (unsigned int i = 0; i < lane->out_count; i++) {
+		struct out *out = &lane->outs[i];
+
+		vring_look_use(&out->look);
+		flow_add(&out->port->counters.to, out->frames, out->bytes);
+		out->port->ep->rings->used(out->port->ep, out->look.ring);
+	}
+}
+
+/* Up to *n frames of one ring; comes back as how many. */
+static enum step burst_move(struct lane *lane, struct switch_port *from, struct vring *ring,
+			    uint16_t *n)
+{
+	struct vring_look *in = &lane->in;
+	enum step step = STEP_TAKEN;
+
+	lane->out_count = 0;
+	lane->bytes = 0;
+	if (vring_look_begin(in, ring, true))
+		(void)vring_look_on(in, *n);
+	while (in->filled < in->count && step == STEP_TAKEN) {
+		step = frame_move(lane, from, in->filled);
+		if (step == STEP_TAKEN)
+			in->filled++;
+	}
+	if (step == STEP_TAKEN && in->is_odd)
+		step = STEP_LEFT;
+	*n = in->filled;
+	flow_add(&from->counters.from, in->filled, lane->bytes);
+	bucket_take(&from->rate_from, lane->bytes);
+	burst_end(lane, from, ring);
+	return step == STEP_AGAIN && *n == 0 ? STEP_LEFT : step;
+}
+
+uint16_t lane_poll(struct lane *lane, struct switch_port *port, uint16_t n, bool *more)
+{
+	struct vring *rings[PMD_MAX_PAIRS];
+	unsigned int count = port->ep->rings->senders(port->ep, rings);
+	enum step step = count == 0 ? STEP_LEFT : STEP_TAKEN;
+	uint16_t done = 0;
+
+	for (unsigned int i = 0; i < count && done < n && step != STEP_LEFT; i++) {
+		do {
+			uint16_t part = (uint16_t)(n - done);
+
+			step = burst_move(lane, port, rings[i], &part);
+			done = (uint16_t)(done + part);
+		} while (step == STEP_AGAIN && done < n);
+	}
+	*more = step == STEP_LEFT;
+	return done;
+}

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "pmd-backends/vring_look.h"
+
+#include "pmd-backends/vring_core.h"
+
+#include <rte_mbuf.h>
+
+#define HEAD_PLAIN \
+	64U /* of a frame with nothing left to be done to it: Ethernet and tags are read */
+#define HEAD_OPEN 256U /* else IP and transport, too */
+
+bool vring_look_begin(struct vring_look *l, struct vring *r, bool is_sender)
+{
+	l->ring = r;
+	l->want = is_sender ? 0 : DESC_WRITE;
+	l->is_odd = l->is_short = false;
+	l->count = l->filled = l->part_count = 0;
+	l->steps = 0;
+	return vring_is_usable(r);
+}
+
+uint16_t vring_look_on(struct vring_look *l, uint16_t n)
+{
+	if (l->is_odd || l->is_short)
+		return 0;
+	if (n > LOOK_CHAINS - l->count) {
+		n = (uint16_t)(LOOK_CHAINS - l->count);
+		l->is_short = n == 0;
+	}
+	return l->ring->is_packed ? packed_look(l, n) : split_look(l, n);
+}
+
+void vring_look_use(struct vring_look *l)
+{
+	if (l->filled == 0)
+		return;
+	if (l->ring->is_packed)
+		packed_use(l);
+	else
+		split_use(l);
+	l->count = l->filled = 0;
+}
+
+static bool part_add(struct vring_look *l, uint8_t *at, uint32_t len)
+{
+	if (l->part_count == LOOK_PARTS)
+		return false;
+	l->parts[l->part_count++] = (struct vring_part){ at, len };
+	return true;
+}
+
+bool look_gather(struct vring_look *l, struct vring_chain *c, struct vring_looked *out)
+{
+	uint16_t begin = l->part_count;
+
+	for (;;) {
+		uint32_t len = UINT32_MAX;
+		uint8_t *p = chain_span(c, &len);
+
+		if (p == NULL)
+			break;
+		if (!part_add(l, p, len)) {
+			l->is_short = begin > 0;
+			chain_spoil(c);
+		}
+	}
+	if (!c->is_bad && l->part_count > begin) {
+		out->part = begin;
+		out->part_count = (uint16_t)(l->part_count - begin);
+		return true;
+	}
+	l->part_count = begin;
+	l->is_odd = !l->is_short;
+	return false;
+}
+
+/* Walks along the parts of a chain. */
+static uint32_t parts_take(const struct vring_part *part, uint32_t at, uint8_t *out, uint32_t len)
+{
+	uint32_t got = 0;
+
+	for (; at >= part->len; part++)
+		at -= part->len;
+	for (; got < len; part++, at = 0) {
+		uint32_t n = (uint32_t)u64_min(len - got, part->len - at);
+
+		memcpy(out + got, part->at + at, n);
+		got += n;
+	}
+	return got;
+}
+
+static uint32_t parts_bytes(const struct vring_look *l, const struct vring_looked *c)
+{
+	uint64_t bytes = 0;
+
+	for (uint16_t i = 0; i < c->part_count; i++)
+		bytes += l->parts[c->part + i].len;
+	return (uint32_t)u64_min(bytes, UINT32_MAX);
+}
+
+bool vring_head_take(const struct vring_look *l, uint16_t chain, struct rte_mbuf *m,
+		     struct vring_rest *rest)
+{
+	const struct vring_looked *c = &l->chains[chain];
+	const struct vring_part *part = &l->parts[c->part];
+	uint32_t bytes = parts_bytes(l, c), len;
+	struct virtio_net_hdr_v1 header;
+
+	if (bytes <= sizeof(header) || bytes - sizeof(header) > VRING_MAX_FRAME)
+		return false;
+	if (part->len >= sizeof(header))
+		memcpy(&header, part->at, sizeof(header));
+	else
+		parts_take(part, 0, (uint8_t *)&header, sizeof(header));
+	/* The copy is what counts: not to be fetched again. */
+	atomic_signal_fence(memory_order_seq_cst);
+	if (frame_request_read(l->ring, &header, m) < 0)
+		return false;
+	m->pkt_len = bytes - (uint32_t)sizeof(header);
+	len = (uint32_t)u64_min(m->pkt_len, m->ol_flags == 0 ? HEAD_PLAIN : HEAD_OPEN);
+	if (part->len >= sizeof(header) + len)
+		memcpy(rte_pktmbuf_mtod(m, uint8_t *), part->at + sizeof(header), len);
+	else
+		parts_take(part, sizeof(header), rte_pktmbuf_mtod(m, uint8_t *), len);
+	atomic_signal_fence(memory_order_seq_cst);
+	m->data_len = (uint16_t)len;
+	*rest = (struct vring_rest){ part, (uint32_t)sizeof(header) + len, m->pkt_len - len };
+	for (; rest->len > 0 && rest->at >= rest->parts->len; rest->parts++)
+		rest->at -= rest->parts->len;
+	return true;
+}
+
+/* Where the next byte goes. */
+struct spot {
+	struct vring_look *to;
+	uint16_t chain, part;
+	uint32_t at; /* bytes in the part */
+	uint32_t written; /* in the chain */
+	uint8_t *count_at[2]; /* where num_buffers lies */
+};
+
+/* Bytes that lie together from here on, in the next chain if need be; NULL: there are no more. */
+static uint8_t *spot_span(struct spot *s, uint32_t *len)
+{
+	struct vring_look *to = s->to;
+	const struct vring_looked *c = &to->chains[s->chain];
+	const struct vring_part *part;
+
+	if (s->part < c->part_count && s->at == to->parts[c->part + s->part].len) {
+		s->part++;
+		s->at = 0;
+	}
+	if (s->part == c->part_count) {
+		if (!to->ring->is_merged ||
+		    (s->chain + 1U == to->count && vring_look_on(to, 1) == 0))
+			return NULL;
+		to->chains[s->chain++].len = s->written;
+		c = &to->chains[s->chain];
+		s->part = 0;
+		s->at = s->written = 0;
+	}
+	part = &to->parts[c->part + s->part];
+	*len = (uint32_t)u64_min(*len, part->len - s->at);
+	return part->at + s->at;
+}
+
+static bool spot_write(struct spot *s, const uint8_t *from, uint32_t len)
+{
+	while (len > 0) {
+		uint32_t n = len;
+		uint8_t *p = spot_span(s, &n);
+
+		if (p == NULL)
+			return false;
+		memcpy(p, from, n);
+		s->at += n;
+		s->written += n;
+		from += n;
+		len -= n;
+	}
+	return true;
+}
+
+static bool header_write(struct spot *s, const struct virtio_net_hdr_v1 *header)
+{
+	const uint32_t count_at = offsetof(struct virtio_net_hdr_v1, num_buffers);
+
+	if (!spot_write(s, (const uint8_t *)header, count_at))
+		return false;
+	for (uint32_t i = 0; i < 2; i++) {
+		if (!spot_write(s, (const uint8_t *)header + count_at + i, 1))
+			return false;
+		s->count_at[i] =
+			s->to->parts[s->to->chains[s->chain].part + s->part].at + s->at - 1;
+	}
+	return true;
+}
+
+static bool rest_write(struct spot *s, const struct vring_rest *rest)
+{
+	const struct vring_part *part = rest->parts;
+	uint32_t at = rest->at, left = rest->len;
+
+	for (; left > 0; part++) {
+		uint32_t len = (uint32_t)u64_min(left, part->len - at);
+
+		if (!spot_write(s, part->at + at, len))
+			return false;
+		left -= len;
+		at = 0;
+	}
+	return true;
+}
+
+/* Why there is no further chain. */
+static enum vring_put look_end(const struct vring_look *to)
+{
+	if (to->is_short)
+		return VRING_PUT_SHORT;
+	return to->is_odd ? VRING_PUT_ODD : VRING_PUT_FULL;
+}
+
+/* Into several buffers, or from several. */
+static enum vring_put put_scattered(struct vring_look *to, const struct virtio_net_hdr_v1 *header,
+				    const struct rte_mbuf *m, const struct vring_rest *rest)
+{
+	struct spot s = { .to = to, .chain = to->filled };
+	uint32_t chains;
+
+	if (!header_write(&s, header) || s.chain != to->filled)
+		return VRING_PUT_ODD;
+	if (!spot_write(&s, rte_pktmbuf_mtod(m, const uint8_t *), m->data_len) ||
+	    !rest_write(&s, rest))
+		return to->ring->is_merged ? look_end(to) : VRING_PUT_ODD;
+	chains = s.chain - to->filled + 1U;
+	to->chains[s.chain].len = s.written;
+	*s.count_at[0] = (uint8_t)chains;
+	*s.count_at[1] = (uint8_t)(chains >> 8);
+	to->filled = (uint16_t)(s.chain + 1);
+	return VRING_PUT_DONE;
+}
+
+enum vring_put vring_put(struct vring_look *to, const struct rte_mbuf *m,
+			 const struct vring_rest *rest)
+{
+	uint32_t bytes = sizeof(struct virtio_net_hdr_v1) + m->pkt_len;
+	struct virtio_net_hdr_v1 header;
+	const struct vring_part *part, *from = rest->parts;
+	struct vring_looked *c;
+
+	if (!frame_header_make(to->ring, m, &header))
+		return VRING_PUT_ODD;
+	if (to->filled == to->count && vring_look_on(to, 1) == 0)
+		return look_end(to);
+	c = &to->chains[to->filled];
+	part = &to->parts[c->part];
+	if (c->part_count != 1 || part->len < bytes ||
+	    (rest->len > 0 && from->len < rest->at + rest->len))
+		return put_scattered(to, &header, m, rest);
+	memcpy(part->at, &header, sizeof(header));
+	memcpy(part->at + sizeof(header), rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
+	if (rest->len > 0)
+		memcpy(part->at + sizeof(header) + m->data_len, from->at + rest->at, rest->len);
+	c->len = bytes;
+	to->filled++;
+	return VRING_PUT_DONE;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * From ring to ring with one copy: chains that wait in a ring are looked at (read and checked, once) without being used,
+ * what they hold is put into chains of another ring that were looked at likewise, then both are used.
+ *
+ * A kill between any two instructions leaves each ring as vring.h says, if the sender's chains are used before those of
+ * the receivers: then no frame is sent twice. Nothing that was looked at may be touched when the ring has been started
+ * anew. Whatever is out of the ordinary is `is_odd`, and left to vring_dequeue() and vring_enqueue(), which alone decide
+ * what is dropped for a fault in a ring.
+ */
+#ifndef VIADUCT_PMD_BACKENDS_VRING_LOOK_H
+#define VIADUCT_PMD_BACKENDS_VRING_LOOK_H
+
+#include "pmd-backends/vring.h"
+
+#define LOOK_CHAINS 64
+#define LOOK_PARTS  192 /* buffers of all of them */
+
+/* Bytes that lie together in memory of the guest's. */
+struct vring_part {
+	uint8_t *at;
+	uint32_t len;
+};
+
+struct vring_looked {
+	uint16_t id; /* split: head; packed: buffer id */
+	uint16_t steps; /* packed: descriptors in the ring */
+	uint16_t part, part_count; /* in `parts` */
+	uint32_t len; /* bytes written, for the driver */
+};
+
+struct vring_look {
+	struct vring *ring;
+	uint16_t want; /* DESC_WRITE: the guest receives; 0: it sends */
+	bool is_odd; /* the next chain, if there is one, is not for this way */
+	bool is_short; /* there may be more, which a new look finds */
+	uint16_t count; /* chains */
+	uint16_t filled; /* of these, from the first on, hold frames (or are done with) */
+	uint16_t part_count;
+	uint32_t steps; /* packed: descriptors in the ring, of all chains */
+	struct vring_looked chains[LOOK_CHAINS];
+	struct vring_part parts[LOOK_PARTS];
+};
+
+/* False: the ring has nothing. `is_sender`: the guest's frames are in it, else room for frames. */
+bool vring_look_begin(struct vring_look *l, struct vring *r, bool is_sender);
+
+/* Looks at up to n more chains; what they name is fetched ahead. Returns how many, 0 at the end or where `is_odd`. */
+uint16_t vring_look_on(struct vring_look *l, uint16_t n);
+
+/* The first `filled` chains are used (published); the look is over. */
+void vring_look_use(struct vring_look *l);
+
+/* What of a sender's frame is still in the guest's memory. */
+struct vring_rest {
+	const struct vring_part *parts;
+	uint32_t at; /* bytes passed, from the first part on */
+	uint32_t len; /* bytes */
+};
+
+/*
+ * The frame of a sender's chain: its first bytes are copied into m (empty, one segment, of the caller's own), which gets the length
+ * of the whole and flags as endpoint.h says; the others are `rest`. False: a frame that makes no sense.
+ */
+bool vring_head_take(const struct vring_look *l, uint16_t chain, struct rte_mbuf *m,
+		     struct vring_rest *rest);
+
+enum vring_put {
+	VRING_PUT_DONE,
+	VRING_PUT_FULL, /* the driver has no room for it */
+	VRING_PUT_SHORT, /* not in this look, maybe in a new one */
+	VRING_PUT_ODD,
+};
+
+/* The frame (m as for vring_enqueue(), but for what is in `rest`) into the receiver's next chains: all of it or nothing. */
+enum vring_put vring_put(struct vring_look *to, const struct rte_mbuf *m,
+			 const struct vring_rest *rest);
+
+#endif
