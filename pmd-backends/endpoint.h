@@ -52,8 +52,8 @@ struct endpoint_rings {
 	/* The rings that the guest sends by, up to PMD_MAX_PAIRS, each time another first; 0: ask receive(). */
 	unsigned int (*senders)(struct endpoint *ep, struct vring **rings);
 
-	/* The ring by which the guest receives frames that begin like this one; NULL: none is there. */
-	struct vring *(*receiver)(struct endpoint *ep, const struct rte_mbuf *m);
+	/* The ring by which the guest receives frames that begin like this one; NULL: none is there. `is_only`: and all others. */
+	struct vring *(*receiver)(struct endpoint *ep, const struct rte_mbuf *m, bool *is_only);
 
 	/* Something was used of this ring: the guest is told if it wants to be. */
 	void (*used)(struct endpoint *ep, struct vring *ring);

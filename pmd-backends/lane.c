@@ -16,19 +16,34 @@
 /* A ring that frames of this burst go to. */
 struct out {
 	struct switch_port *port;
+	bool is_only; /* ring that the port has: no frame of it goes elsewhere */
 	struct vring_look look;
 	uint32_t frames;
 	uint64_t bytes;
 };
 
+/*
+ * Where frames with these first 14 bytes go, if nothing else of them but their length decides it. Holds for one burst, in
+ * which nothing that it rests on changes but the places of addresses.
+ */
+struct flow {
+	uint64_t burst; /* that it is of, or part of one */
+	uint64_t words[2]; /* bytes 0 to 7, 6 to 13 */
+	uint32_t most; /* bytes of a frame */
+	struct out *out;
+};
+
+#define FLOWS 8
+
 struct lane {
 	struct rte_mbuf head; /* of the frame at hand */
 	uint8_t room[HEAD_AT + HEAD_BYTES];
-	struct frame_tag tag; /* on the wire */
 	uint64_t bytes; /* taken in this burst */
 	struct vring_look in;
 	unsigned int out_count;
 	struct out outs[OUTS];
+	uint64_t burst; /* number of it */
+	struct flow flows[FLOWS];
 };
 
 enum step { STEP_TAKEN, STEP_AGAIN, STEP_LEFT };
@@ -87,7 +102,8 @@ static struct switch_port *receiver_find(struct switch_port *from, struct packet
 /* NULL: there is no place for one more, or no ring. */
 static struct out *out_find(struct lane *lane, struct switch_port *to, uint16_t frames)
 {
-	struct vring *ring = to->ep->rings->receiver(to->ep, &lane->head);
+	bool is_only = false;
+	struct vring *ring = to->ep->rings->receiver(to->ep, &lane->head, &is_only);
 	struct out *out;
 
 	for (unsigned int i = 0; i < lane->out_count; i++)
@@ -100,28 +116,22 @@ static struct out *out_find(struct lane *lane, struct switch_port *to, uint16_t 
 		return NULL;
 	lane->out_count++;
 	out->port = to;
+	out->is_only = is_only;
 	out->frames = 0;
 	out->bytes = 0;
 	(void)vring_look_on(&out->look, frames);
 	return out;
 }
 
-static enum step frame_put(struct lane *lane, struct switch_port *to, struct out *out,
-			   const struct vring_rest *rest)
+static enum step frame_put(struct lane *lane, struct out *out, const struct vring_rest *rest)
 {
-	uint32_t bytes = lane->head.pkt_len;
-
-	if (vlan_shows_tag(&to->vlan) && lane->tag.tpid != 0 &&
-	    frame_push(&lane->head, lane->tag) < 0)
-		return STEP_LEFT;
 	switch (vring_put(&out->look, &lane->head, rest)) {
 	case VRING_PUT_DONE:
 		out->frames++;
 		out->bytes += lane->head.pkt_len;
-		bucket_take(&to->rate_to, bytes);
 		return STEP_TAKEN;
 	case VRING_PUT_FULL:
-		counter_add(&to->counters.drops[PMD_DROP_RX_FULL], 1);
+		counter_add(&out->port->counters.drops[PMD_DROP_RX_FULL], 1);
 		return STEP_TAKEN;
 	case VRING_PUT_SHORT:
 		return out->look.filled > 0 ? STEP_AGAIN : STEP_LEFT;
@@ -131,26 +141,83 @@ static enum step frame_put(struct lane *lane, struct switch_port *to, struct out
 	return STEP_LEFT;
 }
 
-static enum step frame_move(struct lane *lane, struct switch_port *from, uint16_t i)
+/* The flow of a frame, or where it would be. */
+static struct flow *flow_at(struct lane *lane, const struct rte_mbuf *m, uint64_t words[2])
 {
-	struct packet p = { .m = head_reset(lane) };
-	struct vring_rest rest;
-	struct switch_port *to;
+	const uint8_t *p = rte_pktmbuf_mtod(m, const uint8_t *);
+
+	memcpy(&words[0], p, 8);
+	memcpy(&words[1], p + 6, 8);
+	return &lane->flows[(p[5] ^ p[11]) % FLOWS];
+}
+
+static void flow_keep(struct flow *flow, const struct lane *lane, const uint64_t words[2],
+		      const struct switch_port *from, struct out *out)
+{
+	const struct switch_port *to = out->port;
+	uint32_t mtu = RTE_MIN(from->policy.mtu, to->policy.mtu);
+
+	if (to->ep->mtu != 0)
+		mtu = RTE_MIN(mtu, to->ep->mtu);
+	*flow = (struct flow){ lane->burst, { words[0], words[1] }, mtu + FRAME_ETHER_LEN, out };
+}
+
+/* A frame whose way is to be found first. */
+static enum step frame_route(struct lane *lane, struct switch_port *from, uint16_t i,
+			     const struct vring_rest *rest)
+{
+	struct rte_mbuf *m = &lane->head;
+	struct packet p = { .m = m };
+	uint64_t words[2];
+	struct flow *flow = flow_at(lane, m, words);
+	uint32_t sent = m->pkt_len, bytes;
+	uint64_t moves = fdb_facts(from->sw->fdb)->moves;
+	struct switch_port *to = receiver_find(from, &p);
+	bool is_tagged;
 	struct out *out;
 	enum step step;
-	uint32_t bytes;
 
-	if (!vring_head_take(&lane->in, i, p.m, &rest))
-		return STEP_LEFT;
-	bytes = p.m->pkt_len;
-	to = receiver_find(from, &p);
+	/* A station elsewhere than before: what was kept may rest on where it was. */
+	if (fdb_facts(from->sw->fdb)->moves != moves)
+		lane->burst++;
+
 	if (to == NULL)
 		return STEP_LEFT;
 	out = out_find(lane, to, (uint16_t)(lane->in.count - i));
 	if (out == NULL)
 		return lane->out_count == OUTS ? STEP_AGAIN : STEP_LEFT;
-	lane->tag = p.tag;
-	step = frame_put(lane, to, out, &rest);
+	bytes = m->pkt_len;
+	is_tagged = vlan_shows_tag(&to->vlan) && p.tag.tpid != 0;
+	/* Neither with a tag, nor one that has lost it. */
+	if (m->ol_flags == 0 && p.f.tags == 0 && bytes == sent && !is_tagged && out->is_only &&
+	    to->rate_to.rate == 0)
+		flow_keep(flow, lane, words, from, out);
+	if (is_tagged && frame_push(m, p.tag) < 0)
+		return STEP_LEFT;
+	step = frame_put(lane, out, rest);
+	if (step == STEP_TAKEN)
+		bucket_take(&to->rate_to, bytes);
+	return step;
+}
+
+static enum step frame_move(struct lane *lane, struct switch_port *from, uint16_t i)
+{
+	struct rte_mbuf *m = head_reset(lane);
+	const struct flow *flow;
+	struct vring_rest rest;
+	uint64_t words[2];
+	uint32_t bytes;
+	enum step step;
+
+	if (!vring_head_take(&lane->in, i, m, &rest) || m->data_len < FRAME_ETHER_LEN)
+		return STEP_LEFT;
+	bytes = m->pkt_len;
+	flow = flow_at(lane, m, words);
+	if (likely(flow->burst == lane->burst && flow->words[0] == words[0] &&
+		   flow->words[1] == words[1] && m->ol_flags == 0 && bytes <= flow->most))
+		step = frame_put(lane, flow->out, &rest);
+	else
+		step = frame_route(lane, from, i, &rest);
 	if (step == STEP_TAKEN)
 		lane->bytes += bytes;
 	return step;
@@ -177,6 +244,7 @@ static enum step burst_move(struct lane *lane, struct switch_port *from, struct 
 	struct vring_look *in = &lane->in;
 	enum step step = STEP_TAKEN;
 
+	lane->burst++;
 	lane->out_count = 0;
 	lane->bytes = 0;
 	if (vring_look_begin(in, ring, true))

@@ -210,7 +210,7 @@ static unsigned int port_senders(struct endpoint *ep, struct vring **rings)
 	return count;
 }
 
-static struct vring *port_receiver(struct endpoint *ep, const struct rte_mbuf *m)
+static struct vring *port_receiver(struct endpoint *ep, const struct rte_mbuf *m, bool *is_only)
 {
 	struct vhost_port *p = (struct vhost_port *)ep;
 	uint32_t live = p->device.live & RX_RINGS;
@@ -218,7 +218,8 @@ static struct vring *port_receiver(struct endpoint *ep, const struct rte_mbuf *m
 
 	if (live == 0)
 		return NULL;
-	if ((live & (live - 1)) == 0)
+	*is_only = (live & (live - 1)) == 0;
+	if (*is_only)
 		return &p->device.queues[__builtin_ctz(live)].ring;
 	count = rx_rings(&p->device, rings);
 	return &p->device.queues[rings[flow_hash(m) % count]].ring;

@@ -166,6 +166,17 @@ uint32_t frame_put_chain(struct frame_put *p, struct vring_chain *c);
 
 void frame_put_count(const struct frame_put *p, uint32_t chains);
 
+/* Fetches a cache line to write it. __builtin_prefetch() fetches it to read where the compiler may not assume PREFETCHW, and
+ * then each store waits for the other core once more; processors without it take it for no operation. */
+static inline void prefetch_write(const void *p)
+{
+#ifdef __x86_64__
+	__asm__ volatile("prefetchw %0" : : "m"(*(const uint8_t *)p));
+#else
+	__builtin_prefetch(p, 1);
+#endif
+}
+
 /* A chain's buffers, if it is whole and there is room for them. */
 bool look_gather(struct vring_look *l, struct vring_chain *c, struct vring_looked *out);
 
@@ -189,8 +200,8 @@ static inline bool look_plain(struct vring_look *l, uint64_t addr, uint32_t len,
 		__builtin_prefetch(p);
 		__builtin_prefetch(p + 64);
 	} else {
-		__builtin_prefetch(p, 1);
-		__builtin_prefetch(p + 64, 1);
+		prefetch_write(p);
+		prefetch_write(p + 64);
 	}
 	out->part = l->part_count;
 	out->part_count = 1;

@@ -74,6 +74,15 @@ bool look_gather(struct vring_look *l, struct vring_chain *c, struct vring_looke
 	return false;
 }
 
+/* Most heads are of this length: four registers. */
+static inline void bytes_copy(uint8_t *to, const uint8_t *from, uint32_t len)
+{
+	if (len == HEAD_PLAIN)
+		memcpy(to, from, HEAD_PLAIN);
+	else
+		memcpy(to, from, len);
+}
+
 /* Walks along the parts of a chain. */
 static uint32_t parts_take(const struct vring_part *part, uint32_t at, uint8_t *out, uint32_t len)
 {
@@ -92,9 +101,9 @@ static uint32_t parts_take(const struct vring_part *part, uint32_t at, uint8_t *
 
 static uint32_t parts_bytes(const struct vring_look *l, const struct vring_looked *c)
 {
-	uint64_t bytes = 0;
+	uint64_t bytes = l->parts[c->part].len;
 
-	for (uint16_t i = 0; i < c->part_count; i++)
+	for (uint16_t i = 1; i < c->part_count; i++)
 		bytes += l->parts[c->part + i].len;
 	return (uint32_t)u64_min(bytes, UINT32_MAX);
 }
@@ -115,14 +124,14 @@ bool vring_head_take(const struct vring_look *l, uint16_t chain, struct rte_mbuf
 		parts_take(part, 0, (uint8_t *)&header, sizeof(header));
 	/* The copy is what counts: not to be fetched again. */
 	atomic_signal_fence(memory_order_seq_cst);
-	if (frame_request_read(l->ring, &header, m) < 0)
+	if ((header.flags | header.gso_type) != 0 && frame_request_read(l->ring, &header, m) < 0)
 		return false;
 	m->pkt_len = bytes - (uint32_t)sizeof(header);
 	len = (uint32_t)u64_min(m->pkt_len, m->ol_flags == 0 ? HEAD_PLAIN : HEAD_OPEN);
-	if (part->len >= sizeof(header) + len)
-		memcpy(rte_pktmbuf_mtod(m, uint8_t *), part->at + sizeof(header), len);
-	else
+	if (part->len < sizeof(header) + len)
 		parts_take(part, sizeof(header), rte_pktmbuf_mtod(m, uint8_t *), len);
+	else
+		bytes_copy(rte_pktmbuf_mtod(m, uint8_t *), part->at + sizeof(header), len);
 	atomic_signal_fence(memory_order_seq_cst);
 	m->data_len = (uint16_t)len;
 	*rest = (struct vring_rest){ part, (uint32_t)sizeof(header) + len, m->pkt_len - len };
@@ -245,11 +254,11 @@ enum vring_put vring_put(struct vring_look *to, const struct rte_mbuf *m,
 			 const struct vring_rest *rest)
 {
 	uint32_t bytes = sizeof(struct virtio_net_hdr_v1) + m->pkt_len;
-	struct virtio_net_hdr_v1 header;
+	struct virtio_net_hdr_v1 header = { .num_buffers = 1 };
 	const struct vring_part *part, *from = rest->parts;
 	struct vring_looked *c;
 
-	if (!frame_header_make(to->ring, m, &header))
+	if (m->ol_flags != 0 && !frame_header_make(to->ring, m, &header))
 		return VRING_PUT_ODD;
 	if (to->filled == to->count && vring_look_on(to, 1) == 0)
 		return look_end(to);
@@ -259,7 +268,7 @@ enum vring_put vring_put(struct vring_look *to, const struct rte_mbuf *m,
 	    (rest->len > 0 && from->len < rest->at + rest->len))
 		return put_scattered(to, &header, m, rest);
 	memcpy(part->at, &header, sizeof(header));
-	memcpy(part->at + sizeof(header), rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
+	bytes_copy(part->at + sizeof(header), rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
 	if (rest->len > 0)
 		memcpy(part->at + sizeof(header) + m->data_len, from->at + rest->at, rest->len);
 	c->len = bytes;

@@ -396,7 +396,7 @@ uint16_t packed_look(struct vring_look *l, uint16_t n)
 	if (l->steps >= r->size || !is_available(r, p))
 		return 0;
 	for (uint32_t i = DESCS_OF_LINE; i < n; i += DESCS_OF_LINE)
-		__builtin_prefetch(r->desc + (size_t)((p.at + i) & (r->size - 1)) * DESC_BYTES, 1);
+		prefetch_write(r->desc + (size_t)((p.at + i) & (r->size - 1)) * DESC_BYTES);
 	while (l->count - begun < n && steps < VRING_STEPS && l->steps < r->size &&
 	       is_available(r, p)) {
 		const struct vring_looked *c = &l->chains[l->count];

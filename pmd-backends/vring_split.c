@@ -80,9 +80,14 @@ static bool head_read(struct vring *r, uint16_t index, uint16_t *head)
 	return false;
 }
 
+static uint8_t *used_at(const struct vring *r, uint16_t index)
+{
+	return r->device + LIST_AT + 8 * (size_t)(index & (r->size - 1));
+}
+
 static void used_put(struct vring *r, uint16_t index, uint16_t head, uint32_t len)
 {
-	uint8_t *p = r->device + LIST_AT + 8 * (size_t)(index & (r->size - 1));
+	uint8_t *p = used_at(r, index);
 
 	shared_put_u32(p, head);
 	shared_put_u32(p + 4, len);
@@ -247,6 +252,8 @@ uint16_t split_look(struct vring_look *l, uint16_t n)
 	uint32_t ready = chains_ready(r), steps = 0;
 	uint16_t heads[LOOK_CHAINS], count = 0, begun = l->count;
 
+	if (ready > l->count)
+		prefetch_write(used_at(r, (uint16_t)(r->at + l->count)));
 	while (count < n && l->count + count < ready &&
 	       head_read(r, (uint16_t)(r->at + l->count + count), &heads[count])) {
 		rte_prefetch0(r->desc + (size_t)heads[count] * DESC_BYTES);
