@@ -2,6 +2,7 @@
 #include "lane.h"
 
 #include "offload.h"
+#include "profile.h"
 #include "switch_core.h"
 #include "vring_look.h"
 
@@ -45,6 +46,10 @@ struct lane {
 	uint64_t burst; /* number of it */
 	struct flow flows[FLOWS];
 };
+
+#ifdef VIADUCT_PMD_PROFILE
+__thread struct profile profile;
+#endif
 
 enum step { STEP_TAKEN, STEP_AGAIN, STEP_LEFT };
 
@@ -119,12 +124,15 @@ static struct out *out_find(struct lane *lane, struct switch_port *to, uint16_t 
 	out->is_only = is_only;
 	out->frames = 0;
 	out->bytes = 0;
+	profile_mark(PROFILE_ROOM);
 	(void)vring_look_on(&out->look, frames);
+	profile_mark(PROFILE_ROUTE);
 	return out;
 }
 
 static enum step frame_put(struct lane *lane, struct out *out, const struct vring_rest *rest)
 {
+	profile_mark(PROFILE_COPY);
 	switch (vring_put(&out->look, &lane->head, rest)) {
 	case VRING_PUT_DONE:
 		out->frames++;
@@ -209,8 +217,10 @@ static enum step frame_move(struct lane *lane, struct switch_port *from, uint16_
 	uint32_t bytes;
 	enum step step;
 
+	profile_mark(PROFILE_HEAD);
 	if (!vring_head_take(&lane->in, i, m, &rest) || m->data_len < FRAME_ETHER_LEN)
 		return STEP_LEFT;
+	profile_mark(PROFILE_ROUTE);
 	bytes = m->pkt_len;
 	flow = flow_at(lane, m, words);
 	if (likely(flow->burst == lane->burst && flow->words[0] == words[0] &&
@@ -226,12 +236,16 @@ static enum step frame_move(struct lane *lane, struct switch_port *from, uint16_
 /* First the sender's: a frame whose receiver has it is never sent again. */
 static void burst_end(struct lane *lane, struct switch_port *from, struct vring *ring)
 {
+	profile_mark(PROFILE_USE);
 	vring_look_use(&lane->in);
+	profile_mark(PROFILE_TELL);
 	from->ep->rings->used(from->ep, ring);
 	for (unsigned int i = 0; i < lane->out_count; i++) {
 		struct out *out = &lane->outs[i];
 
+		profile_mark(PROFILE_USE);
 		vring_look_use(&out->look);
+		profile_mark(PROFILE_TELL);
 		flow_add(&out->port->counters.to, out->frames, out->bytes);
 		out->port->ep->rings->used(out->port->ep, out->look.ring);
 	}
@@ -247,8 +261,10 @@ static enum step burst_move(struct lane *lane, struct switch_port *from, struct 
 	lane->burst++;
 	lane->out_count = 0;
 	lane->bytes = 0;
+	profile_mark(PROFILE_LOOK);
 	if (vring_look_begin(in, ring, true))
 		(void)vring_look_on(in, *n);
+	profile_burst(in->count);
 	while (in->filled < in->count && step == STEP_TAKEN) {
 		step = frame_move(lane, from, in->filled);
 		if (step == STEP_TAKEN)
@@ -257,10 +273,15 @@ static enum step burst_move(struct lane *lane, struct switch_port *from, struct 
 	if (step == STEP_TAKEN && in->is_odd)
 		step = STEP_LEFT;
 	*n = in->filled;
+	if (*n == 0) {
+		from->ep->rings->used(from->ep, ring);
+		return step == STEP_AGAIN ? STEP_LEFT : step;
+	}
 	flow_add(&from->counters.from, in->filled, lane->bytes);
 	bucket_take(&from->rate_from, lane->bytes);
 	burst_end(lane, from, ring);
-	return step == STEP_AGAIN && *n == 0 ? STEP_LEFT : step;
+	profile_mark(PROFILE_IDLE);
+	return step;
 }
 
 uint16_t lane_poll(struct lane *lane, struct switch_port *port, uint16_t n, bool *more)
