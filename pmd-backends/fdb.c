@@ -149,6 +149,7 @@ static void entry_remove(struct fdb *fdb, struct fdb_entry *entry)
 		fdb->facts.learned--;
 		fdb->learned_of[entry->owner]--;
 	}
+	fdb->facts.changes++;
 	rte_hash_del_key(fdb->hash, &key);
 	entry->used = false;
 }
@@ -185,6 +186,7 @@ void fdb_learn(struct fdb *fdb, const uint8_t mac[6], uint16_t vlan, uint16_t ow
 			return;
 		}
 		fdb->facts.moves++;
+		fdb->facts.changes++;
 		fdb->learned_of[entry->owner]--;
 		fdb->learned_of[owner]++;
 		entry->owner = owner;

@@ -33,6 +33,7 @@ struct fdb_entry {
 
 struct fdb_facts {
 	uint64_t moves;
+	uint64_t changes; /* addresses that moved or went: what fdb_find() said may no longer be so */
 	uint64_t full;
 	uint32_t fixed;
 	uint32_t learned;

@@ -7,8 +7,11 @@
 #include "vring_look.h"
 
 #include <stdlib.h>
+#include <sys/random.h>
 
 #define OUTS 8 /* rings that a burst goes to; one more begins another burst */
+
+#define FLOWS 8192 /* power of 2 */
 
 /* Room for a head, and for tags before it. */
 #define HEAD_BYTES 256
@@ -17,33 +20,32 @@
 /* A ring that frames of this burst go to. */
 struct out {
 	struct switch_port *port;
-	bool is_only; /* ring that the port has: no frame of it goes elsewhere */
-	struct vring_look look;
+	bool is_plain; /* the port's only ring for reception, and it has no rate */
+	uint32_t most; /* bytes of a frame without tags that the port takes */
 	uint32_t frames;
 	uint64_t bytes;
+	struct vring_look look;
 };
 
 /*
- * Where frames with these first 14 bytes go, if nothing else of them but their length decides it. Holds for one burst, in
- * which nothing that it rests on changes but the places of addresses.
+ * Where frames of a port with these first 14 bytes go, if nothing else of them but their length decides it. Good for as
+ * long as the switch is as it was then (lane_epoch()), and for a second at most, so that a source that sends is seen.
  */
 struct flow {
-	uint64_t burst; /* that it is of, or part of one */
+	uint64_t epoch;
 	uint64_t words[2]; /* bytes 0 to 7, 6 to 13 */
-	uint32_t most; /* bytes of a frame */
-	struct out *out;
+	uint16_t from, to; /* owners */
 };
-
-#define FLOWS 8
 
 struct lane {
 	struct rte_mbuf head; /* of the frame at hand */
 	uint8_t room[HEAD_AT + HEAD_BYTES];
 	uint64_t bytes; /* taken in this burst */
+	uint64_t epoch;
+	uint64_t factor; /* odd, secret */
 	struct vring_look in;
 	unsigned int out_count;
 	struct out outs[OUTS];
-	uint64_t burst; /* number of it */
 	struct flow flows[FLOWS];
 };
 
@@ -60,6 +62,12 @@ struct lane *lane_create(void)
 	if (posix_memalign((void **)&lane, RTE_CACHE_LINE_SIZE, sizeof(*lane)) != 0)
 		return NULL;
 	memset(lane, 0, sizeof(*lane));
+	/* Guests choose addresses: they must not know which of them meet. */
+	if (getrandom(&lane->factor, sizeof(lane->factor), 0) != sizeof(lane->factor)) {
+		free(lane);
+		return NULL;
+	}
+	lane->factor |= 1;
 	lane->head.buf_addr = lane->room;
 	lane->head.buf_len = sizeof(lane->room);
 	lane->head.nb_segs = 1;
@@ -121,7 +129,9 @@ static struct out *out_find(struct lane *lane, struct switch_port *to, uint16_t 
 		return NULL;
 	lane->out_count++;
 	out->port = to;
-	out->is_only = is_only;
+	out->is_plain = is_only && to->rate_to.rate == 0;
+	out->most = FRAME_ETHER_LEN +
+		    (to->ep->mtu == 0 ? to->policy.mtu : RTE_MIN(to->policy.mtu, to->ep->mtu));
 	out->frames = 0;
 	out->bytes = 0;
 	profile_mark(PROFILE_ROOM);
@@ -149,25 +159,34 @@ static enum step frame_put(struct lane *lane, struct out *out, const struct vrin
 	return STEP_LEFT;
 }
 
-/* The flow of a frame, or where it would be. */
-static struct flow *flow_at(struct lane *lane, const struct rte_mbuf *m, uint64_t words[2])
+/* All that a flow rests on but what is looked at again in each burst. Each part only grows. */
+static uint64_t lane_epoch(const struct l2_switch *sw)
 {
-	const uint8_t *p = rte_pktmbuf_mtod(m, const uint8_t *);
-
-	memcpy(&words[0], p, 8);
-	memcpy(&words[1], p + 6, 8);
-	return &lane->flows[(p[5] ^ p[11]) % FLOWS];
+	return sw->changes + fdb_facts(sw->fdb)->changes + sw->now_s;
 }
 
-static void flow_keep(struct flow *flow, const struct lane *lane, const uint64_t words[2],
-		      const struct switch_port *from, struct out *out)
+/* The flow of a frame, or where it would be. */
+static struct flow *flow_at(struct lane *lane, const uint8_t *head, uint64_t words[2])
 {
-	const struct switch_port *to = out->port;
-	uint32_t mtu = RTE_MIN(from->policy.mtu, to->policy.mtu);
+	memcpy(&words[0], head, 8);
+	memcpy(&words[1], head + 6, 8);
+	return &lane->flows[(words[0] ^ words[1] >> 11) * lane->factor >> 48 & (FLOWS - 1)];
+}
 
-	if (to->ep->mtu != 0)
-		mtu = RTE_MIN(mtu, to->ep->mtu);
-	*flow = (struct flow){ lane->burst, { words[0], words[1] }, mtu + FRAME_ETHER_LEN, out };
+/* Of a flow that is known, in this burst. */
+static struct out *out_of_flow(struct lane *lane, const struct switch_port *from,
+			       const uint8_t *head)
+{
+	uint64_t words[2];
+	const struct flow *f = flow_at(lane, head, words);
+
+	if (f->words[0] != words[0] || f->words[1] != words[1] || f->epoch != lane->epoch ||
+	    f->from != from->owner)
+		return NULL;
+	for (unsigned int i = 0; i < lane->out_count; i++)
+		if (lane->outs[i].port->owner == f->to)
+			return &lane->outs[i];
+	return NULL;
 }
 
 /* A frame whose way is to be found first. */
@@ -176,19 +195,15 @@ static enum step frame_route(struct lane *lane, struct switch_port *from, uint16
 {
 	struct rte_mbuf *m = &lane->head;
 	struct packet p = { .m = m };
-	uint64_t words[2];
-	struct flow *flow = flow_at(lane, m, words);
+	struct flow flow = { .from = from->owner };
+	struct flow *at = flow_at(lane, rte_pktmbuf_mtod(m, const uint8_t *), flow.words);
 	uint32_t sent = m->pkt_len, bytes;
-	uint64_t moves = fdb_facts(from->sw->fdb)->moves;
 	struct switch_port *to = receiver_find(from, &p);
 	bool is_tagged;
 	struct out *out;
 	enum step step;
 
-	/* A station elsewhere than before: what was kept may rest on where it was. */
-	if (fdb_facts(from->sw->fdb)->moves != moves)
-		lane->burst++;
-
+	lane->epoch = lane_epoch(from->sw);
 	if (to == NULL)
 		return STEP_LEFT;
 	out = out_find(lane, to, (uint16_t)(lane->in.count - i));
@@ -197,9 +212,11 @@ static enum step frame_route(struct lane *lane, struct switch_port *from, uint16
 	bytes = m->pkt_len;
 	is_tagged = vlan_shows_tag(&to->vlan) && p.tag.tpid != 0;
 	/* Neither with a tag, nor one that has lost it. */
-	if (m->ol_flags == 0 && p.f.tags == 0 && bytes == sent && !is_tagged && out->is_only &&
-	    to->rate_to.rate == 0)
-		flow_keep(flow, lane, words, from, out);
+	if (m->ol_flags == 0 && p.f.tags == 0 && bytes == sent && !is_tagged) {
+		flow.epoch = lane->epoch;
+		flow.to = to->owner;
+		*at = flow;
+	}
 	if (is_tagged && frame_push(m, p.tag) < 0)
 		return STEP_LEFT;
 	step = frame_put(lane, out, rest);
@@ -208,26 +225,41 @@ static enum step frame_route(struct lane *lane, struct switch_port *from, uint16
 	return step;
 }
 
+/* As most frames are: nothing left to be done to it, of a flow that is known, from one buffer into one. */
+static bool plain_move(struct lane *lane, const struct switch_port *from, uint16_t i)
+{
+	struct vring_plain plain;
+	struct out *out;
+
+	if (!vring_plain_take(&lane->in, i, &plain))
+		return false;
+	out = out_of_flow(lane, from, plain.head);
+	if (out == NULL || !out->is_plain || plain.len > out->most ||
+	    plain.len > FRAME_ETHER_LEN + (uint32_t)from->policy.mtu ||
+	    !vring_plain_put(&out->look, &plain))
+		return false;
+	out->frames++;
+	out->bytes += plain.len;
+	lane->bytes += plain.len;
+	return true;
+}
+
 static enum step frame_move(struct lane *lane, struct switch_port *from, uint16_t i)
 {
-	struct rte_mbuf *m = head_reset(lane);
-	const struct flow *flow;
+	struct rte_mbuf *m;
 	struct vring_rest rest;
-	uint64_t words[2];
 	uint32_t bytes;
 	enum step step;
 
+	if (likely(plain_move(lane, from, i)))
+		return STEP_TAKEN;
+	m = head_reset(lane);
 	profile_mark(PROFILE_HEAD);
 	if (!vring_head_take(&lane->in, i, m, &rest) || m->data_len < FRAME_ETHER_LEN)
 		return STEP_LEFT;
 	profile_mark(PROFILE_ROUTE);
 	bytes = m->pkt_len;
-	flow = flow_at(lane, m, words);
-	if (likely(flow->burst == lane->burst && flow->words[0] == words[0] &&
-		   flow->words[1] == words[1] && m->ol_flags == 0 && bytes <= flow->most))
-		step = frame_put(lane, flow->out, &rest);
-	else
-		step = frame_route(lane, from, i, &rest);
+	step = frame_route(lane, from, i, &rest);
 	if (step == STEP_TAKEN)
 		lane->bytes += bytes;
 	return step;
@@ -258,7 +290,7 @@ static enum step burst_move(struct lane *lane, struct switch_port *from, struct 
 	struct vring_look *in = &lane->in;
 	enum step step = STEP_TAKEN;
 
-	lane->burst++;
+	lane->epoch = lane_epoch(from->sw);
 	lane->out_count = 0;
 	lane->bytes = 0;
 	profile_mark(PROFILE_LOOK);

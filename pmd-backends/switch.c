@@ -116,6 +116,7 @@ static void policy_take(struct switch_port *port, const struct policy *policy)
 	struct l2_switch *sw = port->sw;
 
 	port->policy = *policy;
+	sw->changes++;
 	vlan_port_init(&port->vlan, policy);
 	bucket_init(&port->rate_from, policy->rate_bps / 8, sw->hz, sw->now);
 	bucket_init(&port->rate_to, policy->rate_bps / 8, sw->hz, sw->now);
@@ -178,6 +179,7 @@ void switch_port_remove(struct switch_port *port)
 	batch_drop(port);
 	addresses_unfix(port, &port->policy);
 	fdb_flush(sw->fdb, port->owner);
+	sw->changes++;
 	sw->ports[port->owner] = NULL;
 	while (sw->port_end != 0 && !sw->ports[sw->port_end - 1])
 		sw->port_end--;
@@ -209,6 +211,7 @@ const struct policy *switch_port_policy(const struct switch_port *port)
 void switch_port_mirror(struct switch_port *port, struct mirror *mirror)
 {
 	port->mirror = mirror;
+	port->sw->changes++;
 }
 
 int switch_uplink_add(struct l2_switch *sw, const char *name, struct endpoint *ep,

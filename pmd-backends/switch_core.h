@@ -51,6 +51,7 @@ struct l2_switch {
 	uint64_t now;
 	uint64_t age_next;
 	uint32_t now_s;
+	uint64_t changes; /* of ports and their policies, so far */
 	uint32_t port_end; /* behind the last place in use */
 	uint32_t uplink_count;
 	uint32_t turn; /* the port that is the first on the wire next time */

@@ -177,6 +177,17 @@ static inline void prefetch_write(const void *p)
 #endif
 }
 
+static inline void part_prefetch(const uint8_t *p, uint16_t want)
+{
+	if (want == 0) {
+		__builtin_prefetch(p);
+		__builtin_prefetch(p + 64);
+	} else {
+		prefetch_write(p);
+		prefetch_write(p + 64);
+	}
+}
+
 /* A chain's buffers, if it is whole and there is room for them. */
 bool look_gather(struct vring_look *l, struct vring_chain *c, struct vring_looked *out);
 
@@ -196,13 +207,7 @@ static inline bool look_plain(struct vring_look *l, uint64_t addr, uint32_t len,
 	p = guest_at(l->ring->memory, addr, &whole);
 	if (p == NULL || whole != len)
 		return false;
-	if (l->want == 0) {
-		__builtin_prefetch(p);
-		__builtin_prefetch(p + 64);
-	} else {
-		prefetch_write(p);
-		prefetch_write(p + 64);
-	}
+	part_prefetch(p, l->want);
 	out->part = l->part_count;
 	out->part_count = 1;
 	l->parts[l->part_count++] = (struct vring_part){ p, len };

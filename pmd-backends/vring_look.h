@@ -13,8 +13,9 @@
 
 #include "pmd-backends/vring.h"
 
-#define LOOK_CHAINS 64
-#define LOOK_PARTS  192 /* buffers of all of them */
+#define LOOK_CHAINS  64
+#define VRING_HEADER 12U /* bytes before a frame (virtio 1.2, 5.1.6.1) */
+#define LOOK_PARTS   192 /* buffers of all of them */
 
 /* Bytes that lie together in memory of the guest's. */
 struct vring_part {
@@ -64,6 +65,59 @@ struct vring_rest {
  */
 bool vring_head_take(const struct vring_look *l, uint16_t chain, struct rte_mbuf *m,
 		     struct vring_rest *rest);
+
+#define PLAIN_HEAD 64U
+
+/* A frame with nothing left to be done to it, in one buffer of the sender's. */
+struct vring_plain {
+	uint8_t head[PLAIN_HEAD]; /* its first bytes, copied */
+	const uint8_t *rest; /* the others */
+	uint32_t len; /* bytes of the frame; at least 14 */
+};
+
+/* False: the frame of that chain is not plain. */
+static inline bool vring_plain_take(const struct vring_look *l, uint16_t chain,
+				    struct vring_plain *out)
+{
+	const struct vring_looked *c = &l->chains[chain];
+	const struct vring_part *part = &l->parts[c->part];
+	uint16_t asks; /* flags and gso_type of its header (virtio 1.2, 5.1.6) */
+
+	if (c->part_count != 1 || part->len < VRING_HEADER + 14 ||
+	    part->len > VRING_HEADER + VRING_MAX_FRAME)
+		return false;
+	memcpy(&asks, part->at, sizeof(asks));
+	out->len = part->len - VRING_HEADER;
+	out->rest = part->at + VRING_HEADER + PLAIN_HEAD;
+	if (out->len >= PLAIN_HEAD)
+		memcpy(out->head, part->at + VRING_HEADER, PLAIN_HEAD);
+	else
+		memcpy(out->head, part->at + VRING_HEADER, out->len);
+	/* The copies are what counts: not to be fetched again. */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	return asks == 0;
+}
+
+/* False: it takes more than one buffer that has been looked at already. */
+static inline bool vring_plain_put(struct vring_look *to, const struct vring_plain *f)
+{
+	static const uint8_t header[VRING_HEADER] = { [10] = 1 }; /* num_buffers */
+	struct vring_looked *c = &to->chains[to->filled];
+	const struct vring_part *part = &to->parts[c->part];
+
+	if (to->filled == to->count || c->part_count != 1 || part->len < VRING_HEADER + f->len)
+		return false;
+	memcpy(part->at, header, sizeof(header));
+	if (f->len >= PLAIN_HEAD)
+		memcpy(part->at + VRING_HEADER, f->head, PLAIN_HEAD);
+	else
+		memcpy(part->at + VRING_HEADER, f->head, f->len);
+	if (f->len > PLAIN_HEAD)
+		memcpy(part->at + VRING_HEADER + PLAIN_HEAD, f->rest, f->len - PLAIN_HEAD);
+	c->len = VRING_HEADER + f->len;
+	to->filled++;
+	return true;
+}
 
 enum vring_put {
 	VRING_PUT_DONE,
