@@ -136,13 +136,12 @@ static struct out *out_find(struct lane *lane, struct switch_port *to, uint16_t 
 	out->bytes = 0;
 	profile_mark(PROFILE_ROOM);
 	(void)vring_look_on(&out->look, frames);
-	profile_mark(PROFILE_ROUTE);
+	profile_mark(PROFILE_COPY);
 	return out;
 }
 
 static enum step frame_put(struct lane *lane, struct out *out, const struct vring_rest *rest)
 {
-	profile_mark(PROFILE_COPY);
 	switch (vring_put(&out->look, &lane->head, rest)) {
 	case VRING_PUT_DONE:
 		out->frames++;
@@ -254,10 +253,8 @@ static enum step frame_move(struct lane *lane, struct switch_port *from, uint16_
 	if (likely(plain_move(lane, from, i)))
 		return STEP_TAKEN;
 	m = head_reset(lane);
-	profile_mark(PROFILE_HEAD);
 	if (!vring_head_take(&lane->in, i, m, &rest) || m->data_len < FRAME_ETHER_LEN)
 		return STEP_LEFT;
-	profile_mark(PROFILE_ROUTE);
 	bytes = m->pkt_len;
 	step = frame_route(lane, from, i, &rest);
 	if (step == STEP_TAKEN)
@@ -297,6 +294,8 @@ static enum step burst_move(struct lane *lane, struct switch_port *from, struct 
 	if (vring_look_begin(in, ring, true))
 		(void)vring_look_on(in, *n);
 	profile_burst(in->count);
+	if (in->count > 0)
+		profile_mark(PROFILE_COPY);
 	while (in->filled < in->count && step == STEP_TAKEN) {
 		step = frame_move(lane, from, in->filled);
 		if (step == STEP_TAKEN)

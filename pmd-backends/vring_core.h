@@ -191,21 +191,56 @@ static inline void part_prefetch(const uint8_t *p, uint16_t want)
 /* A chain's buffers, if it is whole and there is room for them. */
 bool look_gather(struct vring_look *l, struct vring_chain *c, struct vring_looked *out);
 
+/* The region of memory that the last buffer was in, at hand. */
+struct look_region {
+	uint64_t gpa, size;
+	uint8_t *at;
+};
+
+static inline struct look_region look_region(const struct vring *r)
+{
+	const struct guest_region *first = &r->memory->regions[0];
+
+	return (struct look_region){ first->gpa, first->size, first->at };
+}
+
+/* NULL: they do not lie together. */
+static inline uint8_t *look_at(const struct vring *r, struct look_region *region, uint64_t gpa,
+			       uint32_t len)
+{
+	uint64_t off = gpa - region->gpa;
+
+	if (off < region->size && len <= region->size - off)
+		return region->at + off;
+	for (unsigned int i = 0; i < r->memory->count; i++) {
+		const struct guest_region *other = &r->memory->regions[i];
+
+		off = gpa - other->gpa;
+		if (off >= other->size || len > other->size - off)
+			continue;
+		*region = (struct look_region){ other->gpa, other->size, other->at };
+		return other->at + off;
+	}
+	return NULL;
+}
+
 /*
  * The plain case, a chain of one buffer that lies together. False: it is something else. The descriptor's words are what
  * was read of it once; its buffer is fetched ahead.
  */
-static inline bool look_plain(struct vring_look *l, uint64_t addr, uint32_t len, uint16_t flags,
-			      struct vring_looked *out)
+static inline bool look_plain(struct vring_look *l, struct look_region *region, uint64_t addr,
+			      uint64_t rest)
 {
-	uint32_t whole = len;
+	uint16_t flags = (uint16_t)(l->ring->is_packed ? rest >> 48 : rest >> 32);
+	struct vring_looked *out = &l->chains[l->count];
+	uint32_t len = (uint32_t)rest;
 	uint8_t *p;
 
 	if ((flags & (DESC_NEXT | DESC_WRITE | DESC_INDIRECT)) != l->want || len == 0 ||
 	    l->part_count == LOOK_PARTS)
 		return false;
-	p = guest_at(l->ring->memory, addr, &whole);
-	if (p == NULL || whole != len)
+	p = look_at(l->ring, region, addr, len);
+	if (p == NULL)
 		return false;
 	part_prefetch(p, l->want);
 	out->part = l->part_count;

@@ -65,6 +65,7 @@ bool look_gather(struct vring_look *l, struct vring_chain *c, struct vring_looke
 		}
 	}
 	if (!c->is_bad && l->part_count > begin) {
+		out->len = 0;
 		out->part = begin;
 		out->part_count = (uint16_t)(l->part_count - begin);
 		return true;

@@ -360,22 +360,13 @@ uint16_t packed_enqueue(struct vring *r, struct rte_mbuf **frames, uint16_t n)
 
 /* What vring_look.h says */
 
+/* A chain that is not plain. The descriptor is read again, and that is what counts. */
 static bool chain_look(struct vring_look *l, struct place p, uint32_t *steps)
 {
-	struct vring *r = l->ring;
-	uint64_t addr = shared_u64(half(r, p.at) - 8), rest = shared_u64(half(r, p.at));
 	struct vring_looked *out = &l->chains[l->count];
-	struct vring_chain c;
-	bool is_whole;
+	struct vring_chain c = chain_at(l->ring, p.at, l->want);
+	bool is_whole = look_gather(l, &c, out);
 
-	out->id = (uint16_t)(rest >> 32);
-	out->steps = 1;
-	out->len = 0;
-	if (look_plain(l, addr, (uint32_t)rest, (uint16_t)(rest >> 48), out))
-		return true;
-	/* Read again, and that is what counts. */
-	c = chain_at(r, p.at, l->want);
-	is_whole = look_gather(l, &c, out);
 	if (is_whole && !chain_end_find(&c)) {
 		l->is_odd = true;
 		is_whole = false;
@@ -390,6 +381,7 @@ uint16_t packed_look(struct vring_look *l, uint16_t n)
 {
 	struct vring *r = l->ring;
 	struct place p = place_behind(r, (struct place){ r->at, r->wrap }, l->steps);
+	struct look_region region = look_region(r);
 	uint32_t steps = 0;
 	uint16_t begun = l->count;
 
@@ -399,9 +391,13 @@ uint16_t packed_look(struct vring_look *l, uint16_t n)
 		prefetch_write(r->desc + (size_t)((p.at + i) & (r->size - 1)) * DESC_BYTES);
 	while (l->count - begun < n && steps < VRING_STEPS && l->steps < r->size &&
 	       is_available(r, p)) {
-		const struct vring_looked *c = &l->chains[l->count];
+		uint64_t addr = shared_u64(half(r, p.at) - 8), rest = shared_u64(half(r, p.at));
+		struct vring_looked *c = &l->chains[l->count];
 
-		if (!chain_look(l, p, &steps))
+		c->id = (uint16_t)(rest >> 32);
+		c->steps = 1;
+		c->len = 0;
+		if (!look_plain(l, &region, addr, rest) && !chain_look(l, p, &steps))
 			break;
 		/* Chains that overlap. */
 		if (l->steps + c->steps > r->size) {

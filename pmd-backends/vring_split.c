@@ -226,22 +226,12 @@ uint16_t split_enqueue(struct vring *r, struct rte_mbuf **frames, uint16_t n)
 
 /* What vring_look.h says */
 
+/* A chain that is not plain. The descriptor is read again, and that is what counts. */
 static bool chain_look(struct vring_look *l, uint16_t head, uint32_t *steps)
 {
-	struct vring *r = l->ring;
-	const uint8_t *desc = r->desc + (size_t)head * DESC_BYTES;
-	uint64_t addr = shared_u64(desc), rest = shared_u64(desc + 8);
-	struct vring_looked *out = &l->chains[l->count];
-	struct vring_chain c;
-	bool is_whole;
+	struct vring_chain c = chain_at(l->ring, head, l->want);
+	bool is_whole = look_gather(l, &c, &l->chains[l->count]);
 
-	out->id = head;
-	out->len = 0;
-	if (look_plain(l, addr, (uint32_t)rest, (uint16_t)(rest >> 32), out))
-		return true;
-	/* Read again, and that is what counts. */
-	c = chain_at(r, head, l->want);
-	is_whole = look_gather(l, &c, out);
 	*steps += c.steps;
 	return is_whole;
 }
@@ -249,6 +239,8 @@ static bool chain_look(struct vring_look *l, uint16_t head, uint32_t *steps)
 uint16_t split_look(struct vring_look *l, uint16_t n)
 {
 	struct vring *r = l->ring;
+	const uint8_t *ring = r->desc;
+	struct look_region region = look_region(r);
 	uint32_t ready = chains_ready(r), steps = 0;
 	uint16_t heads[LOOK_CHAINS], count = 0, begun = l->count;
 
@@ -256,12 +248,17 @@ uint16_t split_look(struct vring_look *l, uint16_t n)
 		prefetch_write(used_at(r, (uint16_t)(r->at + l->count)));
 	while (count < n && l->count + count < ready &&
 	       head_read(r, (uint16_t)(r->at + l->count + count), &heads[count])) {
-		rte_prefetch0(r->desc + (size_t)heads[count] * DESC_BYTES);
+		rte_prefetch0(ring + (size_t)heads[count] * DESC_BYTES);
 		count++;
 	}
 	for (uint16_t i = 0; i < count && steps < VRING_STEPS; i++) {
-		if (!chain_look(l, heads[i], &steps))
+		const uint8_t *desc = ring + (size_t)heads[i] * DESC_BYTES;
+
+		if (!look_plain(l, &region, shared_u64(desc), shared_u64(desc + 8)) &&
+		    !chain_look(l, heads[i], &steps))
 			break;
+		l->chains[l->count].id = heads[i];
+		l->chains[l->count].len = 0;
 		l->count++;
 	}
 	return (uint16_t)(l->count - begun);
