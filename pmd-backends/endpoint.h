@@ -52,7 +52,10 @@ struct endpoint_rings {
 	/* The rings that the guest sends by, up to PMD_MAX_PAIRS, each time another first; 0: ask receive(). */
 	unsigned int (*senders)(struct endpoint *ep, struct vring **rings);
 
-	/* The ring by which the guest receives frames that begin like this one; NULL: none is there. `is_only`: and all others. */
+	/*
+	 * The ring by which the guest receives frames that begin like this one (NULL: any frame); NULL: none is there.
+	 * *is_only: it is the ring of all frames.
+	 */
 	struct vring *(*receiver)(struct endpoint *ep, const struct rte_mbuf *m, bool *is_only);
 
 	/* Something was used of this ring: the guest is told if it wants to be. */

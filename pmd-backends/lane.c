@@ -112,7 +112,24 @@ static struct switch_port *receiver_find(struct switch_port *from, struct packet
 	return to;
 }
 
-/* NULL: there is no place for one more, or no ring. */
+static struct out *out_open(struct lane *lane, struct switch_port *to, struct vring *ring,
+			    bool is_only)
+{
+	struct out *out = &lane->outs[lane->out_count];
+
+	if (!vring_look_begin(&out->look, ring, false))
+		return NULL;
+	lane->out_count++;
+	out->port = to;
+	out->is_plain = is_only && to->rate_to.rate == 0;
+	out->most = FRAME_ETHER_LEN +
+		    (to->ep->mtu == 0 ? to->policy.mtu : RTE_MIN(to->policy.mtu, to->ep->mtu));
+	out->frames = 0;
+	out->bytes = 0;
+	return out;
+}
+
+/* For the frame at hand. NULL: there is no place for one more, or no ring. */
 static struct out *out_find(struct lane *lane, struct switch_port *to, uint16_t frames)
 {
 	bool is_only = false;
@@ -124,19 +141,26 @@ static struct out *out_find(struct lane *lane, struct switch_port *to, uint16_t 
 			return &lane->outs[i];
 	if (ring == NULL || lane->out_count == OUTS)
 		return NULL;
-	out = &lane->outs[lane->out_count];
-	if (!vring_look_begin(&out->look, ring, false))
-		return NULL;
-	lane->out_count++;
-	out->port = to;
-	out->is_plain = is_only && to->rate_to.rate == 0;
-	out->most = FRAME_ETHER_LEN +
-		    (to->ep->mtu == 0 ? to->policy.mtu : RTE_MIN(to->policy.mtu, to->ep->mtu));
-	out->frames = 0;
-	out->bytes = 0;
-	profile_mark(PROFILE_ROOM);
-	(void)vring_look_on(&out->look, frames);
-	profile_mark(PROFILE_COPY);
+	out = out_open(lane, to, ring, is_only);
+	if (out != NULL)
+		(void)vring_look_on(&out->look, frames);
+	return out;
+}
+
+/* Most bursts go where the one before went. Its ring is fetched while we wait for the sender's. */
+static struct out *out_guess(struct lane *lane, const struct switch_port *from)
+{
+	struct switch_port *to = from->lane_to < PMD_MAX_PORTS ? from->sw->ports[from->lane_to]
+							       : NULL;
+	bool is_only = false;
+	struct vring *ring = NULL;
+	struct out *out;
+
+	if (to != NULL && to->ep->rings != NULL && to->ep->link_up)
+		ring = to->ep->rings->receiver(to->ep, NULL, &is_only);
+	out = ring == NULL || !is_only ? NULL : out_open(lane, to, ring, true);
+	if (out != NULL)
+		vring_look_ahead(&out->look);
 	return out;
 }
 
@@ -267,16 +291,18 @@ static void burst_end(struct lane *lane, struct switch_port *from, struct vring 
 {
 	profile_mark(PROFILE_USE);
 	vring_look_use(&lane->in);
+	for (unsigned int i = 0; i < lane->out_count; i++)
+		vring_look_use(&lane->outs[i].look);
+	/* Last, since it waits until all that was published is seen. */
 	profile_mark(PROFILE_TELL);
 	from->ep->rings->used(from->ep, ring);
 	for (unsigned int i = 0; i < lane->out_count; i++) {
 		struct out *out = &lane->outs[i];
 
-		profile_mark(PROFILE_USE);
-		vring_look_use(&out->look);
-		profile_mark(PROFILE_TELL);
 		flow_add(&out->port->counters.to, out->frames, out->bytes);
 		out->port->ep->rings->used(out->port->ep, out->look.ring);
+		if (out->frames > 0)
+			from->lane_to = out->port->owner;
 	}
 }
 
@@ -286,16 +312,25 @@ static enum step burst_move(struct lane *lane, struct switch_port *from, struct 
 {
 	struct vring_look *in = &lane->in;
 	enum step step = STEP_TAKEN;
+	struct out *guess;
 
 	lane->epoch = lane_epoch(from->sw);
 	lane->out_count = 0;
 	lane->bytes = 0;
 	profile_mark(PROFILE_LOOK);
-	if (vring_look_begin(in, ring, true))
-		(void)vring_look_on(in, *n);
+	if (!vring_look_begin(in, ring, true) || !vring_look_waits(in)) {
+		profile_burst(0);
+		from->ep->rings->used(from->ep, ring);
+		*n = 0;
+		return STEP_TAKEN;
+	}
+	guess = out_guess(lane, from);
+	(void)vring_look_on(in, *n);
 	profile_burst(in->count);
-	if (in->count > 0)
-		profile_mark(PROFILE_COPY);
+	profile_mark(PROFILE_ROOM);
+	if (guess != NULL)
+		(void)vring_look_on(&guess->look, in->count);
+	profile_mark(PROFILE_COPY);
 	while (in->filled < in->count && step == STEP_TAKEN) {
 		step = frame_move(lane, from, in->filled);
 		if (step == STEP_TAKEN)
@@ -304,15 +339,11 @@ static enum step burst_move(struct lane *lane, struct switch_port *from, struct 
 	if (step == STEP_TAKEN && in->is_odd)
 		step = STEP_LEFT;
 	*n = in->filled;
-	if (*n == 0) {
-		from->ep->rings->used(from->ep, ring);
-		return step == STEP_AGAIN ? STEP_LEFT : step;
-	}
 	flow_add(&from->counters.from, in->filled, lane->bytes);
 	bucket_take(&from->rate_from, lane->bytes);
 	burst_end(lane, from, ring);
 	profile_mark(PROFILE_IDLE);
-	return step;
+	return step == STEP_AGAIN && *n == 0 ? STEP_LEFT : step;
 }
 
 uint16_t lane_poll(struct lane *lane, struct switch_port *port, uint16_t n, bool *more)

@@ -151,6 +151,7 @@ int switch_port_add(struct l2_switch *sw, const struct switch_port_config *cfg,
 	port->sw = sw;
 	port->ep = cfg->ep;
 	port->owner = (uint16_t)place;
+	port->lane_to = FDB_NOBODY;
 	snprintf(port->name, sizeof(port->name), "%s", cfg->name);
 	r = addresses_fix(port, cfg->policy, e);
 	if (r < 0) {

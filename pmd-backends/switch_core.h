@@ -32,6 +32,7 @@ struct switch_port {
 	struct bucket storm;
 	struct mirror *mirror;
 	uint16_t owner;
+	uint16_t lane_to; /* owner that the last burst of the short way went to */
 	uint16_t batch_count; /* frames to the guest, sent at the end of the round or when full */
 	struct rte_mbuf *batch[SWITCH_BURST];
 	struct uplink_queue queue; /* frames to the wire */

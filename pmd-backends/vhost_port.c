@@ -219,7 +219,7 @@ static struct vring *port_receiver(struct endpoint *ep, const struct rte_mbuf *m
 	if (live == 0)
 		return NULL;
 	*is_only = (live & (live - 1)) == 0;
-	if (*is_only)
+	if (*is_only || m == NULL)
 		return &p->device.queues[__builtin_ctz(live)].ring;
 	count = rx_rings(&p->device, rings);
 	return &p->device.queues[rings[flow_hash(m) % count]].ring;

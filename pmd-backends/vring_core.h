@@ -268,8 +268,12 @@ uint32_t packed_available(struct vring *r, uint32_t cap);
 size_t packed_inflight_bytes(uint32_t size);
 size_t split_inflight_bytes(uint32_t size);
 
+bool split_waits(const struct vring *r);
+void split_ahead(const struct vring *r);
 uint16_t split_look(struct vring_look *l, uint16_t n);
 void split_use(struct vring_look *l);
+bool packed_waits(const struct vring *r);
+void packed_ahead(const struct vring *r);
 uint16_t packed_look(struct vring_look *l, uint16_t n);
 void packed_use(struct vring_look *l);
 

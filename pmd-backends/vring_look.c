@@ -19,6 +19,19 @@ bool vring_look_begin(struct vring_look *l, struct vring *r, bool is_sender)
 	return vring_is_usable(r);
 }
 
+bool vring_look_waits(const struct vring_look *l)
+{
+	return l->ring->is_packed ? packed_waits(l->ring) : split_waits(l->ring);
+}
+
+void vring_look_ahead(const struct vring_look *l)
+{
+	if (l->ring->is_packed)
+		packed_ahead(l->ring);
+	else
+		split_ahead(l->ring);
+}
+
 uint16_t vring_look_on(struct vring_look *l, uint16_t n)
 {
 	if (l->is_odd || l->is_short)

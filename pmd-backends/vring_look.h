@@ -46,6 +46,12 @@ struct vring_look {
 /* False: the ring has nothing. `is_sender`: the guest's frames are in it, else room for frames. */
 bool vring_look_begin(struct vring_look *l, struct vring *r, bool is_sender);
 
+/* Is anything there? Cheap, and may be wrong where vring_look_on() then finds nothing. */
+bool vring_look_waits(const struct vring_look *l);
+
+/* What the next look will read, and the next use write, is fetched ahead. */
+void vring_look_ahead(const struct vring_look *l);
+
 /* Looks at up to n more chains; what they name is fetched ahead. Returns how many, 0 at the end or where `is_odd`. */
 uint16_t vring_look_on(struct vring_look *l, uint16_t n);
 

@@ -360,6 +360,17 @@ uint16_t packed_enqueue(struct vring *r, struct rte_mbuf **frames, uint16_t n)
 
 /* What vring_look.h says */
 
+bool packed_waits(const struct vring *r)
+{
+	return is_available(r, (struct place){ r->at, r->wrap });
+}
+
+void packed_ahead(const struct vring *r)
+{
+	for (uint32_t i = 0; i < VRING_BURST; i += DESCS_OF_LINE)
+		prefetch_write(r->desc + (size_t)((r->at + i) & (r->size - 1)) * DESC_BYTES);
+}
+
 /* A chain that is not plain. The descriptor is read again, and that is what counts. */
 static bool chain_look(struct vring_look *l, struct place p, uint32_t *steps)
 {

@@ -13,6 +13,8 @@
 #define INDEX_AT 2
 #define LIST_AT	 4
 
+#define USED_OF_LINE 8U /* entries in a line of the cache */
+
 #define AVAIL_NO_INTERRUPT BIT(0)
 #define USED_NO_NOTIFY	   BIT(0)
 
@@ -226,6 +228,31 @@ uint16_t split_enqueue(struct vring *r, struct rte_mbuf **frames, uint16_t n)
 
 /* What vring_look.h says */
 
+bool split_waits(const struct vring *r)
+{
+	return shared_u16(r->driver + INDEX_AT) != r->at;
+}
+
+/* Of a driver that uses its descriptors in turn, which most do, the first comes next. */
+void split_ahead(const struct vring *r)
+{
+	uint8_t *heads = r->driver + LIST_AT + 2 * (size_t)(r->at & (r->size - 1));
+	uint16_t head = shared_u16(heads);
+
+	__builtin_prefetch(r->driver + INDEX_AT);
+	if (head < r->size)
+		__builtin_prefetch(r->desc + (size_t)head * DESC_BYTES);
+}
+
+/* The list of what is used, to be written. */
+static void used_prefetch(const struct vring *r, uint16_t index, uint16_t count)
+{
+	for (uint16_t i = 0; i < count; i += USED_OF_LINE)
+		prefetch_write(used_at(r, (uint16_t)(index + i)));
+	prefetch_write(used_at(r, (uint16_t)(index + count)));
+	prefetch_write(r->device + INDEX_AT);
+}
+
 /* A chain that is not plain. The descriptor is read again, and that is what counts. */
 static bool chain_look(struct vring_look *l, uint16_t head, uint32_t *steps)
 {
@@ -244,13 +271,12 @@ uint16_t split_look(struct vring_look *l, uint16_t n)
 	uint32_t ready = chains_ready(r), steps = 0;
 	uint16_t heads[LOOK_CHAINS], count = 0, begun = l->count;
 
-	if (ready > l->count)
-		prefetch_write(used_at(r, (uint16_t)(r->at + l->count)));
 	while (count < n && l->count + count < ready &&
 	       head_read(r, (uint16_t)(r->at + l->count + count), &heads[count])) {
 		rte_prefetch0(ring + (size_t)heads[count] * DESC_BYTES);
 		count++;
 	}
+	used_prefetch(r, (uint16_t)(r->at + l->count), count);
 	for (uint16_t i = 0; i < count && steps < VRING_STEPS; i++) {
 		const uint8_t *desc = ring + (size_t)heads[i] * DESC_BYTES;
 

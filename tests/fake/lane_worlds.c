@@ -98,7 +98,7 @@ static unsigned int guest_senders(struct endpoint *ep, struct vring **rings)
 
 static struct vring *guest_receiver(struct endpoint *ep, const struct rte_mbuf *m, bool *is_only)
 {
-	need(m->data_len >= 14, "a frame shorter than its header");
+	need(m == NULL || m->data_len >= 14, "a frame shorter than its header");
 	*is_only = true;
 	return &((struct guest *)ep)->rx.ring;
 }
