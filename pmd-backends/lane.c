@@ -286,13 +286,14 @@ static enum step frame_move(struct lane *lane, struct switch_port *from, uint16_
 	return step;
 }
 
-/* First the sender's: a frame whose receiver has it is never sent again. */
 static void burst_end(struct lane *lane, struct switch_port *from, struct vring *ring)
 {
+	struct vring_look *looks[OUTS];
+
 	profile_mark(PROFILE_USE);
-	vring_look_use(&lane->in);
 	for (unsigned int i = 0; i < lane->out_count; i++)
-		vring_look_use(&lane->outs[i].look);
+		looks[i] = &lane->outs[i].look;
+	vring_look_use(&lane->in, looks, lane->out_count);
 	/* Last, since it waits until all that was published is seen. */
 	profile_mark(PROFILE_TELL);
 	from->ep->rings->used(from->ep, ring);

@@ -166,16 +166,21 @@ uint32_t frame_put_chain(struct frame_put *p, struct vring_chain *c);
 
 void frame_put_count(const struct frame_put *p, uint32_t chains);
 
-/* Fetches a cache line to write it. __builtin_prefetch() fetches it to read where the compiler may not assume PREFETCHW, and
- * then each store waits for the other core once more; processors without it take it for no operation. */
+/*
+ * Fetches a cache line to write it. __builtin_prefetch() fetches it to read where the compiler may not assume PREFETCHW, and
+ * then the store waits for the other core once more; processors without it take it for no operation.
+ */
+#ifdef __x86_64__
 static inline void prefetch_write(const void *p)
 {
-#ifdef __x86_64__
 	__asm__ volatile("prefetchw %0" : : "m"(*(const uint8_t *)p));
-#else
-	__builtin_prefetch(p, 1);
-#endif
 }
+#else
+static inline void prefetch_write(const void *p)
+{
+	__builtin_prefetch(p, 1);
+}
+#endif
 
 static inline void part_prefetch(const uint8_t *p, uint16_t want)
 {

@@ -43,7 +43,7 @@ uint16_t vring_look_on(struct vring_look *l, uint16_t n)
 	return l->ring->is_packed ? packed_look(l, n) : split_look(l, n);
 }
 
-void vring_look_use(struct vring_look *l)
+static void look_use(struct vring_look *l)
 {
 	if (l->filled == 0)
 		return;
@@ -52,6 +52,14 @@ void vring_look_use(struct vring_look *l)
 	else
 		split_use(l);
 	l->count = l->filled = 0;
+}
+
+void vring_look_use(struct vring_look *sender, struct vring_look *const *receivers,
+		    unsigned int count)
+{
+	look_use(sender);
+	for (unsigned int i = 0; i < count; i++)
+		look_use(receivers[i]);
 }
 
 static bool part_add(struct vring_look *l, uint8_t *at, uint32_t len)

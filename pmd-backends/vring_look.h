@@ -3,8 +3,7 @@
  * From ring to ring with one copy: chains that wait in a ring are looked at (read and checked, once) without being used,
  * what they hold is put into chains of another ring that were looked at likewise, then both are used.
  *
- * A kill between any two instructions leaves each ring as vring.h says, if the sender's chains are used before those of
- * the receivers: then no frame is sent twice. Nothing that was looked at may be touched when the ring has been started
+ * A kill between any two instructions leaves each ring as vring.h says, and no frame is sent twice. Nothing that was looked at may be touched when the ring has been started
  * anew. Whatever is out of the ordinary is `is_odd`, and left to vring_dequeue() and vring_enqueue(), which alone decide
  * what is dropped for a fault in a ring.
  */
@@ -55,8 +54,12 @@ void vring_look_ahead(const struct vring_look *l);
 /* Looks at up to n more chains; what they name is fetched ahead. Returns how many, 0 at the end or where `is_odd`. */
 uint16_t vring_look_on(struct vring_look *l, uint16_t n);
 
-/* The first `filled` chains are used (published); the look is over. */
-void vring_look_use(struct vring_look *l);
+/*
+ * The first `filled` chains are used (published), and the looks are over: the sender's first, so that a frame that a receiver
+ * has is never sent again, whenever the process is killed.
+ */
+void vring_look_use(struct vring_look *sender, struct vring_look *const *receivers,
+		    unsigned int count);
 
 /* What of a sender's frame is still in the guest's memory. */
 struct vring_rest {
