@@ -21,6 +21,7 @@
 struct out {
 	struct switch_port *port;
 	bool is_plain; /* the port's only ring for reception, and it has no rate */
+	bool is_full; /* a frame found no room: nor does any behind it in this burst */
 	uint32_t most; /* bytes of a frame without tags that the port takes */
 	uint32_t frames;
 	uint64_t bytes;
@@ -124,6 +125,7 @@ static struct out *out_open(struct lane *lane, struct switch_port *to, struct vr
 	out->is_plain = is_only && to->rate_to.rate == 0;
 	out->most = FRAME_ETHER_LEN +
 		    (to->ep->mtu == 0 ? to->policy.mtu : RTE_MIN(to->policy.mtu, to->ep->mtu));
+	out->is_full = false;
 	out->frames = 0;
 	out->bytes = 0;
 	return out;
@@ -164,15 +166,21 @@ static struct out *out_guess(struct lane *lane, const struct switch_port *from)
 	return out;
 }
 
+static void out_drop(struct out *out)
+{
+	out->is_full = true;
+	counter_add(&out->port->counters.drops[PMD_DROP_RX_FULL], 1);
+}
+
 static enum step frame_put(struct lane *lane, struct out *out, const struct vring_rest *rest)
 {
-	switch (vring_put(&out->look, &lane->head, rest)) {
+	switch (out->is_full ? VRING_PUT_FULL : vring_put(&out->look, &lane->head, rest)) {
 	case VRING_PUT_DONE:
 		out->frames++;
 		out->bytes += lane->head.pkt_len;
 		return STEP_TAKEN;
 	case VRING_PUT_FULL:
-		counter_add(&out->port->counters.drops[PMD_DROP_RX_FULL], 1);
+		out_drop(out);
 		return STEP_TAKEN;
 	case VRING_PUT_SHORT:
 		return out->look.filled > 0 ? STEP_AGAIN : STEP_LEFT;
@@ -258,11 +266,16 @@ static bool plain_move(struct lane *lane, const struct switch_port *from, uint16
 		return false;
 	out = out_of_flow(lane, from, plain.head);
 	if (out == NULL || !out->is_plain || plain.len > out->most ||
-	    plain.len > FRAME_ETHER_LEN + (uint32_t)from->policy.mtu ||
-	    !vring_plain_put(&out->look, &plain))
+	    plain.len > FRAME_ETHER_LEN + (uint32_t)from->policy.mtu)
 		return false;
-	out->frames++;
-	out->bytes += plain.len;
+	if (unlikely(out->is_full)) {
+		out_drop(out);
+	} else if (vring_plain_put(&out->look, &plain)) {
+		out->frames++;
+		out->bytes += plain.len;
+	} else {
+		return false;
+	}
 	lane->bytes += plain.len;
 	return true;
 }

@@ -64,11 +64,28 @@ static void test_hostile(void **state)
 	}
 }
 
+/* Twenty frames to a guest with four buffers: four come, and each of the others is counted, in both worlds. */
+static void test_a_full_receiver(void **state)
+{
+	uint8_t data[3 + 21 * 8] = { LANE_MERGED, 4, BIT(4) };
+	struct lane_worlds_facts f;
+
+	for (size_t at = 3; at < sizeof(data); at += 8)
+		data[at + 2] = 100; /* bytes of payload */
+	data[sizeof(data) - 8] = 6; /* the switch has its turn */
+	lane_worlds_run(data, sizeof(data), &f);
+	assert_int_equal(f.short_way, 20);
+	assert_int_equal(f.long_way, 0);
+	assert_int_equal(f.received, 4);
+	assert_int_equal(f.full, 2 * 16);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_same_as_the_long_way),
 		cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_a_full_receiver),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
