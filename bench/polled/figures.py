@@ -40,6 +40,11 @@ def ovs_cycles(text):
     return sum(int(match.group(1)) for match in found)
 
 
+def cycles_between(before, after):
+    """None: not counted. OVS takes what it did besides from what it counts, so its figure of 64 bits can begin below zero."""
+    return None if before is None else (after - before) % 2 ** 64
+
+
 def median_ranks(count, confidence=CONFIDENCE):
     """Ranks (from 1) of the two order statistics between which the median lies with that confidence, whatever the
     distribution; None: there are too few for any."""

@@ -98,7 +98,7 @@ class Session:
                 time.sleep(UNSEEN_SECONDS)
             after = backend.read()
             backend.check()
-            return figures.sample(reply, None if before is None else after - before)
+            return figures.sample(reply, figures.cycles_between(before, after))
         finally:
             backend.pause()
 

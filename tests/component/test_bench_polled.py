@@ -103,6 +103,8 @@ def test_figures_of_the_backends_are_read():
                                               {"lcore": 2, "busy_cycles": 7, "idle_cycles": 0, "packets": 0}]}) == 12
     assert figures.testpmd_cycles(TESTPMD) == 317440
     assert figures.testpmd_cycles("testpmd> ") is None
+    assert figures.cycles_between(2 ** 64 - 500, 99500) == 100000
+    assert figures.cycles_between(500, 1000) == 500 and figures.cycles_between(None, None) is None
     assert figures.ovs_cycles(OVS) == 100000
     with pytest.raises(figures.FigureError):
         figures.ovs_cycles("pmd thread numa_id 0 core_id 1:\n")
