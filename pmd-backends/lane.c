@@ -23,8 +23,6 @@ struct out {
 	bool is_plain; /* the port's only ring for reception, and it has no rate */
 	bool is_full; /* a frame found no room: nor does any behind it in this burst */
 	uint32_t most; /* bytes of a frame without tags that the port takes */
-	uint32_t frames;
-	uint64_t bytes;
 	struct vring_look look;
 };
 
@@ -41,7 +39,6 @@ struct flow {
 struct lane {
 	struct rte_mbuf head; /* of the frame at hand */
 	uint8_t room[HEAD_AT + HEAD_BYTES];
-	uint64_t bytes; /* taken in this burst */
 	uint64_t epoch;
 	uint64_t factor; /* odd, secret */
 	struct vring_look in;
@@ -126,8 +123,6 @@ static struct out *out_open(struct lane *lane, struct switch_port *to, struct vr
 	out->most = FRAME_ETHER_LEN +
 		    (to->ep->mtu == 0 ? to->policy.mtu : RTE_MIN(to->policy.mtu, to->ep->mtu));
 	out->is_full = false;
-	out->frames = 0;
-	out->bytes = 0;
 	return out;
 }
 
@@ -176,8 +171,6 @@ static enum step frame_put(struct lane *lane, struct out *out, const struct vrin
 {
 	switch (out->is_full ? VRING_PUT_FULL : vring_put(&out->look, &lane->head, rest)) {
 	case VRING_PUT_DONE:
-		out->frames++;
-		out->bytes += lane->head.pkt_len;
 		return STEP_TAKEN;
 	case VRING_PUT_FULL:
 		out_drop(out);
@@ -268,41 +261,63 @@ static bool plain_move(struct lane *lane, const struct switch_port *from, uint16
 	if (out == NULL || !out->is_plain || plain.len > out->most ||
 	    plain.len > FRAME_ETHER_LEN + (uint32_t)from->policy.mtu)
 		return false;
-	if (unlikely(out->is_full)) {
-		out_drop(out);
-	} else if (vring_plain_put(&out->look, &plain)) {
-		out->frames++;
-		out->bytes += plain.len;
-	} else {
-		return false;
-	}
-	lane->bytes += plain.len;
+	if (likely(!out->is_full))
+		return vring_plain_put(&out->look, &plain);
+	out_drop(out);
 	return true;
 }
 
 static enum step frame_move(struct lane *lane, struct switch_port *from, uint16_t i)
 {
-	struct rte_mbuf *m;
+	struct rte_mbuf *m = head_reset(lane);
 	struct vring_rest rest;
-	uint32_t bytes;
-	enum step step;
 
-	if (likely(plain_move(lane, from, i)))
-		return STEP_TAKEN;
-	m = head_reset(lane);
 	if (!vring_head_take(&lane->in, i, m, &rest) || m->data_len < FRAME_ETHER_LEN)
 		return STEP_LEFT;
-	bytes = m->pkt_len;
-	step = frame_route(lane, from, i, &rest);
-	if (step == STEP_TAKEN)
-		lane->bytes += bytes;
+	return frame_route(lane, from, i, &rest);
+}
+
+/* All frames that the look has, as far as they go this way. */
+static enum step frames_move(struct lane *lane, struct switch_port *from)
+{
+	struct vring_look *in = &lane->in;
+	enum step step = STEP_TAKEN;
+	uint16_t i = 0;
+
+	for (; i < in->count; i++) {
+		if (likely(plain_move(lane, from, i)))
+			continue;
+		step = frame_move(lane, from, i);
+		if (step != STEP_TAKEN)
+			break;
+	}
+	in->filled = i;
 	return step;
+}
+
+/* What was taken and what was put is counted once for all. */
+static void burst_count(struct lane *lane, struct switch_port *from)
+{
+	uint64_t bytes = vring_look_bytes(&lane->in);
+
+	flow_add(&from->counters.from, lane->in.filled, bytes);
+	bucket_take(&from->rate_from, bytes);
+	for (unsigned int i = 0; i < lane->out_count; i++) {
+		struct out *out = &lane->outs[i];
+
+		if (out->look.filled == 0)
+			continue;
+		from->lane_to = out->port->owner;
+		flow_add(&out->port->counters.to, out->look.filled - out->look.joined,
+			 vring_look_bytes(&out->look));
+	}
 }
 
 static void burst_end(struct lane *lane, struct switch_port *from, struct vring *ring)
 {
 	struct vring_look *looks[OUTS];
 
+	burst_count(lane, from);
 	profile_mark(PROFILE_USE);
 	for (unsigned int i = 0; i < lane->out_count; i++)
 		looks[i] = &lane->outs[i].look;
@@ -313,10 +328,7 @@ static void burst_end(struct lane *lane, struct switch_port *from, struct vring 
 	for (unsigned int i = 0; i < lane->out_count; i++) {
 		struct out *out = &lane->outs[i];
 
-		flow_add(&out->port->counters.to, out->frames, out->bytes);
 		out->port->ep->rings->used(out->port->ep, out->look.ring);
-		if (out->frames > 0)
-			from->lane_to = out->port->owner;
 	}
 }
 
@@ -325,12 +337,11 @@ static enum step burst_move(struct lane *lane, struct switch_port *from, struct 
 			    uint16_t *n)
 {
 	struct vring_look *in = &lane->in;
-	enum step step = STEP_TAKEN;
 	struct out *guess;
+	enum step step;
 
 	lane->epoch = lane_epoch(from->sw);
 	lane->out_count = 0;
-	lane->bytes = 0;
 	profile_mark(PROFILE_LOOK);
 	if (!vring_look_begin(in, ring, true) || !vring_look_waits(in)) {
 		profile_burst(0);
@@ -345,16 +356,10 @@ static enum step burst_move(struct lane *lane, struct switch_port *from, struct 
 	if (guess != NULL)
 		(void)vring_look_on(&guess->look, in->count);
 	profile_mark(PROFILE_COPY);
-	while (in->filled < in->count && step == STEP_TAKEN) {
-		step = frame_move(lane, from, in->filled);
-		if (step == STEP_TAKEN)
-			in->filled++;
-	}
+	step = frames_move(lane, from);
 	if (step == STEP_TAKEN && in->is_odd)
 		step = STEP_LEFT;
 	*n = in->filled;
-	flow_add(&from->counters.from, in->filled, lane->bytes);
-	bucket_take(&from->rate_from, lane->bytes);
 	burst_end(lane, from, ring);
 	profile_mark(PROFILE_IDLE);
 	return step == STEP_AGAIN && *n == 0 ? STEP_LEFT : step;

@@ -14,7 +14,7 @@ bool vring_look_begin(struct vring_look *l, struct vring *r, bool is_sender)
 	l->ring = r;
 	l->want = is_sender ? 0 : DESC_WRITE;
 	l->is_odd = l->is_short = false;
-	l->count = l->filled = l->part_count = 0;
+	l->count = l->filled = l->joined = l->part_count = 0;
 	l->steps = 0;
 	return vring_is_usable(r);
 }
@@ -128,6 +128,15 @@ static uint32_t parts_bytes(const struct vring_look *l, const struct vring_looke
 	for (uint16_t i = 1; i < c->part_count; i++)
 		bytes += l->parts[c->part + i].len;
 	return (uint32_t)u64_min(bytes, UINT32_MAX);
+}
+
+uint64_t vring_look_bytes(const struct vring_look *l)
+{
+	uint64_t bytes = 0;
+
+	for (uint16_t i = 0; i < l->filled; i++)
+		bytes += l->want == 0 ? parts_bytes(l, &l->chains[i]) : l->chains[i].len;
+	return bytes - (uint64_t)VRING_HEADER * (l->filled - l->joined);
 }
 
 bool vring_head_take(const struct vring_look *l, uint16_t chain, struct rte_mbuf *m,
@@ -268,6 +277,7 @@ static enum vring_put put_scattered(struct vring_look *to, const struct virtio_n
 	to->chains[s.chain].len = s.written;
 	*s.count_at[0] = (uint8_t)chains;
 	*s.count_at[1] = (uint8_t)(chains >> 8);
+	to->joined = (uint16_t)(to->joined + chains - 1);
 	to->filled = (uint16_t)(s.chain + 1);
 	return VRING_PUT_DONE;
 }

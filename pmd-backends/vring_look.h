@@ -36,6 +36,7 @@ struct vring_look {
 	bool is_short; /* there may be more, which a new look finds */
 	uint16_t count; /* chains */
 	uint16_t filled; /* of these, from the first on, hold frames (or are done with) */
+	uint16_t joined; /* of these, such as hold the rest of a frame */
 	uint16_t part_count;
 	uint32_t steps; /* packed: descriptors in the ring, of all chains */
 	struct vring_looked chains[LOOK_CHAINS];
@@ -53,6 +54,9 @@ void vring_look_ahead(const struct vring_look *l);
 
 /* Looks at up to n more chains; what they name is fetched ahead. Returns how many, 0 at the end or where `is_odd`. */
 uint16_t vring_look_on(struct vring_look *l, uint16_t n);
+
+/* Bytes of the frames in the first `filled` chains. */
+uint64_t vring_look_bytes(const struct vring_look *l);
 
 /*
  * The first `filled` chains are used (published), and the looks are over: the sender's first, so that a frame that a receiver
