@@ -190,21 +190,18 @@ static uint64_t lane_epoch(const struct l2_switch *sw)
 }
 
 /* The flow of a frame, or where it would be. */
-static struct flow *flow_at(struct lane *lane, const uint8_t *head, uint64_t words[2])
+static inline struct flow *flow_at(struct lane *lane, uint64_t first, uint64_t second)
 {
-	memcpy(&words[0], head, 8);
-	memcpy(&words[1], head + 6, 8);
-	return &lane->flows[(words[0] ^ words[1] >> 11) * lane->factor >> 48 & (FLOWS - 1)];
+	return &lane->flows[(first ^ second >> 11) * lane->factor >> 48 & (FLOWS - 1)];
 }
 
 /* Of a flow that is known, in this burst. */
-static struct out *out_of_flow(struct lane *lane, const struct switch_port *from,
-			       const uint8_t *head)
+static inline struct out *out_of_flow(struct lane *lane, const struct switch_port *from,
+				      uint64_t first, uint64_t second)
 {
-	uint64_t words[2];
-	const struct flow *f = flow_at(lane, head, words);
+	const struct flow *f = flow_at(lane, first, second);
 
-	if (f->words[0] != words[0] || f->words[1] != words[1] || f->epoch != lane->epoch ||
+	if (f->words[0] != first || f->words[1] != second || f->epoch != lane->epoch ||
 	    f->from != from->owner)
 		return NULL;
 	for (unsigned int i = 0; i < lane->out_count; i++)
@@ -220,12 +217,16 @@ static enum step frame_route(struct lane *lane, struct switch_port *from, uint16
 	struct rte_mbuf *m = &lane->head;
 	struct packet p = { .m = m };
 	struct flow flow = { .from = from->owner };
-	struct flow *at = flow_at(lane, rte_pktmbuf_mtod(m, const uint8_t *), flow.words);
 	uint32_t sent = m->pkt_len, bytes;
-	struct switch_port *to = receiver_find(from, &p);
+	struct switch_port *to;
 	bool is_tagged;
 	struct out *out;
 	enum step step;
+
+	/* Before a tag is taken out. */
+	memcpy(&flow.words[0], rte_pktmbuf_mtod(m, const uint8_t *), 8);
+	memcpy(&flow.words[1], rte_pktmbuf_mtod_offset(m, const uint8_t *, 6), 8);
+	to = receiver_find(from, &p);
 
 	lane->epoch = lane_epoch(from->sw);
 	if (to == NULL)
@@ -239,7 +240,7 @@ static enum step frame_route(struct lane *lane, struct switch_port *from, uint16
 	if (m->ol_flags == 0 && p.f.tags == 0 && bytes == sent && !is_tagged) {
 		flow.epoch = lane->epoch;
 		flow.to = to->owner;
-		*at = flow;
+		*flow_at(lane, flow.words[0], flow.words[1]) = flow;
 	}
 	if (is_tagged && frame_push(m, p.tag) < 0)
 		return STEP_LEFT;
@@ -250,14 +251,15 @@ static enum step frame_route(struct lane *lane, struct switch_port *from, uint16
 }
 
 /* As most frames are: nothing left to be done to it, of a flow that is known, from one buffer into one. */
-static bool plain_move(struct lane *lane, const struct switch_port *from, uint16_t i)
+static inline bool plain_move(struct lane *lane, const struct switch_port *from, uint16_t i)
 {
 	struct vring_plain plain;
 	struct out *out;
 
 	if (!vring_plain_take(&lane->in, i, &plain))
 		return false;
-	out = out_of_flow(lane, from, plain.head);
+	/* Bytes 0 to 7, 6 to 13. */
+	out = out_of_flow(lane, from, plain.a[0], plain.a[0] >> 48 | plain.a[1] << 16);
 	if (out == NULL || !out->is_plain || plain.len > out->most ||
 	    plain.len > FRAME_ETHER_LEN + (uint32_t)from->policy.mtu)
 		return false;
