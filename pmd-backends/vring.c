@@ -204,10 +204,14 @@ struct rte_mbuf *frame_take(struct vring_chain *c, struct rte_mempool *pool)
 uint16_t vring_dequeue(struct vring *r, struct rte_mempool *pool, struct rte_mbuf **frames,
 		       uint16_t n)
 {
-	if (!vring_is_usable(r))
-		return 0;
-	return r->is_packed ? packed_dequeue(r, pool, frames, n)
-			    : split_dequeue(r, pool, frames, n);
+	uint16_t got = look_dequeue(r, pool, frames, n);
+
+	if (got == n || !vring_is_usable(r))
+		return got;
+	frames += got;
+	n = (uint16_t)(n - got);
+	return (uint16_t)(got + (r->is_packed ? packed_dequeue(r, pool, frames, n)
+					      : split_dequeue(r, pool, frames, n)));
 }
 
 /* To the guest */
@@ -313,9 +317,14 @@ void frame_put_count(const struct frame_put *p, uint32_t chains)
 
 uint16_t vring_enqueue(struct vring *r, struct rte_mbuf **frames, uint16_t n)
 {
-	if (!vring_is_usable(r))
-		return 0;
-	return r->is_packed ? packed_enqueue(r, frames, n) : split_enqueue(r, frames, n);
+	uint16_t done = look_enqueue(r, frames, n);
+
+	if (done == n || !vring_is_usable(r))
+		return done;
+	frames += done;
+	n = (uint16_t)(n - done);
+	return (uint16_t)(done + (r->is_packed ? packed_enqueue(r, frames, n)
+					       : split_enqueue(r, frames, n)));
 }
 
 /* Notifications */

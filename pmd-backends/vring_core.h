@@ -273,6 +273,11 @@ uint32_t packed_available(struct vring *r, uint32_t cap);
 size_t packed_inflight_bytes(uint32_t size);
 size_t split_inflight_bytes(uint32_t size);
 
+/* As vring_dequeue() and vring_enqueue(), as far as frames are of the usual sort: one mbuf, nothing wrong. */
+uint16_t look_dequeue(struct vring *r, struct rte_mempool *pool, struct rte_mbuf **frames,
+		      uint16_t n);
+uint16_t look_enqueue(struct vring *r, struct rte_mbuf **frames, uint16_t n);
+
 bool split_waits(const struct vring *r);
 void split_ahead(const struct vring *r);
 uint16_t split_look(struct vring_look *l, uint16_t n);
