@@ -26,21 +26,23 @@ struct fdb {
 	struct fdb_entry entries[FDB_SIZE];
 };
 
-/* What the hash compares: eight bytes without padding. */
-struct fdb_key {
-	uint8_t mac[6];
-	uint16_t vlan;
-};
-
-static_assert(sizeof(struct fdb_key) == 8, "no padding in the key");
-
-static struct fdb_key key_of(const uint8_t mac[6], uint16_t vlan)
+/*
+ * What the hash compares: MAC and VLAN as one number, made without memory in between, which a load of eight bytes behind stores
+ * of six and two would wait for. An entry begins with the same eight bytes.
+ */
+static uint64_t key_of(const uint8_t mac[6], uint16_t vlan)
 {
-	struct fdb_key key = { .vlan = vlan };
+	uint32_t low;
+	uint16_t high;
 
-	memcpy(key.mac, mac, 6);
-	return key;
+	memcpy(&low, mac, 4);
+	memcpy(&high, mac + 4, 2);
+	return low | (uint64_t)high << 32 | (uint64_t)vlan << 48;
 }
+
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "key_of() is in memory order");
+static_assert(offsetof(struct fdb_entry, mac) == 0 && offsetof(struct fdb_entry, vlan) == 6,
+	      "an entry begins with its key");
 
 int fdb_create(struct fdb **out)
 {
@@ -49,7 +51,7 @@ int fdb_create(struct fdb **out)
 	struct rte_hash_parameters params = {
 		.name = name,
 		.entries = FDB_SIZE,
-		.key_len = sizeof(struct fdb_key),
+		.key_len = sizeof(uint64_t),
 		.hash_func = rte_jhash,
 		.socket_id = (int)rte_socket_id(),
 		/* Without it the table may call itself full before it is. */
@@ -83,27 +85,22 @@ void fdb_destroy(struct fdb *fdb)
 	free(fdb);
 }
 
-static uint16_t *hint_of(struct fdb *fdb, const struct fdb_key *key)
+static bool entry_is(const struct fdb_entry *entry, uint64_t key)
 {
-	uint64_t word;
+	uint64_t own;
 
-	memcpy(&word, key, sizeof(word));
-	return &fdb->hints[word * fdb->hint_factor >> 32 & (FDB_HINTS - 1)];
+	memcpy(&own, entry, sizeof(own));
+	return own == key && entry->used;
 }
 
-static bool entry_is(const struct fdb_entry *entry, const struct fdb_key *key)
+static struct fdb_entry *entry_find(struct fdb *fdb, uint64_t key)
 {
-	return entry->used && memcmp(entry->mac, key->mac, 6) == 0 && entry->vlan == key->vlan;
-}
-
-static struct fdb_entry *entry_find(struct fdb *fdb, const struct fdb_key *key)
-{
-	uint16_t *hint = hint_of(fdb, key);
+	uint16_t *hint = &fdb->hints[key * fdb->hint_factor >> 32 & (FDB_HINTS - 1)];
 	int32_t at;
 
 	if (likely(entry_is(&fdb->entries[*hint], key)))
 		return &fdb->entries[*hint];
-	at = rte_hash_lookup(fdb->hash, key);
+	at = rte_hash_lookup(fdb->hash, &key);
 	if (at < 0)
 		return NULL;
 	*hint = (uint16_t)at;
@@ -112,8 +109,8 @@ static struct fdb_entry *entry_find(struct fdb *fdb, const struct fdb_key *key)
 
 uint16_t fdb_find(struct fdb *fdb, const uint8_t mac[6], uint16_t vlan)
 {
-	struct fdb_key key = key_of(mac, vlan);
-	const struct fdb_entry *entry = entry_find(fdb, &key);
+	uint64_t key = key_of(mac, vlan);
+	const struct fdb_entry *entry = entry_find(fdb, key);
 
 	return entry ? entry->owner : FDB_NOBODY;
 }
@@ -123,25 +120,25 @@ static bool owner_has_room(const struct fdb *fdb, uint16_t owner)
 	return fdb->learned_of[owner] < (owner < FDB_WIRE ? FDB_MAX_OF_PORT : FDB_MAX_OF_WIRE);
 }
 
-static struct fdb_entry *entry_add(struct fdb *fdb, const struct fdb_key *key, uint16_t owner)
+static struct fdb_entry *entry_add(struct fdb *fdb, uint64_t key, uint16_t owner)
 {
-	int32_t at = rte_hash_add_key(fdb->hash, key);
+	int32_t at = rte_hash_add_key(fdb->hash, &key);
 	struct fdb_entry *entry;
 
 	if (at < 0 || at >= FDB_SIZE) {
 		if (at >= 0)
-			rte_hash_del_key(fdb->hash, key);
+			rte_hash_del_key(fdb->hash, &key);
 		return NULL;
 	}
 	entry = &fdb->entries[at];
-	*entry = (struct fdb_entry){ .vlan = key->vlan, .owner = owner, .used = true };
-	memcpy(entry->mac, key->mac, 6);
+	*entry = (struct fdb_entry){ .owner = owner, .used = true };
+	memcpy(entry, &key, sizeof(key));
 	return entry;
 }
 
 static void entry_remove(struct fdb *fdb, struct fdb_entry *entry)
 {
-	struct fdb_key key = key_of(entry->mac, entry->vlan);
+	uint64_t key = key_of(entry->mac, entry->vlan);
 
 	if (entry->fixed) {
 		fdb->facts.fixed--;
@@ -154,7 +151,7 @@ static void entry_remove(struct fdb *fdb, struct fdb_entry *entry)
 	entry->used = false;
 }
 
-static void entry_learn(struct fdb *fdb, const struct fdb_key *key, uint16_t owner, uint32_t now_s)
+static void entry_learn(struct fdb *fdb, uint64_t key, uint16_t owner, uint32_t now_s)
 {
 	struct fdb_entry *entry = NULL;
 
@@ -171,11 +168,11 @@ static void entry_learn(struct fdb *fdb, const struct fdb_key *key, uint16_t own
 
 void fdb_learn(struct fdb *fdb, const uint8_t mac[6], uint16_t vlan, uint16_t owner, uint32_t now_s)
 {
-	struct fdb_key key = key_of(mac, vlan);
-	struct fdb_entry *entry = entry_find(fdb, &key);
+	uint64_t key = key_of(mac, vlan);
+	struct fdb_entry *entry = entry_find(fdb, key);
 
 	if (!entry) {
-		entry_learn(fdb, &key, owner, now_s);
+		entry_learn(fdb, key, owner, now_s);
 		return;
 	}
 	if (entry->fixed)
@@ -198,8 +195,8 @@ void fdb_learn(struct fdb *fdb, const uint8_t mac[6], uint16_t vlan, uint16_t ow
 
 int fdb_fix(struct fdb *fdb, const uint8_t mac[6], uint16_t vlan, uint16_t owner)
 {
-	struct fdb_key key = key_of(mac, vlan);
-	struct fdb_entry *entry = entry_find(fdb, &key);
+	uint64_t key = key_of(mac, vlan);
+	struct fdb_entry *entry = entry_find(fdb, key);
 
 	if (entry && entry->fixed)
 		return entry->owner == owner ? 0 : -EEXIST;
@@ -207,7 +204,7 @@ int fdb_fix(struct fdb *fdb, const uint8_t mac[6], uint16_t vlan, uint16_t owner
 		return -ENOSPC;
 	if (entry)
 		entry_remove(fdb, entry);
-	entry = entry_add(fdb, &key, owner);
+	entry = entry_add(fdb, key, owner);
 	if (!entry)
 		return -ENOSPC;
 	entry->fixed = true;
@@ -217,8 +214,8 @@ int fdb_fix(struct fdb *fdb, const uint8_t mac[6], uint16_t vlan, uint16_t owner
 
 void fdb_unfix(struct fdb *fdb, const uint8_t mac[6], uint16_t vlan, uint16_t owner)
 {
-	struct fdb_key key = key_of(mac, vlan);
-	struct fdb_entry *entry = entry_find(fdb, &key);
+	uint64_t key = key_of(mac, vlan);
+	struct fdb_entry *entry = entry_find(fdb, key);
 
 	if (entry && entry->fixed && entry->owner == owner)
 		entry_remove(fdb, entry);
