@@ -18,6 +18,7 @@
 #define SLOT	  KIB(72) /* memory of a buffer */
 #define SEAM	  (RING_BUFFERS + 5 * SLOT + 1000) /* in the middle of one */
 #define REGION	  0x8000 /* in flight */
+#define RINGS_END (RING_TABLES + IDS * 16 * 16) /* of rings, region, and tables of 16 descriptors */
 #define LOG	  MIB(2) /* what a guest receives in a run */
 #define STEPS	  400
 #define SENDER_AT 28 /* part of the IPv4 source */
@@ -30,7 +31,6 @@ struct side {
 	struct ring_guest guest;
 	struct ring_driver d;
 	struct vring ring;
-	uint8_t pieces[IDS]; /* of each id */
 	uint32_t bytes[IDS];
 };
 
@@ -120,7 +120,7 @@ static void side_start(struct side *s, uint64_t features, uint32_t size, bool ha
 
 	if (s->guest.at == NULL)
 		ring_guest_create(&s->guest, SEAM);
-	memset(s->guest.at, 0, RING_BUFFERS);
+	memset(s->guest.at, 0, RINGS_END);
 	ring_driver_init(&s->d, s->guest.at, size, features);
 	start.place = ring_place(&s->d);
 	start.features = s->d.features;
