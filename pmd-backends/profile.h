@@ -17,10 +17,8 @@
 enum profile_stage {
 	PROFILE_IDLE, /* rounds without a frame, and all that no other stage is */
 	PROFILE_LOOK, /* sender's ring: index, heads, descriptors */
-	PROFILE_HEAD, /* first bytes of a frame */
-	PROFILE_ROUTE, /* checks, learning, receiver */
 	PROFILE_ROOM, /* receiver's ring: the same, for room */
-	PROFILE_COPY,
+	PROFILE_COPY, /* frames: checked, routed, copied */
 	PROFILE_USE, /* used rings published */
 	PROFILE_TELL, /* fences, and whether a guest is to be interrupted */
 	PROFILE_STAGES
@@ -47,8 +45,7 @@ static inline void profile_mark(enum profile_stage stage)
 
 static inline void profile_log(void)
 {
-	static const char *const names[] = { "idle", "look", "head", "route",
-					     "room", "copy", "use",  "tell" };
+	static const char *const names[] = { "idle", "look", "room", "copy", "use", "tell" };
 	double frames = (double)profile.frames;
 
 	log_info("profile: %.1f frames a burst", frames / (double)profile.bursts);

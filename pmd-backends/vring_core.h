@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What the files of a ring share: vring.c (life, frames and their header), vring_chain.c (a chain's buffers),
- * vring_look.c (one copy),
- * vring_split.c, vring_packed.c (what is available, what is used). Nobody else includes this.
+ * vring_look.c (chains read ahead, one copy), vring_split.c, vring_packed.c (what is available, what is used). Nobody else
+ * includes this.
  *
  * All that is read from memory that the guest shares is read once, into a local, and that is what is checked and used.
  */
@@ -170,17 +170,10 @@ void frame_put_count(const struct frame_put *p, uint32_t chains);
  * Fetches a cache line to write it. __builtin_prefetch() fetches it to read where the compiler may not assume PREFETCHW, and
  * then the store waits for the other core once more; processors without it take it for no operation.
  */
-#ifdef __x86_64__
 static inline void prefetch_write(const void *p)
 {
 	__asm__ volatile("prefetchw %0" : : "m"(*(const uint8_t *)p));
 }
-#else
-static inline void prefetch_write(const void *p)
-{
-	__builtin_prefetch(p, 1);
-}
-#endif
 
 static inline void part_prefetch(const uint8_t *p, uint16_t want)
 {

@@ -5,9 +5,8 @@
 
 #include <rte_mbuf.h>
 
-#define HEAD_PLAIN \
-	64U /* of a frame with nothing left to be done to it: Ethernet and tags are read */
-#define HEAD_OPEN 256U /* else IP and transport, too */
+/* Bytes of a head: of a plain frame Ethernet and tags are read, of others IP and transport, too. */
+#define HEAD_OPEN 256U
 
 bool vring_look_begin(struct vring_look *l, struct vring *r, bool is_sender)
 {
@@ -99,8 +98,8 @@ bool look_gather(struct vring_look *l, struct vring_chain *c, struct vring_looke
 /* Most heads are of this length: four registers. */
 static inline void bytes_copy(uint8_t *to, const uint8_t *from, uint32_t len)
 {
-	if (len == HEAD_PLAIN)
-		memcpy(to, from, HEAD_PLAIN);
+	if (len == PLAIN_HEAD)
+		memcpy(to, from, PLAIN_HEAD);
 	else
 		memcpy(to, from, len);
 }
@@ -158,7 +157,7 @@ bool vring_head_take(const struct vring_look *l, uint16_t chain, struct rte_mbuf
 	if ((header.flags | header.gso_type) != 0 && frame_request_read(l->ring, &header, m) < 0)
 		return false;
 	m->pkt_len = bytes - (uint32_t)sizeof(header);
-	len = (uint32_t)u64_min(m->pkt_len, m->ol_flags == 0 ? HEAD_PLAIN : HEAD_OPEN);
+	len = (uint32_t)u64_min(m->pkt_len, m->ol_flags == 0 ? PLAIN_HEAD : HEAD_OPEN);
 	if (part->len < sizeof(header) + len)
 		parts_take(part, sizeof(header), rte_pktmbuf_mtod(m, uint8_t *), len);
 	else
