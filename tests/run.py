@@ -30,11 +30,12 @@ SUITES = {
     "unit": Suite("cmocka under ASan and UBSan", ("asan",), suites.run_unit),
     "fuzz": Suite("replay of the fuzz corpora", ("fuzz",), suites.run_fuzz),
     "component": Suite("the real processes, no lab", ("asan",), suites.run_component),
+    "tsan": Suite("viaduct-pmd under the thread sanitizer", ("tsan",), suites.run_tsan),
     "lab": Suite("end to end in the virtual host", ("release",), labsuite.run_lab),
     "long": Suite("what takes too long for every day", ("release", "fuzz", "asan"), longsuite.run_long,
                   False),
 }
-GROUPS = {"quick": ["style", "unit", "fuzz", "component"]}
+GROUPS = {"quick": ["style", "unit", "fuzz", "component", "tsan"]}
 
 
 def seconds(text):

@@ -13,7 +13,12 @@ import pytest
 from daemonkit import PATIENCE_S
 from vhost_front import Front
 
-SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:")
+SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:")
+SANITIZERS = {
+    # The leak checker traces the process, for which the sandbox kills.
+    "ASAN_OPTIONS": "detect_leaks=0",
+    "TSAN_OPTIONS": f"history_size=4:suppressions={pathlib.Path(__file__).resolve().parents[1]}/fake/tsan_suppressions",
+}
 
 
 class PmdError(Exception):
@@ -54,8 +59,7 @@ class Pmd:
             self.process = subprocess.Popen(
                 ["bash", "-c", f'exec 3<&{theirs.fileno()} && exec "$0" --fd 3', self.program],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(theirs.fileno(),),
-                # The leak checker traces the process, for which the sandbox kills.
-                env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+                env={**os.environ, **SANITIZERS})
         path = self.folder / "control.sock"
         path.unlink(missing_ok=True)
         with ours, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:

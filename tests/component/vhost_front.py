@@ -149,10 +149,10 @@ class Front:
 
     WANTED = (F_VERSION_1, F_MRG_RXBUF, F_PROTOCOL)
 
-    def __init__(self, path, features=WANTED, pairs=1, size=256):
+    def __init__(self, path, features=WANTED, pairs=1, size=256, memory=8 << 20):
         self.path, self.wanted, self.pairs = str(path), features, pairs
         self.fd = os.memfd_create("guest", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        self.bytes = 8 << 20
+        self.bytes = memory
         os.ftruncate(self.fd, self.bytes)
         fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
         self.memory = mmap.mmap(self.fd, self.bytes)

@@ -23,6 +23,12 @@ FUZZ_SECONDS = 120
 UNIT_SECONDS = 120
 COLLECT_SECONDS = 300
 COMPONENT_WORKERS = 3
+TSAN_CASES = (
+    "component/test_pmd_races.py",
+    *(f"component/test_pmd.py::test_{name}" for name in (
+        "a_network_moves_to_another_lcore_under_load", "two_guests_talk", "a_bond_comes_and_goes",
+        "a_rate_holds_while_lcores_sleep", "kicks_of_rings_that_are_gone_wake_nobody")),
+)
 
 SANITIZERS = {
     "ASAN_OPTIONS": "abort_on_error=0:detect_stack_use_after_return=1",
@@ -288,12 +294,29 @@ def run_component(ctx):
     more = ("-k", ctx.pattern) if ctx.pattern else ()
     rows, status, output = collect(folder, *more)
     files = collections.Counter(r["name"].split("::")[0] for r in rows if r["kind"] == "collected")
-    go = SecondGo("component", ctx)
     # A file that cannot be read has no cases, but an outcome.
-    go.take(results_of("component", [r for r in rows if r["kind"] == "result"], status, output))
+    first = results_of("component", [r for r in rows if r["kind"] == "result"], status, output)
+    # The largest first, so that none is left alone at the end.
+    run_files("component", [name for name, _ in files.most_common()], first, ctx, *more, **env)
+
+
+def run_files(suite, names, first, ctx, *more, **env):
+    """Files of cases (or some of a file), some at a time; `first`: results that there are already."""
+    go = SecondGo(suite, ctx)
+    go.take(first)
     with concurrent.futures.ThreadPoolExecutor(COMPONENT_WORKERS) as pool:
-        # The largest first, so that none is left alone at the end.
-        jobs = [pool.submit(pytest_results, "component", TESTS / name, 900, *more, **env) for name, _ in files.most_common()]
+        jobs = [pool.submit(pytest_results, suite, TESTS / name, 900, *more, **env) for name in names]
         for job in jobs:
             go.take(job.result())
-    go.finish(lambda names: pytest_again("component", names, 900, **env))
+    go.finish(lambda names: pytest_again(suite, names, 900, **env))
+
+
+def run_tsan(ctx):
+    """Cases of the component suite that are about viaduct-pmd's threads, with the thread sanitizer in it."""
+    env = {"VIADUCT_BUILD": str(builds.path("tsan")), **ctx.env}
+    more = ("-k", ctx.pattern) if ctx.pattern else ()
+    if ctx.list_only:
+        for name in TSAN_CASES:
+            run_pytest("tsan", TESTS / name, ctx, 900, **env)
+        return
+    run_files("tsan", TSAN_CASES, [], ctx, *more, **env)
