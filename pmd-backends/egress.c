@@ -28,11 +28,12 @@ void egress_flush(struct switch_port *to)
 		if (unlikely(to->mirror != NULL))
 			mirror_frame(to->mirror, to->batch[i], MIRROR_TO_GUEST, to->sw->now);
 	}
-	taken = to->ep->link_up ? RTE_MIN(to->ep->ops->send(to->ep, to->batch, count), count) : 0;
+	taken = endpoint_is_up(to->ep) ? RTE_MIN(to->ep->ops->send(to->ep, to->batch, count), count)
+				       : 0;
 	for (uint16_t i = taken; i < count; i++) {
 		bytes -= rte_pktmbuf_pkt_len(to->batch[i]);
 		port_drop(to, to->batch[i],
-			  to->ep->link_up ? PMD_DROP_RX_FULL : PMD_DROP_LINK_DOWN);
+			  endpoint_is_up(to->ep) ? PMD_DROP_RX_FULL : PMD_DROP_LINK_DOWN);
 	}
 	flow_add(&to->counters.to, taken, bytes);
 }
@@ -103,7 +104,7 @@ static bool fits(const struct packet *p, const struct endpoint *ep)
 
 enum pmd_drop egress_refuses(const struct switch_port *to, const struct packet *p)
 {
-	if (!to->ep->link_up || to->policy.link == POLICY_LINK_DOWN)
+	if (!endpoint_is_up(to->ep) || to->policy.link == POLICY_LINK_DOWN)
 		return PMD_DROP_LINK_DOWN;
 	if (!vlan_has(&to->vlan, p->vlan) || !vlan_fits(&to->vlan, &p->f))
 		return PMD_DROP_VLAN;

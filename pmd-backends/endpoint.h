@@ -69,7 +69,12 @@ struct endpoint {
 	const struct endpoint_rings *rings; /* NULL: frames are not in rings */
 	uint32_t offloads; /* ENDPOINT_*; of a guest: what its driver negotiated (VIRTIO_NET_F_GUEST_*) */
 	uint16_t mtu; /* the largest L3 packet, tags not counted; 0: only the port's policy limits it */
-	bool link_up; /* false: neither function is called */
+	bool link_up; /* false: neither function is called; the lcore reads it by endpoint_is_up() */
 };
+
+static inline bool endpoint_is_up(const struct endpoint *ep)
+{
+	return __atomic_load_n(&ep->link_up, __ATOMIC_RELAXED);
+}
 
 #endif

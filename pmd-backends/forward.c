@@ -45,7 +45,7 @@ struct source {
 
 static bool port_wants_group(const struct switch_port *port, const struct packet *p)
 {
-	return port->ep->link_up && port->policy.link != POLICY_LINK_DOWN &&
+	return endpoint_is_up(port->ep) && port->policy.link != POLICY_LINK_DOWN &&
 	       vlan_has(&port->vlan, p->vlan) && vlan_fits(&port->vlan, &p->f);
 }
 
@@ -228,7 +228,7 @@ static uint32_t port_poll(struct l2_switch *sw, struct switch_port *port)
 	uint16_t quota, count, short_way = 0;
 	bool more = true;
 
-	if (!port->ep->link_up)
+	if (!endpoint_is_up(port->ep))
 		return 0;
 	if (port->rate_to.rate != 0)
 		bucket_refill(&port->rate_to, sw->now);
@@ -249,7 +249,7 @@ static uint32_t uplink_poll(struct l2_switch *sw, struct switch_uplink *uplink)
 	struct rte_mbuf *frames[SWITCH_BURST];
 	uint16_t count;
 
-	if (!uplink->ep->link_up)
+	if (!endpoint_is_up(uplink->ep))
 		return 0;
 	count = burst_receive(uplink->ep, frames, SWITCH_BURST);
 	for (uint16_t i = 0; i < count; i++)
@@ -266,7 +266,7 @@ static void active_pick(struct l2_switch *sw)
 	struct switch_uplink *active = NULL;
 
 	for (uint32_t i = 0; i < sw->uplink_count && !active; i++)
-		if (sw->uplinks[i]->ep->link_up)
+		if (endpoint_is_up(sw->uplinks[i]->ep))
 			active = sw->uplinks[i];
 	if (active == sw->active)
 		return;

@@ -153,7 +153,7 @@ static struct out *out_guess(struct lane *lane, const struct switch_port *from)
 	struct vring *ring = NULL;
 	struct out *out;
 
-	if (to != NULL && to->ep->rings != NULL && to->ep->link_up)
+	if (to != NULL && to->ep->rings != NULL && endpoint_is_up(to->ep))
 		ring = to->ep->rings->receiver(to->ep, NULL, &is_only);
 	out = ring == NULL || !is_only ? NULL : out_open(lane, to, ring, true);
 	if (out != NULL)

@@ -544,22 +544,41 @@ void vhost_device_init(struct vhost_device *d, const struct vhost_device_ops *op
 		d->queues[i].kick = d->queues[i].call = -1;
 }
 
-void vhost_device_reset(struct vhost_device *d)
-{
-	uint32_t rings = ALL_RINGS;
-	struct vring_counters gone;
-	uint64_t kicks;
+/* What a device had and is to be given back when no lcore can use it any more. */
+struct leavings {
+	struct guest_memory memory;
+	struct vhost_inflight inflight;
+	int fds[2 * VHOST_MAX_RINGS];
+};
 
-	(void)change(d, rings, stopped_set, &rings, NULL);
-	for (unsigned int i = 0; i < VHOST_MAX_RINGS; i++)
-		ring_end(d, i);
-	guest_memory_unmap(&d->memory);
-	vhost_inflight_unmap(&d->inflight);
-	kicks = d->kicks;
-	gone = d->gone;
+/* The lcore looks at a device that has nothing, too. */
+static void all_forget(struct vhost_device *d, void *arg)
+{
+	struct leavings *l = arg;
+	struct vring_counters gone = d->gone;
+	uint64_t kicks = d->kicks;
+
+	for (unsigned int i = 0; i < VHOST_MAX_RINGS; i++) {
+		kicks += kicks_read(&d->queues[i]);
+		l->fds[2 * i] = d->queues[i].kick;
+		l->fds[2 * i + 1] = d->queues[i].call;
+	}
+	l->memory = d->memory;
+	l->inflight = d->inflight;
 	vhost_device_init(d, d->ops, d->arg);
 	d->kicks = kicks;
 	d->gone = gone;
+}
+
+void vhost_device_reset(struct vhost_device *d)
+{
+	struct leavings l;
+
+	(void)change(d, ALL_RINGS, all_forget, &l, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(l.fds); i++)
+		fd_close(&l.fds[i]);
+	guest_memory_unmap(&l.memory);
+	vhost_inflight_unmap(&l.inflight);
 }
 
 uint64_t vhost_device_kicks(struct vhost_device *d)
