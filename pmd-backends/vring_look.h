@@ -59,8 +59,8 @@ uint16_t vring_look_on(struct vring_look *l, uint16_t n);
 uint64_t vring_look_bytes(const struct vring_look *l);
 
 /*
- * The first `filled` chains are used (published), and the looks are over: the sender's first, so that a frame that a receiver
- * has is never sent again, whenever the process is killed.
+ * The first `filled` chains are used (published), and the looks are over: the sender's first (NULL: it has no ring), so that a
+ * frame that a receiver has is never sent again, whenever the process is killed.
  */
 void vring_look_use(struct vring_look *sender, struct vring_look *const *receivers,
 		    unsigned int count);
@@ -79,6 +79,9 @@ struct vring_rest {
 bool vring_head_take(const struct vring_look *l, uint16_t chain, struct rte_mbuf *m,
 		     struct vring_rest *rest);
 
+/* A sender's frame, whole, into m (empty, one segment). False: it makes no sense, or is too long for it. */
+bool vring_frame_take(const struct vring_look *l, uint16_t chain, struct rte_mbuf *m);
+
 #define PLAIN_HEAD 64U /* bytes */
 #define PLAIN_LEAST \
 	48U /* what is read twice of a frame shorter than its head is behind what is checked */
@@ -86,9 +89,9 @@ bool vring_head_take(const struct vring_look *l, uint16_t chain, struct rte_mbuf
 /* Sixteen bytes in a register. */
 typedef uint64_t vring_word __attribute__((vector_size(16), aligned(1), may_alias));
 
-/* The buffer of a frame with nothing left to be done to it, and the frame's first bytes, copied. */
+/* A frame with nothing left to be done to it whose bytes lie together, and its first bytes, copied. */
 struct vring_plain {
-	const uint8_t *at; /* behind the header */
+	const uint8_t *at;
 	uint32_t len; /* bytes of the frame; at least PLAIN_LEAST */
 	vring_word a, b, c, d; /* of a frame shorter than PLAIN_HEAD, c and d are its last 32 */
 };
@@ -96,6 +99,33 @@ struct vring_plain {
 static inline uint32_t vring_plain_third(uint32_t len)
 {
 	return len < PLAIN_HEAD ? len - 32 : 32;
+}
+
+/* Of len bytes, at least PLAIN_LEAST. */
+static inline void vring_plain_read(struct vring_plain *out, const uint8_t *at, uint32_t len)
+{
+	const uint8_t *third = at + vring_plain_third(len);
+
+	out->at = at;
+	out->len = len;
+	out->a = *(const vring_word *)at;
+	out->b = *(const vring_word *)(at + 16);
+	out->c = *(const vring_word *)third;
+	out->d = *(const vring_word *)(third + 16);
+	/* The copies are what counts: not to be fetched again. */
+	__asm__ volatile("" : "+x"(out->a), "+x"(out->b), "+x"(out->c), "+x"(out->d));
+}
+
+static inline void vring_plain_write(const struct vring_plain *f, uint8_t *at)
+{
+	uint8_t *third = at + vring_plain_third(f->len);
+
+	*(vring_word *)at = f->a;
+	*(vring_word *)(at + 16) = f->b;
+	*(vring_word *)third = f->c;
+	*(vring_word *)(third + 16) = f->d;
+	if (f->len > PLAIN_HEAD)
+		memcpy(at + PLAIN_HEAD, f->at + PLAIN_HEAD, f->len - PLAIN_HEAD);
 }
 
 /*
@@ -107,22 +137,14 @@ static inline bool vring_plain_take(const struct vring_look *l, uint16_t chain,
 {
 	const struct vring_looked *c = &l->chains[chain];
 	const struct vring_part *part = &l->parts[c->part];
-	const uint8_t *third;
 	uint16_t asks; /* flags and gso_type of its header (virtio 1.2, 5.1.6) */
 
 	if (c->part_count != 1 || part->len < VRING_HEADER + PLAIN_LEAST ||
 	    part->len > VRING_HEADER + VRING_MAX_FRAME)
 		return false;
 	memcpy(&asks, part->at, sizeof(asks));
-	out->at = part->at + VRING_HEADER;
-	out->len = part->len - VRING_HEADER;
-	out->a = *(const vring_word *)out->at;
-	out->b = *(const vring_word *)(out->at + 16);
-	third = out->at + vring_plain_third(out->len);
-	out->c = *(const vring_word *)third;
-	out->d = *(const vring_word *)(third + 16);
-	/* The copies are what counts: not to be fetched again. */
-	__asm__ volatile("" : "+r"(asks), "+x"(out->a), "+x"(out->b), "+x"(out->c), "+x"(out->d));
+	vring_plain_read(out, part->at + VRING_HEADER, part->len - VRING_HEADER);
+	__asm__ volatile("" : "+r"(asks));
 	return asks == 0;
 }
 
@@ -131,7 +153,6 @@ static inline bool vring_plain_put(struct vring_look *to, const struct vring_pla
 {
 	struct vring_looked *c = &to->chains[to->filled];
 	const struct vring_part *part = &to->parts[c->part];
-	uint8_t *at = part->at + VRING_HEADER;
 	uint64_t zero = 0;
 	uint32_t count = 1U << 16; /* num_buffers, behind two bytes of zeros */
 
@@ -139,12 +160,7 @@ static inline bool vring_plain_put(struct vring_look *to, const struct vring_pla
 		return false;
 	memcpy(part->at, &zero, sizeof(zero));
 	memcpy(part->at + 8, &count, sizeof(count));
-	*(vring_word *)at = f->a;
-	*(vring_word *)(at + 16) = f->b;
-	*(vring_word *)(at + vring_plain_third(f->len)) = f->c;
-	*(vring_word *)(at + vring_plain_third(f->len) + 16) = f->d;
-	if (f->len > PLAIN_HEAD)
-		memcpy(at + PLAIN_HEAD, f->at + PLAIN_HEAD, f->len - PLAIN_HEAD);
+	vring_plain_write(f, part->at + VRING_HEADER);
 	c->len = VRING_HEADER + f->len;
 	to->filled++;
 	return true;
