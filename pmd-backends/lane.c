@@ -156,7 +156,8 @@ static bool plain_hold(struct lane *lane, const struct switch_port *from, uint16
 	return true;
 }
 
-static inline bool plain_move(struct lane *lane, const struct switch_port *from, uint16_t i)
+static __rte_always_inline bool plain_move(struct lane *lane, const struct switch_port *from,
+					   uint16_t i)
 {
 	struct vring_plain plain;
 	uint16_t to;
@@ -166,8 +167,12 @@ static inline bool plain_move(struct lane *lane, const struct switch_port *from,
 	to = flow_to(lane, from->owner, &plain);
 	if (to == FDB_NOBODY || plain.len > FRAME_ETHER_LEN + (uint32_t)from->policy.mtu)
 		return false;
-	if (to == FDB_WIRE)
-		return plain_hold(lane, from, i, &plain);
+	if (to == FDB_WIRE) {
+		/* Of its own, so that the other stays in registers. */
+		struct vring_plain copy = plain;
+
+		return plain_hold(lane, from, i, &copy);
+	}
 	return plain_put(out_of_flow(lane, from->sw->ports, to, (uint16_t)(lane->in.count - i)),
 			 &plain);
 }
@@ -183,7 +188,8 @@ static enum step frame_move(struct lane *lane, struct switch_port *from, uint16_
 }
 
 /* All frames that the look has, as far as they go this way. */
-static enum step frames_move(struct lane *lane, struct switch_port *from)
+static inline __attribute__((always_inline)) enum step frames_move_as(struct lane *lane,
+								      struct switch_port *from)
 {
 	struct vring_look *in = &lane->in;
 	enum step step = STEP_TAKEN;
@@ -198,6 +204,18 @@ static enum step frames_move(struct lane *lane, struct switch_port *from)
 	}
 	in->filled = i;
 	return step;
+}
+
+static enum step frames_move(struct lane *lane, struct switch_port *from)
+{
+	return frames_move_as(lane, from);
+}
+
+/* The same with registers of 32 bytes: half the stores. */
+__attribute__((target("avx2,tune=haswell"))) static enum step
+frames_move_wide(struct lane *lane, struct switch_port *from)
+{
+	return frames_move_as(lane, from);
 }
 
 static void burst_count(struct lane *lane, struct switch_port *from)
@@ -246,7 +264,7 @@ static enum step burst_move(struct lane *lane, struct switch_port *from, struct 
 	if (guess != NULL)
 		(void)vring_look_on(&guess->look, in->count);
 	profile_mark(PROFILE_COPY);
-	step = frames_move(lane, from);
+	step = lane->is_wide ? frames_move_wide(lane, from) : frames_move(lane, from);
 	if (step == STEP_TAKEN && in->is_odd)
 		step = STEP_LEFT;
 	*n = in->filled;

@@ -41,6 +41,7 @@ struct lane {
 	uint8_t room[HEAD_AT + HEAD_BYTES];
 	uint64_t epoch;
 	uint64_t factor; /* odd, secret */
+	bool is_wide; /* the CPU has registers of 32 bytes */
 	bool is_stopped; /* what else the wire has goes the long way, to stay in order */
 	struct vring_look in;
 	struct lane_left *left;
@@ -60,13 +61,14 @@ static inline uint64_t lane_epoch(const struct l2_switch *sw)
 }
 
 /* The flow of a frame, or where it would be. */
-static inline struct flow *flow_at(struct lane *lane, uint64_t first, uint64_t second)
+static __rte_always_inline struct flow *flow_at(struct lane *lane, uint64_t first, uint64_t second)
 {
 	return &lane->flows[(first ^ second >> 11) * lane->factor >> 48 & (FLOWS - 1)];
 }
 
 /* Where a frame with this head goes; FDB_NOBODY: not known. */
-static inline uint16_t flow_to(struct lane *lane, uint16_t from, const struct vring_plain *plain)
+static __rte_always_inline uint16_t flow_to(struct lane *lane, uint16_t from,
+					    const struct vring_plain *plain)
 {
 	/* Bytes 0 to 7, 6 to 13. */
 	uint64_t first = plain->a[0], second = plain->a[0] >> 48 | plain->a[1] << 16;
@@ -100,8 +102,8 @@ struct out *out_find(struct lane *lane, struct switch_port *to, const struct rte
 void out_drop(struct out *out);
 
 /* The only ring of a flow's receiver; NULL: the frame is to be looked at. */
-static inline struct out *out_of_flow(struct lane *lane, struct switch_port *const *ports,
-				      uint16_t to, uint16_t frames)
+static __rte_always_inline struct out *
+out_of_flow(struct lane *lane, struct switch_port *const *ports, uint16_t to, uint16_t frames)
 {
 	struct out *out = NULL;
 
@@ -116,7 +118,7 @@ static inline struct out *out_of_flow(struct lane *lane, struct switch_port *con
 }
 
 /* As most frames are: nothing left to be done to it, of a flow that is known, from one buffer into one. */
-static inline bool plain_put(struct out *out, const struct vring_plain *plain)
+static __rte_always_inline bool plain_put(struct out *out, const struct vring_plain *plain)
 {
 	if (out == NULL || plain->len > out->most)
 		return false;

@@ -24,6 +24,7 @@ struct lane *lane_create(void)
 		return NULL;
 	}
 	lane->factor |= 1;
+	lane->is_wide = __builtin_cpu_supports("avx2") != 0;
 	lane->head.buf_addr = lane->room;
 	lane->head.buf_len = sizeof(lane->room);
 	lane->head.nb_segs = 1;
