@@ -112,7 +112,7 @@ out_of_flow(struct lane *lane, struct switch_port *const *ports, uint16_t to, ui
 			out = &lane->outs[i];
 			break;
 		}
-	if (unlikely(out == NULL) && ports[to]->ep->link_up && ports[to]->batch_count == 0)
+	if (unlikely(out == NULL) && endpoint_is_up(ports[to]->ep) && ports[to]->batch_count == 0)
 		out = out_find(lane, ports[to], NULL, frames);
 	return out == NULL || !out->is_plain ? NULL : out;
 }
