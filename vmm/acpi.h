@@ -10,8 +10,10 @@
 
 #include "base/err.h"
 
-#define ACPI_TABLES_MAX 16
-#define ACPI_FIXUPS_MAX 32
+#define ACPI_TABLES_MAX	  16
+#define ACPI_FIXUPS_MAX	  32
+#define ACPI_RSDP_SIZE	  36
+#define ACPI_TABLES_BYTES 65536 /* at most */
 
 struct gmem;
 struct pci_host;

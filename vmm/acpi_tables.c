@@ -8,13 +8,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define TABLES_MAX_BYTES 65536
-#define TABLE_ALIGN	 64 /* what FACS needs; enough for all */
-#define HEADER		 36
-#define HEADER_LENGTH	 4
-#define HEADER_CHECKSUM	 9
+#define TABLE_ALIGN	64 /* what FACS needs; enough for all */
+#define HEADER		36
+#define HEADER_LENGTH	4
+#define HEADER_CHECKSUM 9
 
-#define RSDP_SIZE	  36
 #define RSDP_CHECKSUM	  8
 #define RSDP_CHECKED	  20 /* bytes that the first checksum covers */
 #define RSDP_XSDT	  24
@@ -128,7 +126,7 @@ static int dsdt_add(struct acpi_tables *t, const struct acpi_config *cfg, uint32
 
 	if (body == NULL)
 		return -ENOMEM;
-	if (len <= TABLES_MAX_BYTES)
+	if (len <= ACPI_TABLES_BYTES)
 		p = table_add(t, "DSDT", 2, HEADER + (uint32_t)len, off);
 	if (p != NULL)
 		memcpy(p + HEADER, body, len);
@@ -283,10 +281,10 @@ static void rsdp_fill(struct acpi_tables *t, uint32_t xsdt)
 	memcpy(p, "RSD PTR ", 8);
 	memcpy(p + 9, "VIADUC", 6);
 	p[15] = 2;
-	put_le32(p + 20, RSDP_SIZE);
+	put_le32(p + 20, ACPI_RSDP_SIZE);
 	pointer_add(t, RSDP_XSDT, 8, xsdt);
 	checksum_add(t, RSDP_CHECKSUM, 0, RSDP_CHECKED);
-	checksum_add(t, RSDP_EXT_CHECKSUM, 0, RSDP_SIZE);
+	checksum_add(t, RSDP_EXT_CHECKSUM, 0, ACPI_RSDP_SIZE);
 }
 
 static int tables_add(struct acpi_tables *t, const struct acpi_config *cfg)
@@ -294,7 +292,7 @@ static int tables_add(struct acpi_tables *t, const struct acpi_config *cfg)
 	uint32_t rsdp, facs, dsdt, xsdt, listed[4], count = 0;
 	int r;
 
-	if (tables_alloc(t, RSDP_SIZE, &rsdp) == NULL)
+	if (tables_alloc(t, ACPI_RSDP_SIZE, &rsdp) == NULL)
 		return -ENOSPC;
 	r = facs_add(t, &facs);
 	if (r == 0)
@@ -318,7 +316,7 @@ int acpi_tables_build(struct acpi_tables *t, const struct acpi_config *cfg, stru
 {
 	int r = -ENOMEM;
 
-	*t = (struct acpi_tables){ .cap = TABLES_MAX_BYTES };
+	*t = (struct acpi_tables){ .cap = ACPI_TABLES_BYTES };
 	if (cfg->cpu_count == 0 || cfg->cpu_count > 4096)
 		return err_set(e, EINVAL, "ACPI tables: %u vCPUs", cfg->cpu_count);
 	if (cfg->bus_last > 255)

@@ -4,6 +4,7 @@
 #include "vmm/acpi.h"
 #include "vmm/boot.h"
 #include "vmm/chipset.h"
+#include "vmm/firmware.h"
 #include "vmm/layout.h"
 #include "vmm/machine_devices.h"
 #include "vmm/machine_requests.h"
@@ -139,6 +140,7 @@ static int board_create(struct machine *m, struct err *e)
 	env.irq = m->irq;
 	env.mmio64_base = m->mmio64_base;
 	env.mmio64_size = m->mmio64_size;
+	env.low_ram_end = m->gmem.slots[0].size;
 	r = pci_host_create(&env, &m->pci, e);
 	if (r < 0)
 		return err_wrap(e, "PCI root complex");
@@ -146,8 +148,8 @@ static int board_create(struct machine *m, struct err *e)
 	return r < 0 ? err_wrap(e, "chipset") : 0;
 }
 
-/* What firmware would do, and the kernel: at start and after each reset. */
-static int boot_prepare(struct machine *m, struct err *e)
+/* Without firmware: what it would do, and the kernel; at start and after each reset. */
+static int boot_direct(struct machine *m, struct err *e)
 {
 	struct boot_request rq = { .kernel_fd = m->spec->kernel_fd,
 				   .initrd_fd = m->spec->initrd_fd,
@@ -168,6 +170,16 @@ static int boot_prepare(struct machine *m, struct err *e)
 		return err_wrap(e, "ACPI tables");
 	r = boot_load(&m->gmem, &rq, &entry, e);
 	return r < 0 ? r : vcpu_set_boot(m->vcpus, &entry, e);
+}
+
+static int boot_prepare(struct machine *m, struct err *e)
+{
+	if (m->spec->firmware_fd < 0)
+		return boot_direct(m, e);
+	if (m->firmware == NULL)
+		return firmware_create(m, &m->firmware, e);
+	firmware_reset(m->firmware);
+	return 0;
 }
 
 int machine_reset(struct machine *m, struct err *e)
@@ -313,6 +325,8 @@ void machine_destroy(struct machine *m)
 	m->stats = NULL;
 	vcpu_set_destroy(m->vcpus);
 	m->vcpus = NULL;
+	firmware_destroy(m->firmware);
+	m->firmware = NULL;
 	machine_devices_close(m);
 	chipset_destroy(m->chipset);
 	m->chipset = NULL;

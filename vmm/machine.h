@@ -29,6 +29,7 @@
 #include <pthread.h>
 
 struct chipset;
+struct firmware;
 struct nets;
 struct stats;
 struct vcpu_set;
@@ -74,6 +75,7 @@ struct machine {
 	struct irq_router *irq;
 	struct pci_host *pci;
 	struct chipset *chipset;
+	struct firmware *firmware; /* NULL: direct boot */
 	struct vcpu_set *vcpus;
 	struct stats *stats;
 	struct vfio_set *vfio; /* NULL without VFIO functions */

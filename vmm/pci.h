@@ -46,6 +46,7 @@ struct pci_host_env {
 	struct irq_router *irq;
 	uint64_t mmio64_base; /* 64-bit window of the root complex */
 	uint64_t mmio64_size;
+	uint64_t low_ram_end; /* RAM below 4 GiB ends here */
 };
 
 int pci_host_create(const struct pci_host_env *env, struct pci_host **out, struct err *e);

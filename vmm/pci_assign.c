@@ -245,6 +245,7 @@ int pci_host_assign(struct pci_host *host, struct err *e)
 	if (host->ecam_region.size != LAYOUT_ECAM_SIZE)
 		return err_set(e, EBUSY, "ECAM at %#llx: the address is taken", LAYOUT_ECAM);
 
+	host->is_assigned = true;
 	r = root_devs_assign(host, &sp, e);
 	for (unsigned int i = 0; r == 0 && i < host->port_count; i++)
 		r = port_assign(host->ports[i], i + 1, &sp, e);

@@ -17,9 +17,6 @@
 #define PCIEXBAR_LENGTH_SHIFT 1
 #define PCIEXBAR_LENGTH_MASK  0x3
 
-/* End of what the guest may use for 32-bit BARs when ECAM lies below it: IOAPIC and LAPIC follow. */
-#define MMIO32_END 0xFC000000ULL
-
 static const struct pci_cfg_reg mch_regs[] = {
 	{ PCI_CFG_ID, 4, 0x29C08086 },
 	{ PCI_CFG_COMMAND, 2, 0x0006, 0x0100 },
@@ -264,6 +261,7 @@ void pci_host_destroy(struct pci_host *host)
 void pci_host_reset(struct pci_host *host)
 {
 	host->cf8 = 0;
+	host->is_assigned = false;
 	for (size_t i = 0; i < ARRAY_SIZE(host->root.devs); i++) {
 		struct pci_dev *dev = host->root.devs[i];
 
@@ -368,29 +366,6 @@ int pci_host_pull(struct pci_host *host, struct pci_dev *dev)
 		return -ENODEV;
 	pci_port_pull(port);
 	return 0;
-}
-
-void pci_host_windows(const struct pci_host *host, struct pci_windows *w)
-{
-	const struct io_region *ecam = &host->ecam_region;
-	uint64_t end = MMIO32_END;
-
-	*w = (struct pci_windows){
-		.ecam_base = ecam->base,
-		.ecam_size = ecam->size,
-		.mmio32_base = LAYOUT_MMIO32,
-		.mmio64_base = host->env.mmio64_base,
-		.mmio64_size = host->env.mmio64_size,
-	};
-	if (ecam->size != 0 && ecam->base > LAYOUT_MMIO32)
-		end = u64_min(end, ecam->base);
-	w->mmio32_size = end - LAYOUT_MMIO32;
-	for (unsigned int i = 0; i < host->port_count; i++) {
-		unsigned int last = host->ports[i]->cfg.value[PCI_BRIDGE_SUBORDINATE];
-
-		if (last > w->bus_last)
-			w->bus_last = last;
-	}
 }
 
 void pci_host_set_cf9(struct pci_host *host, const struct io_ops *ops, void *owner)

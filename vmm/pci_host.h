@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Inside of the root complex, for pci_host.c (configuration accesses, plugging) and pci_assign.c
- * (addresses at direct boot). Everybody else uses pci.h.
+ * Inside of the root complex, for pci_host.c (configuration accesses, plugging), pci_assign.c
+ * (addresses at direct boot) and pci_windows.c. Everybody else uses pci.h.
  */
 #ifndef VIADUCT_VMM_PCI_HOST_H
 #define VIADUCT_VMM_PCI_HOST_H
@@ -25,6 +25,7 @@ struct pci_host {
 	struct pci_cfg mch_cfg;
 	struct pci_port *ports[PCI_PORTS_MAX];
 	unsigned int port_count;
+	bool is_assigned; /* by pci_host_assign(), since the last reset */
 
 	uint32_t cf8;
 	struct io_region cf8_region;

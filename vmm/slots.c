@@ -21,15 +21,14 @@ int slots_init(struct slots *s, int vm_fd, struct err *e)
 	return 0;
 }
 
-int slots_add(struct slots *s, uint64_t gpa, uint64_t size, void *host, uint32_t *slot)
+static int slot_set(struct slots *s, const struct kvm_userspace_memory_region *wish, uint32_t *slot)
 {
-	struct kvm_userspace_memory_region region = { .guest_phys_addr = gpa,
-						      .memory_size = size,
-						      .userspace_addr = (uintptr_t)host };
+	struct kvm_userspace_memory_region region = *wish;
+	uint64_t gpa = region.guest_phys_addr, size = region.memory_size;
 	uint32_t i = 0;
 	int r;
 
-	if (size == 0 || !is_aligned(gpa | size | (uintptr_t)host, 4096) || gpa + size < gpa)
+	if (size == 0 || !is_aligned(gpa | size | region.userspace_addr, 4096) || gpa + size < gpa)
 		return -EINVAL;
 	while (i < s->max && s->used[i])
 		i++;
@@ -42,6 +41,25 @@ int slots_add(struct slots *s, uint64_t gpa, uint64_t size, void *host, uint32_t
 	s->used[i] = true;
 	*slot = i;
 	return 0;
+}
+
+int slots_add(struct slots *s, uint64_t gpa, uint64_t size, void *host, uint32_t *slot)
+{
+	const struct kvm_userspace_memory_region wish = { .guest_phys_addr = gpa,
+							  .memory_size = size,
+							  .userspace_addr = (uintptr_t)host };
+
+	return slot_set(s, &wish, slot);
+}
+
+int slots_add_rom(struct slots *s, uint64_t gpa, uint64_t size, void *host, uint32_t *slot)
+{
+	const struct kvm_userspace_memory_region wish = { .flags = KVM_MEM_READONLY,
+							  .guest_phys_addr = gpa,
+							  .memory_size = size,
+							  .userspace_addr = (uintptr_t)host };
+
+	return slot_set(s, &wish, slot);
 }
 
 int slots_add_ram(struct slots *s, uint64_t gpa, uint64_t size, void *host)

@@ -20,6 +20,8 @@ int slots_init(struct slots *s, int vm_fd, struct err *e);
 
 /* gpa, size and host are multiples of 4096. -ENOSPC when all slots are taken, -EEXIST on overlap. */
 int slots_add(struct slots *s, uint64_t gpa, uint64_t size, void *host, uint32_t *slot);
+/* The guest reads it from host memory; its writes are trapped as MMIO. */
+int slots_add_rom(struct slots *s, uint64_t gpa, uint64_t size, void *host, uint32_t *slot);
 int slots_del(struct slots *s, uint32_t slot);
 
 /* RAM stays for the VM's life, and vCPUs in system management mode see it too: an SMI, which any

@@ -2,6 +2,7 @@
 #include "vmm/spec.h"
 
 #include "vmm/kvm.h"
+#include "vmm/spec_firmware.h"
 #include "vmm/spec_nets.h"
 
 #include "base/cpulist.h"
@@ -29,6 +30,7 @@ void vmm_spec_init(struct vmm_spec *spec)
 	spec->kvm_fd = spec->listener_fd = spec->console_fd = -1;
 	spec->exit_record_fd = spec->console_log_fd = spec->console_log_old_fd = -1;
 	spec->kernel_fd = spec->initrd_fd = spec->container_fd = spec->iommufd_fd = -1;
+	spec->firmware_fd = spec->vars_fd = -1;
 	for (unsigned int i = 0; i < VMM_MAX_CPUS; i++)
 		spec->cpu_pin[i] = -1;
 	spec->numa_node = -1;
@@ -44,6 +46,8 @@ void vmm_spec_fini(struct vmm_spec *spec)
 	fd_close(&spec->console_log_old_fd);
 	fd_close(&spec->kernel_fd);
 	fd_close(&spec->initrd_fd);
+	fd_close(&spec->firmware_fd);
+	fd_close(&spec->vars_fd);
 	fd_close(&spec->container_fd);
 	fd_close(&spec->iommufd_fd);
 	for (unsigned int i = 0; i < spec->member_count; i++)
@@ -136,6 +140,13 @@ static int readable_check(int fd, const char *name, struct err *e)
 	return access_check(fd, name, O_WRONLY, e);
 }
 
+static int both_check(int fd, const char *name, struct err *e)
+{
+	int r = writable_check(fd, name, e);
+
+	return r == 0 ? readable_check(fd, name, e) : r;
+}
+
 static int device_check(int fd, const char *name, struct err *e)
 {
 	return file_type_check(fd, name, S_IFCHR, e);
@@ -152,8 +163,10 @@ static const struct fd_row {
 	{ "listener", offsetof(struct vmm_spec, listener_fd), true, control_listener_check },
 	{ "console", offsetof(struct vmm_spec, console_fd), true, console_listener_check },
 	{ "exit_record", offsetof(struct vmm_spec, exit_record_fd), true, writable_check },
-	{ "kernel", offsetof(struct vmm_spec, kernel_fd), true, readable_check },
+	{ "kernel", offsetof(struct vmm_spec, kernel_fd), false, readable_check },
 	{ "initrd", offsetof(struct vmm_spec, initrd_fd), false, readable_check },
+	{ "firmware", offsetof(struct vmm_spec, firmware_fd), false, readable_check },
+	{ "vars", offsetof(struct vmm_spec, vars_fd), false, both_check },
 	{ "console_log", offsetof(struct vmm_spec, console_log_fd), false, writable_check },
 	{ "console_log_old", offsetof(struct vmm_spec, console_log_old_fd), false, writable_check },
 	{ "container", offsetof(struct vmm_spec, container_fd), false, device_check },
@@ -523,7 +536,7 @@ static int life_parse(struct vmm_spec *spec, const json_t *obj, struct err *e)
 int vmm_spec_parse(struct vmm_spec *spec, struct seqmsg *m, struct err *e)
 {
 	static const char *const keys[] = { "name", "memory",	"cpus",	    "boot", "devices",
-					    "nets", "on_panic", "watchdog", NULL };
+					    "nets", "on_panic", "watchdog", "uuid", NULL };
 	json_t *obj;
 	int r = fds_parse(spec, m, e);
 
@@ -552,5 +565,7 @@ int vmm_spec_parse(struct vmm_spec *spec, struct seqmsg *m, struct err *e)
 	r = devices_parse(spec, obj, e);
 	if (r == 0)
 		r = spec_nets_parse(spec, obj, e);
-	return r == 0 ? fds_required_check(spec, e) : r;
+	if (r == 0)
+		r = fds_required_check(spec, e);
+	return r == 0 ? spec_firmware_parse(spec, obj, e) : r;
 }

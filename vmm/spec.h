@@ -59,6 +59,7 @@ struct vmm_spec {
 	bool cpus_are_dedicated;
 	cpu_set_t own_cpus; /* for threads that are not pinned; empty: as the process was started */
 	char cmdline[VMM_MAX_CMDLINE + 1];
+	uint8_t uuid[16]; /* big-endian; zeros: not set */
 	char ready[VMM_MAX_READY + 1]; /* "": none */
 	enum vmm_panic on_panic;
 	enum vmm_watchdog watchdog;
@@ -70,6 +71,7 @@ struct vmm_spec {
 	/* Owned fds; -1 when absent. */
 	int kvm_fd, listener_fd, console_fd, exit_record_fd, console_log_fd, console_log_old_fd;
 	int kernel_fd, initrd_fd;
+	int firmware_fd, vars_fd; /* -1: direct boot; -1: variables are forgotten at the end */
 	int container_fd, iommufd_fd; /* at most one of them */
 	struct vmm_member_spec members[VMM_MAX_DEVICES]; /* that one's: groups, or device files */
 	unsigned int member_count;

@@ -2,6 +2,7 @@
 #include "vmm/status.h"
 
 #include "vmm/chipset.h"
+#include "vmm/firmware.h"
 #include "vmm/machine.h"
 #include "vmm/machine_devices.h"
 #include "vmm/vcpu.h"
@@ -58,10 +59,18 @@ static json_t *ram_nodes_status(const struct placement *p)
 	return list;
 }
 
+/* The part that not every machine has. NULL stays NULL. */
+static json_t *firmware_add(json_t *status, struct machine *m)
+{
+	if (status != NULL && m->firmware != NULL)
+		json_object_set_new(status, "firmware", firmware_status(m->firmware));
+	return status;
+}
+
 json_t *machine_status(struct machine *m)
 {
 	uint64_t console_bytes, ready_ns;
-	json_t *devices, *nets;
+	json_t *devices, *nets, *status;
 
 	pthread_mutex_lock(&m->lock);
 	console_bytes = chipset_console_bytes(m->chipset);
@@ -70,7 +79,7 @@ json_t *machine_status(struct machine *m)
 	nets = machine_nets_status(m);
 	pthread_mutex_unlock(&m->lock);
 	/* json_pack gives NULL if any of its parts is NULL, and drops the others ("o" steals). */
-	return json_pack(
+	status = json_pack(
 		"{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}",
 		"name", m->spec->name, "state", m->paused ? "paused" : "running", "pid",
 		(json_int_t)getpid(), "uptime_ns", (json_int_t)(now_ns() - m->started_ns), "vcpus",
@@ -80,4 +89,5 @@ json_t *machine_status(struct machine *m)
 		(json_int_t)m->gmem.page_size, "life", life_json(&m->life), "devices", devices,
 		"nets", nets, "cpus", cpus_status(m), "ram_nodes", ram_nodes_status(&m->placement),
 		"exits", machine_exits_status(m, -1));
+	return firmware_add(status, m);
 }

@@ -24,6 +24,7 @@
  *              "own":"0-1"},                         host CPUs of the threads that are not pinned; "": any
  *      "boot":{"cmdline":"console=ttyS0",
  *              "ready":"login:"},                    optional: console text that ends the start
+ *      "uuid":"8-4-4-4-12",                          optional: for firmware's SMBIOS; lower-case hexadecimal
  *      "on_panic":"restart", "watchdog":"reset",     words of VMM_PANIC_WORDS, VMM_WATCHDOG_WORDS; these without
  *      "devices":[{"port":"wan", "address":"0000:01:10.0", "group":26}],      VFIO functions
  *      "nets":[{"port":"mgt", "mac":"02:..",       optional: virtio-net devices, each served by a vhost-user backend
@@ -42,7 +43,9 @@
  *              "sent":N (messages of the VF to the guest), "host_counted":N (of these, by the host's handler; -1: not known)}
  *
  * Required fds: kvm (/dev/kvm), listener (SOCK_SEQPACKET, listening), console (SOCK_STREAM,
- * listening), exit_record (regular file, write), kernel. Optional: console_log and console_log_old (chipset_console_log.h), initrd.
+ * listening), exit_record (regular file, write), kernel or firmware. Optional: console_log and console_log_old (chipset_console_log.h), initrd.
+ * With firmware (OVMF_CODE_4M.fd, VMM_CODE_IMAGE bytes) the kernel is what the firmware starts and may be absent; vars is the VM's own
+ * variable store (VMM_VARS_FILE bytes, read and write): without it what the firmware stores is forgotten at the end.
  * With devices: container (/dev/vfio/vfio, opened, nothing set) and one group:N per IOMMU group; or iommufd (/dev/iommu) and
  * one cdev:ADDRESS per device: its device file, bound to that iommufd, attached to nothing. With nets: one vhost:PORT each
  * (SOCK_STREAM, listening): backends connect there, one at a time, come and go.
@@ -70,6 +73,7 @@
  *                    "features":"0x..","ring":"split|packed","error":"why the last backend was dropped, or empty"}],
  *           "cpus":{"dedicated":bool,"mwait":bool,"tsc_khz":N},   mwait: the guest idles with it; 0 kHz: not known
  *           "ram_nodes":[{"node":N,"bytes":N}...],   where guest RAM lies; empty if the kernel does not say
+ *           "firmware":{"vars":"none|stored|waiting|failed","commits":N,"error":"why they are not stored, or empty"},   with firmware
  *           "exits":{"io":N,"mmio":N,"hlt":N,"other":N}}
  *
  * STATS = {"name","state","uptime_ns",
@@ -107,8 +111,13 @@
 #define VMM_LOW_RAM_SPLIT 0x80000000ULL
 #define VMM_HIGH_RAM	  0x100000000ULL
 #define VMM_MAX_CMDLINE	  2047
-#define VMM_MAX_READY	  63
-#define VMM_MAX_NODE	  1023
+/* Firmware: OVMF's 4M build, CODE up to 4 GiB and VARS below it. A VM's own file has the image of its variables, and behind
+ * it room for a journal (flash_store.h). */
+#define VMM_CODE_IMAGE 0x37C000U
+#define VMM_VARS_IMAGE 0x84000U
+#define VMM_VARS_FILE  (2U * VMM_VARS_IMAGE + 4096U)
+#define VMM_MAX_READY  63
+#define VMM_MAX_NODE   1023
 
 /* No file that a VMM writes (log, console log, exit record) grows beyond this, whatever its guest or a
  * guest that took it over does: RLIMIT_FSIZE. */

@@ -122,16 +122,20 @@ class Vmm:
             self.vhosts[port] = self._listen(f"vhost-{port}", socket.SOCK_STREAM)
         return self.path(f"vhost-{port}")
 
-    def spec_fds(self, kernel, initrd=None, devices=()):
-        """The fds of a launch message as (name, fd); close with close_fds."""
+    def spec_fds(self, kernel, initrd=None, devices=(), firmware=None):
+        """The fds of a launch message as (name, fd); close with close_fds. firmware: the files CODE and VARS."""
         fds = [
             ("kvm", os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)),
             ("listener", os.dup(self.listener.fileno())),
             ("console", os.dup(self.console_listener.fileno())),
             ("exit_record", os.open(self.record_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)),
             ("console_log", os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)),
-            ("kernel", os.open(kernel, os.O_RDONLY | os.O_CLOEXEC)),
         ]
+        if kernel:
+            fds.append(("kernel", os.open(kernel, os.O_RDONLY | os.O_CLOEXEC)))
+        if firmware:
+            fds.append(("firmware", os.open(firmware[0], os.O_RDONLY | os.O_CLOEXEC)))
+            fds.append(("vars", os.open(firmware[1], os.O_RDWR | os.O_CLOEXEC)))
         if initrd:
             fds.append(("initrd", os.open(initrd, os.O_RDONLY | os.O_CLOEXEC)))
         if devices:
@@ -158,9 +162,9 @@ class Vmm:
         message = {"v": 1, "op": "launch", "fds": [name for name, _ in fds], "spec": spec, **body}
         socket.send_fds(self.launch_sock, [json.dumps(message).encode()], [fd for _, fd in fds])
 
-    def launch(self, spec, kernel, initrd=None, timeout=60):
+    def launch(self, spec, kernel, initrd=None, timeout=60, firmware=None):
         """Sends the launch message; STATUS, or Refused."""
-        fds = self.spec_fds(kernel, initrd, spec["devices"])
+        fds = self.spec_fds(kernel, initrd, spec["devices"], firmware)
         for net in spec.get("nets", ()):
             self.vhost(net["port"])
             fds.append((f"vhost:{net['port']}", os.dup(self.vhosts[net["port"]].fileno())))
@@ -208,7 +212,8 @@ class Vmm:
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--vmm", required=True)
-    parser.add_argument("--kernel", required=True)
+    parser.add_argument("--kernel")
+    parser.add_argument("--firmware", help="CODE,VARS: OVMF's code, and a VM's variables")
     parser.add_argument("--initrd")
     parser.add_argument("--mem", type=int, default=256, help="MiB")
     parser.add_argument("--low-limit", type=int, default=0, help="MiB")
@@ -232,7 +237,8 @@ def drive(args, vmm):
                     devices=[{**d, "group": int(d["group"])} for d in devices])
     begin = time.monotonic()
     console = vmm.console(echo=True)
-    print(json.dumps(vmm.launch(spec, args.kernel, args.initrd)))
+    print(json.dumps(vmm.launch(spec, args.kernel, args.initrd,
+                                firmware=args.firmware and args.firmware.split(","))))
     if console.wait(args.wait_for, args.timeout) is None:
         print(f"\nvmmdrive: no {args.wait_for!r} on the console")
         with contextlib.suppress(OSError, Refused):

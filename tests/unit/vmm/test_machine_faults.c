@@ -17,6 +17,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -25,6 +26,7 @@
 
 struct fixture {
 	unsigned int devices, nets;
+	bool firmware;
 	int launch_sock, peer;
 	struct vmm_spec spec;
 	struct loop *loop;
@@ -77,6 +79,21 @@ static void nets_fill(struct fixture *f)
 	}
 }
 
+/* OVMF's files as far as the VMM looks at them. */
+static void firmware_fill(struct vmm_spec *spec)
+{
+	static const uint8_t head[] = { 0x8D, 0x2B, 0xF1, 0xFF, 0x96, 0x76, 0x8B, 0x4C, 0xA9, 0x85,
+					0x27, 0x47, 0x07, 0x5B, 0x4F, 0x50, 0x00, 0x40, 0x08, 0x00,
+					0x00, 0x00, 0x00, 0x00, '_',  'F',  'V',  'H' };
+
+	spec->firmware_fd = memfd_create("code", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(spec->firmware_fd, VMM_CODE_IMAGE), 0);
+	spec->vars_fd = memfd_create("vars", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(spec->vars_fd, VMM_VARS_FILE), 0);
+	assert_int_equal(pwrite(spec->vars_fd, head, sizeof(head), 16), sizeof(head));
+	fd_close(&spec->kernel_fd);
+}
+
 /* What the daemon would send, and the device that is behind its groups. */
 static void setting_make(struct fixture *f)
 {
@@ -97,6 +114,8 @@ static void setting_make(struct fixture *f)
 		devices_fill(f);
 	}
 	nets_fill(f);
+	if (f->firmware)
+		firmware_fill(&f->spec);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	f->launch_sock = pair[0];
 	f->peer = pair[1];
@@ -147,7 +166,7 @@ static void machine_end(void *arg)
 	control_destroy(f->control);
 	machine_destroy(&f->m);
 	for (unsigned int i = 0; i < FAKE_KVM_SLOTS; i++)
-		/* RAM's slots go with the VM itself. */
+		/* RAM's and firmware's slots go with the VM itself. */
 		assert_true(fake_kvm.slots[i].memory_size == 0 ||
 			    fake_kvm.slots[i].guest_phys_addr < GIB(4));
 	loop_destroy(f->loop);
@@ -196,12 +215,24 @@ static void machine_with_polled_ports(void **state)
 	assert_true(fault_sweep(&sweep) > 140);
 }
 
+static void machine_with_firmware(void **state)
+{
+	struct fixture f = { .firmware = true };
+	const struct fault_sweep sweep = {
+		"machine with firmware", &f, machine_make, machine_end, nothing_is_left,
+	};
+
+	fake_kvm.vfio = NULL;
+	assert_true(fault_sweep(&sweep) > 110);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(machine_without_devices),
 		cmocka_unit_test(machine_with_a_function),
 		cmocka_unit_test(machine_with_polled_ports),
+		cmocka_unit_test(machine_with_firmware),
 	};
 
 	return cmocka_run_group_tests_name("vmm-machine-faults", tests, NULL, NULL);
