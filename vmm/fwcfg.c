@@ -152,7 +152,7 @@ static uint64_t fwcfg_read(void *owner, uint64_t off, unsigned int len)
 	}
 	if (off < OFF_DMA)
 		return UINT64_MAX;
-	memcpy(bytes, DMA_SIGNATURE + (off - OFF_DMA), len);
+	memcpy(bytes, &DMA_SIGNATURE[off - OFF_DMA], len);
 	return get_le64(bytes);
 }
 
