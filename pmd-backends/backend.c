@@ -340,6 +340,8 @@ static int (*const handlers[PMD_OPS])(struct backend *b, struct pmd_request *q, 
 
 int backend_request(struct backend *b, struct pmd_request *request, json_t **result, struct err *e)
 {
+	if (handlers[request->op] == NULL)
+		return pmd_role_refuse(b->launch, e);
 	return handlers[request->op](b, request, result, e);
 }
 

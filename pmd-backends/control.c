@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pmd-backends/control.h"
 
+#include "pmd-backends/launch.h"
+
 #include "base/fd.h"
 #include "base/json.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 struct control {
-	struct backend *backend;
+	struct control_target target;
 	uid_t uid; /* whose connections are taken, beside root's */
 	int conns[CONTROL_CONNECTIONS]; /* -1: free */
 };
@@ -31,7 +34,7 @@ json_t *control_reply_err(const struct err *e)
 			 json_from_err(e));
 }
 
-static json_t *answer(struct backend *b, struct seqmsg *m)
+static json_t *answer(const struct control_target *to, struct seqmsg *m)
 {
 	struct pmd_request *request = calloc(1, sizeof(*request));
 	struct err e = { 0 };
@@ -40,7 +43,7 @@ static json_t *answer(struct backend *b, struct seqmsg *m)
 				: pmd_request_parse(m, request, &e);
 
 	if (r == 0)
-		r = backend_request(b, request, &result, &e);
+		r = to->request(to->arg, request, &result, &e);
 	if (request != NULL)
 		pmd_request_fini(request);
 	free(request);
@@ -52,7 +55,7 @@ static void conn_drop(struct control *c, int fd)
 	for (size_t i = 0; i < ARRAY_SIZE(c->conns); i++) {
 		if (c->conns[i] != fd)
 			continue;
-		loop_del(c->backend->loop, fd);
+		loop_del(c->target.loop, fd);
 		fd_close(&c->conns[i]);
 		return;
 	}
@@ -84,7 +87,7 @@ static void conn_ready(void *arg, int fd, uint32_t events)
 	if (r == -EAGAIN)
 		return;
 	if (r == 0) {
-		reply = answer(c->backend, &request);
+		reply = answer(&c->target, &request);
 	} else if (r == -EBADMSG) {
 		err_set(&e, EBADMSG, "the request is no JSON object of at most %d bytes",
 			SEQMSG_BYTES);
@@ -105,7 +108,7 @@ static int conn_add(struct control *c, int *fd)
 	for (size_t i = 0; i < ARRAY_SIZE(c->conns); i++) {
 		if (c->conns[i] >= 0)
 			continue;
-		r = loop_add(c->backend->loop, *fd, EPOLLIN, conn_ready, c);
+		r = loop_add(c->target.loop, *fd, EPOLLIN, conn_ready, c);
 		if (r == 0)
 			c->conns[i] = fd_take(fd);
 		return r;
@@ -149,21 +152,22 @@ static void listener_ready(void *arg, int listener, uint32_t events)
 		conn_refuse(fd, EBUSY, "too many control connections");
 }
 
-int control_create(struct backend *b, int *launch_sock, struct control **out, struct err *e)
+int control_create(const struct control_target *target, int *launch_sock, struct control **out,
+		   struct err *e)
 {
 	struct control *c = calloc(1, sizeof(*c));
 	int r;
 
 	if (c == NULL)
 		return err_set(e, ENOMEM, "control: out of memory");
-	c->backend = b;
+	c->target = *target;
 	for (size_t i = 0; i < ARRAY_SIZE(c->conns); i++)
 		c->conns[i] = -1;
 	r = peer_uid(*launch_sock, &c->uid);
 	if (r == 0)
 		r = conn_add(c, launch_sock);
 	if (r == 0)
-		r = loop_add(b->loop, b->launch->listener, EPOLLIN, listener_ready, c);
+		r = loop_add(target->loop, target->launch->listener, EPOLLIN, listener_ready, c);
 	if (r < 0) {
 		control_destroy(c);
 		return err_set(e, r, "control sockets: %s", strerror(-r));
@@ -176,7 +180,7 @@ void control_destroy(struct control *c)
 {
 	if (c == NULL)
 		return;
-	loop_del(c->backend->loop, c->backend->launch->listener);
+	loop_del(c->target.loop, c->target.launch->listener);
 	for (size_t i = 0; i < ARRAY_SIZE(c->conns); i++)
 		if (c->conns[i] >= 0)
 			conn_drop(c, c->conns[i]);

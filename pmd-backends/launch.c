@@ -21,6 +21,14 @@ void pmd_launch_fini(struct pmd_launch *l)
 	fd_close(&l->listener);
 }
 
+int pmd_role_refuse(const struct pmd_launch *l, struct err *e)
+{
+	static const char *const words[] = PMD_ROLE_WORDS;
+
+	err_set(e, EOPNOTSUPP, "a request that role \"%s\" has not", words[l->role]);
+	return err_code(e, "unknown-request");
+}
+
 int pmd_head_parse(const json_t *body, char op[32], struct err *e)
 {
 	uint64_t version = 0;
@@ -121,10 +129,41 @@ static int kinds_parse(struct pmd_launch *l, const json_t *spec, struct err *e)
 	return 0;
 }
 
+static int memory_parse(struct pmd_launch *l, const json_t *spec, struct err *e)
+{
+	int r = json_get_u64(spec, "memory", PMD_MAX_MEMORY, &l->memory, e);
+
+	if (r == 0 && (l->memory < PMD_MIN_MEMORY || !is_aligned(l->memory, MIB(2))))
+		r = err_set(e, EINVAL, "memory: whole 2 MiB, 16 MiB or more");
+	return r < 0 ? r : json_get_bool_opt(spec, "hugepages", &l->hugepages, e);
+}
+
+/* What the role alone has. */
+static int role_parse(struct pmd_launch *l, const json_t *spec, struct err *e)
+{
+	static const char *const words[] = PMD_ROLE_WORDS;
+	static const char *const net_keys[] = { "memory", "hugepages", "uplink_kinds" };
+	char text[16] = "net";
+	int r = json_get_str_opt(spec, "role", text, sizeof(text), e);
+
+	if (r == 0)
+		r = pmd_word_find(words, ARRAY_SIZE(words), "role", text, e);
+	if (r < 0)
+		return r;
+	l->role = (enum pmd_role)r;
+	if (l->role == PMD_ROLE_NET)
+		return memory_parse(l, spec, e);
+	for (size_t i = 0; i < ARRAY_SIZE(net_keys); i++)
+		if (json_object_get(spec, net_keys[i]) != NULL)
+			return err_set(e, EINVAL, "%s: not with role \"%s\"", net_keys[i], text);
+	return 0;
+}
+
 static int spec_parse(struct pmd_launch *l, const json_t *spec, struct err *e)
 {
-	static const char *const keys[] = { "name", "cpus",	 "memory",	 "hugepages",
-					    "idle", "guest_uid", "uplink_kinds", NULL };
+	static const char *const keys[] = { "name",	 "role",	 "cpus",
+					    "memory",	 "hugepages",	 "idle",
+					    "guest_uid", "uplink_kinds", NULL };
 	static const char *const idles[] = PMD_IDLE_WORDS;
 	char idle[16] = "poll";
 	int r = json_check_keys(spec, keys, e);
@@ -136,11 +175,7 @@ static int spec_parse(struct pmd_launch *l, const json_t *spec, struct err *e)
 	if (r == 0)
 		r = cpus_parse(l, spec, e);
 	if (r == 0)
-		r = json_get_u64(spec, "memory", PMD_MAX_MEMORY, &l->memory, e);
-	if (r == 0 && (l->memory < PMD_MIN_MEMORY || !is_aligned(l->memory, MIB(2))))
-		r = err_set(e, EINVAL, "memory: whole 2 MiB, 16 MiB or more");
-	if (r == 0)
-		r = json_get_bool_opt(spec, "hugepages", &l->hugepages, e);
+		r = role_parse(l, spec, e);
 	if (r == 0)
 		r = json_get_str_opt(spec, "idle", idle, sizeof(idle), e);
 	if (r == 0)

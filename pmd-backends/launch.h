@@ -14,9 +14,10 @@
 
 struct pmd_launch {
 	char name[PMD_NAME_TEXT];
+	enum pmd_role role;
 	unsigned int cpus[PMD_MAX_LCORES]; /* one lcore each */
 	unsigned int cpu_count; /* 0: one lcore, on any CPU */
-	uint64_t memory; /* bytes */
+	uint64_t memory; /* bytes; 0 with PMD_ROLE_BLOCK */
 	bool hugepages;
 	enum pmd_idle idle;
 	uint32_t guest_uid_first;
@@ -30,6 +31,9 @@ void pmd_launch_fini(struct pmd_launch *l);
 
 /* Takes the listener out of m. 0; with an error *l may be half filled, pmd_launch_fini() is right all the same. */
 int pmd_launch_parse(struct pmd_launch *l, struct seqmsg *m, struct err *e);
+
+/* A request that a process of this role does not know: -EOPNOTSUPP, code "unknown-request". */
+int pmd_role_refuse(const struct pmd_launch *l, struct err *e);
 
 /* "v" and "op" of any message. -EPROTONOSUPPORT, code "version". */
 int pmd_head_parse(const json_t *body, char op[32], struct err *e);

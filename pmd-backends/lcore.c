@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pmd-backends/lcore.h"
 
+#include "pmd-backends/eventfd_guard.h"
+
 #include "base/fd.h"
 
 #include <rte_cycles.h>
@@ -9,9 +11,7 @@
 #include <rte_pause.h>
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -27,8 +27,6 @@
 #define CALL_WAIT_US   10
 #define WAKE_EVENTS    16
 #define TIMER_SLACK_NS 1000UL
-#define WATCH_MS       100
-#define WATCH_SIGNAL   SIGURG /* of no other use here, and harmless where nobody expects it */
 
 struct call {
 	void (*fn)(void *arg);
@@ -50,20 +48,14 @@ struct lcore {
 	unsigned int job_count;
 	unsigned int idle_rounds;
 
-	/* Odd while the lcore writes an eventfd: the watch reads it and interrupts one that lasts. */
-	_Atomic uint32_t signals;
-	uint32_t signals_seen; /* the watch's */
-	pthread_t thread;
-	atomic_bool has_thread;
+	struct eventfd_writer writer;
 
 	/* Written by the lcore, read by any. */
 	_Atomic uint64_t busy_cycles, idle_cycles, packets;
 };
 
 struct lcore_set {
-	pthread_t watch;
-	bool has_watch;
-	int watch_end; /* an eventfd: the watch ends */
+	struct eventfd_guard guard;
 	unsigned int count;
 	struct lcore lcores[];
 };
@@ -141,9 +133,7 @@ static int lcore_main(void *arg)
 	struct lcore *l = arg;
 	uint64_t then = rte_rdtsc();
 
-	l->thread = pthread_self();
-	/* release: pairs with the acquire in watch_look() */
-	atomic_store_explicit(&l->has_thread, true, memory_order_release);
+	eventfd_writer_begin(&l->writer);
 	prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS); /* naps of microseconds, not of 50 more */
 	while (!l->quit) {
 		uint64_t now;
@@ -241,68 +231,15 @@ void lcore_unwatch(struct lcore *l, int fd)
 
 int lcore_signal(struct lcore *l, int fd)
 {
-	uint32_t n = atomic_load_explicit(&l->signals, memory_order_relaxed);
-	const uint64_t one = 1;
-	int r;
-
-	atomic_store_explicit(&l->signals, n + 1, memory_order_relaxed);
-	r = write(fd, &one, sizeof(one)) == sizeof(one) ? 0 : -errno;
-	atomic_store_explicit(&l->signals, n + 2, memory_order_relaxed);
-	return r;
+	return eventfd_writer_add(&l->writer, fd);
 }
 
-/* The same write as the last time: a signal ends it. One that comes too early is followed by the next. */
-static void watch_look(struct lcore *l)
-{
-	uint32_t n = atomic_load_explicit(&l->signals, memory_order_relaxed);
-
-	/* acquire: pairs with the release in lcore_main() */
-	if ((n & 1) != 0 && n == l->signals_seen &&
-	    atomic_load_explicit(&l->has_thread, memory_order_acquire))
-		pthread_kill(l->thread, WATCH_SIGNAL);
-	l->signals_seen = n;
-}
-
-/* A thread of its own, since all others wait for lcores now and then. */
-static void *watch_main(void *arg)
+static void writers_look(void *arg, void (*look)(struct eventfd_writer *w))
 {
 	struct lcore_set *set = arg;
-	struct pollfd end = { .fd = set->watch_end, .events = POLLIN };
 
-	pthread_setname_np(pthread_self(), "lcore-watch");
-	while (poll(&end, 1, WATCH_MS) <= 0)
-		for (unsigned int i = 0; i < set->count; i++)
-			watch_look(&set->lcores[i]);
-	return NULL;
-}
-
-static void watch_signal(int signum)
-{
-}
-
-/* Without SA_RESTART: what it interrupts ends with EINTR. */
-static int watch_start(struct lcore_set *set)
-{
-	const struct sigaction action = { .sa_handler = watch_signal };
-	int r;
-
-	set->watch_end = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (set->watch_end < 0 || sigaction(WATCH_SIGNAL, &action, NULL) < 0)
-		return -errno;
-	r = pthread_create(&set->watch, NULL, watch_main, set);
-	set->has_watch = r == 0;
-	return -r;
-}
-
-static void watch_stop(struct lcore_set *set)
-{
-	const uint64_t one = 1;
-
-	if (set->has_watch) {
-		(void)!write(set->watch_end, &one, sizeof(one));
-		pthread_join(set->watch, NULL);
-	}
-	fd_close(&set->watch_end);
+	for (unsigned int i = 0; i < set->count; i++)
+		look(&set->lcores[i].writer);
 }
 
 static int lcore_init(struct lcore *l, const struct pmd_launch *launch, unsigned int i)
@@ -330,7 +267,7 @@ int lcores_start(const struct pmd_launch *launch, struct lcore_set **out, struct
 	if (set == NULL)
 		return err_set(e, ENOMEM, "lcores: out of memory");
 	set->count = count;
-	set->watch_end = -1;
+	set->guard = (struct eventfd_guard){ .end = -1, .each = writers_look, .arg = set };
 	for (unsigned int i = 0; i < count; i++)
 		set->lcores[i].wake_fd = set->lcores[i].epoll_fd = -1;
 	for (unsigned int i = 0; r == 0 && i < count; i++)
@@ -340,7 +277,7 @@ int lcores_start(const struct pmd_launch *launch, struct lcore_set **out, struct
 		set->lcores[i].running = r == 0;
 	}
 	if (r == 0)
-		r = watch_start(set);
+		r = eventfd_guard_start(&set->guard, "lcore-watch");
 	if (r < 0) {
 		lcores_stop(set);
 		return err_set(e, r, "lcores: %s", strerror(-r));
@@ -370,7 +307,7 @@ void lcores_stop(struct lcore_set *set)
 		fd_close(&l->wake_fd);
 		fd_close(&l->epoll_fd);
 	}
-	watch_stop(set);
+	eventfd_guard_stop(&set->guard);
 	free(set);
 }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * viaduct-pmd: polled ports of guests. Gives up what it can, takes the launch message from the daemon, starts DPDK and
- * its lcores, answers requests until it is told to quit.
+ * viaduct-pmd: polled ports of guests, or their disks: its role, which the launch message says. Gives up what it can,
+ * takes that message from the daemon, starts DPDK and its lcores, or the workers of disks, answers requests until it is
+ * told to quit.
  */
+#include "pmd-backends/block_backend.h"
 #include "pmd-backends/control.h"
 #include "pmd-backends/sandbox.h"
 #include "pmd-backends/status.h"
@@ -28,7 +30,8 @@ struct pmd {
 	int signal_fd;
 	struct pmd_launch launch;
 	struct loop *loop;
-	struct backend *backend;
+	struct backend *net; /* with PMD_ROLE_NET */
+	struct block_backend *block; /* with PMD_ROLE_BLOCK */
 	struct control *control;
 };
 
@@ -70,36 +73,90 @@ static int launch_receive(struct pmd *pmd, struct err *e)
 	return r < 0 ? err_wrap(e, "launch message") : 0;
 }
 
-/* From the launch message's content to lcores that poll. */
+static int net_create(struct pmd *pmd, struct err *e)
+{
+	int r = sandbox_enter(pmd->launch.uplink_kinds, e);
+
+	if (r == 0)
+		r = backend_create(&pmd->launch, pmd->loop, &pmd->net, e);
+	return r < 0 ? r : sandbox_hide(e);
+}
+
+static json_t *net_status(struct pmd *pmd)
+{
+	return status_json(pmd->net);
+}
+
+static int net_request(void *arg, struct pmd_request *request, json_t **result, struct err *e)
+{
+	struct pmd *pmd = arg;
+
+	return backend_request(pmd->net, request, result, e);
+}
+
+static int block_create(struct pmd *pmd, struct err *e)
+{
+	int r = sandbox_hide(e);
+
+	if (r == 0)
+		r = sandbox_block_enter(e);
+	return r < 0 ? r : block_backend_create(&pmd->launch, pmd->loop, &pmd->block, e);
+}
+
+static json_t *block_status(struct pmd *pmd)
+{
+	return block_backend_status(pmd->block);
+}
+
+static int block_request(void *arg, struct pmd_request *request, json_t **result, struct err *e)
+{
+	struct pmd *pmd = arg;
+
+	return block_backend_request(pmd->block, request, result, e);
+}
+
+static int no_filter(struct err *e)
+{
+	return 0;
+}
+
+static const struct role {
+	int (*create)(struct pmd *pmd, struct err *e); /* sandboxed, to threads that serve */
+	json_t *(*status)(struct pmd *pmd);
+	int (*request)(void *pmd, struct pmd_request *request, json_t **result, struct err *e);
+	int (*filter)(struct err *e); /* when nothing is set up any more */
+} roles[PMD_ROLES] = {
+	[PMD_ROLE_NET] = { net_create, net_status, net_request, no_filter },
+	[PMD_ROLE_BLOCK] = { block_create, block_status, block_request, sandbox_block_filter },
+};
+
+/* From the launch message's content to threads that serve, and the first word of the answer. */
 static int launch(struct pmd *pmd, struct err *e)
 {
 	int r = launch_receive(pmd, e);
 
 	if (r == 0)
-		r = sandbox_enter(pmd->launch.uplink_kinds, e);
-	if (r == 0)
 		r = loop_create(&pmd->loop, e);
 	if (r == 0)
-		r = backend_create(&pmd->launch, pmd->loop, &pmd->backend, e);
-	if (r == 0)
-		r = sandbox_hide(e);
+		r = roles[pmd->launch.role].create(pmd, e);
 	if (r == 0 && loop_add(pmd->loop, pmd->signal_fd, EPOLLIN, signal_ready, pmd) < 0)
 		r = err_set(e, ENOMEM, "signals: out of memory");
-	return r;
+	return r < 0 ? r : roles[pmd->launch.role].filter(e);
 }
 
 static int run(struct pmd *pmd, struct err *e)
 {
-	auto_json json_t *reply = control_reply_ok(status_json(pmd->backend));
+	const struct role *role = &roles[pmd->launch.role];
+	const struct control_target target = { &pmd->launch, pmd->loop, role->request, pmd };
+	auto_json json_t *reply = control_reply_ok(role->status(pmd));
 	int r = reply == NULL ? -ENOMEM : seqmsg_send(pmd->sock, reply, NULL, 0);
 
 	if (r < 0)
 		return err_set(e, r, "reply to the launch: %s", strerror(-r));
-	r = control_create(pmd->backend, &pmd->sock, &pmd->control, e);
+	r = control_create(&target, &pmd->sock, &pmd->control, e);
 	if (r < 0)
 		return r;
-	log_info("%s: %u lcores, %llu MiB", pmd->launch.name, lcores_count(pmd->backend->lcores),
-		 (unsigned long long)pmd->launch.memory >> 20);
+	log_info("%s: serves", pmd->launch.name);
 	r = loop_run(pmd->loop);
 	return r < 0 ? err_set(e, r, "event loop: %s", strerror(-r)) : 0;
 }
@@ -124,7 +181,8 @@ static int pmd_main(struct pmd *pmd)
 	if (r < 0)
 		log_err(&e, pmd->launch.name[0] != '\0' ? pmd->launch.name : "launch");
 	control_destroy(pmd->control);
-	backend_destroy(pmd->backend);
+	backend_destroy(pmd->net);
+	block_backend_destroy(pmd->block);
 	loop_destroy(pmd->loop);
 	pmd_launch_fini(&pmd->launch);
 	fd_close(&pmd->signal_fd);
@@ -164,7 +222,8 @@ static int arguments_parse(int argc, char **argv, int *fd)
 			printf("viaduct-pmd " VIADUCT_VERSION "\n");
 			exit(EXIT_SUCCESS);
 		default:
-			return usage(c == 'h' ? "polled ports of guests" : "unknown option");
+			return usage(c == 'h' ? "polled ports of guests, and their disks"
+					      : "unknown option");
 		}
 	}
 	return optind < argc ? usage("takes no arguments") : 0;

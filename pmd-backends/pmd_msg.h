@@ -13,6 +13,7 @@
  *      "memory":134217728,              bytes of packet memory
  *      "hugepages":true,                false: 4 KiB pages (no physical contiguity: VFIO and software uplinks work, slower)
  *      "idle":"poll",                   word of PMD_IDLE_WORDS
+ *      "role":"net",                    optional, word of PMD_ROLE_WORDS: what this process serves. "block" takes no memory, hugepages, uplink_kinds
  *      "uplink_kinds":["pci"],          optional: no other kind may be added, and no capability is kept for others; default: all
  *      "guest_uid":[64000,1000]}}       first and count: who may listen at a port's socket, beside root and our own uid
  *   -> {"v":1, "ok":true, "result":{STATUS}}          when the lcores poll
@@ -35,6 +36,12 @@
  *   {"v":1,"op":"mirror","port":"fw1/mgt","fds":["file"],"limit_bytes":N}  the port's frames, both ways, to that file as pcapng until it
  *                                      has limit_bytes; "no-such-port", "mirror-exists", "bad-mirror"
  *   {"v":1,"op":"mirror-stop","port":"fw1/mgt"} -> {"frames":N,"bytes":N of the file,"lost":N frames for which there was no room or time}   "no-such-mirror"
+ *  Of a process whose role is "block", beside status, stats and quit, the only ones:
+ *   {"v":1,"op":"disk-add", DISK, "fds":["image"]} -> {"disk":STATUS of it}   the image, open for reading and writing (or reading), O_DIRECT or not;
+ *                                      a description of its own (pmd-backends/block_file.h: locks); "disk-exists", "image-in-use", "image-refused"
+ *   {"v":1,"op":"disk-remove","disk":"fw1/root"}                       what was under way has ended when this is answered; "no-such-disk", "disk-busy"
+ *   {"v":1,"op":"disk-resize","disk":"fw1/root"} -> {"size":bytes}     the image has become larger, which its guest is told; "no-such-disk", "image-refused"
+ *   {"v":1,"op":"disk-set","disk":"fw1/root","iops":N,"bandwidth":N}   limits from now on; "no-such-disk"
  *   {"v":1,"op":"quit"}              -> {} ; every port let go, then the process exits
  *
  * UPLINK = "name":"nic0", "kind":word of PMD_UPLINK_WORDS,
@@ -47,6 +54,9 @@
  *           "trust":"none|multicast|promisc", "spoofchk":bool, "link":"auto|up|down", "uplink_loss":"propagate|keep",
  *           "storm":broadcast and multicast frames per second from the guest (0: none)}
  *
+ * DISK   = "disk":"fw1/root", "socket":"/path" (as of a port), "readonly":bool, "serial":"up to 20 characters", "queues":1 to PMD_MAX_QUEUES,
+ *          "iops":operations per second (0: no limit), "bandwidth":bytes per second; all but disk and socket optional
+ *
  * STATUS = {"name","pid","dpdk":"22.11.11","uptime_ns",
  *           "lcores":[{"lcore":N,"cpu":N,"busy":0.0-1.0 (of the last second),"cycles_hz":N}],
  *           "uplinks":[{"name","kind","device","driver":"net_e1000_em","mac","mtu","link":bool,"speed":Mb/s,"queues":N,"promisc":bool (takes frames to any address),
@@ -58,6 +68,11 @@
  *                     "drops":{REASON:N...}, "kicks":N,"calls":N,"queues":[{"rx_free":N,"tx_ready":N}]}],
  *           "uplinks":[{"name","rx":{"packets","bytes","drops"},"tx":{"packets","bytes","drops"}}],
  *           "lcores":[{"lcore","busy_cycles","idle_cycles","packets"}]}      counters since the port, uplink or process began
+ * STATUS of role block = {"name","pid","uptime_ns","workers":[{"cpu":N,"busy":0.0-1.0 (since the start)}],
+ *           "disks":[{"disk","state":word of PMD_DISK_STATE_WORDS,"pid":N (peer),"queues":N (that run),"size":bytes,"block_size":bytes,"readonly":bool,
+ *                     "direct":bool (O_DIRECT),"features":"0x..","error":as of a port,"io_error":"of the last request that failed, or empty"}]}
+ * STATS of role block  = {"disks":[{"disk","in_flight":N,"kicks":N,"calls":N,"bad_chains":N,"errors":N (answered with an I/O error),"no_space":N (of these: file
+ *                     system full),"reads","writes","flushes","discards","zeroes":N,"read_bytes","written_bytes":N}]}
  * REASON: words of PMD_DROP_WORDS; all of them, 0 or not.
  */
 #ifndef VIADUCT_PMD_BACKENDS_PMD_MSG_H
@@ -75,9 +90,36 @@
 #define PMD_MAX_VLANS	    64 /* ids of a trunk */
 #define PMD_MAX_PAIRS	    8 /* queue pairs of a port */
 #define PMD_MAX_MTU	    9000
+#define PMD_MAX_DISKS	    64
+#define PMD_MAX_QUEUES	    16 /* of a disk */
+#define PMD_SERIAL_TEXT	    21
+#define PMD_MAX_IOPS	    10000000
 #define PMD_NAME_TEXT	    64
 #define PMD_PORT_TEXT	    129 /* "VM/PORT" */
 #define PMD_SOCKET_TEXT	    108
+
+/* Bytes of an image that are locked (fcntl(2), F_OFD_SETLK): pmd-backends/block_file.h. */
+#define PMD_LOCK_OWNER	     100
+#define PMD_LOCK_OWNER_BYTES 200
+#define PMD_LOCK_BUSY	     400
+
+enum pmd_role { PMD_ROLE_NET, PMD_ROLE_BLOCK, PMD_ROLES };
+#define PMD_ROLE_WORDS         \
+	{                      \
+		"net", "block" \
+	}
+
+enum pmd_disk_state {
+	PMD_DISK_LOCKED, /* another process has the image */
+	PMD_DISK_WAITING, /* for its VMM */
+	PMD_DISK_CONNECTED,
+	PMD_DISK_RUNNING,
+	PMD_DISK_STATES
+};
+#define PMD_DISK_STATE_WORDS                                \
+	{                                                   \
+		"locked", "waiting", "connected", "running" \
+	}
 
 /* What an lcore does without packets. */
 enum pmd_idle { PMD_IDLE_POLL, PMD_IDLE_ADAPTIVE, PMD_IDLE_INTERRUPT, PMD_IDLES };

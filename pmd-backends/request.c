@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pmd-backends/request.h"
 
+#include "pmd-backends/bucket.h"
 #include "pmd-backends/launch.h"
 
 #include "base/fd.h"
@@ -21,11 +22,11 @@ static int name_get(const json_t *obj, const char *key, char *buf, size_t cap, s
 	return r;
 }
 
-static int port_get(const json_t *obj, char buf[PMD_PORT_TEXT], struct err *e)
+static int part_get(const json_t *obj, const char *key, char buf[PMD_PORT_TEXT], struct err *e)
 {
 	char vm[PMD_PORT_TEXT];
 	char *slash;
-	int r = json_get_str(obj, "port", buf, PMD_PORT_TEXT, e);
+	int r = json_get_str(obj, key, buf, PMD_PORT_TEXT, e);
 
 	if (r < 0)
 		return r;
@@ -34,8 +35,14 @@ static int port_get(const json_t *obj, char buf[PMD_PORT_TEXT], struct err *e)
 	if (slash != NULL)
 		*slash = '\0';
 	if (slash == NULL || parse_name(vm) < 0 || parse_name(slash + 1) < 0)
-		return err_set(e, EINVAL, "port: \"%s\" is not of the form VM/PORT", buf);
+		return err_set(e, EINVAL, "%s: \"%s\" is not of the form VM/%s", key, buf,
+			       strcmp(key, "port") == 0 ? "PORT" : "DISK");
 	return 0;
+}
+
+static int port_get(const json_t *obj, char buf[PMD_PORT_TEXT], struct err *e)
+{
+	return part_get(obj, "port", buf, e);
 }
 
 static int name_parse(const json_t *body, struct pmd_request *out, struct err *e)
@@ -196,6 +203,15 @@ static int port_set_parse(const json_t *body, struct pmd_request *out, struct er
 	return r < 0 ? r : policy_get(body, &out->policy, e);
 }
 
+static int socket_get(const json_t *body, struct pmd_request *out, struct err *e)
+{
+	int r = json_get_str(body, "socket", out->socket, sizeof(out->socket), e);
+
+	if (r == 0 && (out->socket[0] != '/' || out->socket[1] == '\0'))
+		r = err_set(e, EINVAL, "socket: \"%s\" is no absolute path", out->socket);
+	return r;
+}
+
 static int port_add_parse(const json_t *body, struct pmd_request *out, struct err *e)
 {
 	int r = port_get(body, out->name, e);
@@ -203,9 +219,7 @@ static int port_add_parse(const json_t *body, struct pmd_request *out, struct er
 	if (r == 0)
 		r = name_get(body, "network", out->network, sizeof(out->network), e);
 	if (r == 0)
-		r = json_get_str(body, "socket", out->socket, sizeof(out->socket), e);
-	if (r == 0 && (out->socket[0] != '/' || out->socket[1] == '\0'))
-		r = err_set(e, EINVAL, "socket: \"%s\" is no absolute path", out->socket);
+		r = socket_get(body, out, e);
 	return r < 0 ? r : policy_get(body, &out->policy, e);
 }
 
@@ -219,21 +233,69 @@ static int fdb_parse(const json_t *body, struct pmd_request *out, struct err *e)
 	return name_get(body, "network", out->network, sizeof(out->network), e);
 }
 
-static int mirror_parse(const json_t *body, struct pmd_request *out, struct err *e)
+/* The one fd that goes with the message must be what the handler takes it for. */
+static int fd_word_check(const json_t *body, const char *wanted, struct err *e)
 {
 	json_t *fds = NULL;
 	const char *word;
-	int r = port_get(body, out->name, e);
+	int r = json_get_array(body, "fds", 1, &fds, e);
 
-	if (r == 0)
-		r = json_get_array(body, "fds", 1, &fds, e);
-	if (r == 0)
-		r = json_get_u64(body, "limit_bytes", INT64_MAX, &out->limit_bytes, e);
 	if (r < 0)
 		return r;
 	word = json_string_value(json_array_get(fds, 0));
-	return word != NULL && strcmp(word, "file") == 0 ? 0
-							 : err_set(e, EINVAL, "fds: one, \"file\"");
+	return word != NULL && strcmp(word, wanted) == 0
+		       ? 0
+		       : err_set(e, EINVAL, "fds: one, \"%s\"", wanted);
+}
+
+static int mirror_parse(const json_t *body, struct pmd_request *out, struct err *e)
+{
+	int r = port_get(body, out->name, e);
+
+	if (r == 0)
+		r = fd_word_check(body, "file", e);
+	return r < 0 ? r : json_get_u64(body, "limit_bytes", INT64_MAX, &out->limit_bytes, e);
+}
+
+static int disk_parse(const json_t *body, struct pmd_request *out, struct err *e)
+{
+	return part_get(body, "disk", out->name, e);
+}
+
+static int limits_get(const json_t *body, struct pmd_disk_wish *d, struct err *e)
+{
+	int r = json_get_u64_opt(body, "iops", PMD_MAX_IOPS, &d->iops, e);
+
+	return r < 0 ? r : json_get_u64_opt(body, "bandwidth", BUCKET_MAX_RATE, &d->bandwidth, e);
+}
+
+static int disk_set_parse(const json_t *body, struct pmd_request *out, struct err *e)
+{
+	int r = disk_parse(body, out, e);
+
+	return r < 0 ? r : limits_get(body, &out->disk, e);
+}
+
+static int disk_add_parse(const json_t *body, struct pmd_request *out, struct err *e)
+{
+	struct pmd_disk_wish *d = &out->disk;
+	uint64_t queues = 1;
+	int r = disk_parse(body, out, e);
+
+	if (r == 0)
+		r = socket_get(body, out, e);
+	if (r == 0)
+		r = fd_word_check(body, "image", e);
+	if (r == 0)
+		r = json_get_bool_opt(body, "readonly", &d->readonly, e);
+	if (r == 0)
+		r = json_get_str_opt(body, "serial", d->serial, sizeof(d->serial), e);
+	if (r == 0)
+		r = json_get_u64_opt(body, "queues", PMD_MAX_QUEUES, &queues, e);
+	if (r == 0 && queues == 0)
+		r = err_set(e, EINVAL, "queues: 1 to %d", PMD_MAX_QUEUES);
+	d->queues = (unsigned int)queues;
+	return r < 0 ? r : limits_get(body, d, e);
 }
 
 /* In the order of enum pmd_op. */
@@ -241,7 +303,7 @@ static const struct op_row {
 	const char *name;
 	int (*parse)(const json_t *body, struct pmd_request *out,
 		     struct err *e); /* NULL: no members */
-	const char *keys[6]; /* beside "v" and "op" */
+	const char *keys[9]; /* beside "v" and "op" */
 	size_t fds;
 } op_rows[PMD_OPS] = {
 	[PMD_OP_STATUS] = { "status", NULL, { NULL } },
@@ -263,6 +325,14 @@ static const struct op_row {
 	[PMD_OP_FDB] = { "fdb", fdb_parse, { "network", NULL } },
 	[PMD_OP_MIRROR] = { "mirror", mirror_parse, { "port", "fds", "limit_bytes", NULL }, 1 },
 	[PMD_OP_MIRROR_STOP] = { "mirror-stop", port_parse, { "port", NULL } },
+	[PMD_OP_DISK_ADD] = { "disk-add",
+			      disk_add_parse,
+			      { "disk", "socket", "fds", "readonly", "serial", "queues", "iops",
+				"bandwidth", NULL },
+			      1 },
+	[PMD_OP_DISK_REMOVE] = { "disk-remove", disk_parse, { "disk", NULL } },
+	[PMD_OP_DISK_RESIZE] = { "disk-resize", disk_parse, { "disk", NULL } },
+	[PMD_OP_DISK_SET] = { "disk-set", disk_set_parse, { "disk", "iops", "bandwidth", NULL } },
 	[PMD_OP_QUIT] = { "quit", NULL, { NULL } },
 };
 

@@ -17,6 +17,11 @@ int sandbox_process(int keep_fd, struct err *e);
  */
 int sandbox_enter(uint32_t uplink_kinds, struct err *e);
 
+/* For disks: no file can be named any more, no capability is left. Then, when all threads run: only the calls that serving
+ * takes. */
+int sandbox_block_enter(struct err *e);
+int sandbox_block_filter(struct err *e);
+
 /* When DPDK runs: nobody may look into the process any more. (Earlier, it could not read its own /proc files.) */
 int sandbox_hide(struct err *e);
 

@@ -132,10 +132,33 @@ static int inflight_check(const struct vhost_message *m, const int *fds, size_t 
 	return inflight_rings_check(m, fds, fd_count, e);
 }
 
+static int socket_check(const struct vhost_message *m, const int *fds, size_t fd_count,
+			struct err *e)
+{
+	struct stat st;
+
+	if (fd_count != 1)
+		return bad(e, "a message for one fd with another number of them");
+	return fd_stat(fds[0], &st) == 0 && S_ISSOCK(st.st_mode)
+		       ? 0
+		       : bad(e, "an fd that is no socket");
+}
+
+static int config_check(const struct vhost_message *m, const int *fds, size_t fd_count,
+			struct err *e)
+{
+	const struct vhost_config_wire *c = &m->payload.config;
+
+	if (c->size == 0 || c->size > VHOST_MAX_CONFIG || m->h.size != VHOST_CONFIG_HEAD + c->size)
+		return bad(e, "a part of the configuration of the wrong size");
+	return 0;
+}
+
 #define STATE	 sizeof(struct vhost_ring_state)
 #define ADDR	 sizeof(struct vhost_ring_addr)
 #define INFLIGHT sizeof(struct vhost_inflight_wire)
-#define MAX	 sizeof(union vhost_payload)
+#define TABLE	 sizeof(struct vhost_memory_table)
+#define CONFIG	 sizeof(struct vhost_config_wire)
 
 /* What is not here is not understood. */
 static const struct message_row {
@@ -144,30 +167,35 @@ static const struct message_row {
 	bool asks; /* its answer has a payload of its own */
 	bool has_fds; /* else there may be none */
 	check_fn *check;
+	bool stops; /* rings, if they run: what is taken from them is to be done first */
 } rows[VHOST_REQUESTS] = {
 	[VHOST_GET_FEATURES] = { "GET_FEATURES", 0, 0, true, false, NULL },
 	[VHOST_SET_FEATURES] = { "SET_FEATURES", 8, 8, false, false, NULL },
 	[VHOST_SET_OWNER] = { "SET_OWNER", 0, 0, false, false, NULL },
 	[VHOST_RESET_OWNER] = { "RESET_OWNER", 0, 0, false, false, NULL },
-	[VHOST_SET_MEM_TABLE] = { "SET_MEM_TABLE", 40, MAX, false, true, memory_check },
-	[VHOST_SET_VRING_NUM] = { "SET_VRING_NUM", STATE, STATE, false, false, ring_size_check },
-	[VHOST_SET_VRING_ADDR] = { "SET_VRING_ADDR", ADDR, ADDR, false, false, ring_check },
-	[VHOST_SET_VRING_BASE] = { "SET_VRING_BASE", STATE, STATE, false, false, ring_check },
-	[VHOST_GET_VRING_BASE] = { "GET_VRING_BASE", STATE, STATE, true, false, ring_check },
-	[VHOST_SET_VRING_KICK] = { "SET_VRING_KICK", 8, 8, false, true, ring_fd_check },
-	[VHOST_SET_VRING_CALL] = { "SET_VRING_CALL", 8, 8, false, true, ring_fd_check },
+	[VHOST_SET_MEM_TABLE] = { "SET_MEM_TABLE", 40, TABLE, false, true, memory_check, true },
+	[VHOST_SET_VRING_NUM] = { "SET_VRING_NUM", STATE, STATE, false, false, ring_size_check,
+				  true },
+	[VHOST_SET_VRING_ADDR] = { "SET_VRING_ADDR", ADDR, ADDR, false, false, ring_check, true },
+	[VHOST_SET_VRING_BASE] = { "SET_VRING_BASE", STATE, STATE, false, false, ring_check, true },
+	[VHOST_GET_VRING_BASE] = { "GET_VRING_BASE", STATE, STATE, true, false, ring_check, true },
+	[VHOST_SET_VRING_KICK] = { "SET_VRING_KICK", 8, 8, false, true, ring_fd_check, true },
+	[VHOST_SET_VRING_CALL] = { "SET_VRING_CALL", 8, 8, false, true, ring_fd_check, true },
 	[VHOST_SET_VRING_ERR] = { "SET_VRING_ERR", 8, 8, false, true, ring_fd_check },
 	[VHOST_GET_PROTOCOL_FEATURES] = { "GET_PROTOCOL_FEATURES", 0, 0, true, false, NULL },
 	[VHOST_SET_PROTOCOL_FEATURES] = { "SET_PROTOCOL_FEATURES", 8, 8, false, false, NULL },
 	[VHOST_GET_QUEUE_NUM] = { "GET_QUEUE_NUM", 0, 0, true, false, NULL },
-	[VHOST_SET_VRING_ENABLE] = { "SET_VRING_ENABLE", STATE, STATE, false, false, ring_check },
+	[VHOST_SET_VRING_ENABLE] = { "SET_VRING_ENABLE", STATE, STATE, false, false, ring_check,
+				     true },
 	[VHOST_SEND_RARP] = { "SEND_RARP", 8, 8, false, false, NULL },
 	[VHOST_NET_SET_MTU] = { "NET_SET_MTU", 8, 8, false, false, NULL },
+	[VHOST_SET_BACKEND_REQ_FD] = { "SET_BACKEND_REQ_FD", 0, 0, false, true, socket_check },
+	[VHOST_GET_CONFIG] = { "GET_CONFIG", VHOST_CONFIG_HEAD, CONFIG, true, false, config_check },
 	[VHOST_GET_INFLIGHT_FD] = { "GET_INFLIGHT_FD", VHOST_INFLIGHT_MIN, INFLIGHT, true, false,
 				    inflight_rings_check },
 	[VHOST_SET_INFLIGHT_FD] = { "SET_INFLIGHT_FD", VHOST_INFLIGHT_MIN, INFLIGHT, false, true,
-				    inflight_check },
-	[VHOST_SET_STATUS] = { "SET_STATUS", 8, 8, false, false, NULL },
+				    inflight_check, true },
+	[VHOST_SET_STATUS] = { "SET_STATUS", 8, 8, false, false, NULL, true },
 	[VHOST_GET_STATUS] = { "GET_STATUS", 0, 0, true, false, NULL },
 };
 
@@ -209,6 +237,13 @@ bool vhost_message_asks(const struct vhost_message *m)
 	const struct message_row *row = row_find(m->h.request);
 
 	return row != NULL && row->asks;
+}
+
+bool vhost_message_stops(const struct vhost_message *m)
+{
+	const struct message_row *row = row_find(m->h.request);
+
+	return row != NULL && row->stops;
 }
 
 const char *vhost_request_name(uint32_t request)

@@ -9,38 +9,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_config.h>
-#include <linux/virtio_net.h>
 #include <sys/uio.h>
-
-#define OFFERED                                                                \
-	(BIT_ULL(VIRTIO_NET_F_CSUM) | BIT_ULL(VIRTIO_NET_F_GUEST_CSUM) |       \
-	 BIT_ULL(VIRTIO_NET_F_MTU) | BIT_ULL(VIRTIO_NET_F_MAC) |               \
-	 BIT_ULL(VIRTIO_NET_F_GUEST_TSO4) | BIT_ULL(VIRTIO_NET_F_GUEST_TSO6) | \
-	 BIT_ULL(VIRTIO_NET_F_HOST_TSO4) | BIT_ULL(VIRTIO_NET_F_HOST_TSO6) |   \
-	 BIT_ULL(VIRTIO_NET_F_MRG_RXBUF) | BIT_ULL(VIRTIO_NET_F_STATUS) |      \
-	 BIT_ULL(VIRTIO_NET_F_CTRL_VQ) | BIT_ULL(VIRTIO_NET_F_CTRL_RX) |       \
-	 BIT_ULL(VIRTIO_NET_F_GUEST_ANNOUNCE) | BIT_ULL(VIRTIO_NET_F_MQ) |     \
-	 BIT_ULL(VIRTIO_F_ANY_LAYOUT) | BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC) | \
-	 BIT_ULL(VIRTIO_RING_F_EVENT_IDX) | BIT_ULL(VIRTIO_F_VERSION_1) |      \
-	 BIT_ULL(VIRTIO_F_RING_PACKED) | BIT_ULL(VHOST_F_PROTOCOL_FEATURES))
-
-/* Neither dirty logging nor anything by which the backend would reach into the VMM. */
-#define OFFERED_PROTOCOL                                                      \
-	(BIT_ULL(VHOST_PROTOCOL_F_MQ) | BIT_ULL(VHOST_PROTOCOL_F_REPLY_ACK) | \
-	 BIT_ULL(VHOST_PROTOCOL_F_MTU) | BIT_ULL(VHOST_PROTOCOL_F_RARP) |     \
-	 BIT_ULL(VHOST_PROTOCOL_F_INFLIGHT_SHMFD) | BIT_ULL(VHOST_PROTOCOL_F_STATUS))
 
 #define ALL_RINGS (BIT(VHOST_MAX_RINGS) - 1)
 
 static bool has(uint64_t features, unsigned int bit)
 {
 	return (features & BIT_ULL(bit)) != 0;
-}
-
-/* Of the guest: it fills the odd ones (virtio 1.2, 5.1.2). */
-static bool is_kicked(unsigned int ring)
-{
-	return (ring & 1) != 0;
 }
 
 /* --- on the lcore ---------------------------------------------------------------------------- */
@@ -70,9 +45,13 @@ static void ring_stop(struct vhost_device *d, unsigned int i)
 	if ((d->live & BIT(i)) == 0)
 		return;
 	live_set(d, d->live & ~BIT(i));
-	counters_add(&d->gone, &q->ring.counters);
-	q->base = vring_base(&q->ring);
-	memset(&q->ring, 0, sizeof(q->ring));
+	if (d->kind->ring_stop != NULL) {
+		q->base = d->kind->ring_stop(d->arg, i);
+	} else {
+		counters_add(&d->gone, &q->ring.counters);
+		q->base = vring_base(&q->ring);
+		memset(&q->ring, 0, sizeof(q->ring));
+	}
 	d->ops->ring_changed(d->arg, i, false);
 }
 
@@ -96,13 +75,26 @@ static int ring_start(struct vhost_device *d, unsigned int i, struct err *e)
 
 	if ((d->broken & BIT(i)) != 0 || !ring_is_ready(d, q))
 		return 0;
-	r = vring_start(&q->ring, &start, e);
+	if (d->kind->ring_start != NULL)
+		r = d->kind->ring_start(d->arg, i, &start, e);
+	else
+		r = vring_start(&q->ring, &start, e);
 	if (r < 0)
 		return err_wrap(e, "ring %u", i);
-	vring_want_kicks(&q->ring, false);
+	if (d->kind->ring_start == NULL)
+		vring_want_kicks(&q->ring, false);
 	live_set(d, d->live | BIT(i));
 	d->ops->ring_changed(d->arg, i, true);
 	return 0;
+}
+
+void vhost_device_ring_break(struct vhost_device *d, unsigned int ring, const char *why)
+{
+	broken_set(d, d->broken | BIT(ring));
+	d->broken_ring = ring;
+	d->broken_why = why;
+	d->gone.bad_chains++;
+	ring_stop(d, ring);
 }
 
 bool vhost_device_rings_check(struct vhost_device *d)
@@ -112,11 +104,7 @@ bool vhost_device_rings_check(struct vhost_device *d)
 	for (unsigned int i = 0; i < VHOST_MAX_RINGS; i++) {
 		if ((d->live & BIT(i)) == 0 || d->queues[i].ring.broken == NULL)
 			continue;
-		broken_set(d, d->broken | BIT(i));
-		d->broken_ring = i;
-		d->broken_why = d->queues[i].ring.broken;
-		d->gone.bad_chains++;
-		ring_stop(d, i);
+		vhost_device_ring_break(d, i, d->queues[i].ring.broken);
 		found = true;
 	}
 	return found;
@@ -192,7 +180,7 @@ static int bad(struct err *e, const char *what)
 
 static int on_get_features(struct vhost_device *d, struct turn *t)
 {
-	return answer_number(t, OFFERED);
+	return answer_number(t, d->kind->features);
 }
 
 /* Each queue pair of QEMU's says them again. */
@@ -200,7 +188,7 @@ static int on_set_features(struct vhost_device *d, struct turn *t)
 {
 	uint64_t features = t->m->payload.number;
 
-	if ((features & ~OFFERED) != 0)
+	if ((features & ~d->kind->features) != 0)
 		return bad(t->e, "features that were not offered");
 	if (features != d->features && vhost_device_live(d) != 0)
 		return bad(t->e, "other features while rings run");
@@ -397,12 +385,12 @@ static int on_get_vring_base(struct vhost_device *d, struct turn *t)
 
 static int on_get_protocol_features(struct vhost_device *d, struct turn *t)
 {
-	return answer_number(t, OFFERED_PROTOCOL);
+	return answer_number(t, d->kind->protocol);
 }
 
 static int on_set_protocol_features(struct vhost_device *d, struct turn *t)
 {
-	if ((t->m->payload.number & ~OFFERED_PROTOCOL) != 0)
+	if ((t->m->payload.number & ~d->kind->protocol) != 0)
 		return bad(t->e, "features that were not offered");
 	d->protocol = t->m->payload.number;
 	return 0;
@@ -410,7 +398,7 @@ static int on_set_protocol_features(struct vhost_device *d, struct turn *t)
 
 static int on_get_queue_num(struct vhost_device *d, struct turn *t)
 {
-	return answer_number(t, PMD_MAX_PAIRS);
+	return answer_number(t, d->kind->queues);
 }
 
 struct announcement {
@@ -429,6 +417,8 @@ static int on_send_rarp(struct vhost_device *d, struct turn *t)
 {
 	struct announcement a = { .d = d };
 
+	if (d->ops->announce == NULL)
+		return bad(t->e, "a device that has no address");
 	memcpy(a.mac, &t->m->payload, sizeof(a.mac));
 	d->ops->on_lcore(d->arg, announcement_run, &a);
 	return 0;
@@ -447,6 +437,21 @@ static int on_net_set_mtu(struct vhost_device *d, struct turn *t)
 	if (t->m->payload.number < 68 || t->m->payload.number > UINT16_MAX)
 		return bad(t->e, "an MTU that no device has");
 	return change(d, ALL_RINGS, mtu_set, &mtu, t->e);
+}
+
+static int on_set_backend_req_fd(struct vhost_device *d, struct turn *t)
+{
+	fd_close(&d->backend_fd);
+	d->backend_fd = fd_take(&t->fds[0]);
+	return 0;
+}
+
+static int on_get_config(struct vhost_device *d, struct turn *t)
+{
+	struct vhost_config_wire c = t->m->payload.config;
+
+	vhost_device_config_read(d, &c);
+	return answer(t, &c, VHOST_CONFIG_HEAD + c.size);
 }
 
 static int on_get_inflight_fd(struct vhost_device *d, struct turn *t)
@@ -510,6 +515,8 @@ static int (*const handlers[VHOST_REQUESTS])(struct vhost_device *d, struct turn
 	[VHOST_SET_VRING_ENABLE] = on_set_vring_enable,
 	[VHOST_SEND_RARP] = on_send_rarp,
 	[VHOST_NET_SET_MTU] = on_net_set_mtu,
+	[VHOST_SET_BACKEND_REQ_FD] = on_set_backend_req_fd,
+	[VHOST_GET_CONFIG] = on_get_config,
 	[VHOST_GET_INFLIGHT_FD] = on_get_inflight_fd,
 	[VHOST_SET_INFLIGHT_FD] = on_set_inflight_fd,
 	[VHOST_SET_STATUS] = on_set_status,
@@ -540,6 +547,8 @@ void vhost_device_init(struct vhost_device *d, const struct vhost_device_ops *op
 	memset(d, 0, sizeof(*d));
 	d->ops = ops;
 	d->arg = arg;
+	d->kind = ops->kind != NULL ? ops->kind : &vhost_kind_net;
+	d->backend_fd = -1;
 	for (unsigned int i = 0; i < VHOST_MAX_RINGS; i++)
 		d->queues[i].kick = d->queues[i].call = -1;
 }
@@ -548,7 +557,7 @@ void vhost_device_init(struct vhost_device *d, const struct vhost_device_ops *op
 struct leavings {
 	struct guest_memory memory;
 	struct vhost_inflight inflight;
-	int fds[2 * VHOST_MAX_RINGS];
+	int fds[2 * VHOST_MAX_RINGS + 1];
 };
 
 /* The lcore looks at a device that has nothing, too. */
@@ -563,6 +572,7 @@ static void all_forget(struct vhost_device *d, void *arg)
 		l->fds[2 * i] = d->queues[i].kick;
 		l->fds[2 * i + 1] = d->queues[i].call;
 	}
+	l->fds[2 * VHOST_MAX_RINGS] = d->backend_fd;
 	l->memory = d->memory;
 	l->inflight = d->inflight;
 	vhost_device_init(d, d->ops, d->arg);
@@ -584,7 +594,7 @@ void vhost_device_reset(struct vhost_device *d)
 uint64_t vhost_device_kicks(struct vhost_device *d)
 {
 	for (unsigned int i = 0; i < VHOST_MAX_RINGS; i++)
-		if (is_kicked(i))
+		if ((d->kind->kicked & BIT(i)) != 0)
 			d->kicks += kicks_read(&d->queues[i]);
 	return d->kicks;
 }

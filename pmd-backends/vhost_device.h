@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The back end of one vhost-user network device: what its VMM has told, and the rings that follow from it (Vhost-user
+ * The back end of one vhost-user device: what its VMM has told, and the rings that follow from it (Vhost-user
  * protocol, QEMU docs/interop/vhost-user.rst). Knows no socket.
  *
  * A ring runs (`live`) while all is there that it needs: memory, place, a kick (with or without an fd), and it is enabled.
@@ -29,6 +29,25 @@ struct vhost_inflight {
 	uint16_t queues, queue_size;
 };
 
+struct vhost_device;
+
+/* What is another with each kind of device. */
+struct vhost_kind {
+	uint64_t features, protocol; /* offered */
+	unsigned int queues; /* GET_QUEUE_NUM */
+	uint32_t kicked; /* rings that the guest kicks */
+
+	/* On the lcore. NULL: the ring is vhost_queue.ring. stop: returns the base that it is to go on with. */
+	int (*ring_start)(void *arg, unsigned int ring, const struct vring_start *start,
+			  struct err *e);
+	uint32_t (*ring_stop)(void *arg, unsigned int ring);
+
+	/* The device's configuration; NULL: it has none. Returns its size, bytes. */
+	uint32_t (*config_get)(void *arg, uint8_t config[VHOST_MAX_CONFIG]);
+};
+
+extern const struct vhost_kind vhost_kind_net;
+
 struct vhost_device_ops {
 	/* Runs fn(fn_arg) on the lcore between two rounds, and returns when it has ended. */
 	void (*on_lcore)(void *arg, void (*fn)(void *fn_arg), void *fn_arg);
@@ -38,16 +57,20 @@ struct vhost_device_ops {
 
 	/* On the lcore: a frame from the port's address is to go out (SEND_RARP). */
 	void (*announce)(void *arg, const uint8_t mac[6]);
+
+	const struct vhost_kind *kind; /* NULL: a network device */
 };
 
 struct vhost_device {
 	const struct vhost_device_ops *ops;
+	const struct vhost_kind *kind;
 	void *arg;
 	bool has_features;
 	uint64_t features, protocol; /* negotiated */
 	uint8_t status;
 	struct vhost_queue queues[VHOST_MAX_RINGS];
 	uint64_t kicks; /* of kick fds that are gone */
+	int backend_fd; /* to say things by ourselves; -1: none */
 
 	/* Changed on the lcore alone. */
 	struct guest_memory memory;
@@ -85,6 +108,15 @@ static inline uint32_t vhost_device_broken(const struct vhost_device *d)
 {
 	return __atomic_load_n(&d->broken, __ATOMIC_RELAXED);
 }
+
+/* Answers GET_CONFIG: fills the region that is asked for. */
+void vhost_device_config_read(const struct vhost_device *d, struct vhost_config_wire *c);
+
+/* The guest is to read the configuration again, where its VMM wants to hear of it. */
+void vhost_device_config_changed(struct vhost_device *d);
+
+/* On the lcore. Nothing is done with a ring any more until its VMM sets it up again. `why`: lives as long as the process. */
+void vhost_device_ring_break(struct vhost_device *d, unsigned int ring, const char *why);
 
 /* On the lcore. Is there a ring that broke? It is live no longer. */
 bool vhost_device_rings_check(struct vhost_device *d);

@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pmd-backends/vhost_port.h"
 
-#include "pmd-backends/vhost_check.h"
-#include "pmd-backends/vhost_conn.h"
-#include "pmd-backends/vhost_device.h"
-#include "pmd-backends/vhost_thread.h"
-
-#include "base/fd.h"
-#include "base/log.h"
+#include "pmd-backends/vhost_session.h"
 
 #include <rte_arp.h>
 #include <rte_ether.h>
@@ -24,36 +18,18 @@
 #define RX_RINGS 0x55555555U
 #define TX_RINGS 0xAAAAAAAAU
 
-#define LOG_BURST    5
-#define LOG_EVERY_NS 10000000000ULL
-#define RARP_BYTES   60
+#define RARP_BYTES 60
 
-#define MESSAGES_NS   50000000ULL /* for a VMM's messages in one tick (100 ms) */
-#define STUCK_REST_NS 5000000000ULL /* for one whose eventfd has held an lcore */
-#define RING_LOOK     1024U /* a packed ring is counted by walking it, on the lcore */
+#define RING_LOOK 1024U /* a packed ring is counted by walking it, on the lcore */
 
 struct vhost_port {
 	struct endpoint ep; /* first: the operations get this */
-	struct vhost_client client;
-	char name[PMD_PORT_TEXT];
-	char socket[PMD_SOCKET_TEXT];
+	struct vhost_session session;
 	struct rte_mempool *pool;
-	const struct pmd_launch *launch;
-	struct vhost_thread *thread;
-
-	/* With the client's lock. */
-	struct lcore *lcore;
-	struct vhost_conn conn;
-	struct vhost_device device; /* parts of it are the lcore's */
-	char error[256];
-	struct log_limit log_limit;
-	uint64_t spent_ns; /* on messages since the last tick */
-	uint64_t rest_until_ns; /* not connected before */
-	bool is_resting; /* its messages wait for the next tick */
+	struct lcore *lcore; /* with the client's lock */
 
 	/* The lcore's. */
 	unsigned int next_pair;
-	bool is_stuck; /* the VMM has let a call wait: no more of them */
 	bool is_announced; /* a frame from rarp_mac is to go out */
 	uint8_t rarp_mac[6];
 
@@ -65,20 +41,19 @@ struct vhost_port {
 static void ring_call(struct vhost_port *p, struct vhost_queue *q)
 {
 	/* Asked last: what it says it says once. */
-	if (q->call < 0 || p->is_stuck || !vring_wants_call(&q->ring))
+	if (q->call < 0 || p->session.is_stuck || !vring_wants_call(&q->ring))
 		return;
 	atomic_fetch_add_explicit(&p->calls, 1, memory_order_relaxed);
 	if (lcore_signal(p->lcore, q->call) != -EINTR)
 		return;
-	p->is_stuck = true;
-	vhost_client_wake(&p->client);
+	vhost_session_stuck(&p->session);
 }
 
 static void ring_done(struct vhost_port *p, struct vhost_queue *q)
 {
 	ring_call(p, q);
-	if (unlikely(q->ring.broken != NULL) && vhost_device_rings_check(&p->device))
-		vhost_client_wake(&p->client);
+	if (unlikely(q->ring.broken != NULL) && vhost_device_rings_check(&p->session.device))
+		vhost_client_wake(&p->session.client);
 }
 
 /* RFC 903: whoever hears it learns where the address is now. */
@@ -112,7 +87,7 @@ static uint16_t announcement_put(struct vhost_port *p, struct rte_mbuf **frame)
 static uint16_t port_receive(struct endpoint *ep, struct rte_mbuf **frames, uint16_t n)
 {
 	struct vhost_port *p = (struct vhost_port *)ep;
-	struct vhost_device *d = &p->device;
+	struct vhost_device *d = &p->session.device;
 	uint16_t got = 0;
 
 	if (unlikely(p->is_announced) && n > 0)
@@ -167,13 +142,13 @@ static unsigned int rx_rings(const struct vhost_device *d, unsigned int rings[PM
 static uint16_t port_send(struct endpoint *ep, struct rte_mbuf **frames, uint16_t n)
 {
 	struct vhost_port *p = (struct vhost_port *)ep;
-	unsigned int rings[PMD_MAX_PAIRS], count = rx_rings(&p->device, rings);
+	unsigned int rings[PMD_MAX_PAIRS], count = rx_rings(&p->session.device, rings);
 	uint16_t done = 0;
 
 	while (count > 0 && done < n) {
 		uint32_t queue = count == 1 ? 0 : flow_hash(frames[done]) % count;
 		uint16_t run = count == 1 ? (uint16_t)(n - done) : 1;
-		struct vhost_queue *q = &p->device.queues[rings[queue]];
+		struct vhost_queue *q = &p->session.device.queues[rings[queue]];
 		uint16_t took;
 
 		while (done + run < n && flow_hash(frames[done + run]) % count == queue)
@@ -198,8 +173,8 @@ static unsigned int port_senders(struct endpoint *ep, struct vring **rings)
 	/* Its turn is before what the guest sends. */
 	if (unlikely(p->is_announced))
 		return 0;
-	for (uint32_t left = p->device.live & TX_RINGS; left != 0; left &= left - 1)
-		rings[count++] = &p->device.queues[__builtin_ctz(left)].ring;
+	for (uint32_t left = p->session.device.live & TX_RINGS; left != 0; left &= left - 1)
+		rings[count++] = &p->session.device.queues[__builtin_ctz(left)].ring;
 	if (count > 1) {
 		struct vring *first = rings[p->next_pair % count];
 
@@ -213,16 +188,16 @@ static unsigned int port_senders(struct endpoint *ep, struct vring **rings)
 static struct vring *port_receiver(struct endpoint *ep, const struct rte_mbuf *m, bool *is_only)
 {
 	struct vhost_port *p = (struct vhost_port *)ep;
-	uint32_t live = p->device.live & RX_RINGS;
+	uint32_t live = p->session.device.live & RX_RINGS;
 	unsigned int rings[PMD_MAX_PAIRS], count;
 
 	if (live == 0)
 		return NULL;
 	*is_only = (live & (live - 1)) == 0;
 	if (*is_only || m == NULL)
-		return &p->device.queues[__builtin_ctz(live)].ring;
-	count = rx_rings(&p->device, rings);
-	return &p->device.queues[rings[flow_hash(m) % count]].ring;
+		return &p->session.device.queues[__builtin_ctz(live)].ring;
+	count = rx_rings(&p->session.device, rings);
+	return &p->session.device.queues[rings[flow_hash(m) % count]].ring;
 }
 
 static void port_used(struct endpoint *ep, struct vring *ring)
@@ -237,8 +212,8 @@ static const struct endpoint_rings port_rings = { port_senders, port_receiver, p
 void vhost_port_doze(struct vhost_port *p, bool on)
 {
 	for (unsigned int i = 0; i < PMD_MAX_PAIRS; i++)
-		if ((p->device.live & BIT(TX(i))) != 0)
-			vring_want_kicks(&p->device.queues[TX(i)].ring, on);
+		if ((p->session.device.live & BIT(TX(i))) != 0)
+			vring_want_kicks(&p->session.device.queues[TX(i)].ring, on);
 }
 
 /* --- the device, on the lcore ---------------------------------------------------------------- */
@@ -260,7 +235,7 @@ static uint32_t offloads_of(uint64_t features)
 static void ring_changed(void *arg, unsigned int ring, bool is_live)
 {
 	struct vhost_port *p = arg;
-	struct vhost_device *d = &p->device;
+	struct vhost_device *d = &p->session.device;
 	struct vhost_queue *q = &d->queues[ring];
 
 	if ((ring & 1) != 0 && is_live)
@@ -292,193 +267,42 @@ static void on_lcore(void *arg, void (*fn)(void *fn_arg), void *fn_arg)
 
 static const struct vhost_device_ops device_ops = { on_lcore, ring_changed, announce };
 
-/* --- the connection, on the thread of all VMMs ------------------------------------------------ */
-
-/* What an operator reads; in the log, too, but no more than it takes. */
-static void error_set(struct vhost_port *p, const char *text)
-{
-	uint64_t held = 0;
-
-	if (p->conn.pid != 0)
-		snprintf(p->error, sizeof(p->error), "process %d: %.230s", p->conn.pid, text);
-	else
-		snprintf(p->error, sizeof(p->error), "%.255s", text);
-	if (!log_admit(&p->log_limit, now_ns(), &held))
-		return;
-	if (held > 0)
-		log_warn("%s: %llu lines were left out", p->name, (unsigned long long)held);
-	log_warn("%s: %s", p->name, p->error);
-}
-
-static void stuck_clear(void *arg)
-{
-	((struct vhost_port *)arg)->is_stuck = false;
-}
-
-static void hang_up(struct vhost_port *p)
-{
-	vhost_client_unwatch(&p->client, p->conn.sock);
-	vhost_device_reset(&p->device);
-	lcore_call(p->lcore, stuck_clear, p);
-	vhost_conn_fini(&p->conn);
-	p->is_resting = false;
-}
-
-/* A VMM that talks without end would keep the lcore from all that others send. */
-static void rest_if_due(struct vhost_port *p, uint64_t began_ns)
-{
-	p->spent_ns += now_ns() - began_ns;
-	if (p->spent_ns < MESSAGES_NS || p->conn.sock < 0)
-		return;
-	vhost_client_unwatch(&p->client, p->conn.sock);
-	p->is_resting = true;
-}
-
-/* Does what has come, and answers. */
-static int message_do(struct vhost_port *p, struct err *e)
-{
-	struct vhost_conn *c = &p->conn;
-	struct vhost_answer answer;
-	uint32_t live = vhost_device_live(&p->device);
-	int r = vhost_message_check(&c->m, c->fds, c->fd_count, e), sent = 0;
-
-	if (r < 0)
-		return r;
-	r = vhost_device_message(&p->device, &c->m, c->fds, &answer, e);
-	/* It is served: what was wrong before is so no longer. */
-	if ((vhost_device_live(&p->device) & ~live) != 0 && vhost_device_broken(&p->device) == 0)
-		p->error[0] = '\0';
-	if (answer.is_due)
-		sent = vhost_conn_send(c, &answer.m, answer.fd, r < 0 ? NULL : e);
-	fd_close(&answer.fd);
-	return r < 0 ? r : sent;
-}
-
-static void port_ready(void *arg)
-{
-	struct vhost_port *p = arg;
-	uint64_t began_ns = now_ns();
-	struct err e = { 0 };
-	int r = p->conn.sock < 0 ? 0 : vhost_conn_receive(&p->conn, &e);
-
-	if (r > 0) {
-		r = message_do(p, &e);
-		vhost_conn_next(&p->conn);
-		rest_if_due(p, began_ns);
-	}
-	if (r >= 0)
-		return;
-	if (e.text[0] != '\0')
-		error_set(p, e.text);
-	else
-		snprintf(p->error, sizeof(p->error), "the connection with process %d ended",
-			 p->conn.pid);
-	hang_up(p);
-}
-
-struct look {
-	struct vhost_port *p;
-	bool is_stuck;
-	unsigned int ring;
-	const char *broken;
-};
-
-static void look_run(void *arg)
-{
-	struct look *l = arg;
-
-	l->is_stuck = l->p->is_stuck;
-	l->broken = l->p->device.broken != 0 ? l->p->device.broken_why : NULL;
-	l->ring = l->p->device.broken_ring;
-}
-
-/* The lcore has seen something. */
-static void port_woken(void *arg)
-{
-	struct vhost_port *p = arg;
-	struct look l = { .p = p };
-	char text[200];
-
-	lcore_call(p->lcore, look_run, &l);
-	if (l.broken != NULL) {
-		snprintf(text, sizeof(text), "ring %u: %.180s", l.ring, l.broken);
-		error_set(p, text);
-	}
-	if (l.is_stuck) {
-		error_set(p, "an eventfd for interrupts that is full, and made to wait");
-		hang_up(p);
-		p->rest_until_ns = now_ns() + STUCK_REST_NS;
-	}
-}
-
-static void port_tick(void *arg)
-{
-	struct vhost_port *p = arg;
-	struct err e = { 0 };
-	int r;
-
-	p->spent_ns = 0;
-	if (p->is_resting)
-		(void)vhost_client_watch(&p->client, p->conn.sock);
-	p->is_resting = false;
-	if (p->conn.sock >= 0 || now_ns() < p->rest_until_ns)
-		return;
-	r = vhost_conn_connect(&p->conn, p->socket, p->launch, &e);
-	if (r == 0 && (r = vhost_client_watch(&p->client, p->conn.sock)) < 0) {
-		err_set(&e, r, "%s: epoll: %s", p->socket, strerror(-r));
-		vhost_conn_fini(&p->conn);
-	}
-	if (r < 0 && r != -EAGAIN && strcmp(e.text, p->error) != 0)
-		error_set(p, e.text);
-}
-
-static const struct vhost_client_ops client_ops = { port_ready, port_woken, port_tick };
-
 /* --- life ------------------------------------------------------------------------------------ */
 
 int vhost_port_create(const struct vhost_port_config *cfg, struct vhost_port **out, struct err *e)
 {
 	struct vhost_port *p = calloc(1, sizeof(*p));
+	const struct vhost_session_config session = {
+		.name = cfg->name,
+		.socket = cfg->socket,
+		.thread = cfg->thread,
+		.launch = cfg->launch,
+		.device = &device_ops,
+		.arg = p,
+	};
 
 	if (p == NULL)
 		return err_set(e, ENOMEM, "%s: out of memory", cfg->name);
-	snprintf(p->name, sizeof(p->name), "%s", cfg->name);
-	snprintf(p->socket, sizeof(p->socket), "%s", cfg->socket);
 	p->pool = cfg->pool;
-	p->launch = cfg->launch;
 	p->lcore = cfg->lcore;
-	p->log_limit = (struct log_limit){ .burst = LOG_BURST, .every_ns = LOG_EVERY_NS };
 	p->ep.ops = &port_ops;
 	p->ep.rings = &port_rings;
 	p->ep.offloads = ENDPOINT_SEGMENTS;
-	vhost_client_init(&p->client, &client_ops, p);
-	vhost_conn_init(&p->conn);
-	vhost_device_init(&p->device, &device_ops, p);
-	p->thread = cfg->thread;
+	vhost_session_init(&p->session, &session);
 	*out = p;
 	return 0;
 }
 
 int vhost_port_start(struct vhost_port *p, struct err *e)
 {
-	int r = vhost_client_add(&p->client, p->thread, e);
-
-	if (r < 0) {
-		err_wrap(e, "%s", p->name);
-		return err_code(e, "device-refused");
-	}
-	vhost_client_wake(&p->client);
-	return 0;
+	return vhost_session_start(&p->session, e);
 }
 
 void vhost_port_destroy(struct vhost_port *p)
 {
 	if (p == NULL)
 		return;
-	vhost_client_remove(&p->client);
-	vhost_device_reset(&p->device);
-	vhost_conn_fini(&p->conn);
-	vhost_client_fini(&p->client);
+	vhost_session_fini(&p->session);
 	free(p);
 }
 
@@ -496,7 +320,7 @@ struct reading {
 static void rings_read(void *arg)
 {
 	struct reading *a = arg;
-	struct vhost_device *d = &a->p->device;
+	struct vhost_device *d = &a->p->session.device;
 
 	vhost_device_counters(d, &a->counters);
 	for (unsigned int i = 0; i < PMD_MAX_PAIRS; i++) {
@@ -516,17 +340,17 @@ void vhost_port_facts(struct vhost_port *p, struct vhost_port_facts *out)
 	struct reading a = { p, out, { 0 } };
 
 	memset(out, 0, sizeof(*out));
-	vhost_client_lock(&p->client);
+	vhost_client_lock(&p->session.client);
 	lcore_call(p->lcore, rings_read, &a);
-	out->state = p->conn.sock < 0			  ? VHOST_PORT_WAITING
-		     : vhost_device_live(&p->device) == 0 ? VHOST_PORT_CONNECTED
-							  : VHOST_PORT_RUNNING;
-	out->pid = p->conn.pid;
-	out->features = p->device.features;
+	out->state = p->session.conn.sock < 0			  ? VHOST_PORT_WAITING
+		     : vhost_device_live(&p->session.device) == 0 ? VHOST_PORT_CONNECTED
+								  : VHOST_PORT_RUNNING;
+	out->pid = p->session.conn.pid;
+	out->features = p->session.device.features;
 	out->is_packed = (out->features & BIT_ULL(VIRTIO_F_RING_PACKED)) != 0;
-	out->kicks = vhost_device_kicks(&p->device);
-	strcpy(out->error, p->error);
-	vhost_client_unlock(&p->client);
+	out->kicks = vhost_device_kicks(&p->session.device);
+	strcpy(out->error, p->session.error);
+	vhost_client_unlock(&p->session.client);
 	out->calls = atomic_load(&p->calls);
 	out->malformed = a.counters.bad_chains;
 	out->no_memory = a.counters.no_memory;
@@ -535,12 +359,12 @@ void vhost_port_facts(struct vhost_port *p, struct vhost_port_facts *out)
 
 void vhost_port_hold(struct vhost_port *p)
 {
-	vhost_client_lock(&p->client);
+	vhost_client_lock(&p->session.client);
 }
 
 void vhost_port_release(struct vhost_port *p)
 {
-	vhost_client_unlock(&p->client);
+	vhost_client_unlock(&p->session.client);
 }
 
 static void kicks_unwatch(void *arg)
@@ -548,8 +372,8 @@ static void kicks_unwatch(void *arg)
 	struct vhost_port *p = arg;
 
 	for (unsigned int i = 0; i < PMD_MAX_PAIRS; i++)
-		if ((p->device.live & BIT(TX(i))) != 0)
-			lcore_unwatch(p->lcore, p->device.queues[TX(i)].kick);
+		if ((p->session.device.live & BIT(TX(i))) != 0)
+			lcore_unwatch(p->lcore, p->session.device.queues[TX(i)].kick);
 }
 
 static void kicks_watch(void *arg)
@@ -557,8 +381,8 @@ static void kicks_watch(void *arg)
 	struct vhost_port *p = arg;
 
 	for (unsigned int i = 0; i < PMD_MAX_PAIRS; i++)
-		if ((p->device.live & BIT(TX(i))) != 0)
-			lcore_watch(p->lcore, p->device.queues[TX(i)].kick);
+		if ((p->session.device.live & BIT(TX(i))) != 0)
+			lcore_watch(p->lcore, p->session.device.queues[TX(i)].kick);
 }
 
 void vhost_port_move(struct vhost_port *p, struct lcore *to)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The vhost-user protocol as it is on the wire, as far as a network device's back end speaks it (QEMU,
+ * The vhost-user protocol as it is on the wire, as far as the back end of a network device or a disk speaks it (QEMU,
  * docs/interop/vhost-user.rst). All in the byte order of the host.
  */
 #ifndef VIADUCT_PMD_BACKENDS_VHOST_WIRE_H
@@ -34,6 +34,8 @@ enum vhost_protocol_feature {
 	VHOST_PROTOCOL_F_RARP = 2,
 	VHOST_PROTOCOL_F_REPLY_ACK = 3,
 	VHOST_PROTOCOL_F_MTU = 4,
+	VHOST_PROTOCOL_F_BACKEND_REQ = 5,
+	VHOST_PROTOCOL_F_CONFIG = 9,
 	VHOST_PROTOCOL_F_INFLIGHT_SHMFD = 12,
 	VHOST_PROTOCOL_F_STATUS = 16,
 };
@@ -57,6 +59,8 @@ enum vhost_request {
 	VHOST_SET_VRING_ENABLE = 18,
 	VHOST_SEND_RARP = 19,
 	VHOST_NET_SET_MTU = 20,
+	VHOST_SET_BACKEND_REQ_FD = 21,
+	VHOST_GET_CONFIG = 24,
 	VHOST_GET_INFLIGHT_FD = 31,
 	VHOST_SET_INFLIGHT_FD = 32,
 	VHOST_SET_STATUS = 39,
@@ -92,12 +96,24 @@ struct vhost_inflight_wire {
 };
 #define VHOST_INFLIGHT_MIN 20
 
+#define VHOST_MAX_CONFIG 256U /* bytes of a device's configuration space */
+
+struct vhost_config_wire {
+	uint32_t offset, size, flags; /* bytes of the configuration space */
+	uint8_t region[VHOST_MAX_CONFIG]; /* `size` of them are there */
+};
+#define VHOST_CONFIG_HEAD 12
+
+/* What a back end says by itself, through the socket of SET_BACKEND_REQ_FD. */
+#define VHOST_BACKEND_CONFIG_CHANGE 2
+
 union vhost_payload {
 	uint64_t number;
 	struct vhost_ring_state state;
 	struct vhost_ring_addr addr;
 	struct vhost_memory_table memory;
 	struct vhost_inflight_wire inflight;
+	struct vhost_config_wire config;
 	uint8_t bytes[8 + GUEST_MAX_REGIONS * sizeof(struct guest_region_wire)];
 };
 
@@ -120,6 +136,7 @@ static_assert(sizeof(struct guest_region_wire) == 32, "on the wire");
 static_assert(offsetof(struct vhost_memory_table, regions) == 8, "on the wire");
 static_assert(sizeof(struct vhost_inflight_wire) == 24, "on the wire");
 static_assert(offsetof(struct vhost_inflight_wire, queue_size) == 18, "on the wire");
-static_assert(sizeof(union vhost_payload) == 264, "on the wire");
+static_assert(offsetof(struct vhost_config_wire, region) == VHOST_CONFIG_HEAD, "on the wire");
+static_assert(sizeof(struct vhost_memory_table) == 264, "on the wire");
 
 #endif

@@ -42,7 +42,7 @@ static int areas_find(struct vring *r, const struct vring_place *at, struct err 
 	return 0;
 }
 
-int vring_start(struct vring *r, const struct vring_start *s, struct err *e)
+int vring_attach(struct vring *r, const struct vring_start *s, struct err *e)
 {
 	struct vring made = { .memory = s->memory,
 			      .features = s->features,
@@ -63,6 +63,17 @@ int vring_start(struct vring *r, const struct vring_start *s, struct err *e)
 	made.has_indirect = has(&made, VIRTIO_RING_F_INDIRECT_DESC);
 	made.is_merged = has(&made, VIRTIO_NET_F_MRG_RXBUF);
 	err = areas_find(&made, &s->place, e);
+	if (err < 0)
+		return err;
+	*r = made;
+	return 0;
+}
+
+int vring_start(struct vring *r, const struct vring_start *s, struct err *e)
+{
+	struct vring made;
+	int err = vring_attach(&made, s, e);
+
 	if (err < 0)
 		return err;
 	if (made.is_packed)

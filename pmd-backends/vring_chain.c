@@ -114,6 +114,8 @@ bool chain_buffer_next(struct vring_chain *c)
 				goto fail;
 			continue;
 		}
+		if (c->turns && c->want == 0 && (d.flags & DESC_WRITE) != 0)
+			c->want = DESC_WRITE;
 		if ((d.flags & DESC_WRITE) != c->want)
 			goto fail;
 		c->next = d.next;

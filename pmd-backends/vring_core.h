@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What the files of a ring share: vring.c (life, frames and their header), vring_chain.c (a chain's buffers),
- * vring_look.c (chains read ahead, one copy), vring_split.c, vring_packed.c (what is available, what is used). Nobody else
- * includes this.
+ * vring_look.c (chains read ahead, one copy), vring_split.c, vring_packed.c (what is available, what is used); and of
+ * rings whose chains are used in another order than they came: vring_async.c, block_request.c. Nobody else includes this.
  *
  * All that is read from memory that the guest shares is read once, into a local, and that is what is checked and used.
  */
@@ -83,6 +83,7 @@ struct vring_chain {
 	uint64_t table;
 	uint16_t head, next; /* descriptors, in the ring; in ring or table */
 	uint16_t want; /* DESC_WRITE or 0: what its buffers must be for */
+	bool turns; /* buffers to read may be followed by such to write; `want` is what the one at hand is for */
 	uint16_t id; /* packed: of the last descriptor in the ring */
 	bool more, ring_more; /* another descriptor follows, in the ring */
 	bool is_bad; /* it makes no sense */
@@ -131,6 +132,9 @@ static inline void chain_prefetch(const struct vring *r, uint32_t head)
 
 /* Packed: reads on to the end of the chain in the ring, so that ring_steps and id are known. False: there is none. */
 bool chain_end_find(struct vring_chain *c);
+
+/* vring_start() as far as where it lies: not started, and it stands nowhere yet. */
+int vring_attach(struct vring *r, const struct vring_start *s, struct err *e);
 
 /* Started, and nothing wrong with it or its memory. */
 bool vring_is_usable(struct vring *r);

@@ -3,41 +3,12 @@
  * Split rings (virtio 1.2, 2.7). What is used is told by one store of the used index, after everything else of a burst:
  * a successor begins at that index, and what was taken behind it is taken again as if nobody had.
  */
-#include "pmd-backends/vring_core.h"
+#include "pmd-backends/vring_split.h"
 
 #include <rte_mbuf.h>
 #include <rte_prefetch.h>
 
-/* 2.7.6, 2.7.8: the areas begin with flags and index. */
-#define FLAGS_AT 0
-#define INDEX_AT 2
-#define LIST_AT	 4
-
 #define USED_OF_LINE 8U /* entries in a line of the cache */
-
-#define AVAIL_NO_INTERRUPT BIT(0)
-#define USED_NO_NOTIFY	   BIT(0)
-
-/* So far ahead of the available index that it is not passed, and moved on before the index comes near. */
-#define FAR_AWAY 0x8000
-#define TOO_NEAR 0x4000
-
-/* Vhost-user protocol, "Inflight I/O tracking". */
-struct split_region {
-	uint64_t features;
-	uint16_t version;
-	uint16_t desc_num;
-	uint16_t last_batch_head;
-	uint16_t used_idx;
-	struct {
-		uint8_t inflight;
-		uint8_t padding[5];
-		uint16_t next;
-		uint64_t counter;
-	} desc[];
-};
-
-static_assert(sizeof(struct split_region) == 16, "shared with the VMM");
 
 size_t split_inflight_bytes(uint32_t size)
 {
@@ -80,24 +51,6 @@ static bool head_read(struct vring *r, uint16_t index, uint16_t *head)
 		return true;
 	r->broken = "the driver made a descriptor available that there is not";
 	return false;
-}
-
-static uint8_t *used_at(const struct vring *r, uint16_t index)
-{
-	return r->device + LIST_AT + 8 * (size_t)(index & (r->size - 1));
-}
-
-static void used_put(struct vring *r, uint16_t index, uint16_t head, uint32_t len)
-{
-	uint8_t *p = used_at(r, index);
-
-	shared_put_u32(p, head);
-	shared_put_u32(p + 4, len);
-}
-
-static uint8_t *avail_event(const struct vring *r)
-{
-	return r->device + LIST_AT + 8 * (size_t)r->size;
 }
 
 static void kicks_keep_away(struct vring *r)

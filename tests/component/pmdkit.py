@@ -46,8 +46,8 @@ class Pmd:
 
     def __init__(self, program, folder, **options):
         self.program, self.folder = program, pathlib.Path(folder)
-        self.spec = {"name": "net0", "cpus": [], "memory": 64 << 20, "hugepages": False, "idle": "adaptive",
-                     "guest_uid": [0, 1], **options}
+        self.spec = {"name": "net0", "cpus": [], "idle": "adaptive", "guest_uid": [0, 1],
+                     **({} if options.get("role") == "block" else {"memory": 64 << 20, "hugepages": False}), **options}
         self.log = self.folder / "pmd.log"
         self.process = self.sock = None
         self.made = []  # what the process was told and must be told again when it comes back

@@ -148,16 +148,18 @@ class Front:
     """Listens at path; `connect` waits for a backend and sets it up. Features: numbers of bits."""
 
     WANTED = (F_VERSION_1, F_MRG_RXBUF, F_PROTOCOL)
+    PROTOCOL = (P_MQ, P_REPLY_ACK, P_INFLIGHT)
+    BYTES = 8 << 20
 
-    def __init__(self, path, features=WANTED, pairs=1, size=256, memory=8 << 20):
+    def __init__(self, path, features=WANTED, pairs=1, size=256, rings=None, memory=None):
         self.path, self.wanted, self.pairs = str(path), features, pairs
         self.fd = os.memfd_create("guest", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        self.bytes = memory
+        self.bytes = memory or self.BYTES
         os.ftruncate(self.fd, self.bytes)
         fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
         self.memory = mmap.mmap(self.fd, self.bytes)
         self.rings, at = [], 0x1000
-        for _ in range(2 * pairs):
+        for _ in range(rings or 2 * pairs):
             self.rings.append((PackedRing if F_PACKED in features else Ring)(self.memory, at, size))
             at = (self.rings[-1].end + 4095) // 4096 * 4096
         self.spare = at  # memory that no ring uses
@@ -259,7 +261,7 @@ class Front:
         self.features = offered & sum(1 << bit for bit in self.wanted)
         assert self.features >> F_VERSION_1 & 1 and self.features >> F_PROTOCOL & 1
         protocol = struct.unpack("<Q", self.ask(GET_PROTOCOL_FEATURES))[0]
-        self.protocol = protocol & (1 << P_MQ | 1 << P_REPLY_ACK | 1 << P_INFLIGHT)
+        self.protocol = protocol & sum(1 << bit for bit in self.PROTOCOL)
         self.tell(SET_PROTOCOL_FEATURES, struct.pack("<Q", self.protocol))
         self.tell(SET_OWNER)
         self.tell(SET_FEATURES, struct.pack("<Q", self.features))
@@ -287,8 +289,8 @@ class Front:
         self.tell(SET_VRING_KICK, struct.pack("<Q", index), (self.kicks[index],))
         self.tell(SET_VRING_CALL, struct.pack("<Q", index), (self.calls[index],))
 
-    def kick(self):
-        for fd in self.kicks:
+    def kick(self, index=None):
+        for fd in self.kicks if index is None else (self.kicks[index],):
             os.eventfd_write(fd, 1)
 
     # Frames

@@ -1,0 +1,601 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "pmd-backends/block_disk.h"
+
+#include "pmd-backends/bucket.h"
+#include "pmd-backends/counter.h"
+#include "pmd-backends/vhost_session.h"
+#include "pmd-backends/vring_async.h"
+#include "pmd-backends/vring_core.h"
+
+#include <errno.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_config.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define FLIGHTS	 256U /* requests of a disk under way */
+#define TURN	 64U /* requests of a ring in one round */
+#define CLOCK_HZ 1000000000ULL
+#define QUIET_MS 2
+#define SEG_SIZE MIB(1)
+#define NO_LIMIT UINT64_MAX
+
+struct block_ring {
+	struct block_disk *disk;
+	unsigned int index;
+	struct vring_async ring;
+	struct block_op kick;
+	bool is_armed; /* the kernel tells of the next kick of kick_fd */
+	int kick_fd;
+};
+
+struct block_disk {
+	struct vhost_session session;
+	struct vhost_kind kind;
+	struct vhost_device_ops ops;
+	struct block_worker *worker;
+	struct block_job job;
+	bool has_job;
+	struct block_file file;
+	char serial[BLOCK_SERIAL];
+	unsigned int queues;
+	bool has_lock; /* of the thread of all VMMs */
+
+	/* The worker's. */
+	struct block_io io;
+	struct block_ring rings[VHOST_MAX_RINGS];
+	struct block_flight *flights, *free;
+	uint32_t in_flight, armed;
+	unsigned int first; /* ring of the next round */
+	bool is_held; /* nothing more is taken */
+	bool is_waited_for; /* somebody waits until nothing is in flight */
+	struct bucket iops, bytes;
+	uint64_t wait_ns; /* until there is credit for what waits; NO_LIMIT: nothing does */
+};
+
+/* --- requests, on the worker ----------------------------------------------------------------- */
+
+static uint32_t live_rings(const struct block_disk *d)
+{
+	return d->session.device.live;
+}
+
+static void flight_put(struct block_disk *d, struct block_flight *f)
+{
+	f->next = d->free;
+	d->free = f;
+	d->in_flight--;
+}
+
+static void flight_done(struct block_io *io, struct block_flight *f)
+{
+	struct block_disk *d = container_of(io, struct block_disk, io);
+
+	vring_async_put(&f->ring->ring, f->head, f->q.written);
+	flight_put(d, f);
+}
+
+static bool credit_has(struct block_disk *d)
+{
+	if (bucket_has(&d->iops) && bucket_has(&d->bytes))
+		return true;
+	d->wait_ns = u64_min(d->wait_ns, u64_max(bucket_wait(&d->iops), bucket_wait(&d->bytes)));
+	return false;
+}
+
+/* False: there is none, or no credit for it. */
+static bool request_take(struct block_disk *d, struct block_ring *ring)
+{
+	struct block_flight *f = d->free;
+	struct vring_chain chain;
+	bool is_limited = d->iops.rate != 0 || d->bytes.rate != 0;
+
+	if (f == NULL || (is_limited && vring_async_waits(&ring->ring) && !credit_has(d)) ||
+	    !vring_async_take(&ring->ring, &chain, &f->head))
+		return false;
+	d->free = f->next;
+	d->in_flight++;
+	f->ring = ring;
+	f->io = &d->io;
+	if (block_request_read(&f->q, &chain, &d->file) < 0) {
+		counter_add(&d->io.counters.bad_chains, 1);
+		vring_async_put(&ring->ring, f->head, 0);
+		flight_put(d, f);
+		return true;
+	}
+	if (is_limited) {
+		bucket_take(&d->iops, 1);
+		bucket_take(&d->bytes, f->q.len);
+	}
+	block_io_begin(f);
+	return true;
+}
+
+static uint32_t disk_poll(void *arg, uint64_t now)
+{
+	struct block_disk *d = arg;
+	uint32_t n = 0;
+
+	d->wait_ns = NO_LIMIT;
+	if (d->is_held || live_rings(d) == 0)
+		return 0;
+	bucket_refill(&d->iops, now);
+	bucket_refill(&d->bytes, now);
+	for (unsigned int i = 0; i < d->queues; i++) {
+		unsigned int at = (d->first + i) % d->queues;
+
+		if ((live_rings(d) & BIT(at)) == 0)
+			continue;
+		for (uint32_t k = 0; k < TURN && request_take(d, &d->rings[at]); k++)
+			n++;
+	}
+	d->first = (d->first + 1) % d->queues;
+	return n;
+}
+
+static void ring_call(struct block_disk *d, unsigned int i)
+{
+	struct vhost_queue *q = &d->session.device.queues[i];
+
+	if (q->call < 0 || d->session.is_stuck || !vring_async_wants_call(&d->rings[i].ring))
+		return;
+	counter_add(&d->io.counters.calls, 1);
+	if (block_worker_signal(d->worker, q->call) == -EINTR)
+		vhost_session_stuck(&d->session);
+}
+
+static void disk_settle(void *arg)
+{
+	struct block_disk *d = arg;
+
+	for (uint32_t left = live_rings(d); left != 0; left &= left - 1) {
+		unsigned int i = (unsigned int)__builtin_ctz(left);
+		struct vring_async *ring = &d->rings[i].ring;
+
+		if (ring->pending != 0) {
+			vring_async_publish(ring);
+			ring_call(d, i);
+		}
+		if (ring->ring.broken == NULL || ring->taken != 0)
+			continue;
+		vhost_device_ring_break(&d->session.device, i, ring->ring.broken);
+		vhost_client_wake(&d->session.client);
+	}
+	if (d->is_waited_for && d->in_flight == 0) {
+		d->is_waited_for = false;
+		vhost_client_wake(&d->session.client);
+	}
+}
+
+static void kicked(struct block_op *op, int32_t result)
+{
+	struct block_ring *ring = container_of(op, struct block_ring, kick);
+
+	ring->is_armed = false;
+	ring->disk->armed--;
+}
+
+/* False: what was armed for a former fd has yet to end. */
+static bool kick_arm(struct block_disk *d, struct block_ring *ring)
+{
+	int fd = d->session.device.queues[ring->index].kick;
+	struct iovec iov;
+	struct io_uring_sqe *sqe;
+	uint64_t seen;
+
+	if (ring->is_armed || fd < 0)
+		return ring->kick_fd == fd;
+	/* The VMM may have made the eventfd one that waits. */
+	iov = (struct iovec){ &seen, sizeof(seen) };
+	if (preadv2(fd, &iov, 1, -1, RWF_NOWAIT) == sizeof(seen))
+		d->session.device.kicks += seen;
+	sqe = block_worker_sqe(d->worker, &ring->kick);
+	if (sqe == NULL)
+		return false;
+	sqe->opcode = IORING_OP_POLL_ADD;
+	sqe->fd = fd;
+	sqe->poll32_events = POLLIN;
+	ring->is_armed = true;
+	ring->kick_fd = fd;
+	d->armed++;
+	return true;
+}
+
+static uint64_t disk_doze(void *arg, bool on)
+{
+	struct block_disk *d = arg;
+	uint64_t ns = d->wait_ns;
+
+	for (uint32_t left = live_rings(d); left != 0; left &= left - 1) {
+		struct block_ring *ring = &d->rings[__builtin_ctz(left)];
+
+		vring_async_want_kicks(&ring->ring, on);
+		if (on && !kick_arm(d, ring))
+			ns = 0;
+	}
+	return ns;
+}
+
+/* --- rings, on the worker -------------------------------------------------------------------- */
+
+static int ring_start(void *arg, unsigned int i, const struct vring_start *start, struct err *e)
+{
+	struct block_disk *d = arg;
+	int r;
+
+	if (i >= d->queues)
+		return err_set(e, EINVAL, "a queue that the disk has not");
+	r = vring_async_start(&d->rings[i].ring, start, e);
+	if (r < 0)
+		return r;
+	vring_async_want_kicks(&d->rings[i].ring, false);
+	d->io.is_writethrough = (start->features & BIT_ULL(VIRTIO_BLK_F_FLUSH)) == 0;
+	return 0;
+}
+
+static void ignored(struct block_op *op, int32_t result)
+{
+}
+
+static struct block_op ignore = { ignored };
+
+static uint32_t ring_stop(void *arg, unsigned int i)
+{
+	struct block_disk *d = arg;
+	struct block_ring *ring = &d->rings[i];
+	struct io_uring_sqe *sqe = ring->is_armed ? block_worker_sqe(d->worker, &ignore) : NULL;
+
+	if (sqe != NULL) {
+		sqe->opcode = IORING_OP_POLL_REMOVE;
+		sqe->fd = -1;
+		sqe->addr = (uintptr_t)&ring->kick;
+	}
+	ring->kick_fd = -1;
+	return vring_async_stop(&ring->ring);
+}
+
+static void ring_changed(void *arg, unsigned int i, bool is_live)
+{
+	/* Who served the ring before may have died before it called. */
+	if (is_live)
+		ring_call(arg, i);
+}
+
+static void on_worker(void *arg, void (*fn)(void *fn_arg), void *fn_arg)
+{
+	struct block_disk *d = arg;
+
+	block_worker_call(d->worker, fn, fn_arg);
+}
+
+/* --- what the thread of all VMMs does --------------------------------------------------------- */
+
+struct hold {
+	struct block_disk *d;
+	bool on, is_quiet;
+};
+
+static void hold_run(void *arg)
+{
+	struct hold *h = arg;
+
+	h->d->is_held = h->on;
+	h->is_quiet = h->d->in_flight == 0;
+	h->d->is_waited_for = h->on && !h->is_quiet;
+}
+
+static bool session_quiesce(void *arg)
+{
+	struct hold h = { .d = arg, .on = true };
+
+	block_worker_call(h.d->worker, hold_run, &h);
+	return h.is_quiet;
+}
+
+static void session_resume(void *arg)
+{
+	struct hold h = { .d = arg, .on = false };
+
+	block_worker_call(h.d->worker, hold_run, &h);
+}
+
+static bool session_is_fit(void *arg, struct err *e)
+{
+	struct block_disk *d = arg;
+	int r = d->has_lock ? 0 : block_file_busy(&d->file);
+
+	d->has_lock = r == 0;
+	if (r == -EAGAIN)
+		err_set(e, EBUSY, "another process has I/O under way on the image");
+	else if (r < 0)
+		err_set(e, r, "the image cannot be locked: %s", strerror(-r));
+	return d->has_lock;
+}
+
+static const struct vhost_session_ops session_ops = { session_quiesce, session_resume,
+						      session_is_fit };
+
+static uint32_t config_get(void *arg, uint8_t config[VHOST_MAX_CONFIG])
+{
+	const struct block_disk *d = arg;
+	const struct virtio_blk_config c = {
+		.capacity = d->file.size / BLOCK_SECTOR,
+		.size_max = SEG_SIZE,
+		.seg_max = BLOCK_SEGMENTS,
+		.blk_size = d->file.block_size,
+		/* What is smaller than a page costs the file system a read. */
+		.physical_block_exp =
+			(uint8_t)__builtin_ctz((uint32_t)u64_max(4096 / d->file.block_size, 1)),
+		.min_io_size = (uint16_t)u64_max(4096 / d->file.block_size, 1),
+		.wce = 1,
+		.num_queues = (uint16_t)d->queues,
+		.max_discard_sectors = BLOCK_DISCARD_MOST,
+		.max_discard_seg = BLOCK_RANGES,
+		.discard_sector_alignment = d->file.block_size / BLOCK_SECTOR,
+		.max_write_zeroes_sectors = BLOCK_ZEROES_MOST,
+		.max_write_zeroes_seg = BLOCK_RANGES,
+		.write_zeroes_may_unmap = d->file.can_discard,
+	};
+
+	static_assert(sizeof(c) <= VHOST_MAX_CONFIG, "in one message");
+	memcpy(config, &c, sizeof(c));
+	return sizeof(c);
+}
+
+static uint64_t features_of(const struct block_disk *d)
+{
+	uint64_t features = BIT_ULL(VIRTIO_BLK_F_SIZE_MAX) | BIT_ULL(VIRTIO_BLK_F_SEG_MAX) |
+			    BIT_ULL(VIRTIO_BLK_F_BLK_SIZE) | BIT_ULL(VIRTIO_BLK_F_TOPOLOGY) |
+			    BIT_ULL(VIRTIO_BLK_F_FLUSH) | BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC) |
+			    BIT_ULL(VIRTIO_RING_F_EVENT_IDX) | BIT_ULL(VIRTIO_F_VERSION_1) |
+			    BIT_ULL(VHOST_F_PROTOCOL_FEATURES);
+
+	if (d->queues > 1)
+		features |= BIT_ULL(VIRTIO_BLK_F_MQ);
+	if (d->file.is_readonly)
+		return features | BIT_ULL(VIRTIO_BLK_F_RO);
+	features |= BIT_ULL(VIRTIO_BLK_F_WRITE_ZEROES);
+	return d->file.can_discard ? features | BIT_ULL(VIRTIO_BLK_F_DISCARD) : features;
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+static int flights_make(struct block_disk *d, struct err *e)
+{
+	d->flights = calloc(FLIGHTS, sizeof(*d->flights));
+	if (d->flights == NULL)
+		return err_set(e, ENOMEM, "no memory");
+	for (uint32_t i = 0; i < FLIGHTS; i++) {
+		d->flights[i].next = d->free;
+		d->free = &d->flights[i];
+	}
+	return 0;
+}
+
+static void rings_init(struct block_disk *d)
+{
+	for (unsigned int i = 0; i < VHOST_MAX_RINGS; i++) {
+		d->rings[i].disk = d;
+		d->rings[i].index = i;
+		d->rings[i].kick.done = kicked;
+		d->rings[i].kick_fd = -1;
+	}
+}
+
+static void device_describe(struct block_disk *d)
+{
+	d->kind = (struct vhost_kind){
+		.features = features_of(d),
+		.protocol =
+			BIT_ULL(VHOST_PROTOCOL_F_MQ) | BIT_ULL(VHOST_PROTOCOL_F_REPLY_ACK) |
+			BIT_ULL(VHOST_PROTOCOL_F_BACKEND_REQ) | BIT_ULL(VHOST_PROTOCOL_F_CONFIG) |
+			BIT_ULL(VHOST_PROTOCOL_F_INFLIGHT_SHMFD) | BIT_ULL(VHOST_PROTOCOL_F_STATUS),
+		.queues = d->queues,
+		.ring_start = ring_start,
+		.ring_stop = ring_stop,
+		.config_get = config_get,
+	};
+	d->ops = (struct vhost_device_ops){ .on_lcore = on_worker,
+					    .ring_changed = ring_changed,
+					    .kind = &d->kind };
+}
+
+int block_disk_create(const struct block_disk_config *cfg, int *fd, struct block_disk **out,
+		      struct err *e)
+{
+	struct block_disk *d = calloc(1, sizeof(*d));
+	struct vhost_session_config session = { .name = cfg->name,
+						.socket = cfg->socket,
+						.thread = cfg->thread,
+						.launch = cfg->launch,
+						.ops = &session_ops,
+						.arg = d };
+	int r;
+
+	if (d == NULL)
+		return err_set(e, ENOMEM, "no memory");
+	d->file.fd = -1;
+	r = block_file_take(&d->file, fd, cfg->wish->readonly, e);
+	if (r == 0)
+		r = flights_make(d, e);
+	if (r < 0) {
+		block_file_close(&d->file);
+		free(d);
+		return r;
+	}
+	memcpy(d->serial, cfg->wish->serial, sizeof(d->serial));
+	d->queues = cfg->wish->queues;
+	d->worker = cfg->worker;
+	d->io = (struct block_io){
+		.file = &d->file, .worker = d->worker, .serial = d->serial, .done = flight_done
+	};
+	d->job = (struct block_job){ disk_poll, disk_settle, disk_doze, d };
+	bucket_init(&d->iops, cfg->wish->iops, CLOCK_HZ, now_ns());
+	bucket_init(&d->bytes, cfg->wish->bandwidth, CLOCK_HZ, now_ns());
+	rings_init(d);
+	device_describe(d);
+	session.device = &d->ops;
+	vhost_session_init(&d->session, &session);
+	*out = d;
+	return 0;
+}
+
+int block_disk_start(struct block_disk *d, struct err *e)
+{
+	int r = block_worker_job_add(d->worker, &d->job);
+
+	if (r < 0)
+		return err_set(e, r, "no room for more disks");
+	d->has_job = true;
+	return vhost_session_start(&d->session, e);
+}
+
+int block_disk_quiesce(struct block_disk *d, unsigned int timeout_ms)
+{
+	vhost_client_lock(&d->session.client);
+	for (unsigned int ms = 0; !session_quiesce(d); ms += QUIET_MS) {
+		if (ms >= timeout_ms) {
+			session_resume(d);
+			vhost_client_unlock(&d->session.client);
+			return -EBUSY;
+		}
+		usleep(QUIET_MS * 1000);
+	}
+	vhost_client_unlock(&d->session.client);
+	return 0;
+}
+
+static void armed_look(void *arg)
+{
+	struct hold *h = arg;
+
+	h->is_quiet = h->d->armed == 0;
+}
+
+/* The worker still knows of ops within the disk until the kernel has answered the last. */
+static void armed_wait(struct block_disk *d)
+{
+	struct hold h = { .d = d };
+
+	for (;;) {
+		block_worker_call(d->worker, armed_look, &h);
+		if (h.is_quiet)
+			return;
+		usleep(QUIET_MS * 100);
+	}
+}
+
+void block_disk_destroy(struct block_disk *d)
+{
+	if (d == NULL)
+		return;
+	vhost_session_fini(&d->session);
+	armed_wait(d);
+	if (d->has_job)
+		block_worker_job_remove(d->worker, &d->job);
+	block_file_close(&d->file);
+	free(d->flights);
+	free(d);
+}
+
+const char *block_disk_name(const struct block_disk *d)
+{
+	return d->session.name;
+}
+
+const struct block_file *block_disk_file(const struct block_disk *d)
+{
+	return &d->file;
+}
+
+struct block_worker *block_disk_worker(const struct block_disk *d)
+{
+	return d->worker;
+}
+
+struct reading {
+	struct block_disk *d;
+	struct block_disk_facts *out;
+};
+
+static void facts_read(void *arg)
+{
+	struct reading *a = arg;
+
+	a->out->in_flight = a->d->in_flight;
+	a->out->counters = a->d->io.counters;
+	a->out->last_error = a->d->io.last_error;
+	a->out->rings = (unsigned int)__builtin_popcount(live_rings(a->d));
+	a->out->kicks = a->d->session.device.kicks;
+}
+
+void block_disk_facts(struct block_disk *d, struct block_disk_facts *out)
+{
+	static const char *const words[] = PMD_DISK_STATE_WORDS;
+	enum pmd_disk_state state = PMD_DISK_CONNECTED;
+	struct reading a = { d, out };
+
+	memset(out, 0, sizeof(*out));
+	vhost_client_lock(&d->session.client);
+	block_worker_call(d->worker, facts_read, &a);
+	if (!d->has_lock)
+		state = PMD_DISK_LOCKED;
+	else if (d->session.conn.sock < 0)
+		state = PMD_DISK_WAITING;
+	else if (out->rings > 0)
+		state = PMD_DISK_RUNNING;
+	out->state = words[state];
+	out->pid = d->session.conn.pid;
+	out->features = d->session.device.features;
+	strcpy(out->error, d->session.error);
+	vhost_client_unlock(&d->session.client);
+}
+
+struct change {
+	struct block_disk *d;
+	uint64_t a, b;
+};
+
+static void limit_run(void *arg)
+{
+	struct change *c = arg;
+
+	bucket_init(&c->d->iops, c->a, CLOCK_HZ, now_ns());
+	bucket_init(&c->d->bytes, c->b, CLOCK_HZ, now_ns());
+}
+
+void block_disk_limit(struct block_disk *d, uint64_t iops, uint64_t bandwidth)
+{
+	struct change c = { d, iops, bandwidth };
+
+	block_worker_call(d->worker, limit_run, &c);
+}
+
+static void size_run(void *arg)
+{
+	struct change *c = arg;
+
+	c->d->file.size = c->a;
+}
+
+int block_disk_resize(struct block_disk *d, uint64_t *size, struct err *e)
+{
+	struct change c = { .d = d };
+	int r = block_file_size(&d->file, &c.a, e);
+
+	if (r < 0)
+		return r;
+	/* A guest has mounted what is there: taking it away is no change of size. */
+	if (c.a < d->file.size)
+		return err_set(e, EINVAL, "the image has %llu bytes, fewer than the disk's %llu",
+			       (unsigned long long)c.a, (unsigned long long)d->file.size);
+	vhost_client_lock(&d->session.client);
+	block_worker_call(d->worker, size_run, &c);
+	vhost_device_config_changed(&d->session.device);
+	vhost_client_unlock(&d->session.client);
+	*size = c.a;
+	return 0;
+}

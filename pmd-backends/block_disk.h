@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One disk of one VM: a virtio-blk device (virtio 1.2, 5.2) behind vhost-user, its rings and its image. A worker serves all
+ * its rings; the thread of all VMMs speaks for it; the control thread makes it, changes it and lets it go.
+ */
+#ifndef VIADUCT_PMD_BACKENDS_BLOCK_DISK_H
+#define VIADUCT_PMD_BACKENDS_BLOCK_DISK_H
+
+#include "pmd-backends/block_io.h"
+#include "pmd-backends/request.h"
+
+struct block_disk;
+struct vhost_thread;
+
+struct block_disk_config {
+	const char *name; /* "VM/DISK"; copied, as is the rest */
+	const char *socket; /* the VMM listens there */
+	const struct pmd_disk_wish *wish;
+	struct block_worker *worker; /* outlives the disk, as do `thread` and `launch` */
+	struct vhost_thread *thread;
+	const struct pmd_launch *launch;
+};
+
+struct block_disk_facts {
+	const char *state; /* word of PMD_DISK_STATE_WORDS */
+	int pid; /* of the peer; 0: none */
+	unsigned int rings; /* that run */
+	uint32_t in_flight;
+	uint64_t features, kicks;
+	struct block_counters counters;
+	int last_error;
+	char error[256];
+};
+
+/* Takes *fd, the image. -EINVAL, -EAGAIN as block_file_take(). It serves when block_disk_start() has returned. */
+int block_disk_create(const struct block_disk_config *cfg, int *fd, struct block_disk **out,
+		      struct err *e);
+int block_disk_start(struct block_disk *d, struct err *e);
+
+/* Takes no more requests, and waits for those under way, at most for so long. -EBUSY: not all ended; it goes on. */
+int block_disk_quiesce(struct block_disk *d, unsigned int timeout_ms);
+
+/* NULL-safe. It was quiesced, or never started. */
+void block_disk_destroy(struct block_disk *d);
+
+const char *block_disk_name(const struct block_disk *d);
+const struct block_file *block_disk_file(const struct block_disk *d);
+struct block_worker *block_disk_worker(const struct block_disk *d);
+void block_disk_facts(struct block_disk *d, struct block_disk_facts *out);
+
+/* Limits from now on: operations and bytes a second, 0: none. */
+void block_disk_limit(struct block_disk *d, uint64_t iops, uint64_t bandwidth);
+
+/* The image has another size now, which its guest is told. -EINVAL: smaller than it was. */
+int block_disk_resize(struct block_disk *d, uint64_t *size, struct err *e);
+
+#endif

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "pmd-backends/block_io.h"
+
+#include "pmd-backends/counter.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/virtio_blk.h>
+#include <stdlib.h>
+
+#define BOUNCE	  KIB(256)
+#define PAGE	  4096U
+#define TRIES	  16U /* of a call that says "again" */
+#define ZERO_SIZE KIB(64)
+
+static _Alignas(PAGE) const uint8_t zeros[ZERO_SIZE];
+
+static void finish(struct block_flight *f, uint8_t status)
+{
+	struct block_counters *c = &f->io->counters;
+
+	free(f->bounce);
+	f->bounce = NULL;
+	counter_add(&c->ops[f->q.kind], 1);
+	if (status == VIRTIO_BLK_S_IOERR)
+		counter_add(&c->errors, 1);
+	else if (f->q.kind == BLOCK_READ)
+		counter_add(&c->read_bytes, f->q.len);
+	else if (f->q.kind == BLOCK_WRITE)
+		counter_add(&c->written_bytes, f->q.len);
+	if (status != VIRTIO_BLK_S_OK)
+		f->q.written = 1;
+	__atomic_store_n(f->q.status_at, status, __ATOMIC_RELAXED);
+	f->io->done(f->io, f);
+}
+
+static void fail(struct block_flight *f, int error)
+{
+	__atomic_store_n(&f->io->last_error, error, __ATOMIC_RELAXED);
+	if (error == ENOSPC || error == EDQUOT)
+		counter_add(&f->io->counters.no_space, 1);
+	finish(f, VIRTIO_BLK_S_IOERR);
+}
+
+static struct io_uring_sqe *sqe_get(struct block_flight *f, uint8_t opcode)
+{
+	struct io_uring_sqe *sqe = block_worker_sqe(f->io->worker, &f->op);
+
+	if (sqe == NULL) {
+		fail(f, EAGAIN);
+		return NULL;
+	}
+	sqe->opcode = opcode;
+	sqe->fd = f->io->file->fd;
+	return sqe;
+}
+
+/* --- reads and writes ------------------------------------------------------------------------ */
+
+/* Takes `len` bytes off the front of what is left. With `copy`, between there and the bounce buffer. */
+static void bytes_pass(struct block_flight *f, uint64_t len, uint8_t *copy)
+{
+	while (len > 0) {
+		struct iovec *v = &f->q.iov[f->iov_at];
+		size_t n = u64_min(len, v->iov_len);
+
+		if (copy != NULL) {
+			memcpy(v->iov_base, copy, n);
+			copy += n;
+		}
+		v->iov_base = (uint8_t *)v->iov_base + n;
+		v->iov_len -= n;
+		len -= n;
+		if (v->iov_len == 0)
+			f->iov_at++;
+	}
+}
+
+static void bounce_fill(struct block_flight *f)
+{
+	uint32_t at = 0;
+
+	for (uint32_t i = f->iov_at; at < f->piece.iov_len; i++) {
+		size_t n = u64_min(f->piece.iov_len - at, f->q.iov[i].iov_len);
+
+		memcpy(f->bounce + at, f->q.iov[i].iov_base, n);
+		at += (uint32_t)n;
+	}
+}
+
+static bool bounce_make(struct block_flight *f)
+{
+	void *p = NULL;
+
+	if (f->bounce == NULL && posix_memalign(&p, PAGE, u64_min(BOUNCE, f->left)) != 0)
+		return false;
+	if (f->bounce == NULL)
+		f->bounce = p;
+	f->piece = (struct iovec){ f->bounce, u64_min(BOUNCE, f->left) };
+	if (f->q.kind == BLOCK_WRITE)
+		bounce_fill(f);
+	return true;
+}
+
+static void rw_submit(struct block_flight *f)
+{
+	bool is_write = f->q.kind == BLOCK_WRITE, bounces = !f->q.is_aligned;
+	struct io_uring_sqe *sqe;
+	const struct iovec *iov = bounces ? &f->piece : &f->q.iov[f->iov_at];
+	uint32_t count = bounces ? 1 : f->q.iov_count - f->iov_at;
+
+	if (bounces && !bounce_make(f)) {
+		fail(f, ENOMEM);
+		return;
+	}
+	/* One buffer costs the kernel less than a list of one. */
+	if (count == 1) {
+		sqe = sqe_get(f, is_write ? IORING_OP_WRITE : IORING_OP_READ);
+		if (sqe == NULL)
+			return;
+		sqe->addr = (uintptr_t)iov->iov_base;
+		sqe->len = (uint32_t)iov->iov_len;
+	} else {
+		sqe = sqe_get(f, is_write ? IORING_OP_WRITEV : IORING_OP_READV);
+		if (sqe == NULL)
+			return;
+		sqe->addr = (uintptr_t)iov;
+		sqe->len = count;
+	}
+	sqe->off = f->offset;
+	sqe->rw_flags = is_write && f->io->is_writethrough ? RWF_DSYNC : 0;
+}
+
+static void rw_begin(struct block_flight *f)
+{
+	f->left = f->q.len;
+	f->offset = f->q.offset;
+	f->iov_at = 0;
+	rw_submit(f);
+}
+
+static void rw_done(struct block_flight *f, uint64_t n)
+{
+	if (n == 0 || n > f->left) { /* the file ends before the disk does */
+		fail(f, EIO);
+		return;
+	}
+	if (!f->q.is_aligned && n > f->piece.iov_len)
+		n = f->piece.iov_len;
+	bytes_pass(f, n, !f->q.is_aligned && f->q.kind == BLOCK_READ ? f->bounce : NULL);
+	f->left -= n;
+	f->offset += n;
+	/* What is left of a read that ended within a block is read again from there; O_DIRECT says if that cannot be. */
+	if (f->left > 0)
+		rw_submit(f);
+	else
+		finish(f, VIRTIO_BLK_S_OK);
+}
+
+/* --- the rest -------------------------------------------------------------------------------- */
+
+static void flush_begin(struct block_flight *f)
+{
+	struct io_uring_sqe *sqe;
+
+	if (f->io->flush_failed) {
+		fail(f, EIO);
+		return;
+	}
+	sqe = sqe_get(f, IORING_OP_FSYNC);
+	if (sqe != NULL)
+		sqe->fsync_flags = IORING_FSYNC_DATASYNC;
+}
+
+static void flush_done(struct block_flight *f, uint64_t n)
+{
+	finish(f, VIRTIO_BLK_S_OK);
+}
+
+static void id_begin(struct block_flight *f)
+{
+	const char *serial = f->io->serial;
+	uint64_t left = f->q.len;
+
+	for (uint32_t i = 0; left > 0 && i < f->q.iov_count; i++) {
+		size_t n = u64_min(left, f->q.iov[i].iov_len);
+
+		memcpy(f->q.iov[i].iov_base, serial, n);
+		serial += n;
+		left -= n;
+	}
+	f->q.written = (uint32_t)f->q.len + 1;
+	finish(f, VIRTIO_BLK_S_OK);
+}
+
+static void nothing_begin(struct block_flight *f)
+{
+	finish(f, f->q.status);
+}
+
+static void range_submit(struct block_flight *f)
+{
+	const struct block_range *r = &f->q.ranges[f->range_at];
+	bool punches = f->q.kind == BLOCK_DISCARD || r->unmap;
+	struct io_uring_sqe *sqe;
+
+	if (f->is_zeroing) {
+		sqe = sqe_get(f, IORING_OP_WRITE);
+		if (sqe == NULL)
+			return;
+		sqe->addr = (uintptr_t)zeros;
+		sqe->len = (uint32_t)u64_min(f->left, sizeof(zeros));
+		sqe->off = f->offset;
+		return;
+	}
+	sqe = sqe_get(f, IORING_OP_FALLOCATE);
+	if (sqe == NULL)
+		return;
+	sqe->off = f->offset;
+	sqe->addr = f->left;
+	sqe->len = FALLOC_FL_KEEP_SIZE |
+		   (uint32_t)(punches ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
+}
+
+/* The next range with something in it, or the end. */
+static void range_next(struct block_flight *f)
+{
+	while (f->range_at < f->q.range_count && f->q.ranges[f->range_at].len == 0)
+		f->range_at++;
+	if (f->range_at == f->q.range_count) {
+		/* It is as much a write as any: where no flush is to come, it is to be on the medium. */
+		f->is_syncing = f->io->is_writethrough;
+		if (f->is_syncing)
+			flush_begin(f);
+		else
+			finish(f, VIRTIO_BLK_S_OK);
+		return;
+	}
+	f->offset = f->q.ranges[f->range_at].offset;
+	f->left = f->q.ranges[f->range_at].len;
+	range_submit(f);
+}
+
+static void ranges_begin(struct block_flight *f)
+{
+	f->range_at = 0;
+	f->is_zeroing = f->is_syncing = false;
+	range_next(f);
+}
+
+static void ranges_done(struct block_flight *f, uint64_t n)
+{
+	uint64_t done = f->is_zeroing ? u64_min(n, f->left) : f->left;
+
+	if (f->is_syncing) {
+		finish(f, VIRTIO_BLK_S_OK);
+		return;
+	}
+	if (done == 0) {
+		fail(f, EIO);
+		return;
+	}
+	f->offset += done;
+	f->left -= done;
+	if (f->left > 0) {
+		range_submit(f);
+		return;
+	}
+	f->range_at++;
+	range_next(f);
+}
+
+static void ranges_again(struct block_flight *f)
+{
+	if (f->is_syncing)
+		flush_begin(f);
+	else
+		range_submit(f);
+}
+
+/* A discard is a hint. Zeroes are a promise: they are written where the file system cannot make them. */
+static bool ranges_instead(struct block_flight *f, int error)
+{
+	if (error != EOPNOTSUPP || f->is_zeroing || f->is_syncing)
+		return false;
+	if (f->q.kind == BLOCK_DISCARD) {
+		finish(f, VIRTIO_BLK_S_OK);
+		return true;
+	}
+	f->is_zeroing = true;
+	range_submit(f);
+	return true;
+}
+
+/* A cache that could not be written has dropped what was in it, and the next flush would not know. */
+static bool flush_instead(struct block_flight *f, int error)
+{
+	f->io->flush_failed = !f->io->file->is_direct;
+	return false;
+}
+
+static const struct step_row {
+	void (*begin)(struct block_flight *f);
+	void (*done)(struct block_flight *f, uint64_t n);
+	void (*again)(struct block_flight *f);
+	bool (*instead)(struct block_flight *f, int error); /* true: it found another way */
+} steps[BLOCK_KINDS] = {
+	[BLOCK_READ] = { rw_begin, rw_done, rw_submit, NULL },
+	[BLOCK_WRITE] = { rw_begin, rw_done, rw_submit, NULL },
+	[BLOCK_FLUSH] = { flush_begin, flush_done, flush_begin, flush_instead },
+	[BLOCK_ID] = { id_begin, NULL, NULL, NULL },
+	[BLOCK_DISCARD] = { ranges_begin, ranges_done, ranges_again, ranges_instead },
+	[BLOCK_ZEROES] = { ranges_begin, ranges_done, ranges_again, ranges_instead },
+	[BLOCK_NOTHING] = { nothing_begin, NULL, NULL, NULL },
+};
+
+static void io_done(struct block_op *op, int32_t result)
+{
+	struct block_flight *f = container_of(op, struct block_flight, op);
+	const struct step_row *step = &steps[f->q.kind];
+
+	if (result >= 0)
+		step->done(f, (uint64_t)result);
+	else if ((result == -EAGAIN || result == -EINTR) && f->tries++ < TRIES)
+		step->again(f);
+	else if (step->instead == NULL || !step->instead(f, -result))
+		fail(f, -result);
+}
+
+void block_io_begin(struct block_flight *f)
+{
+	f->op.done = io_done;
+	f->tries = 0;
+	steps[f->q.kind].begin(f);
+}

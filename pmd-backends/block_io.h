@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Requests of a disk on their way: what the kernel is asked for next, until each is whole. Short reads and writes go on
+ * where they ended; memory that O_DIRECT does not take goes through a buffer of ours, piece by piece. A disk's worker
+ * alone calls this.
+ */
+#ifndef VIADUCT_PMD_BACKENDS_BLOCK_IO_H
+#define VIADUCT_PMD_BACKENDS_BLOCK_IO_H
+
+#include "pmd-backends/block_request.h"
+#include "pmd-backends/block_worker.h"
+
+struct block_ring;
+struct block_flight;
+
+/* What became of requests. Written by the worker, read by any. */
+struct block_counters {
+	uint64_t ops[BLOCK_KINDS]; /* done, whatever came of them */
+	uint64_t read_bytes, written_bytes;
+	uint64_t errors; /* answered with IOERR, the file's fault or the guest's */
+	uint64_t no_space; /* of these: the file system was full */
+	uint64_t bad_chains;
+	uint64_t calls;
+};
+
+/* Of one disk: where its requests go. */
+struct block_io {
+	const struct block_file *file;
+	struct block_worker *worker;
+	const char *serial; /* BLOCK_SERIAL bytes */
+	bool is_writethrough; /* a write is on the medium before it is answered: the driver knows no flush */
+	bool flush_failed; /* what a cache lost cannot be flushed any more */
+	struct block_counters counters;
+	int last_error; /* errno of the last that failed; 0: none */
+
+	/* The request is whole: used, with `written` bytes, or as many as `status` allows. */
+	void (*done)(struct block_io *io, struct block_flight *f);
+};
+
+/* A request under way. */
+struct block_flight {
+	struct block_op op;
+	struct block_request q;
+	struct block_io *io;
+	struct block_flight *next; /* free */
+	struct block_ring *ring;
+	uint16_t head;
+	uint32_t iov_at; /* the first of q.iov that is not done; it is cut down as it is */
+	uint64_t left; /* bytes of the request, or of the range at hand */
+	uint64_t offset; /* of them, in the file */
+	uint32_t range_at;
+	uint8_t *bounce; /* owned; NULL: none */
+	struct iovec piece; /* of the bounce buffer, or of zeros */
+	uint32_t tries;
+	bool is_zeroing; /* the file system knows no zeroes: they are written */
+	bool is_syncing; /* the ranges are done, and are being brought to the medium */
+};
+
+/* From a request that was read (block_request_read() gave 0) to io->done(), at once or later. */
+void block_io_begin(struct block_flight *f);
+
+#endif

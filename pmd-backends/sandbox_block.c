@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * A process that serves disks opens nothing once it runs: images, sockets and memory come as fds. So all is denied but what
+ * is listed here, and no file can be named.
+ */
+#include "pmd-backends/sandbox.h"
+
+#include <cap-ng.h>
+#include <seccomp.h>
+
+#include <errno.h>
+#include <linux/fs.h>
+#include <linux/landlock.h>
+#include <malloc.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static const int allowed_calls[] = {
+	/* requests, messages of VMMs, sockets that they listen at */
+	SCMP_SYS(recvmsg),
+	SCMP_SYS(sendmsg),
+	SCMP_SYS(recvfrom),
+	SCMP_SYS(sendto),
+	SCMP_SYS(accept4),
+	SCMP_SYS(socket),
+	SCMP_SYS(connect),
+	SCMP_SYS(getsockopt),
+	SCMP_SYS(getsockname),
+	SCMP_SYS(epoll_wait),
+	SCMP_SYS(epoll_pwait),
+	SCMP_SYS(epoll_ctl),
+	SCMP_SYS(poll),
+	SCMP_SYS(ppoll),
+	SCMP_SYS(read),
+	SCMP_SYS(preadv2), /* an eventfd of a VMM's, without waiting */
+	SCMP_SYS(write),
+	SCMP_SYS(writev), /* the log */
+	SCMP_SYS(close),
+	SCMP_SYS(readlink), /* is it an eventfd? */
+	SCMP_SYS(getuid),
+	/* images */
+	SCMP_SYS(io_uring_enter),
+	SCMP_SYS(pread64), /* what O_DIRECT takes */
+	SCMP_SYS(fallocate), /* whether it can discard */
+	SCMP_SYS(fstat),
+	SCMP_SYS(
+		newfstatat), /* fstat() of newer C libraries: without a name (landlock sees to it) */
+	SCMP_SYS(fstatfs),
+	SCMP_SYS(lseek),
+	SCMP_SYS(fcntl),
+	/* memory of guests and our own */
+	SCMP_SYS(mmap),
+	SCMP_SYS(munmap),
+	SCMP_SYS(mprotect),
+	SCMP_SYS(mremap),
+	SCMP_SYS(madvise),
+	SCMP_SYS(brk),
+	SCMP_SYS(memfd_create), /* an in-flight region */
+	SCMP_SYS(ftruncate),
+	/* threads (the last of which may still be starting), time, signals */
+	SCMP_SYS(rseq),
+	SCMP_SYS(set_robust_list),
+	SCMP_SYS(futex),
+	SCMP_SYS(clock_gettime),
+	SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(gettimeofday),
+	SCMP_SYS(sched_yield),
+	SCMP_SYS(sched_getaffinity),
+	SCMP_SYS(getpid),
+	SCMP_SYS(gettid),
+	SCMP_SYS(tgkill),
+	SCMP_SYS(rt_sigaction),
+	SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(sigaltstack),
+	SCMP_SYS(restart_syscall),
+	SCMP_SYS(getrandom),
+	SCMP_SYS(exit),
+	SCMP_SYS(exit_group),
+};
+
+/* Of a block device that is an image. */
+static const unsigned long allowed_ioctls[] = { BLKGETSIZE64, BLKSSZGET };
+
+static int nothing_named(struct err *e)
+{
+	/* What version 1 can deny, which all kernels with landlock know. */
+	struct landlock_ruleset_attr attr = { .handled_access_fs =
+						      (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1 };
+	int rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr.handled_access_fs),
+				 0U),
+	    r = 0;
+
+	if (rules < 0)
+		return errno == ENOSYS || errno == EOPNOTSUPP
+			       ? 0
+			       : err_set(e, errno, "landlock: %s", strerror(errno));
+	if (syscall(SYS_landlock_restrict_self, rules, 0U) < 0)
+		r = err_set(e, errno, "landlock: %s", strerror(errno));
+	close(rules);
+	return r;
+}
+
+int sandbox_block_enter(struct err *e)
+{
+	/* A second arena of malloc's would begin with a look into /sys. */
+	(void)mallopt(M_ARENA_MAX, 1);
+	capng_clear(CAPNG_SELECT_ALL);
+	if (capng_apply(CAPNG_SELECT_CAPS) < 0)
+		return err_set(e, EPERM, "capabilities cannot be dropped");
+	return nothing_named(e);
+}
+
+int sandbox_block_filter(struct err *e)
+{
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int r = ctx == NULL ? -ENOMEM : 0;
+
+	/* The workers, which run already, get it too. */
+	if (r == 0)
+		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
+	if (r == 0)
+		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_NNP, 0);
+	/* A balanced tree instead of a list of comparisons for every call. */
+	if (r == 0)
+		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(allowed_calls); i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed_calls[i], 0);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(allowed_ioctls); i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+				     SCMP_CMP(1, SCMP_CMP_MASKED_EQ, UINT32_MAX,
+					      (uint32_t)allowed_ioctls[i]));
+	if (r == 0) /* names of threads */
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
+				     SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
+	if (r == 0)
+		r = seccomp_load(ctx);
+	if (ctx != NULL)
+		seccomp_release(ctx);
+	return r < 0 ? err_set(e, r, "system call filter: %s", strerror(-r)) : 0;
+}
