@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pmd-backends/block_disk.h"
 
+#include "pmd-backends/block_config.h"
 #include "pmd-backends/bucket.h"
 #include "pmd-backends/counter.h"
 #include "pmd-backends/vhost_session.h"
@@ -9,7 +10,6 @@
 
 #include <errno.h>
 #include <linux/virtio_blk.h>
-#include <linux/virtio_config.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +20,6 @@
 #define TURN	 64U /* requests of a ring in one round */
 #define CLOCK_HZ 1000000000ULL
 #define QUIET_MS 2
-#define SEG_SIZE MIB(1)
 #define NO_LIMIT UINT64_MAX
 
 struct block_ring {
@@ -321,44 +320,8 @@ static const struct vhost_session_ops session_ops = { session_quiesce, session_r
 static uint32_t config_get(void *arg, uint8_t config[VHOST_MAX_CONFIG])
 {
 	const struct block_disk *d = arg;
-	const struct virtio_blk_config c = {
-		.capacity = d->file.size / BLOCK_SECTOR,
-		.size_max = SEG_SIZE,
-		.seg_max = BLOCK_SEGMENTS,
-		.blk_size = d->file.block_size,
-		/* What is smaller than a page costs the file system a read. */
-		.physical_block_exp =
-			(uint8_t)__builtin_ctz((uint32_t)u64_max(4096 / d->file.block_size, 1)),
-		.min_io_size = (uint16_t)u64_max(4096 / d->file.block_size, 1),
-		.wce = 1,
-		.num_queues = (uint16_t)d->queues,
-		.max_discard_sectors = BLOCK_DISCARD_MOST,
-		.max_discard_seg = BLOCK_RANGES,
-		.discard_sector_alignment = d->file.block_size / BLOCK_SECTOR,
-		.max_write_zeroes_sectors = BLOCK_ZEROES_MOST,
-		.max_write_zeroes_seg = BLOCK_RANGES,
-		.write_zeroes_may_unmap = d->file.can_discard,
-	};
 
-	static_assert(sizeof(c) <= VHOST_MAX_CONFIG, "in one message");
-	memcpy(config, &c, sizeof(c));
-	return sizeof(c);
-}
-
-static uint64_t features_of(const struct block_disk *d)
-{
-	uint64_t features = BIT_ULL(VIRTIO_BLK_F_SIZE_MAX) | BIT_ULL(VIRTIO_BLK_F_SEG_MAX) |
-			    BIT_ULL(VIRTIO_BLK_F_BLK_SIZE) | BIT_ULL(VIRTIO_BLK_F_TOPOLOGY) |
-			    BIT_ULL(VIRTIO_BLK_F_FLUSH) | BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC) |
-			    BIT_ULL(VIRTIO_RING_F_EVENT_IDX) | BIT_ULL(VIRTIO_F_VERSION_1) |
-			    BIT_ULL(VHOST_F_PROTOCOL_FEATURES);
-
-	if (d->queues > 1)
-		features |= BIT_ULL(VIRTIO_BLK_F_MQ);
-	if (d->file.is_readonly)
-		return features | BIT_ULL(VIRTIO_BLK_F_RO);
-	features |= BIT_ULL(VIRTIO_BLK_F_WRITE_ZEROES);
-	return d->file.can_discard ? features | BIT_ULL(VIRTIO_BLK_F_DISCARD) : features;
+	return block_config(&d->file, d->queues, config);
 }
 
 /* --- life ------------------------------------------------------------------------------------ */
@@ -388,7 +351,7 @@ static void rings_init(struct block_disk *d)
 static void device_describe(struct block_disk *d)
 {
 	d->kind = (struct vhost_kind){
-		.features = features_of(d),
+		.features = block_features(&d->file, d->queues),
 		.protocol =
 			BIT_ULL(VHOST_PROTOCOL_F_MQ) | BIT_ULL(VHOST_PROTOCOL_F_REPLY_ACK) |
 			BIT_ULL(VHOST_PROTOCOL_F_BACKEND_REQ) | BIT_ULL(VHOST_PROTOCOL_F_CONFIG) |

@@ -22,8 +22,10 @@ static int listener_make(void)
 static void check(const struct pmd_launch *l)
 {
 	if (l->listener < 0 || parse_name(l->name) < 0 || l->cpu_count > PMD_MAX_LCORES ||
-	    l->memory < PMD_MIN_MEMORY || l->memory > PMD_MAX_MEMORY || l->idle >= PMD_IDLES ||
-	    l->guest_uid_count > UINT32_MAX - l->guest_uid_first ||
+	    (l->role == PMD_ROLE_NET
+		     ? l->memory < PMD_MIN_MEMORY || l->memory > PMD_MAX_MEMORY
+		     : l->role != PMD_ROLE_BLOCK || l->memory != 0 || l->hugepages) ||
+	    l->idle >= PMD_IDLES || l->guest_uid_count > UINT32_MAX - l->guest_uid_first ||
 	    l->uplink_kinds >= BIT(PMD_UPLINK_KINDS))
 		abort();
 }

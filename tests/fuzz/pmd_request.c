@@ -14,10 +14,15 @@ static void check(const struct pmd_request *q)
 	if (q->op >= PMD_OPS || q->uplink_count > PMD_MAX_NETWORK_UPLINKS ||
 	    strpbrk(q->uplink.device, ",= \n/") != NULL || q->uplink.mtu > PMD_MAX_MTU ||
 	    q->uplink.kind >= PMD_UPLINK_KINDS || q->bond >= PMD_BONDS ||
-	    (q->op == PMD_OP_MIRROR) != (q->file >= 0))
+	    (q->op == PMD_OP_MIRROR || q->op == PMD_OP_DISK_ADD) != (q->file >= 0))
 		abort();
 	if (q->op == PMD_OP_PORT_ADD &&
 	    (q->socket[0] != '/' || strchr(q->name, '/') == NULL || parse_name(q->network) < 0))
+		abort();
+	if (q->op == PMD_OP_DISK_ADD &&
+	    (q->socket[0] != '/' || strchr(q->name, '/') == NULL || q->disk.queues < 1 ||
+	     q->disk.queues > PMD_MAX_QUEUES || q->disk.serial[PMD_SERIAL_TEXT - 1] != 0 ||
+	     q->disk.iops > PMD_MAX_IOPS))
 		abort();
 	if ((q->op == PMD_OP_PORT_ADD || q->op == PMD_OP_PORT_SET) &&
 	    (q->policy.mac_count < 1 || q->policy.mac_count > 1 + PMD_MAX_MACS ||

@@ -119,10 +119,34 @@ static void test_listener_must_be_one(void **state)
 	pmd_launch_fini(&l);
 }
 
+/* Disks need no packet memory: what belongs to ports is refused by name. */
+static void test_role(void **state)
+{
+	struct pmd_launch l;
+	struct err e = { 0 };
+
+	assert_int_equal(parse(LAUNCH("\"name\":\"b\",\"role\":\"block\",\"cpus\":[],"
+				      "\"guest_uid\":[64000,10]"),
+			       SOCK_SEQPACKET, &l, &e),
+			 0);
+	assert_int_equal(l.role, PMD_ROLE_BLOCK);
+	pmd_launch_fini(&l);
+	assert_int_equal(parse(LAUNCH("\"name\":\"b\",\"role\":\"block\",\"cpus\":[]" REST),
+			       SOCK_SEQPACKET, &l, &e),
+			 -EINVAL);
+	assert_non_null(strstr(e.text, "memory"));
+	pmd_launch_fini(&l);
+	assert_int_equal(parse(LAUNCH("\"name\":\"b\",\"role\":\"tape\",\"cpus\":[]" REST),
+			       SOCK_SEQPACKET, &l, &e),
+			 -EINVAL);
+	pmd_launch_fini(&l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_members),
+		cmocka_unit_test(test_role),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_listener_must_be_one),
