@@ -152,17 +152,13 @@ enum pmd_drop port_admit(struct switch_port *port, struct packet *p)
 	return PMD_DROPS;
 }
 
+/* A frame that has been counted. */
 static void port_frame(struct l2_switch *sw, struct switch_port *port, struct rte_mbuf *m)
 {
 	const struct source from = { .port = port, .owner = port->owner };
 	struct packet p = { .m = m };
-	enum pmd_drop reason;
+	enum pmd_drop reason = port_admit(port, &p);
 
-	flow_add(&port->counters.from, 1, rte_pktmbuf_pkt_len(m));
-	bucket_take(&port->rate_from, rte_pktmbuf_pkt_len(m));
-	if (unlikely(port->mirror != NULL))
-		mirror_frame(port->mirror, m, MIRROR_FROM_GUEST, sw->now);
-	reason = port_admit(port, &p);
 	if (reason != PMD_DROPS) {
 		port_drop(port, m, reason);
 		return;
@@ -171,31 +167,25 @@ static void port_frame(struct l2_switch *sw, struct switch_port *port, struct rt
 	forward(sw, &from, &p);
 }
 
-/* The wire is not policed by a port's policy: only what nobody could have sent is dropped. */
-static void uplink_frame(struct l2_switch *sw, struct switch_uplink *uplink, struct rte_mbuf *m)
+/* The wire is not policed by a port's policy: only what nobody could have sent is dropped. False: it was. */
+static bool uplink_admit(struct switch_uplink *uplink, struct packet *p)
 {
-	const struct source from = { .uplink = uplink, .owner = FDB_WIRE };
-	struct packet p = { .m = m };
+	struct l2_switch *sw = uplink->sw;
 	enum pmd_drop reason = PMD_DROPS;
 
-	flow_add(&uplink->counters.from, 1, rte_pktmbuf_pkt_len(m));
-	if (uplink != sw->active) {
-		rte_pktmbuf_free(m); /* the one that carries has it, too */
-		return;
-	}
-	if (frame_read(m, &p.f) < 0 || frame_is_group(p.f.src) ||
-	    vlan_from_wire(m, &p.f, &p.tag) < 0 || offload_read(m, &p.f) < 0)
+	if (frame_read(p->m, &p->f) < 0 || frame_is_group(p->f.src) ||
+	    vlan_from_wire(p->m, &p->f, &p->tag) < 0 || offload_read(p->m, &p->f) < 0)
 		reason = PMD_DROP_MALFORMED;
-	else if (is_mac_control(p.f.dst))
+	else if (is_mac_control(p->f.dst))
 		reason = PMD_DROP_RESERVED;
 	if (reason != PMD_DROPS) {
 		counter_add(&uplink->counters.drops[reason], 1);
-		rte_pktmbuf_free(m);
-		return;
+		rte_pktmbuf_free(p->m);
+		return false;
 	}
-	p.vlan = vlan_key(p.tag);
-	fdb_learn(sw->fdb, p.f.src, p.vlan, FDB_WIRE, sw->now_s);
-	forward(sw, &from, &p);
+	p->vlan = vlan_key(p->tag);
+	fdb_learn(sw->fdb, p->f.src, p->vlan, FDB_WIRE, sw->now_s);
+	return true;
 }
 
 static uint16_t burst_receive(struct endpoint *ep, struct rte_mbuf **frames, uint16_t n)
@@ -222,11 +212,28 @@ static uint16_t port_quota(struct switch_port *port)
 				 (uint64_t)SWITCH_BURST);
 }
 
-static uint32_t port_poll(struct l2_switch *sw, struct switch_port *port)
+/* The long way. */
+static uint16_t port_burst(struct l2_switch *sw, struct switch_port *port, uint16_t n)
 {
 	struct rte_mbuf *frames[SWITCH_BURST];
-	uint16_t quota, count, short_way = 0;
-	bool more = true;
+	uint16_t count = burst_receive(port->ep, frames, n);
+
+	for (uint16_t i = 0; i < count; i++) {
+		uint32_t bytes = rte_pktmbuf_pkt_len(frames[i]);
+
+		flow_add(&port->counters.from, 1, bytes);
+		bucket_take(&port->rate_from, bytes);
+		if (unlikely(port->mirror != NULL))
+			mirror_frame(port->mirror, frames[i], MIRROR_FROM_GUEST, sw->now);
+		port_frame(sw, port, frames[i]);
+	}
+	return count;
+}
+
+static uint32_t port_poll(struct l2_switch *sw, struct switch_port *port)
+{
+	struct lane_left left;
+	uint16_t quota, done = 0;
 
 	if (!endpoint_is_up(port->ep))
 		return 0;
@@ -234,26 +241,71 @@ static uint32_t port_poll(struct l2_switch *sw, struct switch_port *port)
 		bucket_refill(&port->rate_to, sw->now);
 	if (port->storm.rate != 0)
 		bucket_refill(&port->storm, sw->now);
+	left.is_more = true;
+	left.count = 0;
 	quota = port_quota(port);
 	if (port->ep->rings != NULL && port->mirror == NULL)
-		short_way = lane_poll(sw->lane, port, quota, &more);
-	quota = (uint16_t)(quota - short_way);
-	count = more && quota != 0 ? burst_receive(port->ep, frames, quota) : 0;
-	for (uint16_t i = 0; i < count; i++)
-		port_frame(sw, port, frames[i]);
-	return (uint32_t)short_way + count;
+		done = lane_poll(sw->lane, port, quota, &left);
+	for (uint16_t i = 0; i < left.count; i++) {
+		if (left.frames[i].is_for_wire)
+			egress_uplink_plain(sw->active, port, left.frames[i].m);
+		else
+			port_frame(sw, port, left.frames[i].m);
+	}
+	if (left.is_more && done < quota)
+		done = (uint16_t)(done + port_burst(sw, port, (uint16_t)(quota - done)));
+	return done;
+}
+
+/* What the lane knows goes from buffer to buffer at once; the rest is looked at, and what is not the lane's goes on last. */
+static void uplink_burst(struct switch_uplink *uplink, struct rte_mbuf **frames, uint16_t count)
+{
+	const struct source from = { .uplink = uplink, .owner = FDB_WIRE };
+	struct packet left[SWITCH_BURST];
+	struct l2_switch *sw = uplink->sw;
+	uint16_t left_count = 0, done = 0;
+
+	lane_wire_begin(sw->lane, sw);
+	for (uint16_t i = 0; i < count; i++) {
+		struct packet *p = &left[left_count];
+		uint32_t bytes = rte_pktmbuf_pkt_len(frames[i]);
+
+		if (likely(lane_wire_known(sw->lane, sw, frames[i]))) {
+			frames[done++] = frames[i];
+			continue;
+		}
+		*p = (struct packet){ .m = frames[i] };
+		if (!uplink_admit(uplink, p))
+			continue;
+		if (lane_wire_route(sw->lane, sw, p, bytes))
+			frames[done++] = frames[i];
+		else
+			left_count++;
+	}
+	lane_wire_end(sw->lane);
+	rte_pktmbuf_free_bulk(frames, done);
+	for (uint16_t i = 0; i < left_count; i++)
+		forward(sw, &from, &left[i]);
 }
 
 static uint32_t uplink_poll(struct l2_switch *sw, struct switch_uplink *uplink)
 {
 	struct rte_mbuf *frames[SWITCH_BURST];
+	uint64_t bytes = 0;
 	uint16_t count;
 
 	if (!endpoint_is_up(uplink->ep))
 		return 0;
 	count = burst_receive(uplink->ep, frames, SWITCH_BURST);
+	if (count == 0)
+		return 0;
 	for (uint16_t i = 0; i < count; i++)
-		uplink_frame(sw, uplink, frames[i]);
+		bytes += rte_pktmbuf_pkt_len(frames[i]);
+	flow_add(&uplink->counters.from, count, bytes);
+	if (uplink == sw->active)
+		uplink_burst(uplink, frames, count);
+	else
+		rte_pktmbuf_free_bulk(frames, count); /* the one that carries has them, too */
 	return count;
 }
 

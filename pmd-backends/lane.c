@@ -1,82 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "lane.h"
+#include "lane_core.h"
 
-#include "offload.h"
 #include "profile.h"
-#include "switch_core.h"
-#include "vring_look.h"
-
-#include <stdlib.h>
-#include <sys/random.h>
-
-#define OUTS 8 /* rings that a burst goes to; one more begins another burst */
-
-#define FLOWS 8192 /* power of 2 */
-
-/* Room for a head, and for tags before it. */
-#define HEAD_BYTES 256
-#define HEAD_AT	   64
-
-/* A ring that frames of this burst go to. */
-struct out {
-	struct switch_port *port;
-	bool is_plain; /* the port's only ring for reception, and it has no rate */
-	bool is_full; /* a frame found no room: nor does any behind it in this burst */
-	uint32_t most; /* bytes of a frame without tags that the port takes */
-	struct vring_look look;
-};
-
-/*
- * Where frames of a port with these first 14 bytes go, if nothing else of them but their length decides it. Good for as
- * long as the switch is as it was then (lane_epoch()), and for a second at most, so that a source that sends is seen.
- */
-struct flow {
-	uint64_t epoch;
-	uint64_t words[2]; /* bytes 0 to 7, 6 to 13 */
-	uint16_t from, to; /* owners */
-};
-
-struct lane {
-	struct rte_mbuf head; /* of the frame at hand */
-	uint8_t room[HEAD_AT + HEAD_BYTES];
-	uint64_t epoch;
-	uint64_t factor; /* odd, secret */
-	struct vring_look in;
-	unsigned int out_count;
-	struct out outs[OUTS];
-	struct flow flows[FLOWS];
-};
-
-#ifdef VIADUCT_PMD_PROFILE
-__thread struct profile profile;
-#endif
-
-enum step { STEP_TAKEN, STEP_AGAIN, STEP_LEFT };
-
-struct lane *lane_create(void)
-{
-	struct lane *lane = NULL;
-
-	if (posix_memalign((void **)&lane, RTE_CACHE_LINE_SIZE, sizeof(*lane)) != 0)
-		return NULL;
-	memset(lane, 0, sizeof(*lane));
-	/* Guests choose addresses: they must not know which of them meet. */
-	if (getrandom(&lane->factor, sizeof(lane->factor), 0) != sizeof(lane->factor)) {
-		free(lane);
-		return NULL;
-	}
-	lane->factor |= 1;
-	lane->head.buf_addr = lane->room;
-	lane->head.buf_len = sizeof(lane->room);
-	lane->head.nb_segs = 1;
-	rte_mbuf_refcnt_set(&lane->head, 1);
-	return lane;
-}
-
-void lane_destroy(struct lane *lane)
-{
-	free(lane);
-}
 
 static struct rte_mbuf *head_reset(struct lane *lane)
 {
@@ -89,59 +14,38 @@ static struct rte_mbuf *head_reset(struct lane *lane)
 	return m;
 }
 
-/* The port that the frame goes to, if it may and nothing but a copy is to be done. */
-static struct switch_port *receiver_find(struct switch_port *from, struct packet *p)
+/* Would anybody but the wire see a frame for an unknown station? */
+static bool has_promisc(const struct l2_switch *sw)
+{
+	for (uint32_t i = 0; i < sw->port_end; i++)
+		if (sw->ports[i] != NULL && sw->ports[i]->policy.trust == POLICY_TRUST_PROMISC)
+			return true;
+	return false;
+}
+
+/* Where a guest's frame is to go: to a ring (*to), to the wire alone or as it turns out (both as
+ * an mbuf of its own), or after all that is before it (left). */
+enum way { WAY_RING, WAY_WIRE, WAY_HELD, WAY_LEFT };
+
+static enum way way_find(struct switch_port *from, struct packet *p, uint16_t *to)
 {
 	struct l2_switch *sw = from->sw;
-	struct switch_port *to;
-	uint16_t owner;
+	enum pmd_drop reason;
 
-	if (frame_is_group(rte_pktmbuf_mtod(p->m, const uint8_t *)) ||
-	    port_admit(from, p) != PMD_DROPS)
-		return NULL;
+	*to = FDB_NOBODY;
+	if (frame_is_group(rte_pktmbuf_mtod(p->m, const uint8_t *)))
+		return WAY_HELD;
+	reason = port_admit(from, p);
+	if (reason != PMD_DROPS)
+		/* Of a head alone that is not the last word. */
+		return reason == PMD_DROP_MALFORMED ? WAY_LEFT : WAY_HELD;
 	port_learn(from, p);
-	owner = fdb_find(sw->fdb, p->f.dst, p->vlan);
-	if (owner >= FDB_WIRE || owner == from->owner)
-		return NULL;
-	to = sw->ports[owner];
-	if (to->ep->rings == NULL || to->mirror != NULL || egress_refuses(to, p) != PMD_DROPS ||
-	    !offload_taken(p->m, to->ep->offloads))
-		return NULL;
-	return to;
-}
-
-static struct out *out_open(struct lane *lane, struct switch_port *to, struct vring *ring,
-			    bool is_only)
-{
-	struct out *out = &lane->outs[lane->out_count];
-
-	if (!vring_look_begin(&out->look, ring, false))
-		return NULL;
-	lane->out_count++;
-	out->port = to;
-	out->is_plain = is_only && to->rate_to.rate == 0;
-	out->most = FRAME_ETHER_LEN +
-		    (to->ep->mtu == 0 ? to->policy.mtu : RTE_MIN(to->policy.mtu, to->ep->mtu));
-	out->is_full = false;
-	return out;
-}
-
-/* For the frame at hand. NULL: there is no place for one more, or no ring. */
-static struct out *out_find(struct lane *lane, struct switch_port *to, uint16_t frames)
-{
-	bool is_only = false;
-	struct vring *ring = to->ep->rings->receiver(to->ep, &lane->head, &is_only);
-	struct out *out;
-
-	for (unsigned int i = 0; i < lane->out_count; i++)
-		if (lane->outs[i].look.ring == ring)
-			return &lane->outs[i];
-	if (ring == NULL || lane->out_count == OUTS)
-		return NULL;
-	out = out_open(lane, to, ring, is_only);
-	if (out != NULL)
-		(void)vring_look_on(&out->look, frames);
-	return out;
+	*to = fdb_find(sw->fdb, p->f.dst, p->vlan);
+	if (*to == from->owner)
+		return WAY_HELD;
+	if (*to >= FDB_WIRE)
+		return *to == FDB_WIRE || !has_promisc(sw) ? WAY_WIRE : WAY_HELD;
+	return receiver_takes(sw->ports[*to], p) ? WAY_RING : WAY_LEFT;
 }
 
 /* Most bursts go where the one before went. Its ring is fetched while we wait for the sender's. */
@@ -161,53 +65,36 @@ static struct out *out_guess(struct lane *lane, const struct switch_port *from)
 	return out;
 }
 
-static void out_drop(struct out *out)
+static struct rte_mbuf *spare_take(struct lane *lane, struct l2_switch *sw, uint16_t most)
 {
-	out->is_full = true;
-	counter_add(&out->port->counters.drops[PMD_DROP_RX_FULL], 1);
-}
-
-static enum step frame_put(struct lane *lane, struct out *out, const struct vring_rest *rest)
-{
-	switch (out->is_full ? VRING_PUT_FULL : vring_put(&out->look, &lane->head, rest)) {
-	case VRING_PUT_DONE:
-		return STEP_TAKEN;
-	case VRING_PUT_FULL:
-		out_drop(out);
-		return STEP_TAKEN;
-	case VRING_PUT_SHORT:
-		return out->look.filled > 0 ? STEP_AGAIN : STEP_LEFT;
-	case VRING_PUT_ODD:
-		break;
+	if (lane->spare_count == 0) {
+		if (rte_pktmbuf_alloc_bulk(sw->pool, lane->spare, most) != 0)
+			return NULL;
+		lane->spare_count = most;
 	}
-	return STEP_LEFT;
+	return lane->spare[--lane->spare_count];
 }
 
-/* All that a flow rests on but what is looked at again in each burst. Each part only grows. */
-static uint64_t lane_epoch(const struct l2_switch *sw)
+static void held_add(struct lane *lane, struct rte_mbuf *m, bool is_for_wire)
 {
-	return sw->changes + fdb_facts(sw->fdb)->changes + sw->now_s;
+	struct lane_left *left = lane->left;
+
+	left->frames[left->count++] = (struct lane_frame){ m, is_for_wire };
 }
 
-/* The flow of a frame, or where it would be. */
-static inline struct flow *flow_at(struct lane *lane, uint64_t first, uint64_t second)
+/* The frame's whole, for whoever looks at it next. */
+static enum step frame_hold(struct lane *lane, struct switch_port *from, uint16_t i)
 {
-	return &lane->flows[(first ^ second >> 11) * lane->factor >> 48 & (FLOWS - 1)];
-}
+	struct rte_mbuf *m = spare_take(lane, from->sw, (uint16_t)(lane->in.count - i));
 
-/* Of a flow that is known, in this burst. */
-static inline struct out *out_of_flow(struct lane *lane, const struct switch_port *from,
-				      uint64_t first, uint64_t second)
-{
-	const struct flow *f = flow_at(lane, first, second);
-
-	if (f->words[0] != first || f->words[1] != second || f->epoch != lane->epoch ||
-	    f->from != from->owner)
-		return NULL;
-	for (unsigned int i = 0; i < lane->out_count; i++)
-		if (lane->outs[i].port->owner == f->to)
-			return &lane->outs[i];
-	return NULL;
+	if (m == NULL)
+		return STEP_LEFT;
+	if (!vring_frame_take(&lane->in, i, m)) {
+		rte_pktmbuf_free(m);
+		return STEP_LEFT;
+	}
+	held_add(lane, m, false);
+	return STEP_TAKEN;
 }
 
 /* A frame whose way is to be found first. */
@@ -215,58 +102,79 @@ static enum step frame_route(struct lane *lane, struct switch_port *from, uint16
 			     const struct vring_rest *rest)
 {
 	struct rte_mbuf *m = &lane->head;
+	struct flow flow = flow_read(m, from->owner);
 	struct packet p = { .m = m };
-	struct flow flow = { .from = from->owner };
-	uint32_t sent = m->pkt_len, bytes;
+	uint32_t sent = m->pkt_len;
+	uint16_t owner;
+	enum way way = way_find(from, &p, &owner);
 	struct switch_port *to;
-	bool is_tagged;
 	struct out *out;
-	enum step step;
-
-	/* Before a tag is taken out. */
-	memcpy(&flow.words[0], rte_pktmbuf_mtod(m, const uint8_t *), 8);
-	memcpy(&flow.words[1], rte_pktmbuf_mtod_offset(m, const uint8_t *, 6), 8);
-	to = receiver_find(from, &p);
 
 	lane->epoch = lane_epoch(from->sw);
-	if (to == NULL)
+	switch (way) {
+	case WAY_LEFT:
 		return STEP_LEFT;
-	out = out_find(lane, to, (uint16_t)(lane->in.count - i));
+	case WAY_WIRE:
+		if (is_plain(&p, sent, p.tag.tpid != 0))
+			flow_keep(lane, &flow, FDB_WIRE);
+		return frame_hold(lane, from, i);
+	case WAY_HELD:
+		return frame_hold(lane, from, i);
+	case WAY_RING:
+		break;
+	}
+	to = from->sw->ports[owner];
+	out = out_find(lane, to, m, (uint16_t)(lane->in.count - i));
 	if (out == NULL)
 		return lane->out_count == OUTS ? STEP_AGAIN : STEP_LEFT;
-	bytes = m->pkt_len;
-	is_tagged = vlan_shows_tag(&to->vlan) && p.tag.tpid != 0;
-	/* Neither with a tag, nor one that has lost it. */
-	if (m->ol_flags == 0 && p.f.tags == 0 && bytes == sent && !is_tagged) {
-		flow.epoch = lane->epoch;
-		flow.to = to->owner;
-		*flow_at(lane, flow.words[0], flow.words[1]) = flow;
-	}
-	if (is_tagged && frame_push(m, p.tag) < 0)
-		return STEP_LEFT;
-	step = frame_put(lane, out, rest);
-	if (step == STEP_TAKEN)
-		bucket_take(&to->rate_to, bytes);
-	return step;
+	if (is_plain(&p, sent, vlan_shows_tag(&to->vlan) && p.tag.tpid != 0))
+		flow_keep(lane, &flow, owner);
+	return ring_put(out, &p, rest);
 }
 
-/* As most frames are: nothing left to be done to it, of a flow that is known, from one buffer into one. */
-static inline bool plain_move(struct lane *lane, const struct switch_port *from, uint16_t i)
+/* A plain frame that only the wire gets. */
+static bool plain_hold(struct lane *lane, const struct switch_port *from, uint16_t i,
+		       const struct vring_plain *plain)
+{
+	const struct switch_uplink *uplink = from->sw->active;
+	struct rte_mbuf *m;
+
+	if (uplink == NULL ||
+	    (uplink->ep->mtu != 0 && plain->len > FRAME_ETHER_LEN + (uint32_t)uplink->ep->mtu))
+		return false;
+	m = spare_take(lane, from->sw, (uint16_t)(lane->in.count - i));
+	if (m == NULL)
+		return false;
+	if (plain->len > rte_pktmbuf_tailroom(m)) {
+		rte_pktmbuf_free(m);
+		return false;
+	}
+	vring_plain_write(plain, rte_pktmbuf_mtod(m, uint8_t *));
+	m->data_len = (uint16_t)plain->len;
+	m->pkt_len = plain->len;
+	held_add(lane, m, true);
+	return true;
+}
+
+static __rte_always_inline bool plain_move(struct lane *lane, const struct switch_port *from,
+					   uint16_t i)
 {
 	struct vring_plain plain;
-	struct out *out;
+	uint16_t to;
 
 	if (!vring_plain_take(&lane->in, i, &plain))
 		return false;
-	/* Bytes 0 to 7, 6 to 13. */
-	out = out_of_flow(lane, from, plain.a[0], plain.a[0] >> 48 | plain.a[1] << 16);
-	if (out == NULL || !out->is_plain || plain.len > out->most ||
-	    plain.len > FRAME_ETHER_LEN + (uint32_t)from->policy.mtu)
+	to = flow_to(lane, from->owner, &plain);
+	if (to == FDB_NOBODY || plain.len > FRAME_ETHER_LEN + (uint32_t)from->policy.mtu)
 		return false;
-	if (likely(!out->is_full))
-		return vring_plain_put(&out->look, &plain);
-	out_drop(out);
-	return true;
+	if (to == FDB_WIRE) {
+		/* Of its own, so that the other stays in registers. */
+		struct vring_plain copy = plain;
+
+		return plain_hold(lane, from, i, &copy);
+	}
+	return plain_put(out_of_flow(lane, from->sw->ports, to, (uint16_t)(lane->in.count - i)),
+			 &plain);
 }
 
 static enum step frame_move(struct lane *lane, struct switch_port *from, uint16_t i)
@@ -280,7 +188,8 @@ static enum step frame_move(struct lane *lane, struct switch_port *from, uint16_
 }
 
 /* All frames that the look has, as far as they go this way. */
-static enum step frames_move(struct lane *lane, struct switch_port *from)
+static inline __attribute__((always_inline)) enum step frames_move_as(struct lane *lane,
+								      struct switch_port *from)
 {
 	struct vring_look *in = &lane->in;
 	enum step step = STEP_TAKEN;
@@ -297,41 +206,38 @@ static enum step frames_move(struct lane *lane, struct switch_port *from)
 	return step;
 }
 
-/* What was taken and what was put is counted once for all. */
+static enum step frames_move(struct lane *lane, struct switch_port *from)
+{
+	return frames_move_as(lane, from);
+}
+
+/* The same with registers of 32 bytes: half the stores. */
+__attribute__((target("avx2,tune=haswell"))) static enum step
+frames_move_wide(struct lane *lane, struct switch_port *from)
+{
+	return frames_move_as(lane, from);
+}
+
 static void burst_count(struct lane *lane, struct switch_port *from)
 {
 	uint64_t bytes = vring_look_bytes(&lane->in);
 
 	flow_add(&from->counters.from, lane->in.filled, bytes);
 	bucket_take(&from->rate_from, bytes);
-	for (unsigned int i = 0; i < lane->out_count; i++) {
-		struct out *out = &lane->outs[i];
-
-		if (out->look.filled == 0)
-			continue;
-		from->lane_to = out->port->owner;
-		flow_add(&out->port->counters.to, out->look.filled - out->look.joined,
-			 vring_look_bytes(&out->look));
-	}
+	for (unsigned int i = 0; i < lane->out_count; i++)
+		if (lane->outs[i].look.filled != 0)
+			from->lane_to = lane->outs[i].port->owner;
+	outs_count(lane);
 }
 
 static void burst_end(struct lane *lane, struct switch_port *from, struct vring *ring)
 {
-	struct vring_look *looks[OUTS];
-
 	burst_count(lane, from);
 	profile_mark(PROFILE_USE);
-	for (unsigned int i = 0; i < lane->out_count; i++)
-		looks[i] = &lane->outs[i].look;
-	vring_look_use(&lane->in, looks, lane->out_count);
-	/* Last, since it waits until all that was published is seen. */
+	outs_use(lane, &lane->in);
 	profile_mark(PROFILE_TELL);
 	from->ep->rings->used(from->ep, ring);
-	for (unsigned int i = 0; i < lane->out_count; i++) {
-		struct out *out = &lane->outs[i];
-
-		out->port->ep->rings->used(out->port->ep, out->look.ring);
-	}
+	outs_tell(lane);
 }
 
 /* Up to *n frames of one ring; comes back as how many. */
@@ -358,7 +264,7 @@ static enum step burst_move(struct lane *lane, struct switch_port *from, struct 
 	if (guess != NULL)
 		(void)vring_look_on(&guess->look, in->count);
 	profile_mark(PROFILE_COPY);
-	step = frames_move(lane, from);
+	step = lane->is_wide ? frames_move_wide(lane, from) : frames_move(lane, from);
 	if (step == STEP_TAKEN && in->is_odd)
 		step = STEP_LEFT;
 	*n = in->filled;
@@ -367,13 +273,14 @@ static enum step burst_move(struct lane *lane, struct switch_port *from, struct 
 	return step == STEP_AGAIN && *n == 0 ? STEP_LEFT : step;
 }
 
-uint16_t lane_poll(struct lane *lane, struct switch_port *port, uint16_t n, bool *more)
+uint16_t lane_poll(struct lane *lane, struct switch_port *port, uint16_t n, struct lane_left *left)
 {
 	struct vring *rings[PMD_MAX_PAIRS];
 	unsigned int count = port->ep->rings->senders(port->ep, rings);
 	enum step step = count == 0 ? STEP_LEFT : STEP_TAKEN;
 	uint16_t done = 0;
 
+	lane->left = left;
 	for (unsigned int i = 0; i < count && done < n && step != STEP_LEFT; i++) {
 		do {
 			uint16_t part = (uint16_t)(n - done);
@@ -382,6 +289,8 @@ uint16_t lane_poll(struct lane *lane, struct switch_port *port, uint16_t n, bool
 			done = (uint16_t)(done + part);
 		} while (step == STEP_AGAIN && done < n);
 	}
-	*more = step == STEP_LEFT;
+	rte_pktmbuf_free_bulk(lane->spare, lane->spare_count);
+	lane->spare_count = 0;
+	left->is_more = step == STEP_LEFT;
 	return done;
 }

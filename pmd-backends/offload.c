@@ -14,17 +14,6 @@
 #define MEMORY_FLAGS (RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL)
 #define IP6_LEN	     40
 
-static bool wants_sum(uint64_t flags)
-{
-	return (flags & RTE_MBUF_F_TX_L4_MASK) != 0 ||
-	       (flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_NONE;
-}
-
-static bool wants_cut(uint64_t flags)
-{
-	return (flags & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_RX_LRO)) != 0;
-}
-
 /* One's complement sum of addresses, protocol and length (RFC 9293 3.1, RFC 8200 8.1), not complemented. */
 static uint32_t pseudo_sum(const struct rte_mbuf *m, uint8_t proto, uint32_t bytes)
 {
@@ -89,7 +78,7 @@ int offload_read(struct rte_mbuf *m, const struct frame *f)
 	int r;
 
 	m->ol_flags &= MEMORY_FLAGS;
-	if (!wants_sum(flags) && !wants_cut(flags)) {
+	if (!offload_is_wanted(flags)) {
 		m->tx_offload = 0;
 		return 0;
 	}
@@ -103,7 +92,7 @@ int offload_read(struct rte_mbuf *m, const struct frame *f)
 	    (flags & RTE_MBUF_F_TX_L4_MASK) !=
 		    (l4.proto == IPPROTO_TCP ? RTE_MBUF_F_TX_TCP_CKSUM : RTE_MBUF_F_TX_UDP_CKSUM))
 		return -EBADMSG;
-	if (wants_cut(flags)) {
+	if (offload_is_cut_wanted(flags)) {
 		r = cut_check(m, f, &l4, &cut);
 		if (r < 0)
 			return r;

@@ -12,6 +12,18 @@
 #define OFFLOAD_MIN_MSS \
 	48 /* the least that Linux sends; less would make thousands of frames of one */
 
+/* Do the flags of a received mbuf say that it stands for several frames, or anything at all that is to be done? */
+static inline bool offload_is_cut_wanted(uint64_t flags)
+{
+	return (flags & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_RX_LRO)) != 0;
+}
+
+static inline bool offload_is_wanted(uint64_t flags)
+{
+	return offload_is_cut_wanted(flags) || (flags & RTE_MBUF_F_TX_L4_MASK) != 0 ||
+	       (flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_NONE;
+}
+
 /*
  * Afterwards the mbuf's flags say only what is to be done (RTE_MBUF_F_TX_TCP_CKSUM, _UDP_CKSUM, _TCP_SEG, with _IPV4 or
  * _IPV6), its lengths are those of the headers, and the checksum field holds the sum of the pseudo header, whatever the

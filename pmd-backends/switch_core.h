@@ -103,6 +103,9 @@ enum pmd_drop egress_refuses(const struct switch_port *to, const struct packet *
 void egress_port(struct switch_port *to, struct packet *p);
 void egress_uplink(struct switch_uplink *to, struct switch_port *from, struct packet *p);
 
+/* A frame that fits the uplink, without a tag and with nothing left to be done. Takes it. */
+void egress_uplink_plain(struct switch_uplink *to, struct switch_port *from, struct rte_mbuf *m);
+
 /* Hands the batch over; what the guest has no room for is dropped. */
 void egress_flush(struct switch_port *to);
 

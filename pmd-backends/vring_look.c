@@ -56,7 +56,8 @@ static void look_use(struct vring_look *l)
 void vring_look_use(struct vring_look *sender, struct vring_look *const *receivers,
 		    unsigned int count)
 {
-	look_use(sender);
+	if (sender != NULL)
+		look_use(sender);
 	for (unsigned int i = 0; i < count; i++)
 		look_use(receivers[i]);
 }
@@ -309,7 +310,7 @@ enum vring_put vring_put(struct vring_look *to, const struct rte_mbuf *m,
 
 /* The usual sort of frames, by mbufs. What stops here is for others to judge. */
 
-static bool frame_copy(const struct vring_look *l, uint16_t chain, struct rte_mbuf *m)
+bool vring_frame_take(const struct vring_look *l, uint16_t chain, struct rte_mbuf *m)
 {
 	const struct vring_looked *c = &l->chains[chain];
 	const struct vring_part *part = &l->parts[c->part];
@@ -341,7 +342,7 @@ uint16_t look_dequeue(struct vring *r, struct rte_mempool *pool, struct rte_mbuf
 	count = vring_look_on(&l, (uint16_t)u64_min(n, VRING_BURST));
 	if (count == 0 || rte_pktmbuf_alloc_bulk(pool, frames, count) != 0)
 		return 0;
-	while (l.filled < count && frame_copy(&l, l.filled, frames[l.filled]))
+	while (l.filled < count && vring_frame_take(&l, l.filled, frames[l.filled]))
 		l.filled++;
 	taken = l.filled;
 	rte_pktmbuf_free_bulk(frames + taken, (unsigned int)count - taken);

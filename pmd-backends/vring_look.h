@@ -12,6 +12,10 @@
 
 #include "pmd-backends/vring.h"
 
+#include <rte_common.h>
+
+#include <stdatomic.h>
+
 #define LOOK_CHAINS  64
 #define VRING_HEADER 12U /* bytes before a frame (virtio 1.2, 5.1.6.1) */
 #define LOOK_PARTS   192 /* buffers of all of them */
@@ -59,8 +63,8 @@ uint16_t vring_look_on(struct vring_look *l, uint16_t n);
 uint64_t vring_look_bytes(const struct vring_look *l);
 
 /*
- * The first `filled` chains are used (published), and the looks are over: the sender's first, so that a frame that a receiver
- * has is never sent again, whenever the process is killed.
+ * The first `filled` chains are used (published), and the looks are over: the sender's first (NULL: it has no ring), so that a
+ * frame that a receiver has is never sent again, whenever the process is killed.
  */
 void vring_look_use(struct vring_look *sender, struct vring_look *const *receivers,
 		    unsigned int count);
@@ -79,72 +83,81 @@ struct vring_rest {
 bool vring_head_take(const struct vring_look *l, uint16_t chain, struct rte_mbuf *m,
 		     struct vring_rest *rest);
 
+/* A sender's frame, whole, into m (empty, one segment). False: it makes no sense, or is too long for it. */
+bool vring_frame_take(const struct vring_look *l, uint16_t chain, struct rte_mbuf *m);
+
 #define PLAIN_HEAD 64U /* bytes */
 #define PLAIN_LEAST \
 	48U /* what is read twice of a frame shorter than its head is behind what is checked */
 
-/* Sixteen bytes in a register. */
-typedef uint64_t vring_word __attribute__((vector_size(16), aligned(1), may_alias));
+/* Half a head, in a register or two. */
+typedef uint64_t vring_word __attribute__((vector_size(32), aligned(1), may_alias));
 
-/* The buffer of a frame with nothing left to be done to it, and the frame's first bytes, copied. */
+/* A header without requests, of one buffer (virtio 1.2, 5.1.6.1), and four bytes of the frame, which come next. */
+typedef uint32_t vring_quad __attribute__((vector_size(16), aligned(1), may_alias));
+
+/* A frame with nothing left to be done to it whose bytes lie together, and its first bytes, copied. */
 struct vring_plain {
-	const uint8_t *at; /* behind the header */
+	const uint8_t *at;
 	uint32_t len; /* bytes of the frame; at least PLAIN_LEAST */
-	vring_word a, b, c, d; /* of a frame shorter than PLAIN_HEAD, c and d are its last 32 */
+	vring_word a, b; /* of a frame shorter than PLAIN_HEAD, b is its last 32 bytes */
 };
 
-static inline uint32_t vring_plain_third(uint32_t len)
+static __rte_always_inline uint32_t vring_plain_second(uint32_t len)
 {
 	return len < PLAIN_HEAD ? len - 32 : 32;
 }
 
 /*
- * False: the frame of that chain is not plain. The head stays in registers: the copy waits for stores, since each line of the
- * receiver's buffer comes from its guest's core, and the store queue holds what is behind.
+ * Of len bytes, at least PLAIN_LEAST. The head stays in registers, and few stores write it: the copy waits for them, since each
+ * line of the receiver's buffer comes from its guest's core, and the store queue holds what is behind.
  */
-static inline bool vring_plain_take(const struct vring_look *l, uint16_t chain,
-				    struct vring_plain *out)
+static __rte_always_inline void vring_plain_read(struct vring_plain *out, const uint8_t *at,
+						 uint32_t len)
+{
+	out->at = at;
+	out->len = len;
+	out->a = *(const vring_word *)at;
+	out->b = *(const vring_word *)(at + vring_plain_second(len));
+	/* The copies are what counts: not to be fetched again. */
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+static __rte_always_inline void vring_plain_write(const struct vring_plain *f, uint8_t *at)
+{
+	*(vring_word *)at = f->a;
+	*(vring_word *)(at + vring_plain_second(f->len)) = f->b;
+	if (f->len > PLAIN_HEAD)
+		memcpy(at + PLAIN_HEAD, f->at + PLAIN_HEAD, f->len - PLAIN_HEAD);
+}
+
+/* False: the frame of that chain is not plain. */
+static __rte_always_inline bool vring_plain_take(const struct vring_look *l, uint16_t chain,
+						 struct vring_plain *out)
 {
 	const struct vring_looked *c = &l->chains[chain];
 	const struct vring_part *part = &l->parts[c->part];
-	const uint8_t *third;
 	uint16_t asks; /* flags and gso_type of its header (virtio 1.2, 5.1.6) */
 
 	if (c->part_count != 1 || part->len < VRING_HEADER + PLAIN_LEAST ||
 	    part->len > VRING_HEADER + VRING_MAX_FRAME)
 		return false;
 	memcpy(&asks, part->at, sizeof(asks));
-	out->at = part->at + VRING_HEADER;
-	out->len = part->len - VRING_HEADER;
-	out->a = *(const vring_word *)out->at;
-	out->b = *(const vring_word *)(out->at + 16);
-	third = out->at + vring_plain_third(out->len);
-	out->c = *(const vring_word *)third;
-	out->d = *(const vring_word *)(third + 16);
-	/* The copies are what counts: not to be fetched again. */
-	__asm__ volatile("" : "+r"(asks), "+x"(out->a), "+x"(out->b), "+x"(out->c), "+x"(out->d));
+	vring_plain_read(out, part->at + VRING_HEADER, part->len - VRING_HEADER);
 	return asks == 0;
 }
 
 /* False: it takes more than one buffer that has been looked at already. */
-static inline bool vring_plain_put(struct vring_look *to, const struct vring_plain *f)
+static __rte_always_inline bool vring_plain_put(struct vring_look *to, const struct vring_plain *f)
 {
 	struct vring_looked *c = &to->chains[to->filled];
 	const struct vring_part *part = &to->parts[c->part];
-	uint8_t *at = part->at + VRING_HEADER;
-	uint64_t zero = 0;
-	uint32_t count = 1U << 16; /* num_buffers, behind two bytes of zeros */
 
 	if (to->filled == to->count || c->part_count != 1 || part->len < VRING_HEADER + f->len)
 		return false;
-	memcpy(part->at, &zero, sizeof(zero));
-	memcpy(part->at + 8, &count, sizeof(count));
-	*(vring_word *)at = f->a;
-	*(vring_word *)(at + 16) = f->b;
-	*(vring_word *)(at + vring_plain_third(f->len)) = f->c;
-	*(vring_word *)(at + vring_plain_third(f->len) + 16) = f->d;
-	if (f->len > PLAIN_HEAD)
-		memcpy(at + PLAIN_HEAD, f->at + PLAIN_HEAD, f->len - PLAIN_HEAD);
+	/* num_buffers is behind two bytes of zeros. */
+	*(vring_quad *)part->at = (vring_quad){ 0, 0, 1U << 16, 0 };
+	vring_plain_write(f, part->at + VRING_HEADER);
 	c->len = VRING_HEADER + f->len;
 	to->filled++;
 	return true;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "lane_worlds.h"
 
+#include "lane_frames.h"
 #include "ring_driver.h"
 
 #include "base/util.h"
@@ -21,11 +22,8 @@
 #define RINGS_END (RING_TABLES + IDS * 16 * 16) /* of rings, region, and tables of 16 descriptors */
 #define LOG	  MIB(2) /* what a guest receives in a run */
 #define STEPS	  400
-#define SENDER_AT 28 /* part of the IPv4 source */
-#define TCP_AT	  34
-#define PAYLOAD	  54
-#define MOST	  65000U
-#define MAC_LAST  5
+#define LOGS	  (2 * LANE_SENDERS) /* of each sender, for groups and for one station */
+#define IN_LIST	  256U
 
 struct side {
 	struct ring_guest guest;
@@ -36,6 +34,11 @@ struct side {
 
 struct world;
 
+struct log {
+	uint32_t len;
+	uint8_t bytes[LOG];
+};
+
 struct guest {
 	struct endpoint ep; /* first */
 	struct side tx, rx;
@@ -43,22 +46,30 @@ struct guest {
 	const struct world *world;
 	uint64_t seq;
 	uint64_t long_way;
-	/* Of each sender, since only the order of one's frames is promised. Its own: what came back of its ring. */
-	struct log {
-		uint32_t len;
-		uint8_t bytes[LOG];
-	} logs[LANE_GUESTS];
+	/* Of each sender, since only the order of one's frames is promised. Its own, of one station: what came back of its ring. */
+	struct log logs[LOGS];
+};
+
+struct wire {
+	struct endpoint ep; /* first */
+	struct switch_uplink *uplink;
+	uint64_t seq;
+	uint32_t in_count;
+	struct rte_mbuf *in[IN_LIST];
+	struct log logs[LANE_SENDERS];
 };
 
 struct world {
 	struct l2_switch *sw;
 	uint64_t now;
 	struct guest guests[LANE_GUESTS];
+	struct wire wire;
 };
 
 static struct world *worlds[WORLDS];
 static bool is_hostile, is_spoilt;
 static bool is_plain; /* frames are as most frames are */
+static bool has_wire;
 
 static void need(bool fact, const char *what)
 {
@@ -109,6 +120,47 @@ static void guest_used(struct endpoint *ep, struct vring *ring)
 }
 
 static const struct endpoint_ops ops = { guest_receive, guest_send };
+
+static void log_add(struct log *log, const void *bytes, uint32_t len)
+{
+	len = (uint32_t)u64_min(len, LOG - log->len);
+	memcpy(log->bytes + log->len, bytes, len);
+	log->len += len;
+}
+
+static uint16_t wire_receive(struct endpoint *ep, struct rte_mbuf **frames, uint16_t n)
+{
+	struct wire *w = (struct wire *)ep;
+	uint16_t count = (uint16_t)u64_min(n, w->in_count);
+
+	memcpy(frames, w->in, count * sizeof(frames[0]));
+	w->in_count -= count;
+	memmove(w->in, w->in + count, w->in_count * sizeof(w->in[0]));
+	return count;
+}
+
+/* Whatever is out of the reach of a frame's head goes to nobody's log. */
+static uint16_t wire_send(struct endpoint *ep, struct rte_mbuf **frames, uint16_t n)
+{
+	struct wire *w = (struct wire *)ep;
+
+	for (uint16_t i = 0; i < n; i++) {
+		const struct rte_mbuf *m = frames[i];
+		struct log *log = NULL;
+		uint64_t word = m->pkt_len | (m->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK);
+
+		if (m->data_len > LANE_SENDER_AT + 4)
+			log = &w->logs[lane_sender_of(rte_pktmbuf_mtod(m, const uint8_t *))];
+		if (log != NULL)
+			log_add(log, &word, sizeof(word));
+		for (; m != NULL && log != NULL; m = m->next)
+			log_add(log, rte_pktmbuf_mtod(m, const void *), m->data_len);
+		rte_pktmbuf_free(frames[i]);
+	}
+	return n;
+}
+
+static const struct endpoint_ops wire_ops = { wire_receive, wire_send };
 static const struct endpoint_rings rings = { guest_senders, guest_receiver, guest_used };
 
 /* Life */
@@ -158,7 +210,7 @@ static struct policy policy_of(uint8_t bits, unsigned int guest)
 	struct policy p = { .mac_count = 1, .vlan_tpid = 0x8100, .mtu = 9000, .spoofchk = true };
 
 	p.macs[0][0] = 2;
-	p.macs[0][MAC_LAST] = (uint8_t)guest;
+	p.macs[0][LANE_MAC_LAST] = (uint8_t)guest;
 	if ((bits & BIT(2)) != 0)
 		p.spoofchk = false;
 	if ((bits & BIT(0)) != 0 && guest > 0) {
@@ -190,9 +242,26 @@ static void guest_start(struct world *w, unsigned int i, const uint8_t *data, bo
 				   .link_up = true };
 	g->world = w;
 	g->seq = g->long_way = 0;
-	for (unsigned int k = 0; k < LANE_GUESTS; k++)
+	for (unsigned int k = 0; k < LOGS; k++)
 		g->logs[k].len = 0;
 	need(switch_port_add(w->sw, &cfg, &g->port, NULL) == 0, "no port");
+}
+
+static void wire_start(struct world *w, bool takes_offloads)
+{
+	w->wire.ep = (struct endpoint){
+		.ops = &wire_ops,
+		.offloads = ENDPOINT_SEGMENTS |
+			    (takes_offloads ? ENDPOINT_CSUM | ENDPOINT_TSO4 : 0),
+		.mtu = 9000,
+		.link_up = true,
+	};
+	w->wire.seq = 0;
+	w->wire.in_count = 0;
+	for (unsigned int k = 0; k < LANE_SENDERS; k++)
+		w->wire.logs[k].len = 0;
+	need(switch_uplink_add(w->sw, "wire", &w->wire.ep, &w->wire.uplink, NULL) == 0,
+	     "no uplink");
 }
 
 static void world_start(struct world **at, const uint8_t *data, bool has_lane)
@@ -206,6 +275,8 @@ static void world_start(struct world **at, const uint8_t *data, bool has_lane)
 	w->now = 1000000000;
 	for (unsigned int i = 0; i < LANE_GUESTS; i++)
 		guest_start(w, i, data, has_lane);
+	if (has_wire)
+		wire_start(w, (data[0] & LANE_OFFLOADS) != 0);
 }
 
 /* What guests do */
@@ -238,61 +309,6 @@ static int buffer_offer(struct side *s, uint32_t bytes, uint8_t pieces, bool is_
 	return id;
 }
 
-static void be16_put(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-/* Frame `seq`: Ethernet, maybe a tag, IPv4, TCP. */
-static uint32_t frame_make(uint8_t *p, uint64_t seq, const uint8_t *b, unsigned int from)
-{
-	static const uint8_t ip[] = { 0x45, 0, 0,  0, 0, 0, 0,	0, 64, 6,
-				      0,    0, 10, 0, 0, 1, 10, 0, 0,  2 };
-	uint32_t len = get_le16(b + 1) % ((b[3] & 7) == 7 ? MOST : 1700),
-		 tag = (b[3] & 0x30) == 0x30 ? 4 : 0;
-	uint32_t ip_len;
-
-	ring_pattern(p, seq, PAYLOAD + 8 + len);
-	len += PAYLOAD + tag;
-	memset(p, (b[0] & 0xC0) == 0xC0 && (b[3] & 8) != 0 ? 0xFF : 0, 6);
-	p[0] |= 2;
-	p[MAC_LAST] = b[0] >> 6;
-	memset(p + 6, 0, 6);
-	p[6] = 2;
-	p[6 + MAC_LAST] = (b[3] & 0xC0) == 0xC0 ? b[2] % 4 : (uint8_t)from;
-	if (tag != 0) {
-		be16_put(p + 12, 0x8100);
-		be16_put(p + 14, 7 + b[1] % 3);
-	}
-	be16_put(p + 12 + tag, 0x0800);
-	memcpy(p + 14 + tag, ip, sizeof(ip));
-	p[SENDER_AT + tag] = (uint8_t)from;
-	ip_len = len - 14 - tag;
-	be16_put(p + 16 + tag, ip_len);
-	p[TCP_AT + 12 + tag] = 0x50;
-	return len;
-}
-
-static void header_make(uint8_t *p, const uint8_t *b, uint32_t len)
-{
-	struct virtio_net_hdr_v1 h = { 0 };
-
-	if ((b[4] & 3) != 0) {
-		h.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-		h.csum_start = TCP_AT;
-		h.csum_offset = 16;
-	}
-	if ((b[4] & 3) > 1) {
-		h.gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
-		h.gso_size = (uint16_t)(b[4] >> 2 == 0 ? 0 : 700 + b[4]);
-		h.hdr_len = (uint16_t)u64_min(len, PAYLOAD);
-	}
-	if ((b[4] & 0x1F) == 0x1F)
-		h.gso_type = b[1];
-	memcpy(p, &h, sizeof(h));
-}
-
 static void guest_sends(struct guest *g, const uint8_t *what, unsigned int who)
 {
 	uint16_t id = g->tx.d.id_count == 0 ? 0 : g->tx.d.free_ids[g->tx.d.id_count - 1];
@@ -303,13 +319,48 @@ static void guest_sends(struct guest *g, const uint8_t *what, unsigned int who)
 		return;
 	memcpy(b, what, sizeof(b));
 	if (is_plain) {
-		b[0] = (uint8_t)((who + 1 + b[0] % 2) % LANE_GUESTS << 6);
+		b[0] = (uint8_t)((who + 1 + b[0] % (has_wire ? 3 : 2)) %
+					 (has_wire ? LANE_SENDERS : LANE_GUESTS)
+				 << 6);
 		b[3] &= 7;
 		b[4] = b[4] % 3 | 0x80;
 	}
-	len = frame_make(p + RING_HEADER, g->seq++, b, who);
-	header_make(p, b, len);
+	len = lane_frame_make(p + RING_HEADER, g->seq++, b, who);
+	lane_header_make(p, b, len);
 	(void)buffer_offer(&g->tx, RING_HEADER + len, b[5], false);
+}
+
+/* With flags as drivers have them. In pieces, if it is long. */
+static void wire_sends(struct wire *w, const uint8_t *what)
+{
+	static uint8_t frame[LANE_FRAME_MOST + 100];
+	struct rte_mbuf *m = rte_pktmbuf_alloc(ring_pool()), *last = m;
+	uint32_t len, at = 0;
+
+	if (m == NULL || w->in_count == IN_LIST) {
+		rte_pktmbuf_free(m);
+		return;
+	}
+	len = (uint32_t)u64_min(lane_frame_make(frame, w->seq++, what, LANE_WIRE), 9018);
+	while (at < len) {
+		uint16_t part = (uint16_t)u64_min(len - at, rte_pktmbuf_tailroom(last));
+		struct rte_mbuf *next;
+
+		memcpy(rte_pktmbuf_append(m, part), frame + at, part);
+		at += part;
+		next = at < len ? rte_pktmbuf_alloc(ring_pool()) : NULL;
+		if (next == NULL)
+			break;
+		need(rte_pktmbuf_chain(m, next) == 0, "no chain");
+		last = next;
+	}
+	m->ol_flags |= (what[4] & 3) == 1 ? RTE_MBUF_F_RX_L4_CKSUM_GOOD : 0;
+	m->ol_flags |= (what[4] & 7) == 2 ? RTE_MBUF_F_RX_L4_CKSUM_NONE : 0;
+	if ((what[4] & 0x1C) == 0x1C) {
+		m->ol_flags |= RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED;
+		m->vlan_tci = 7 + what[5] % 3;
+	}
+	w->in[w->in_count++] = m;
 }
 
 static void guest_refills(struct guest *g, uint8_t layout)
@@ -318,13 +369,6 @@ static void guest_refills(struct guest *g, uint8_t layout)
 
 	while (buffer_offer(&g->rx, sizes[layout & 3], layout >> 2, true) >= 0)
 		;
-}
-
-static void log_add(struct log *log, const void *bytes, uint32_t len)
-{
-	len = (uint32_t)u64_min(len, LOG - log->len);
-	memcpy(log->bytes + log->len, bytes, len);
-	log->len += len;
 }
 
 /* All buffers of one frame. False: there is none. */
@@ -343,10 +387,9 @@ static bool frame_reap(struct guest *g)
 		}
 		need(len <= g->rx.bytes[id], "more was written than there was room for");
 		p = g->rx.guest.at + slot(id);
-		if (is_first && len > RING_HEADER + SENDER_AT + 4) {
-			unsigned int tag = p[RING_HEADER + 12] == 0x81 ? 4 : 0;
-
-			log = &g->logs[p[RING_HEADER + SENDER_AT + tag] % LANE_GUESTS];
+		if (is_first && len > RING_HEADER + LANE_SENDER_AT + 4) {
+			log = &g->logs[lane_sender_of(p + RING_HEADER) +
+				       ((p[RING_HEADER] & 1) != 0 ? LANE_SENDERS : 0)];
 			left = (g->rx.d.features & BIT_ULL(VIRTIO_NET_F_MRG_RXBUF)) != 0
 				       ? get_le16(p + 10)
 				       : 1;
@@ -380,39 +423,57 @@ static void anything_written(struct guest *g, const uint8_t *b, size_t len)
 
 /* What is the same in both */
 
+static void compare_wire(struct lane_worlds_facts *out)
+{
+	const struct wire *a = &worlds[0]->wire, *b = &worlds[1]->wire;
+	struct switch_counters with, without;
+
+	switch_uplink_counters(a->uplink, &with);
+	switch_uplink_counters(b->uplink, &without);
+	out->to_wire += with.to.packets;
+	out->from_wire += with.from.packets;
+	need(memcmp(&with, &without, sizeof(with)) == 0, "the uplink's counters differ");
+	for (unsigned int k = 0; k < LANE_SENDERS; k++)
+		need(a->logs[k].len == b->logs[k].len &&
+			     memcmp(a->logs[k].bytes, b->logs[k].bytes, a->logs[k].len) == 0,
+		     "the wire sees something else");
+}
+
+static void compare_guest(unsigned int i)
+{
+	const struct guest *a = &worlds[0]->guests[i], *b = &worlds[1]->guests[i];
+
+	for (unsigned int k = 0; k < LOGS; k++)
+		need(a->logs[k].len == b->logs[k].len &&
+			     memcmp(a->logs[k].bytes, b->logs[k].bytes, a->logs[k].len) == 0,
+		     "a guest sees something else");
+	need(memcmp(&a->tx.ring.counters, &b->tx.ring.counters, sizeof(a->tx.ring.counters)) == 0 &&
+		     memcmp(&a->rx.ring.counters, &b->rx.ring.counters,
+			    sizeof(a->rx.ring.counters)) == 0,
+	     "the rings' counters differ");
+	need(a->tx.ring.broken == NULL && a->rx.ring.broken == NULL, "a ring broke");
+}
+
 static void compare(struct lane_worlds_facts *out)
 {
-	for (unsigned int i = 0; i < LANE_GUESTS; i++) {
-		const struct guest *a = &worlds[0]->guests[i], *b = &worlds[1]->guests[i];
-		struct switch_counters with, without;
+	struct switch_counters with[LANE_GUESTS], without[LANE_GUESTS];
 
-		switch_port_counters(a->port, &with);
-		switch_port_counters(b->port, &without);
-		out->long_way += a->long_way;
-		out->short_way += with.from.packets - a->long_way;
-		out->received += with.to.packets;
-		out->full += with.drops[PMD_DROP_RX_FULL] + without.drops[PMD_DROP_RX_FULL];
+	for (unsigned int i = 0; i < LANE_GUESTS; i++) {
+		switch_port_counters(worlds[0]->guests[i].port, &with[i]);
+		switch_port_counters(worlds[1]->guests[i].port, &without[i]);
+		out->long_way += worlds[0]->guests[i].long_way;
+		out->short_way += with[i].from.packets - worlds[0]->guests[i].long_way;
+		out->received += with[i].to.packets;
+		out->full += with[i].drops[PMD_DROP_RX_FULL] + without[i].drops[PMD_DROP_RX_FULL];
 	}
 	/* Which frames are dropped depends on when the batch of the long way is handed over. */
-	for (unsigned int i = 0; i < LANE_GUESTS && out->full == 0; i++) {
-		const struct guest *a = &worlds[0]->guests[i], *b = &worlds[1]->guests[i];
-		struct switch_counters with, without;
-
-		switch_port_counters(a->port, &with);
-		switch_port_counters(b->port, &without);
-		need(memcmp(&with, &without, sizeof(with)) == 0, "the counters differ");
-		for (unsigned int k = 0; k < LANE_GUESTS; k++)
-			need(a->logs[k].len == b->logs[k].len &&
-				     memcmp(a->logs[k].bytes, b->logs[k].bytes, a->logs[k].len) ==
-					     0,
-			     "a guest sees something else");
-		need(memcmp(&a->tx.ring.counters, &b->tx.ring.counters,
-			    sizeof(a->tx.ring.counters)) == 0 &&
-			     memcmp(&a->rx.ring.counters, &b->rx.ring.counters,
-				    sizeof(a->rx.ring.counters)) == 0,
-		     "the rings' counters differ");
-		need(a->tx.ring.broken == NULL && a->rx.ring.broken == NULL, "a ring broke");
-	}
+	if (out->full != 0)
+		return;
+	need(memcmp(with, without, sizeof(with)) == 0, "the counters differ");
+	for (unsigned int i = 0; i < LANE_GUESTS; i++)
+		compare_guest(i);
+	if (has_wire)
+		compare_wire(out);
 }
 
 /* One step; how many bytes it was, 0: the input is over. */
@@ -427,7 +488,9 @@ static size_t step(const uint8_t *data, size_t left, uint8_t layout)
 	for (unsigned int i = 0; i < WORLDS; i++) {
 		struct world *w = worlds[i];
 
-		if (data[0] % 8 < 5) {
+		if (data[0] % 8 == 4 && has_wire) {
+			wire_sends(&w->wire, data + 1);
+		} else if (data[0] % 8 < 5) {
 			guest_sends(&w->guests[who], data + 1, who);
 		} else if (data[0] % 8 == 5 && is_hostile) {
 			len = 8 + u64_min(data[7] % 32, left - 8);
@@ -455,13 +518,18 @@ void lane_worlds_run(const uint8_t *data, size_t size, struct lane_worlds_facts 
 	is_hostile = (data[0] & LANE_HOSTILE) != 0;
 	is_spoilt = false;
 	is_plain = (data[2] & BIT(4)) != 0;
+	has_wire = (data[2] & BIT(5)) != 0;
+	lane_sources_are_own = has_wire && (data[2] & BIT(2)) != 0;
 	for (unsigned int i = 0; i < WORLDS; i++)
 		world_start(&worlds[i], data, i == 0);
 	for (unsigned int i = 0; i < STEPS && more > 0 && at < size; i++, at += more)
 		more = step(data + at, size - at, data[1] / 25);
 	if (!is_hostile)
 		compare(out);
-	for (unsigned int i = 0; i < WORLDS; i++)
+	for (unsigned int i = 0; i < WORLDS; i++) {
+		rte_pktmbuf_free_bulk(worlds[i]->wire.in, worlds[i]->wire.in_count);
+		worlds[i]->wire.in_count = 0;
 		switch_destroy(worlds[i]->sw);
+	}
 	need(rte_mempool_in_use_count(ring_pool()) == 0, "an mbuf was lost");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Three guests on a switch, twice: in one world frames may take the short way (lane.h), in the other all take the long
+ * Three guests and maybe a wire on a switch, twice: in one world frames may take the short way (lane.h), in the other all take the long
  * one. What an input says happens in both, and what guests and operator see of it must be the same.
  */
 #ifndef VIADUCT_TESTS_FAKE_LANE_WORLDS_H
@@ -13,6 +13,7 @@
 struct lane_worlds_facts {
 	uint64_t short_way, long_way; /* frames, in the world with both */
 	uint64_t received, full; /* by guests; dropped for want of buffers */
+	uint64_t to_wire, from_wire;
 };
 
 /*

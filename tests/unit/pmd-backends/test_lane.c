@@ -43,10 +43,16 @@ static void test_same_as_the_long_way(void **state)
 		all.long_way += f.long_way;
 		all.received += f.received;
 		all.full += f.full != 0;
+		all.to_wire += f.to_wire;
+		all.from_wire += f.from_wire;
 	}
-	print_message("short way %llu, long way %llu, received %llu, runs with a full ring %llu\n",
-		      (unsigned long long)all.short_way, (unsigned long long)all.long_way,
-		      (unsigned long long)all.received, (unsigned long long)all.full);
+	print_message(
+		"short way %llu, long way %llu, received %llu, to the wire %llu, from it %llu, "
+		"runs with a full ring %llu\n",
+		(unsigned long long)all.short_way, (unsigned long long)all.long_way,
+		(unsigned long long)all.received, (unsigned long long)all.to_wire,
+		(unsigned long long)all.from_wire, (unsigned long long)all.full);
+	assert_true(all.to_wire > RUNS * 2 && all.from_wire > RUNS * 2);
 	assert_true(all.short_way > RUNS * 20 && all.long_way > RUNS * 20);
 	assert_true(all.full < RUNS / 2);
 }
