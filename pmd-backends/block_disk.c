@@ -18,6 +18,7 @@
 
 #define FLIGHTS	 256U /* requests of a disk under way */
 #define TURN	 64U /* requests of a ring in one round */
+#define TELL	 8U /* requests that are told before the round ends */
 #define CLOCK_HZ 1000000000ULL
 #define QUIET_MS 2
 #define NO_LIMIT UINT64_MAX
@@ -113,6 +114,28 @@ static bool request_take(struct block_disk *d, struct block_ring *ring)
 	return true;
 }
 
+static void ring_call(struct block_disk *d, unsigned int i)
+{
+	struct vhost_queue *q = &d->session.device.queues[i];
+
+	if (q->call < 0 || d->session.is_stuck || !vring_async_wants_call(&d->rings[i].ring))
+		return;
+	counter_add(&d->io.counters.calls, 1);
+	if (block_worker_signal(d->worker, q->call) == -EINTR)
+		vhost_session_stuck(&d->session);
+}
+
+/* What is done is told: at the end of a round, or when so much is that the guest can go on meanwhile. */
+static void ring_tell(struct block_disk *d, unsigned int i, uint16_t least)
+{
+	struct vring_async *ring = &d->rings[i].ring;
+
+	if (ring->pending < least)
+		return;
+	vring_async_publish(ring);
+	ring_call(d, i);
+}
+
 static uint32_t disk_poll(void *arg, uint64_t now)
 {
 	struct block_disk *d = arg;
@@ -128,22 +151,13 @@ static uint32_t disk_poll(void *arg, uint64_t now)
 
 		if ((live_rings(d) & BIT(at)) == 0)
 			continue;
-		for (uint32_t k = 0; k < TURN && request_take(d, &d->rings[at]); k++)
+		for (uint32_t k = 0; k < TURN && request_take(d, &d->rings[at]); k++) {
+			ring_tell(d, at, TELL);
 			n++;
+		}
 	}
 	d->first = (d->first + 1) % d->queues;
 	return n;
-}
-
-static void ring_call(struct block_disk *d, unsigned int i)
-{
-	struct vhost_queue *q = &d->session.device.queues[i];
-
-	if (q->call < 0 || d->session.is_stuck || !vring_async_wants_call(&d->rings[i].ring))
-		return;
-	counter_add(&d->io.counters.calls, 1);
-	if (block_worker_signal(d->worker, q->call) == -EINTR)
-		vhost_session_stuck(&d->session);
 }
 
 static void disk_settle(void *arg)
@@ -154,10 +168,7 @@ static void disk_settle(void *arg)
 		unsigned int i = (unsigned int)__builtin_ctz(left);
 		struct vring_async *ring = &d->rings[i].ring;
 
-		if (ring->pending != 0) {
-			vring_async_publish(ring);
-			ring_call(d, i);
-		}
+		ring_tell(d, i, 1);
 		if (ring->ring.broken == NULL || ring->taken != 0)
 			continue;
 		vhost_device_ring_break(&d->session.device, i, ring->ring.broken);

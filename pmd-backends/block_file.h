@@ -26,7 +26,8 @@ struct block_file {
 	uint64_t size; /* bytes, whole sectors of 512 */
 	uint32_t block_size; /* bytes: what reads and writes are whole multiples of */
 	uint32_t align; /* of memory, bytes; 1: any */
-	bool is_readonly, is_direct, is_device, can_discard, is_memory;
+	bool is_readonly, is_direct, is_device, can_discard;
+	bool is_memory; /* of a file system in memory: nothing is waited for */
 	dev_t device; /* with `inode`: which it is, whatever its name; inode 0: a block device */
 	ino_t inode;
 };

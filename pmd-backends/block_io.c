@@ -103,6 +103,22 @@ static bool bounce_make(struct block_flight *f)
 	return true;
 }
 
+static void io_done(struct block_op *op, int32_t result);
+
+/* A file in memory is there at once: io_uring would hand it to a thread of the kernel's, which costs more than the copy. */
+static void rw_now(struct block_flight *f, const struct iovec *iov, uint32_t count)
+{
+	int fd = f->io->file->fd;
+	ssize_t n;
+
+	if (f->q.kind == BLOCK_WRITE)
+		n = pwritev2(fd, iov, (int)count, (off_t)f->offset,
+			     f->io->is_writethrough ? RWF_DSYNC : 0);
+	else
+		n = preadv2(fd, iov, (int)count, (off_t)f->offset, 0);
+	io_done(&f->op, n < 0 ? -errno : (int32_t)n);
+}
+
 static void rw_submit(struct block_flight *f)
 {
 	bool is_write = f->q.kind == BLOCK_WRITE, bounces = !f->q.is_aligned;
@@ -112,6 +128,10 @@ static void rw_submit(struct block_flight *f)
 
 	if (bounces && !bounce_make(f)) {
 		fail(f, ENOMEM);
+		return;
+	}
+	if (f->io->file->is_memory) {
+		rw_now(f, iov, count);
 		return;
 	}
 	/* One buffer costs the kernel less than a list of one. */

@@ -41,6 +41,7 @@ static const int allowed_calls[] = {
 	SCMP_SYS(getuid),
 	/* images */
 	SCMP_SYS(io_uring_enter),
+	SCMP_SYS(pwritev2), /* of files in memory */
 	SCMP_SYS(pread64), /* what O_DIRECT takes */
 	SCMP_SYS(fallocate), /* whether it can discard */
 	SCMP_SYS(fstat),

@@ -14,7 +14,6 @@ import subprocess
 from processes import BenchError, Process
 
 BLOCK = 4096
-IMAGE_MIB = 256
 WARM_MS = 50
 READY_SECONDS = 30
 
@@ -33,11 +32,11 @@ class Case:
 CASES = [Case(place, write, depth) for place in ("tmpfs", "disk") for depth in (1, 32) for write in (False, True)]
 
 
-def image_make(path):
+def image_make(path, mib):
     """Each block holds its number."""
     words = BLOCK // 8
     with open(path, "wb") as file:
-        for block in range(IMAGE_MIB * (1 << 20) // BLOCK):
+        for block in range(mib * (1 << 20) // BLOCK):
             file.write(struct.pack("<Q", block) * words)
         file.flush()
         os.fsync(file.fileno())
@@ -72,16 +71,16 @@ class Guest(Process):
 
 
 class Backend(Process):
-    def __init__(self, place, name, index):
+    def __init__(self, place, name, index, mib):
         super().__init__(place, name)
         self.index = index
         self.image, self.path = place.folder / f"{name}.img", place.folder / f"{name}.sock"
-        image_make(self.image)
+        image_make(self.image, mib)
 
 
 class Viaduct(Backend):
-    def __init__(self, place, index):
-        super().__init__(place, "viaduct", index)
+    def __init__(self, place, index, mib):
+        super().__init__(place, "viaduct", index, mib)
 
     def start(self, guest):
         p = self.place
@@ -112,8 +111,8 @@ class Viaduct(Backend):
 class Qemu(Backend):
     """qemu-storage-daemon, with an I/O thread that polls as long as it does by default, O_DIRECT and io_uring as ours."""
 
-    def __init__(self, place, index):
-        super().__init__(place, "qemu", index)
+    def __init__(self, place, index, mib):
+        super().__init__(place, "qemu", index, mib)
 
     @staticmethod
     def version():
@@ -132,10 +131,9 @@ class Qemu(Backend):
 
 
 class Session:
-    def __init__(self, place, where):
-        self.where = where
+    def __init__(self, place, mib):
         self.guest = Guest(place)
-        self.backends = [Viaduct(place, 0), Qemu(place, 1)]
+        self.backends = [Viaduct(place, 0, mib), Qemu(place, 1, mib)]
         self.stack = contextlib.ExitStack()
 
     def __enter__(self):
