@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Twice what all ports need (memory, in-flight region), since a new table is mapped before the old one goes. */
-#define GUARDS 1024
+/* Twice what all ports need (memory, in-flight region, log), since a new one is mapped before the old one goes. */
+#define GUARDS 1536
 
 /* `begin` 0: none. A change sets it to 0 first and to its value last, so that who reads it twice sees a whole range. */
 struct range {
@@ -213,4 +213,15 @@ uint8_t *guest_at_user(const struct guest_memory *m, uint64_t user, uint64_t len
 			return r->at + (user - r->user);
 	}
 	return NULL;
+}
+
+uint64_t guest_address(const struct guest_memory *m, const uint8_t *at)
+{
+	for (unsigned int i = 0; i < m->count; i++) {
+		const struct guest_region *r = &m->regions[i];
+
+		if (at >= r->at && (uint64_t)(at - r->at) < r->size)
+			return r->gpa + (uint64_t)(at - r->at);
+	}
+	return UINT64_MAX;
 }

@@ -62,6 +62,9 @@ static inline uint8_t *guest_at(const struct guest_memory *m, uint64_t gpa, uint
 	return NULL;
 }
 
+/* Guest address of what guest_at() or guest_at_user() gave. */
+uint64_t guest_address(const struct guest_memory *m, const uint8_t *at);
+
 /* For rings, which the protocol names by the VMM's own addresses. NULL: not wholly in one region. */
 uint8_t *guest_at_user(const struct guest_memory *m, uint64_t user, uint64_t len);
 

@@ -78,7 +78,9 @@ struct out *out_find(struct lane *lane, struct switch_port *to, const struct rte
 		     uint16_t frames)
 {
 	bool is_only = false;
-	struct vring *ring = to->ep->rings->receiver(to->ep, m, &is_only);
+	/* A flow outlasts the beginning of a migration, when a port gives up its rings. */
+	struct vring *ring = to->ep->rings == NULL ? NULL
+						   : to->ep->rings->receiver(to->ep, m, &is_only);
 	struct out *out;
 
 	for (unsigned int i = 0; i < lane->out_count; i++)

@@ -154,8 +154,28 @@ static int config_check(const struct vhost_message *m, const int *fds, size_t fd
 	return 0;
 }
 
+static int log_check(const struct vhost_message *m, const int *fds, size_t fd_count, struct err *e)
+{
+	const struct vhost_log_wire *w = &m->payload.log;
+
+	if (fd_count != 1)
+		return bad(e, "a message for one fd with another number of them");
+	if (w->size > VHOST_MAX_LOG)
+		return bad(e, "a log of more memory than a machine has");
+	return file_check(fds[0], w->offset, w->size, "a log", e);
+}
+
+static int log_fd_check(const struct vhost_message *m, const int *fds, size_t fd_count,
+			struct err *e)
+{
+	if (fd_count != 1)
+		return bad(e, "a message for one fd with another number of them");
+	return is_eventfd(fds[0]) ? 0 : bad(e, "an fd that is no eventfd");
+}
+
 #define STATE	 sizeof(struct vhost_ring_state)
 #define ADDR	 sizeof(struct vhost_ring_addr)
+#define LOG	 sizeof(struct vhost_log_wire)
 #define INFLIGHT sizeof(struct vhost_inflight_wire)
 #define TABLE	 sizeof(struct vhost_memory_table)
 #define CONFIG	 sizeof(struct vhost_config_wire)
@@ -174,6 +194,8 @@ static const struct message_row {
 	[VHOST_SET_OWNER] = { "SET_OWNER", 0, 0, false, false, NULL },
 	[VHOST_RESET_OWNER] = { "RESET_OWNER", 0, 0, false, false, NULL },
 	[VHOST_SET_MEM_TABLE] = { "SET_MEM_TABLE", 40, TABLE, false, true, memory_check, true },
+	[VHOST_SET_LOG_BASE] = { "SET_LOG_BASE", LOG, LOG, true, true, log_check },
+	[VHOST_SET_LOG_FD] = { "SET_LOG_FD", 0, 8, false, true, log_fd_check },
 	[VHOST_SET_VRING_NUM] = { "SET_VRING_NUM", STATE, STATE, false, false, ring_size_check,
 				  true },
 	[VHOST_SET_VRING_ADDR] = { "SET_VRING_ADDR", ADDR, ADDR, false, false, ring_check, true },

@@ -16,6 +16,8 @@
 struct vhost_queue {
 	struct vring_place place; /* size 0: not told yet */
 	uint32_t base;
+	uint64_t log_at; /* where the used ring is for the log */
+	bool is_logged; /* what is used is to be marked */
 	int kick; /* -1: none */
 	bool is_placed, is_started, is_enabled;
 
@@ -75,6 +77,7 @@ struct vhost_device {
 	/* Changed on the lcore alone. */
 	struct guest_memory memory;
 	struct vhost_inflight inflight;
+	struct dirty_log log; /* or none */
 	uint16_t mtu; /* 0: not told */
 	uint32_t live; /* rings. Whoever else reads it: vhost_device_live() */
 	uint32_t broken; /* rings that nothing is done with until the VMM sets them up again; as `live` */
@@ -117,6 +120,9 @@ void vhost_device_config_changed(struct vhost_device *d);
 
 /* On the lcore. Nothing is done with a ring any more until its VMM sets it up again. `why`: lives as long as the process. */
 void vhost_device_ring_break(struct vhost_device *d, unsigned int ring, const char *why);
+
+/* On the lcore. Has a ring that is live marks to make? */
+bool vhost_device_is_marking(const struct vhost_device *d);
 
 /* On the lcore. Is there a ring that broke? It is live no longer. */
 bool vhost_device_rings_check(struct vhost_device *d);

@@ -16,14 +16,15 @@
 	 BIT_ULL(VIRTIO_NET_F_GUEST_ANNOUNCE) | BIT_ULL(VIRTIO_NET_F_MQ) |     \
 	 BIT_ULL(VIRTIO_F_ANY_LAYOUT) | BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC) | \
 	 BIT_ULL(VIRTIO_RING_F_EVENT_IDX) | BIT_ULL(VIRTIO_F_VERSION_1) |      \
-	 BIT_ULL(VIRTIO_F_RING_PACKED) | BIT_ULL(VHOST_F_PROTOCOL_FEATURES))
+	 BIT_ULL(VIRTIO_F_RING_PACKED) | BIT_ULL(VHOST_F_LOG_ALL) |            \
+	 BIT_ULL(VHOST_F_PROTOCOL_FEATURES))
 
-/* Neither dirty logging nor anything by which the backend would reach into the VMM. */
-/* Neither dirty logging nor anything by which the backend would reach into the VMM. */
-#define NET_PROTOCOL                                                          \
-	(BIT_ULL(VHOST_PROTOCOL_F_MQ) | BIT_ULL(VHOST_PROTOCOL_F_REPLY_ACK) | \
-	 BIT_ULL(VHOST_PROTOCOL_F_MTU) | BIT_ULL(VHOST_PROTOCOL_F_RARP) |     \
-	 BIT_ULL(VHOST_PROTOCOL_F_INFLIGHT_SHMFD) | BIT_ULL(VHOST_PROTOCOL_F_STATUS))
+/* Nothing by which the backend would reach into the VMM. */
+#define NET_PROTOCOL                                                                 \
+	(BIT_ULL(VHOST_PROTOCOL_F_MQ) | BIT_ULL(VHOST_PROTOCOL_F_LOG_SHMFD) |        \
+	 BIT_ULL(VHOST_PROTOCOL_F_REPLY_ACK) | BIT_ULL(VHOST_PROTOCOL_F_MTU) |       \
+	 BIT_ULL(VHOST_PROTOCOL_F_RARP) | BIT_ULL(VHOST_PROTOCOL_F_INFLIGHT_SHMFD) | \
+	 BIT_ULL(VHOST_PROTOCOL_F_STATUS))
 
 const struct vhost_kind vhost_kind_net = {
 	.features = NET_FEATURES,

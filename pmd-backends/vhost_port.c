@@ -245,6 +245,8 @@ static void ring_changed(void *arg, unsigned int ring, bool is_live)
 	p->ep.offloads = offloads_of(d->features);
 	p->ep.mtu = d->mtu;
 	p->ep.link_up = d->live != 0;
+	/* The short way marks nothing. */
+	p->ep.rings = vhost_device_is_marking(d) ? NULL : &port_rings;
 	/* Who served the ring before may have died before it called. */
 	if (is_live)
 		ring_call(p, q);

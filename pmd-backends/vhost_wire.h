@@ -17,6 +17,7 @@
 #define VHOST_MAX_RINGS	   (2 * PMD_MAX_PAIRS)
 #define VHOST_MAX_RING	   32768U /* virtio 1.2, 2.7 and 2.8: queue size */
 #define VHOST_MAX_FDS	   GUEST_MAX_REGIONS
+#define VHOST_MAX_LOG	   MIB(256) /* of 8 TiB of guest addresses */
 #define VHOST_MAX_INFLIGHT MIB(32) /* of sixteen rings of the largest size */
 
 #define VHOST_VERSION	      1U
@@ -26,11 +27,15 @@
 #define VHOST_RING_MASK	 0xffU /* of SET_VRING_KICK, CALL and ERR */
 #define VHOST_RING_NO_FD BIT(8)
 
-/* Feature bit of the protocol among those of the device */
+/* Feature bits of the protocol among those of the device */
+#define VHOST_F_LOG_ALL		  26
 #define VHOST_F_PROTOCOL_FEATURES 30
+
+#define VHOST_RING_LOG BIT(0) /* flag of SET_VRING_ADDR */
 
 enum vhost_protocol_feature {
 	VHOST_PROTOCOL_F_MQ = 0,
+	VHOST_PROTOCOL_F_LOG_SHMFD = 1,
 	VHOST_PROTOCOL_F_RARP = 2,
 	VHOST_PROTOCOL_F_REPLY_ACK = 3,
 	VHOST_PROTOCOL_F_MTU = 4,
@@ -46,6 +51,8 @@ enum vhost_request {
 	VHOST_SET_OWNER = 3,
 	VHOST_RESET_OWNER = 4, /* "no longer used": taken, and nothing is done */
 	VHOST_SET_MEM_TABLE = 5,
+	VHOST_SET_LOG_BASE = 6,
+	VHOST_SET_LOG_FD = 7,
 	VHOST_SET_VRING_NUM = 8,
 	VHOST_SET_VRING_ADDR = 9,
 	VHOST_SET_VRING_BASE = 10,
@@ -77,7 +84,11 @@ struct vhost_ring_addr {
 	uint32_t index;
 	uint32_t flags;
 	uint64_t desc, used, avail; /* addresses of the VMM, as in `user` of the memory table */
-	uint64_t log;
+	uint64_t log; /* guest address that stands for `used` in the log */
+};
+
+struct vhost_log_wire {
+	uint64_t size, offset; /* bytes; in its file */
 };
 
 struct vhost_memory_table {
@@ -114,6 +125,7 @@ union vhost_payload {
 	struct vhost_memory_table memory;
 	struct vhost_inflight_wire inflight;
 	struct vhost_config_wire config;
+	struct vhost_log_wire log;
 	uint8_t bytes[8 + GUEST_MAX_REGIONS * sizeof(struct guest_region_wire)];
 };
 
@@ -134,6 +146,7 @@ static_assert(sizeof(struct vhost_ring_state) == 8, "on the wire");
 static_assert(sizeof(struct vhost_ring_addr) == 40, "on the wire");
 static_assert(sizeof(struct guest_region_wire) == 32, "on the wire");
 static_assert(offsetof(struct vhost_memory_table, regions) == 8, "on the wire");
+static_assert(sizeof(struct vhost_log_wire) == 16, "on the wire");
 static_assert(sizeof(struct vhost_inflight_wire) == 24, "on the wire");
 static_assert(offsetof(struct vhost_inflight_wire, queue_size) == 18, "on the wire");
 static_assert(offsetof(struct vhost_config_wire, region) == VHOST_CONFIG_HEAD, "on the wire");

@@ -16,6 +16,10 @@ static bool has(const struct vring *r, unsigned int feature)
 	return (r->features & BIT_ULL(feature)) != 0;
 }
 
+/* Of the device's area: virtio 1.2, 2.8.10; 2.7, with the event index. */
+#define EVENT_BYTES	4
+#define DEVICE_BYTES(n) (6 + 8 * (n))
+
 /* Life */
 
 static uint8_t *area(const struct vring *r, uint64_t user, uint64_t len, uint64_t align)
@@ -32,13 +36,27 @@ static int areas_find(struct vring *r, const struct vring_place *at, struct err 
 	r->desc = area(r, at->desc, n * DESC_BYTES, DESC_BYTES);
 	if (r->is_packed) { /* virtio 1.2, 2.8.10 */
 		r->driver = area(r, at->driver, 4, 4);
-		r->device = area(r, at->device, 4, 4);
+		r->device = area(r, at->device, EVENT_BYTES, 4);
 	} else { /* 2.7; with the event index at the end, which is there whether used or not */
 		r->driver = area(r, at->driver, 6 + 2 * n, 2);
-		r->device = area(r, at->device, 6 + 8 * n, 4);
+		r->device = area(r, at->device, DEVICE_BYTES(n), 4);
 	}
 	if (r->desc == NULL || r->driver == NULL || r->device == NULL)
 		return err_set(e, EINVAL, "a ring that lies outside guest memory, or misaligned");
+	return 0;
+}
+
+static int marks_set(struct vring *r, const struct vring_marks *m, struct err *e)
+{
+	uint64_t bytes = r->is_packed ? EVENT_BYTES : DEVICE_BYTES((uint64_t)r->size);
+
+	if (m->log == NULL || (!m->buffers && !m->device))
+		return 0;
+	if (m->device && !dirty_log_covers(m->log, m->device_at, bytes))
+		return err_set(e, EINVAL, "a ring whose place in the log is behind its end");
+	r->is_marked = true;
+	r->marks = *m;
+	r->desc_at = guest_address(r->memory, r->desc);
 	return 0;
 }
 
@@ -63,6 +81,8 @@ int vring_attach(struct vring *r, const struct vring_start *s, struct err *e)
 	made.has_indirect = has(&made, VIRTIO_RING_F_INDIRECT_DESC);
 	made.is_merged = has(&made, VIRTIO_NET_F_MRG_RXBUF);
 	err = areas_find(&made, &s->place, e);
+	if (err == 0)
+		err = marks_set(&made, &s->marks, e);
 	if (err < 0)
 		return err;
 	*r = made;
@@ -252,7 +272,7 @@ bool frame_header_make(const struct vring *r, const struct rte_mbuf *m,
 
 bool frame_put_begin(struct frame_put *p, struct vring *r, const struct rte_mbuf *m)
 {
-	*p = (struct frame_put){ .spot = { .seg = m, .left = m->pkt_len } };
+	*p = (struct frame_put){ .ring = r, .spot = { .seg = m, .left = m->pkt_len } };
 	if (m->pkt_len > 0 && m->pkt_len <= VRING_MAX_FRAME && frame_header_make(r, m, &p->header))
 		return true;
 	counter_bump(&r->counters.unfit);
@@ -271,9 +291,12 @@ static bool header_put(struct frame_put *p, struct vring_chain *c)
 		if (to == NULL)
 			return false;
 		memcpy(to, (const uint8_t *)&p->header + at, len);
-		for (uint32_t i = 0; i < 2; i++)
-			if (count_at + i >= at && count_at + i < at + len)
-				p->count_at[i] = to + (count_at + i - at);
+		for (uint32_t i = 0; i < 2; i++) {
+			if (count_at + i < at || count_at + i >= at + len)
+				continue;
+			p->count_at[i] = to + (count_at + i - at);
+			p->count_gpa[i] = c->gpa - len + (count_at + i - at);
+		}
 		at += len;
 	}
 	return true;
@@ -308,6 +331,7 @@ uint32_t frame_put_chain(struct frame_put *p, struct vring_chain *c)
 		chain_spoil(c);
 	else
 		body_put(&p->spot, c);
+	chain_mark(c);
 	if (!c->is_bad) {
 		p->has_header = true;
 		return header + begun.left - p->spot.left;
@@ -324,6 +348,8 @@ void frame_put_count(const struct frame_put *p, uint32_t chains)
 		return;
 	*p->count_at[0] = (uint8_t)chains;
 	*p->count_at[1] = (uint8_t)(chains >> 8);
+	for (uint32_t i = 0; p->ring->marks.buffers && i < 2; i++)
+		dirty_log_mark(p->ring->marks.log, p->count_gpa[i], 1);
 }
 
 uint16_t vring_enqueue(struct vring *r, struct rte_mbuf **frames, uint16_t n)

@@ -10,7 +10,7 @@
 #ifndef VIADUCT_PMD_BACKENDS_VRING_H
 #define VIADUCT_PMD_BACKENDS_VRING_H
 
-#include "pmd-backends/guest_memory.h"
+#include "pmd-backends/dirty_log.h"
 
 /* virtio 1.2, 6: <linux/virtio_ring.h>, which has them too, cannot be included (its struct vring is another). */
 #define VIRTIO_RING_F_INDIRECT_DESC 28
@@ -36,6 +36,14 @@ struct vring_counters {
 	uint64_t unfit; /* frames to the guest that no buffer of its holds, or asking for what it did not negotiate: dropped */
 };
 
+/* What of a ring's writes is marked in a log, for a migration. All zero: nothing. */
+struct vring_marks {
+	const struct dirty_log *log; /* outlives the use of the ring */
+	bool buffers; /* what the guest receives */
+	bool device; /* what is used, and words to the driver */
+	uint64_t device_at; /* where the device's area is for the log; elsewhere than in memory, if the VMM wishes */
+};
+
 /* All zero: not started, and every call finds nothing to do. Members down to the next comment may be read. */
 struct vring {
 	const char *
@@ -44,7 +52,7 @@ struct vring {
 	bool is_started;
 
 	/* vring_core.h */
-	bool is_packed, has_events, has_indirect, is_merged;
+	bool is_packed, has_events, has_indirect, is_merged, is_marked;
 	uint8_t *desc, *driver, *device;
 	void *inflight;
 	const struct guest_memory *memory;
@@ -55,6 +63,8 @@ struct vring {
 	bool was_asked; /* vring_wants_call(), at least once */
 	bool is_hushed; /* no kicks wanted */
 	uint32_t fresh; /* descriptors (packed) or chains (split) published since vring_wants_call() */
+	struct vring_marks marks; /* where is_marked */
+	uint64_t desc_at; /* packed: guest address of the descriptors */
 };
 
 struct vring_start {
@@ -64,10 +74,12 @@ struct vring_start {
 	/* This queue's part of the in-flight region, aligned to 8, vring_inflight_bytes() long, or NULL. */
 	void *inflight;
 	const struct guest_memory *memory; /* outlives the use of the ring */
+	struct vring_marks
+		marks; /* a ring that has any goes slower (vring_look.h finds nothing there) */
 };
 
 /* A split ring resumes at its used index, a packed one where the in-flight region says, if it knows the ring, else at
- * `base`. Kicks are wanted. -EINVAL: areas outside memory, misaligned, a size that cannot be. */
+ * `base`. Kicks are wanted. -EINVAL: areas outside memory (or the log), misaligned, a size that cannot be. */
 int vring_start(struct vring *r, const struct vring_start *s, struct err *e);
 
 /* For GET_VRING_BASE; the ring is as it was. (To stop: zero it.) */

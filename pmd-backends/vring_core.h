@@ -81,6 +81,8 @@ struct vring_chain {
 	uint32_t ring_steps; /* packed: of these, in the ring */
 	uint32_t entries; /* of the indirect table that it is in; 0: in the ring */
 	uint64_t table;
+	uint64_t written_at; /* bytes that were given out to be written, and are not marked yet */
+	uint32_t written;
 	uint16_t head, next; /* descriptors, in the ring; in ring or table */
 	uint16_t want; /* DESC_WRITE or 0: what its buffers must be for */
 	bool turns; /* buffers to read may be followed by such to write; `want` is what the one at hand is for */
@@ -97,17 +99,33 @@ static inline struct vring_chain chain_at(struct vring *r, uint16_t head, uint16
 	};
 }
 
+/* What the last chain_span() gave has been written, if the chain is one to write to. */
+static inline void chain_mark(struct vring_chain *c)
+{
+	if (c->written != 0)
+		dirty_log_mark(c->r->marks.log, c->written_at, c->written);
+	c->written = 0;
+}
+
+/* Bytes of the device's area have been written. */
+static inline void device_mark(const struct vring *r, uint64_t offset, uint64_t len)
+{
+	if (r->is_marked && r->marks.device)
+		dirty_log_mark(r->marks.log, r->marks.device_at + offset, len);
+}
+
 /* Marks it as bad: it has no further buffer. */
 void chain_spoil(struct vring_chain *c);
 
 /* On to the next buffer with a byte in it. False: the chain ends or is bad. */
 bool chain_buffer_next(struct vring_chain *c);
 
-/* The next bytes that lie together, at most *len; NULL: the chain ends or is bad. */
+/* The next bytes that lie together, at most *len; NULL: the chain ends or is bad. Those before have been written. */
 static inline uint8_t *chain_span(struct vring_chain *c, uint32_t *len)
 {
 	uint8_t *p;
 
+	chain_mark(c);
 	if (c->left == 0 && !chain_buffer_next(c))
 		return NULL;
 	*len = (uint32_t)u64_min(*len, c->left);
@@ -115,6 +133,10 @@ static inline uint8_t *chain_span(struct vring_chain *c, uint32_t *len)
 	if (p == NULL) {
 		chain_spoil(c);
 		return NULL;
+	}
+	if (c->r->is_marked && c->r->marks.buffers && c->want == DESC_WRITE) {
+		c->written_at = c->gpa;
+		c->written = *len;
 	}
 	c->gpa += *len;
 	c->left -= *len;
@@ -152,6 +174,7 @@ struct rte_mbuf *frame_take(struct vring_chain *c, struct rte_mempool *pool);
 
 /* A frame on its way into one or several chains. */
 struct frame_put {
+	struct vring *ring;
 	struct frame_spot {
 		const struct rte_mbuf *seg;
 		uint32_t at; /* byte of it that is next */
@@ -160,6 +183,7 @@ struct frame_put {
 	bool has_header; /* is written */
 	struct virtio_net_hdr_v1 header;
 	uint8_t *count_at[2]; /* where num_buffers lies: two bytes, maybe in two buffers */
+	uint64_t count_gpa[2];
 };
 
 /* False: not for this guest; counted. */

@@ -15,7 +15,8 @@ bool vring_look_begin(struct vring_look *l, struct vring *r, bool is_sender)
 	l->is_odd = l->is_short = false;
 	l->count = l->filled = l->joined = l->part_count = 0;
 	l->steps = 0;
-	return vring_is_usable(r);
+	/* What is written here nobody marks. */
+	return !r->is_marked && vring_is_usable(r);
 }
 
 bool vring_look_waits(const struct vring_look *l)

@@ -47,7 +47,7 @@ struct vring_look {
 	struct vring_part parts[LOOK_PARTS];
 };
 
-/* False: the ring has nothing. `is_sender`: the guest's frames are in it, else room for frames. */
+/* False: the ring has nothing, or has marks to make. `is_sender`: the guest's frames are in it, else room for frames. */
 bool vring_look_begin(struct vring_look *l, struct vring *r, bool is_sender);
 
 /* Is anything there? Cheap, and may be wrong where vring_look_on() then finds nothing. */

@@ -87,6 +87,13 @@ static uint8_t *half(const struct vring *r, uint16_t at)
 	return r->desc + (size_t)at * DESC_BYTES + 8;
 }
 
+/* Descriptors are the ring's, not the device's area; whoever wishes any marks gets these. */
+static void half_mark(const struct vring *r, uint16_t at)
+{
+	if (r->is_marked)
+		dirty_log_mark(r->marks.log, r->desc_at + (uint64_t)at * DESC_BYTES + 8, 8);
+}
+
 static bool is_available(const struct vring *r, struct place p)
 {
 	/* acquire: pairs with the driver's barrier before it stores the flags */
@@ -130,6 +137,7 @@ static void region_restore(struct vring *r, uint16_t at)
 	uint64_t was = d->len | (uint64_t)d->id << 32 | (uint64_t)d->flags << 48;
 
 	shared_publish_u64(half(r, at), was);
+	half_mark(r, at);
 }
 
 static void region_forget(struct vring *r, uint16_t at)
@@ -203,6 +211,7 @@ static void used_put(struct vring *r, const struct used *u, uint16_t flags)
 		flags |= DESC_AVAIL | DESC_USED;
 	shared_publish_u64(half(r, u->place.at),
 			   u->len | (uint64_t)u->id << 32 | (uint64_t)flags << 48);
+	half_mark(r, u->place.at);
 }
 
 /* The chains of one frame, or one that has none; `to`: behind them. */
@@ -462,6 +471,7 @@ void packed_want_kicks(struct vring *r)
 	else if (r->has_events)
 		word = here | EVENT_DESC << 16;
 	shared_put_u32(r->device, word);
+	device_mark(r, 0, 4);
 }
 
 uint32_t packed_available(struct vring *r, uint32_t cap)

@@ -57,8 +57,10 @@ static void kicks_keep_away(struct vring *r)
 {
 	uint16_t ahead = (uint16_t)(shared_u16(avail_event(r)) - r->at);
 
-	if (ahead < TOO_NEAR || ahead > FAR_AWAY)
-		shared_put_u16(avail_event(r), (uint16_t)(r->at + FAR_AWAY));
+	if (ahead >= TOO_NEAR && ahead <= FAR_AWAY)
+		return;
+	shared_put_u16(avail_event(r), (uint16_t)(r->at + FAR_AWAY));
+	device_mark(r, (uint64_t)(avail_event(r) - r->device), 2);
 }
 
 static void used_publish(struct vring *r, uint32_t chains)
@@ -70,6 +72,7 @@ static void used_publish(struct vring *r, uint32_t chains)
 	/* release: the driver sees buffers and list before the index */
 	atomic_store_explicit((_Atomic uint16_t *)(r->device + INDEX_AT), r->at,
 			      memory_order_release);
+	device_mark(r, INDEX_AT, 2);
 	if (r->is_hushed && r->has_events)
 		kicks_keep_away(r);
 }
@@ -264,8 +267,11 @@ void split_want_kicks(struct vring *r)
 {
 	/* 2.7.10.1: with events the flags are 0, always. */
 	shared_put_u16(r->device + FLAGS_AT, r->is_hushed && !r->has_events ? USED_NO_NOTIFY : 0);
-	if (r->has_events)
-		shared_put_u16(avail_event(r), (uint16_t)(r->is_hushed ? r->at + FAR_AWAY : r->at));
+	device_mark(r, FLAGS_AT, 2);
+	if (!r->has_events)
+		return;
+	shared_put_u16(avail_event(r), (uint16_t)(r->is_hushed ? r->at + FAR_AWAY : r->at));
+	device_mark(r, (uint64_t)(avail_event(r) - r->device), 2);
 }
 
 uint32_t split_available(struct vring *r, uint32_t cap)

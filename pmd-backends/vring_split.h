@@ -45,6 +45,7 @@ static inline void used_put(struct vring *r, uint16_t index, uint16_t head, uint
 
 	shared_put_u32(p, head);
 	shared_put_u32(p + 4, len);
+	device_mark(r, (uint64_t)(p - r->device), 8);
 }
 
 static inline uint8_t *avail_event(const struct vring *r)

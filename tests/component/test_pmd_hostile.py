@@ -14,7 +14,7 @@ from daemonkit import PATIENCE_S, eventually
 from pmdkit import pmd, pmd_program  # noqa: F401 (fixtures)
 from vhost_front import (
     BUFFER, DESC_INDIRECT, DESC_NEXT, DESC_WRITE, F_INDIRECT, F_PACKED, GET_FEATURES, GET_INFLIGHT_FD, GET_VRING_BASE,
-    HEADER, NET_SET_MTU, RX, SET_FEATURES, SET_INFLIGHT_FD, SET_MEM_TABLE, SET_PROTOCOL_FEATURES, SET_VRING_ADDR,
+    HEADER, NET_SET_MTU, RX, SET_FEATURES, SET_INFLIGHT_FD, SET_LOG_BASE, SET_LOG_FD, SET_MEM_TABLE, SET_PROTOCOL_FEATURES, SET_VRING_ADDR,
     SET_VRING_BASE, SET_VRING_CALL, SET_VRING_ENABLE, SET_VRING_KICK, SET_VRING_NUM, TX, Front, frame, mac)
 
 MAC = {name: f"02:00:00:00:00:{n:02x}" for n, name in enumerate(("evil", "ann", "bob"), 1)}
@@ -244,6 +244,11 @@ def bad_messages():
     yield "more than there may be", SET_FEATURES, b"\0" * 4096, 1
     yield "less than there must be", SET_VRING_ADDR, b"\0" * 4, 1
     yield "features not offered", SET_FEATURES, struct.pack("<Q", (1 << 64) - 1), 1
+    yield "a log without an fd", SET_LOG_BASE, struct.pack("<QQ", 4096, 0), 1
+    yield "a log beyond its file with fds", SET_LOG_BASE, struct.pack("<QQ", 4096, 1 << 40), 1
+    yield "too much of a log, with fds", SET_LOG_BASE, struct.pack("<QQ", 1 << 40, 0), 1
+    yield "a log too short for its guest, with fds", SET_LOG_BASE, struct.pack("<QQ", 1, 0), 1
+    yield "an fd of a log that is no eventfd, with fds", SET_LOG_FD, b"", 1
     yield "a queue that there is not", SET_VRING_NUM, struct.pack("<II", 4000, 256), 1
     yield "a ring of no entries", SET_VRING_NUM, struct.pack("<II", 0, 0), 1
     yield "a ring of too many", SET_VRING_NUM, struct.pack("<II", 0, 65536), 1

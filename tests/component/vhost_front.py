@@ -14,7 +14,7 @@ import time
 
 from daemonkit import PATIENCE_S
 
-GET_FEATURES, SET_FEATURES, SET_OWNER, SET_MEM_TABLE = 1, 2, 3, 5
+GET_FEATURES, SET_FEATURES, SET_OWNER, SET_MEM_TABLE, SET_LOG_BASE, SET_LOG_FD = 1, 2, 3, 5, 6, 7
 SET_VRING_NUM, SET_VRING_ADDR, SET_VRING_BASE, GET_VRING_BASE = 8, 9, 10, 11
 SET_VRING_KICK, SET_VRING_CALL = 12, 13
 GET_PROTOCOL_FEATURES, SET_PROTOCOL_FEATURES, GET_QUEUE_NUM, SET_VRING_ENABLE = 15, 16, 17, 18
@@ -23,8 +23,10 @@ SEND_RARP, NET_SET_MTU, GET_INFLIGHT_FD, SET_INFLIGHT_FD, SET_STATUS, GET_STATUS
 F_CSUM, F_GUEST_CSUM, F_MTU, F_MAC = 0, 1, 3, 5
 F_GUEST_TSO4, F_GUEST_TSO6, F_HOST_TSO4, F_HOST_TSO6 = 7, 8, 11, 12
 F_MRG_RXBUF, F_STATUS, F_MQ = 15, 16, 22
-F_INDIRECT, F_EVENT_IDX, F_PROTOCOL, F_VERSION_1, F_PACKED = 28, 29, 30, 32, 34
-P_MQ, P_REPLY_ACK, P_INFLIGHT = 0, 3, 12
+F_LOG_ALL, F_INDIRECT, F_EVENT_IDX, F_PROTOCOL, F_VERSION_1, F_PACKED = 26, 28, 29, 30, 32, 34
+P_MQ, P_LOG_SHMFD, P_REPLY_ACK, P_INFLIGHT = 0, 1, 3, 12
+RING_LOG = 1  # a flag of SET_VRING_ADDR
+PAGE = 4096  # of a log of written pages
 
 DESC_NEXT, DESC_WRITE, DESC_INDIRECT = 1, 2, 4
 DESC_AVAIL, DESC_USED = 1 << 7, 1 << 15  # of packed rings
@@ -144,11 +146,33 @@ class PackedRing:
         return self.desc, self.device, self.driver
 
 
+class Log:
+    """Bits of pages that a backend has written."""
+
+    def __init__(self, guest_bytes):
+        self.bytes = guest_bytes // PAGE // 8
+        self.fd = os.memfd_create("log", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(self.fd, self.bytes)
+        fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+        self.bits = mmap.mmap(self.fd, self.bytes)
+
+    def pages(self):
+        return {8 * at + bit for at, byte in enumerate(self.bits[:]) for bit in range(8) if byte >> bit & 1}
+
+    def clear(self):
+        """While nobody marks."""
+        self.bits[:] = bytes(self.bytes)
+
+    def close(self):
+        self.bits.close()
+        os.close(self.fd)
+
+
 class Front:
     """Listens at path; `connect` waits for a backend and sets it up. Features: numbers of bits."""
 
     WANTED = (F_VERSION_1, F_MRG_RXBUF, F_PROTOCOL)
-    PROTOCOL = (P_MQ, P_REPLY_ACK, P_INFLIGHT)
+    PROTOCOL = (P_MQ, P_LOG_SHMFD, P_REPLY_ACK, P_INFLIGHT)
     BYTES = 8 << 20
 
     def __init__(self, path, features=WANTED, pairs=1, size=256, rings=None, memory=None):
@@ -284,10 +308,29 @@ class Front:
         ring = self.rings[index]
         self.tell(SET_VRING_NUM, struct.pack("<II", index, ring.size))
         self.tell(SET_VRING_BASE, struct.pack("<II", index, ring.base()))
-        at = [0x10000000 + offset for offset in ring.areas()]
-        self.tell(SET_VRING_ADDR, struct.pack("<IIQQQQ", index, 0, *at, 0))
+        self.areas_tell(index, 0)
         self.tell(SET_VRING_KICK, struct.pack("<Q", index), (self.kicks[index],))
         self.tell(SET_VRING_CALL, struct.pack("<Q", index), (self.calls[index],))
+
+    def areas_tell(self, index, flags):
+        """RING_LOG: what is used is marked where it lies."""
+        areas = self.rings[index].areas()
+        at = [0x10000000 + offset for offset in areas]
+        self.tell(SET_VRING_ADDR, struct.pack("<IIQQQQ", index, flags, *at, areas[1]))
+
+    def marks_tell(self, on):
+        """Whether written pages are marked, as QEMU says it when a migration begins and ends."""
+        self.tell(SET_FEATURES, struct.pack("<Q", self.features | on << F_LOG_ALL))
+        for index in range(len(self.rings)):
+            self.areas_tell(index, RING_LOG if on else 0)
+        self.ask(GET_FEATURES)
+
+    def log_tell(self):
+        """A new log for marks; when this returns, the one before is complete."""
+        log = Log(self.bytes)
+        self.tell(SET_LOG_BASE, struct.pack("<QQ", log.bytes, 0), (log.fd,))
+        assert self.hear(SET_LOG_BASE) == b""
+        return log
 
     def kick(self, index=None):
         for fd in self.kicks if index is None else (self.kicks[index],):

@@ -62,6 +62,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	else if (m.h.request >= VHOST_SET_VRING_NUM && m.h.request <= VHOST_SET_VRING_ERR &&
 		 m.payload.bytes[0] >= VHOST_MAX_RINGS)
 		abort();
+	else if (m.h.request == VHOST_SET_LOG_BASE &&
+		 (m.payload.log.offset > MEMORY ||
+		  m.payload.log.size > MEMORY - m.payload.log.offset))
+		abort();
 	else if (m.h.request == VHOST_SET_INFLIGHT_FD &&
 		 (m.payload.inflight.offset > MEMORY ||
 		  m.payload.inflight.size > MEMORY - m.payload.inflight.offset))

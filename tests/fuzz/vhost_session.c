@@ -69,6 +69,18 @@ static int fd_make(unsigned int kind)
 	}
 }
 
+/* Marks are made within the log alone, and by rings that were told to. */
+static void marks_verify(const struct vring *ring)
+{
+	if (!ring->is_marked)
+		return;
+	if (ring->marks.log != &device.log || device.log.memory.count != 1 ||
+	    ring->marks.buffers != ((device.features & BIT_ULL(VHOST_F_LOG_ALL)) != 0) ||
+	    (ring->marks.device && !dirty_log_covers(&device.log, ring->marks.device_at,
+						     ring->is_packed ? 4 : 6 + 8ULL * ring->size)))
+		abort();
+}
+
 /* What the guest sends on one ring it receives on all. */
 static void frames_bounce(struct vring *from)
 {
@@ -92,6 +104,7 @@ static void frames_move(void)
 		if (device.queues[i].place.size == 0 || device.memory.count == 0 ||
 		    vring_available(ring, 7) > 7)
 			abort();
+		marks_verify(ring);
 		if ((i & 1) != 0)
 			frames_bounce(ring);
 		(void)vring_wants_call(ring);

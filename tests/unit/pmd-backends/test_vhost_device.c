@@ -232,7 +232,7 @@ static void rings_move_to_a_new_table_of_memory(void **state)
 static void what_makes_no_sense_is_refused(void **state)
 {
 	begin(FEATURES);
-	assert_true(say_number(VHOST_SET_FEATURES, FEATURES | BIT_ULL(26)) < 0);
+	assert_true(say_number(VHOST_SET_FEATURES, FEATURES | BIT_ULL(31)) < 0);
 	assert_string_equal(t.e.text, "SET_FEATURES: features that were not offered");
 	assert_true(t.answer.is_due && t.answer.m.payload.number == 1);
 	assert_true(say_number(VHOST_SET_PROTOCOL_FEATURES, BIT_ULL(5)) < 0);
@@ -265,6 +265,114 @@ static void answers_are_those_of_the_protocol(void **state)
 	assert_int_equal(t.answer.m.payload.number, PMD_MAX_PAIRS);
 	assert_int_equal(say(VHOST_SEND_RARP, "\2\0\0\0\0\1\0", 8, -1), 0);
 	assert_memory_equal(t.announced, "\2\0\0\0\0\1", 6);
+}
+
+/* The log's file, with all its bits as the VMM sees them. */
+static uint8_t *log_make(int *fd, uint64_t size)
+{
+	uint8_t *bits;
+
+	*fd = memfd_create("log", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	assert_int_equal(ftruncate(*fd, (off_t)size), 0);
+	assert_int_equal(fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	bits = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
+	assert_ptr_not_equal(bits, MAP_FAILED);
+	return bits;
+}
+
+static int say_log(int fd, uint64_t size, uint64_t offset)
+{
+	const struct vhost_log_wire w = { size, offset };
+
+	return say(VHOST_SET_LOG_BASE, &w, sizeof(w), fcntl(fd, F_DUPFD_CLOEXEC, 3));
+}
+
+static int say_logged_addr(uint32_t ring, uint32_t flags, uint64_t log)
+{
+	uint64_t at = USER + 0x10000ULL * ring;
+	const struct vhost_ring_addr a = { .index = ring,
+					   .flags = flags,
+					   .desc = at,
+					   .avail = at + 0x1000,
+					   .used = at + 0x2000,
+					   .log = log };
+
+	return say(VHOST_SET_VRING_ADDR, &a, sizeof(a), -1);
+}
+
+/* In the order of a VMM that begins a migration while its guest runs, and ends it again. */
+static void pages_are_marked_while_a_vmm_wishes(void **state)
+{
+	uint8_t *bits, *others;
+	int fd, other;
+
+	begin(FEATURES);
+	assert_int_equal(
+		say_number(VHOST_SET_PROTOCOL_FEATURES, BIT_ULL(VHOST_PROTOCOL_F_LOG_SHMFD)), 0);
+	ring_tell(0);
+	bits = log_make(&fd, 4096);
+	others = log_make(&other, 4096);
+	assert_int_equal(say_log(fd, 64, 1024), 0);
+	assert_true(t.answer.is_due && t.answer.m.h.size == 0);
+	/* All that the guest has, 256 pages, since what was written before is not known. */
+	for (unsigned int i = 0; i < 4096; i++)
+		assert_int_equal(bits[i], i >= 1024 && i < 1024 + MEMORY / 4096 / 8 ? 0xff : 0);
+	memset(bits, 0, 4096);
+	assert_false(vhost_device_is_marking(&t.d));
+	assert_int_equal(say_number(VHOST_SET_FEATURES, FEATURES | BIT_ULL(VHOST_F_LOG_ALL)), 0);
+	assert_int_equal(t.d.live, 1);
+	assert_true(vhost_device_is_marking(&t.d));
+	assert_true(t.d.queues[0].ring.marks.buffers && !t.d.queues[0].ring.marks.device);
+	assert_int_equal(say_logged_addr(0, VHOST_RING_LOG, 0x7000), 0);
+	assert_true(t.d.queues[0].ring.marks.device);
+	vring_want_kicks(&t.d.queues[0].ring, true);
+	assert_int_equal(bits[1024], 1 << 7);
+	/* A second log begins empty: the first has what was before it. */
+	assert_int_equal(say_log(other, 64, 0), 0);
+	assert_int_equal(others[0], 1 << 7); /* the ring started anew */
+	for (unsigned int i = 1; i < 4096; i++)
+		assert_int_equal(others[i], 0);
+	assert_int_equal(say_number(VHOST_SET_FEATURES, FEATURES), 0);
+	assert_int_equal(say_logged_addr(0, 0, 0), 0);
+	assert_false(vhost_device_is_marking(&t.d));
+	assert_int_equal(t.d.live, 1);
+	munmap(bits, 4096);
+	munmap(others, 4096);
+	fd_close(&fd);
+	fd_close(&other);
+}
+
+static void logs_that_make_no_sense_are_refused(void **state)
+{
+	int fd, loose = memfd_create("loose", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	uint8_t *bits = log_make(&fd, 4096);
+	const struct vhost_log_wire w = { 4096, 0 };
+
+	assert_int_equal(ftruncate(loose, 4096), 0);
+	begin(FEATURES);
+	assert_true(say_log(fd, 4096, 0) < 0);
+	assert_non_null(strstr(t.e.text, "not agreed on"));
+	assert_int_equal(
+		say_number(VHOST_SET_PROTOCOL_FEATURES, BIT_ULL(VHOST_PROTOCOL_F_LOG_SHMFD)), 0);
+	assert_true(say_log(loose, 4096, 0) < 0);
+	assert_true(say_log(fd, 4097, 0) < 0);
+	assert_true(say_log(fd, 0, 0) < 0);
+	assert_true(say_log(fd, 4096, UINT64_MAX - 4095) < 0);
+	assert_true(say_log(fd, UINT64_MAX, 4096) < 0);
+	assert_true(say(VHOST_SET_LOG_BASE, &w, sizeof(w), -1) < 0);
+	assert_true(say_log(fd, MEMORY / 4096 / 8 - 1, 0) < 0);
+	assert_non_null(strstr(t.e.text, "too short"));
+	assert_true(say(VHOST_SET_LOG_FD, "", 0, fcntl(fd, F_DUPFD_CLOEXEC, 3)) < 0);
+	assert_int_equal(say(VHOST_SET_LOG_FD, "", 0, eventfd(0, EFD_CLOEXEC)), 0);
+	assert_int_equal(say_log(fd, 4096, 0), 0);
+	/* A ring whose used area has no bits. */
+	ring_tell(0);
+	assert_true(say_logged_addr(0, VHOST_RING_LOG, 4096ULL * 8 * 4096 - 8) < 0);
+	assert_non_null(strstr(t.e.text, "ring 0: a ring whose place in the log"));
+	assert_int_equal(t.d.live, 0);
+	munmap(bits, 4096);
+	fd_close(&fd);
+	fd_close(&loose);
 }
 
 static void an_inflight_region_has_a_part_for_each_ring(void **state)
@@ -313,6 +421,8 @@ int main(void)
 		T(rings_move_to_a_new_table_of_memory),
 		T(what_makes_no_sense_is_refused),
 		T(answers_are_those_of_the_protocol),
+		T(pages_are_marked_while_a_vmm_wishes),
+		T(logs_that_make_no_sense_are_refused),
 		T(an_inflight_region_has_a_part_for_each_ring),
 	};
 
