@@ -6,7 +6,7 @@
  *   {"op":"sizes","sizes":"64"}                                   first of all, once: "hz" of the cycles
  *   {"op":"port","name":"a","driver":"virtio-user","path":"/s","packed":false,"mergeable":true,"index":0}
  *   {"op":"learn","port":"a","addresses":1}                       and {"op":"drain","port":"b"} of who hears it
- *   {"op":"run","ports":["a","b"],"flows":[{"from":"a","to":"b","addresses":1}],"dirty":false,"ms":300}
+ *   {"op":"run","ports":["a","b"],"flows":[{"from":"a","to":"b","addresses":1}],"dirty":false,"whole":false,"ms":300}
  *   {"op":"latency", ...the same}
  */
 #include "bench/polled/slice.h"
@@ -116,6 +116,7 @@ static bool slice_read(struct gen *g, const json_t *q, struct slice *s)
 		.port_count = (unsigned int)json_array_size(ports),
 		.flow_count = (unsigned int)json_array_size(flows),
 		.dirty = json_is_true(json_object_get(q, "dirty")),
+		.whole = json_is_true(json_object_get(q, "whole")),
 		.ns = (uint64_t)json_integer_value(json_object_get(q, "ms")) * 1000000,
 	};
 	if (s->port_count > PORTS_MAX || s->flow_count == 0 || s->flow_count > FLOWS_MAX)

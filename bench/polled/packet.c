@@ -108,6 +108,11 @@ void packet_learn(uint8_t *data, unsigned int port, unsigned int address)
 	put16(data, AT_TYPE, 0x88b5); /* IEEE 802: for local experiments */
 }
 
+static uint32_t key_of(uint64_t seq, uint16_t stream)
+{
+	return (uint32_t)(seq + stream) * STEP;
+}
+
 void packet_stamp(uint8_t *data, uint16_t bytes, const struct packet_id *id)
 {
 	packet_mac(data, id->to, id->address);
@@ -117,7 +122,7 @@ void packet_stamp(uint8_t *data, uint16_t bytes, const struct packet_id *id)
 	memcpy(data + AT_STREAM, &id->stream, sizeof(id->stream));
 	memcpy(data + AT_SEQ, &id->seq, sizeof(id->seq));
 	if (id->dirty || id->seq % PACKET_WHOLE_EVERY == 0)
-		packet_words_write(data, bytes, (uint32_t)(id->seq + id->stream) * STEP);
+		packet_words_write(data, bytes, key_of(id->seq, id->stream));
 }
 
 static bool words_good(const uint8_t *data, uint32_t bytes, uint32_t first)
@@ -133,7 +138,18 @@ static bool words_good(const uint8_t *data, uint32_t bytes, uint32_t first)
 	return true;
 }
 
-enum packet_verdict packet_check(const uint8_t *data, uint32_t bytes, uint16_t stream,
+/* Headers, and the key that one of this number has if its payload was written for it. */
+static bool head_good(const uint8_t *data, uint32_t bytes, uint32_t key)
+{
+	/* No checksum, as it is sent. */
+	const uint16_t udp[2] = { htons((uint16_t)(bytes - AT_IP - IP_HEADER)), 0 };
+
+	return ip_checksum(data + AT_IP) == 0 &&
+	       memcmp(data + AT_UDP_LENGTH, udp, sizeof(udp)) == 0 &&
+	       memcmp(data + AT_KEY, &key, sizeof(key)) == 0;
+}
+
+enum packet_verdict packet_check(const uint8_t *data, uint32_t bytes, uint16_t stream, bool whole,
 				 uint64_t *seq)
 {
 	uint32_t last = (bytes - PACKET_WORDS_AT) / sizeof(uint32_t) - 1;
@@ -148,6 +164,8 @@ enum packet_verdict packet_check(const uint8_t *data, uint32_t bytes, uint16_t s
 	memcpy(&length, data + AT_IP_LENGTH, sizeof(length));
 	if (ntohs(length) + AT_IP != bytes)
 		return PACKET_BAD;
-	return words_good(data, bytes, *seq % PACKET_WHOLE_EVERY == 0 ? 0 : last) ? PACKET_GOOD
-										  : PACKET_BAD;
+	if (whole && !head_good(data, bytes, key_of(*seq, stream)))
+		return PACKET_BAD;
+	whole = whole || *seq % PACKET_WHOLE_EVERY == 0;
+	return words_good(data, bytes, whole ? 0 : last) ? PACKET_GOOD : PACKET_BAD;
 }

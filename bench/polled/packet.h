@@ -56,8 +56,9 @@ void packet_learn(uint8_t *data, unsigned int port, unsigned int address);
 
 void packet_stamp(uint8_t *data, uint16_t bytes, const struct packet_id *id);
 
-/* Is it one of `stream`? Then its number is *seq, and it is what it was when it was sent, or bad. */
-enum packet_verdict packet_check(const uint8_t *data, uint32_t bytes, uint16_t stream,
+/* Is it one of `stream`? Then its number is *seq, and it is what it was when it was sent, or bad. `whole`: its payload was
+ * written for it (`dirty`), and all of it is looked at, headers too. */
+enum packet_verdict packet_check(const uint8_t *data, uint32_t bytes, uint16_t stream, bool whole,
 				 uint64_t *seq);
 
 #endif

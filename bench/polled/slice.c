@@ -104,7 +104,7 @@ static void packet_take(struct run *r, struct stream *st, const struct rte_mbuf 
 	uint64_t seq = 0;
 
 	if (st != NULL && m->data_len == m->pkt_len)
-		verdict = packet_check(data, m->pkt_len, st->id, &seq);
+		verdict = packet_check(data, m->pkt_len, st->id, r->slice->whole, &seq);
 	if (verdict == PACKET_OTHER) {
 		r->out->stray++;
 		return;

@@ -23,6 +23,7 @@ struct slice {
 		ports[PORTS_MAX]; /* all of the backend: what comes where it should not is seen, too */
 	unsigned int port_count;
 	bool dirty;
+	bool whole; /* each packet is compared whole; with dirty alone */
 	uint64_t ns;
 };
 

@@ -26,7 +26,7 @@ static void sent(uint16_t bytes, uint64_t seq, bool dirty)
 
 static enum packet_verdict check(uint32_t bytes, uint64_t *seq)
 {
-	return packet_check(frame, bytes, STREAM, seq);
+	return packet_check(frame, bytes, STREAM, false, seq);
 }
 
 static void test_what_was_sent_is_good(void **state)
@@ -87,12 +87,34 @@ static void test_each_byte_of_a_whole_one_counts(void **state)
 	}
 }
 
+/* Where each packet is looked at whole, none that holds the payload or the headers of another is good. */
+static void test_what_is_another_packets_counts(void **state)
+{
+	uint64_t seq;
+
+	for (unsigned int at = 14; at < 576; at++) {
+		bool is_number = at >= 48 && at < 56, is_stream = at == 42 || at == 43;
+		bool is_port = at >= 34 && at < 38;
+		enum packet_verdict verdict;
+
+		sent(576, 1000, true);
+		assert_int_equal(packet_check(frame, 576, STREAM, true, &seq), PACKET_GOOD);
+		frame[at] ^= 1;
+		verdict = packet_check(frame, 576, STREAM, true, &seq);
+		/* Ports tell flows apart, and a stream of its own is somebody else's. */
+		if (!is_port && !is_stream && !is_number)
+			assert_int_not_equal(verdict, PACKET_GOOD);
+		if (is_number)
+			assert_int_not_equal(seq, 1000);
+	}
+}
+
 static void test_other_streams_are_not_ours(void **state)
 {
 	uint64_t seq;
 
 	sent(64, 1, false);
-	assert_int_equal(packet_check(frame, 64, STREAM + 1, &seq), PACKET_OTHER);
+	assert_int_equal(packet_check(frame, 64, STREAM + 1, false, &seq), PACKET_OTHER);
 	packet_learn(frame, 0, 0);
 	assert_int_equal(check(64, &seq), PACKET_OTHER);
 }
@@ -123,6 +145,7 @@ int main(void)
 		cmocka_unit_test(test_another_length_is_bad),
 		cmocka_unit_test(test_an_end_of_another_packet_is_bad),
 		cmocka_unit_test(test_each_byte_of_a_whole_one_counts),
+		cmocka_unit_test(test_what_is_another_packets_counts),
 		cmocka_unit_test(test_other_streams_are_not_ours),
 		cmocka_unit_test(test_sizes_are_read),
 	};
