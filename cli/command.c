@@ -105,6 +105,8 @@ const struct command commands[] = {
 	    BIT(OPT_TIMEOUT) | BIT(OPT_NO_KILL) | BIT(OPT_NO_WAIT), 1, 1, vm_stop),
 	ROW("vm", "kill", "NAME", "end the VM at once",
 	    0, 1, 1, vm_kill),
+	ROW("vm", "delete", "NAME", "forget a VM that has ended: its logs, its firmware's variables",
+	    0, 1, 1, vm_delete),
 	ROW("vm", "pause", "NAME", "stop its vCPUs (its VFs still do DMA)",
 	    0, 1, 1, vm_pause),
 	ROW("vm", "resume", "NAME", "let its vCPUs run again",

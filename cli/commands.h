@@ -47,6 +47,7 @@ command_fn vm_list;
 command_fn vm_show;
 command_fn vm_stop;
 command_fn vm_kill;
+command_fn vm_delete;
 command_fn vm_pause;
 command_fn vm_resume;
 command_fn vm_quarantine;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* vm list, show, stop, kill, pause, resume. How a VM looks: vm_show.c. vm check and run: vm_file.c. */
+/* vm list, show, stop, kill, delete, pause, resume. How a VM looks: vm_show.c. vm check and run: vm_file.c. */
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/operation.h"
@@ -44,6 +44,24 @@ static int vm_act(struct cli *cli, const struct args *a, const char *action, str
 int vm_kill(struct cli *cli, const struct args *a, struct err *e)
 {
 	return vm_act(cli, a, "kill", e);
+}
+
+static int render_deleted(FILE *out, const json_t *reply, struct err *e)
+{
+	char name[TEXT_CELL];
+
+	text_value(text_member(reply, "name"), name, sizeof(name));
+	fprintf(out, "VM %s is deleted\n", name);
+	return 0;
+}
+
+int vm_delete(struct cli *cli, const struct args *a, struct err *e)
+{
+	const struct request rq = {
+		.method = "POST", .collection = "/v1/vms", .item = a->words[0], .action = "delete"
+	};
+
+	return cli_call_show(cli, &rq, render_deleted, e);
 }
 
 int vm_pause(struct cli *cli, const struct args *a, struct err *e)

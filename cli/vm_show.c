@@ -81,6 +81,24 @@ static void text_host_cpus(const json_t *cpus, char *buf, size_t cap)
 	snprintf(buf, cap, "%s%s", pin, is_dedicated ? " (dedicated)" : "");
 }
 
+/* "/usr/share/OVMF/OVMF_CODE_4M.fd, variables in PATH (failed: No space left on device)". */
+static void text_firmware(const json_t *firmware, char *buf, size_t cap)
+{
+	char code[256], vars[256], state[32], error[160], clean[800];
+
+	if (!json_is_object(firmware)) {
+		snprintf(buf, cap, "-");
+		return;
+	}
+	text_value(text_member(firmware, "code"), code, sizeof(code));
+	text_value(text_member(firmware, "vars"), vars, sizeof(vars));
+	text_value(text_member(firmware, "state"), state, sizeof(state));
+	text_value(text_member(firmware, "error"), error, sizeof(error));
+	snprintf(clean, sizeof(clean), "%s, variables in %s (%s%s%s)", code, vars, state,
+		 strcmp(error, "-") != 0 ? ": " : "", strcmp(error, "-") != 0 ? error : "");
+	text_clean(buf, cap, clean);
+}
+
 /* "512 MiB on node 1 (strict: 1)". */
 static void text_numa(const json_t *numa, char *buf, size_t cap)
 {
@@ -223,6 +241,7 @@ static const struct field vm_fields[] = {
 	{ "memory", "memory", text_bytes },
 	{ "in pages of", "page_size", text_bytes },
 	{ "memory lies", "numa", text_numa },
+	{ "firmware", "firmware", text_firmware },
 	{ "owner", "owner.name", text_value },
 	{ "DMA remapping", "dma_remapping", text_value },
 	{ "DMA through", "dma", text_value },

@@ -16,8 +16,9 @@ route_handler api_vfs, api_vf, api_vf_alloc, api_vf_set, api_vf_release, api_vf_
 route_handler api_networks, api_network, api_uplinks, api_uplink, api_config, api_config_check;
 route_handler api_iommu_units, api_iommu_unit, api_iommu_function;
 route_handler api_fns, api_fn, api_fn_release;
-route_handler api_vm_check, api_vm_run, api_vms, api_vm, api_vm_stop, api_vm_kill, api_vm_pause,
-	api_vm_resume, api_vm_quarantine, api_vm_unquarantine, api_vm_console, api_vm_stats;
+route_handler api_vm_check, api_vm_run, api_vms, api_vm, api_vm_stop, api_vm_kill, api_vm_delete,
+	api_vm_pause, api_vm_resume, api_vm_quarantine, api_vm_unquarantine, api_vm_console,
+	api_vm_stats;
 route_handler api_ports, api_ports_stats, api_port_set;
 route_handler api_operations, api_operation;
 route_handler api_events, api_alarms, api_faults, api_metrics;

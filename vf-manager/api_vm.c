@@ -62,7 +62,7 @@ static int vm_input_read(struct request *req, struct vm_input *out, struct err *
 	struct vm_text text = { .base_dir = base_dir };
 	int r = json_get_str_opt(req->body, "base_dir", base_dir, sizeof(base_dir), e);
 
-	*out = (struct vm_input){ .files = { -1, -1 } };
+	*out = (struct vm_input){ .files = VM_FILES_NONE };
 	if (r == 0)
 		r = json_get_str_opt(req->body, "file", file, sizeof(file), e);
 	if (r == 0)
@@ -406,6 +406,15 @@ int api_vm_kill(struct request *req, struct err *e)
 	int r = vm_kill(req->d, req->arg, req->who.uid, e);
 
 	return r < 0 ? r : reply_vm(req, req->arg, e);
+}
+
+int api_vm_delete(struct request *req, struct err *e)
+{
+	int r = vm_delete(req->d, req->arg, e);
+
+	if (r == 0)
+		req->reply = json_pack("{s:s, s:b}", "name", req->arg, "deleted", 1);
+	return r;
 }
 
 int api_vm_pause(struct request *req, struct err *e)

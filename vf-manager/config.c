@@ -3,6 +3,7 @@
 
 #include "vf-manager/config_raw.h"
 #include "vf-manager/dmachoice.h"
+#include "vf-manager/vmfirmware.h"
 #include "vf-manager/webhook.h"
 #include "vf-manager/yamlload.h"
 
@@ -42,7 +43,7 @@ struct raw_access {
 struct raw_config {
 	struct raw_access *access;
 	struct raw_alarms *alarms;
-	char *group, *mac_prefix, *apply_pfs_at_start, *audit_after_assign, *dma;
+	char *group, *mac_prefix, *apply_pfs_at_start, *audit_after_assign, *dma, *firmware;
 	struct raw_network *networks;
 	unsigned int networks_count;
 	struct raw_pf *pfs;
@@ -114,6 +115,7 @@ static const cyaml_schema_field_t config_fields[] = {
 	CYAML_FIELD_MAPPING_PTR("uids", OPT, struct raw_config, uids, uids_fields),
 	CYAML_FIELD_SEQUENCE("file_roots", OPT, struct raw_config, file_roots, &path_value, 0,
 			     CONFIG_ROOTS),
+	CYAML_FIELD_STRING_PTR("firmware", OPT, struct raw_config, firmware, 1, 255),
 	CYAML_FIELD_UINT_PTR("rescan_s", OPT, struct raw_config, rescan_s),
 	CYAML_FIELD_END
 };
@@ -133,6 +135,7 @@ void config_default(struct config *out)
 {
 	memset(out, 0, sizeof(*out));
 	snprintf(out->group, sizeof(out->group), "viaduct");
+	snprintf(out->firmware, sizeof(out->firmware), "%s", FIRMWARE_CODE);
 	out->uid_first = UID_FIRST;
 	out->uid_count = UID_COUNT;
 	out->rescan_s = RESCAN_S;
@@ -243,6 +246,10 @@ static int raw_parse(const struct raw_config *raw, struct config *out, struct er
 			      &out->audit_after_assign, e);
 	if (r == 0 && raw->dma != NULL && dma_wish_parse(raw->dma, &out->dma) < 0)
 		r = err_set(e, EINVAL, "dma: '%s' is not auto, type1 or iommufd", raw->dma);
+	if (r == 0 && raw->firmware != NULL)
+		r = firmware_path_check(raw->firmware, e);
+	if (r == 0 && raw->firmware != NULL)
+		snprintf(out->firmware, sizeof(out->firmware), "%s", raw->firmware);
 	if (r == 0)
 		r = access_parse(raw->access, out, e);
 	if (r == 0 && raw->alarms != NULL)

@@ -80,6 +80,7 @@ struct config {
 	struct config_uplink uplinks[PMD_MAX_UPLINKS];
 	unsigned int uplink_count;
 	struct config_backends backends;
+	char firmware[256]; /* OVMF's code; its variables lie beside it (vmfirmware.h) */
 	char roots[CONFIG_ROOTS][256]; /* none: files may be anywhere */
 	unsigned int root_count;
 };

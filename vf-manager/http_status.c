@@ -43,6 +43,10 @@ static const struct status_row {
 	{ "port-exists", MHD_HTTP_CONFLICT },
 	{ "cursor-ahead", MHD_HTTP_BAD_REQUEST },
 	{ "no-such-unit", MHD_HTTP_NOT_FOUND },
+	{ "no-firmware", MHD_HTTP_CONFLICT },
+	{ "firmware-unfit", MHD_HTTP_CONFLICT },
+	{ "firmware-vars-broken", MHD_HTTP_CONFLICT },
+	{ "firmware-vars-full", MHD_HTTP_CONFLICT },
 };
 
 static const struct errno_row {

@@ -73,6 +73,7 @@ const struct route routes[] = {
 	{ "GET", "/v1/vms/*", false, false, false, NULL, api_vm },
 	{ "POST", "/v1/vms/*/stop", true, false, false, stop_members, api_vm_stop, "vm-stop" },
 	{ "POST", "/v1/vms/*/kill", true, false, false, no_members, api_vm_kill, "vm-kill" },
+	{ "POST", "/v1/vms/*/delete", true, false, false, no_members, api_vm_delete },
 	{ "POST", "/v1/vms/*/pause", true, false, false, no_members, api_vm_pause },
 	{ "POST", "/v1/vms/*/resume", true, false, false, no_members, api_vm_resume },
 	{ "POST", "/v1/vms/*/quarantine", true, false, false, port_members, api_vm_quarantine },

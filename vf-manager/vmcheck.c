@@ -3,6 +3,7 @@
 #include "vf-manager/daemon.h"
 #include "vf-manager/hostcheck.h"
 #include "vf-manager/vmcheck.h"
+#include "vf-manager/vmfirmware.h"
 #include "vf-manager/vmplace.h"
 
 #include "base/fd.h"
@@ -16,11 +17,15 @@
 
 /* Linux x86 boot protocol: "HdrS" at 0x202; ELF: the first four bytes. */
 #define BZIMAGE_MAGIC_AT 0x202
+#define XLOADFLAGS_AT	 0x236
+#define XLF_EFI64	 0x08
 
 void vm_files_close(struct vm_files *files)
 {
 	fd_close(&files->kernel);
 	fd_close(&files->initrd);
+	fd_close(&files->firmware);
+	fd_close(&files->fresh_vars);
 }
 
 static int kernel_check(int fd, const char *path, struct err *e)
@@ -37,6 +42,21 @@ static int kernel_check(int fd, const char *path, struct err *e)
 	err_set(e, EINVAL, "kernel %s: is no kernel (neither bzImage nor vmlinux)", path);
 	err_code(e, "no-kernel");
 	return err_hint(e, "file %s   says what it is", path);
+}
+
+/* What firmware starts is an EFI program: "MZ", and the stub's flag among the kernel's own. */
+static int efi_check(int fd, const char *path, struct err *e)
+{
+	uint8_t head[XLOADFLAGS_AT + 2];
+	ssize_t n = pread(fd, head, sizeof(head), 0);
+
+	if (n == (ssize_t)sizeof(head) && memcmp(head, "MZ", 2) == 0 &&
+	    memcmp(head + BZIMAGE_MAGIC_AT, "HdrS", 4) == 0 &&
+	    (get_le16(head + XLOADFLAGS_AT) & XLF_EFI64) != 0)
+		return 0;
+	err_set(e, EINVAL, "kernel %s: has no EFI stub, so firmware cannot start it", path);
+	err_code(e, "kernel-no-efi");
+	return err_hint(e, "take a bzImage with CONFIG_EFI_STUB; or leave boot.firmware out");
 }
 
 static int initrd_check(const struct vm_files *files, const struct vm_spec *spec, struct err *e)
@@ -60,12 +80,16 @@ int vm_files_open(const struct daemon *d, const struct caller *who, const struct
 {
 	const struct file_wish kernel = { .what = "kernel", .path = spec->kernel };
 	const struct file_wish initrd = { .what = "initrd", .path = spec->initrd };
-	int r;
+	int r = 0;
 
-	*out = (struct vm_files){ -1, -1 };
-	r = caller_open(who, &d->config, &kernel, &out->kernel, e);
-	if (r == 0)
-		r = kernel_check(out->kernel, spec->kernel, e);
+	*out = (struct vm_files)VM_FILES_NONE;
+	if (spec->has_firmware)
+		r = firmware_open(&d->config, &out->firmware, &out->fresh_vars, e);
+	if (r == 0 && spec->kernel[0] != '\0')
+		r = caller_open(who, &d->config, &kernel, &out->kernel, e);
+	if (r == 0 && out->kernel >= 0)
+		r = spec->has_firmware ? efi_check(out->kernel, spec->kernel, e)
+				       : kernel_check(out->kernel, spec->kernel, e);
 	if (r == 0 && spec->initrd[0] != '\0')
 		r = caller_open(who, &d->config, &initrd, &out->initrd, e);
 	if (r == 0 && out->initrd >= 0)

@@ -11,7 +11,13 @@
 
 struct vm_files {
 	int kernel, initrd; /* -1: none */
+	int firmware, fresh_vars; /* of the host's package; -1: none */
 };
+#define VM_FILES_NONE          \
+	{                      \
+		-1, -1, -1, -1 \
+	}
+
 void vm_files_close(struct vm_files *files);
 
 /* Opens what the file names, as the caller; looks at form and size. */

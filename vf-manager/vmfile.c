@@ -30,6 +30,7 @@ static const cyaml_schema_field_t boot_fields[] = {
 	CYAML_FIELD_STRING_PTR("kernel", OPT, struct vmfile_boot, kernel, 1, PATH_MAX - 1),
 	CYAML_FIELD_STRING_PTR("initrd", OPT, struct vmfile_boot, initrd, 1, PATH_MAX - 1),
 	CYAML_FIELD_STRING_PTR("cmdline", OPT, struct vmfile_boot, cmdline, 0, VMM_MAX_CMDLINE),
+	CYAML_FIELD_STRING_PTR("firmware", OPT, struct vmfile_boot, firmware, 1, 16),
 	CYAML_FIELD_STRING_PTR("ready", OPT, struct vmfile_boot, ready, 1, VMM_MAX_READY),
 	CYAML_FIELD_END
 };
@@ -114,7 +115,6 @@ static const cyaml_schema_value_t file_schema = { CYAML_VALUE_MAPPING(CYAML_FLAG
 
 static const struct yaml_later later[] = {
 	{ "disks", "disks are" },
-	{ "firmware", "booting by firmware is" },
 	{ "owner", "an owner is" },
 	{ NULL, NULL },
 };

@@ -20,7 +20,7 @@ struct vmfile_cpus {
 };
 
 struct vmfile_boot {
-	char *kernel, *initrd, *cmdline, *ready;
+	char *kernel, *initrd, *cmdline, *ready, *firmware;
 };
 
 struct vmfile_vlan {

@@ -22,6 +22,7 @@ void start_fds_close(struct vm_start *s)
 	vm_run_files_close(&s->files);
 	vm_files_close(s->wish->files);
 	fd_close(&s->kvm);
+	fd_close(&s->vars);
 	fd_close(&s->dma_fd);
 	for (unsigned int i = 0; i < s->net_count; i++)
 		fd_close(&s->nets[i].fd);
@@ -89,11 +90,13 @@ static json_t *spec_json(const struct vm_start *s)
 	json_object_set_new(cpus, "count", json_integer(spec->cpu_count));
 	json_object_set_new(cpus, "own",
 			    json_string(cpu_list_text(&s->place.own, own, sizeof(own))));
-	return json_pack("{s:s, s:o, s:o, s:{s:s, s:s*}, s:o, s:o*, s:s, s:s}", "name", spec->name,
-			 "memory", memory_json(s), "cpus", cpus, "boot", "cmdline", spec->cmdline,
-			 "ready", spec->ready[0] != '\0' ? spec->ready : NULL, "devices",
-			 devices_json(s), "nets", s->net_count > 0 ? start_nets_json(s) : NULL,
-			 "on_panic", panics[spec->on_panic], "watchdog", watchdogs[spec->watchdog]);
+	return json_pack("{s:s, s:o, s:o, s:{s:s, s:s*}, s:o, s:o*, s:s, s:s, s:s*}", "name",
+			 spec->name, "memory", memory_json(s), "cpus", cpus, "boot", "cmdline",
+			 spec->cmdline, "ready", spec->ready[0] != '\0' ? spec->ready : NULL,
+			 "devices", devices_json(s), "nets",
+			 s->net_count > 0 ? start_nets_json(s) : NULL, "on_panic",
+			 panics[spec->on_panic], "watchdog", watchdogs[spec->watchdog], "uuid",
+			 s->uuid[0] != '\0' ? s->uuid : NULL);
 }
 
 int launch_send(struct vm_start *s, struct err *e)
@@ -110,6 +113,8 @@ int launch_send(struct vm_start *s, struct err *e)
 		{ "console_log_old", s->files.console_log_old },
 		{ "kernel", s->wish->files->kernel },
 		{ "initrd", s->wish->files->initrd },
+		{ "firmware", s->wish->files->firmware },
+		{ "vars", s->vars },
 		{ s->dma == DMA_IOMMUFD ? "iommufd" : "container", s->dma_fd },
 	};
 	auto_json json_t *body = NULL;
@@ -192,6 +197,15 @@ static json_t *function_facts(const struct vm_start *s, unsigned int i)
 			 "on_fault", on_fault_text(s->wish->spec->functions[i].on_fault));
 }
 
+static json_t *firmware_facts(const struct vm_start *s)
+{
+	char path[PATH_MAX];
+
+	return json_pack("{s:s, s:s, s:s}", "code", s->d->config.firmware, "vars",
+			 vm_firmware_path(s->d, s->wish->spec->name, "vars.fd", path), "uuid",
+			 s->uuid);
+}
+
 void launch_facts(const struct vm_start *s, json_t *facts)
 {
 	const struct vm_spec *spec = s->wish->spec;
@@ -209,6 +223,8 @@ void launch_facts(const struct vm_start *s, json_t *facts)
 			    json_boolean(is_known && host.dma_remapping == IOMMU_ON));
 	json_object_set_new(facts, "interrupt_remapping",
 			    json_boolean(is_known && host.interrupt_remapping == IOMMU_ON));
+	if (spec->has_firmware)
+		json_object_set_new(facts, "firmware", firmware_facts(s));
 	if (s->hold_count + s->fn_count > 0)
 		json_object_set_new(facts, "dma", json_string(dma_api_text(s->dma)));
 	json_object_set_new(facts, "owner_uid", json_integer(s->wish->who->uid));

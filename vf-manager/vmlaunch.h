@@ -10,6 +10,7 @@
 #include "vf-manager/fnpool.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/privops.h"
+#include "vf-manager/vmfirmware.h"
 #include "vf-manager/vmplace.h"
 #include "vf-manager/vmstart.h"
 
@@ -42,6 +43,8 @@ struct vm_start {
 	enum dma_api dma;
 	int dma_fd; /* the container, or the iommufd */
 	struct vm_run_files files;
+	int vars; /* of its firmware; -1: none */
+	char uuid[UUID_TEXT]; /* with firmware */
 	struct vf_hold holds[VMM_MAX_DEVICES]; /* of those of wish->spec->ports that have a VF */
 	unsigned int hold_ports[VMM_MAX_DEVICES]; /* which of them */
 	unsigned int hold_count;

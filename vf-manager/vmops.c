@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/vmops.h"
 
+#include "vf-manager/ledger.h"
 #include "vf-manager/operations.h"
+#include "vf-manager/privops.h"
 #include "vf-manager/vm.h"
 #include "vf-manager/vmend.h"
+#include "vf-manager/vmfirmware.h"
 #include "vf-manager/vmm_client.h"
 
 #include "base/json.h"
@@ -217,6 +220,45 @@ int vm_kill_for(struct daemon *d, const char *name, const char *why, struct err 
 		  json_pack("{s:s, s:s, s:I}", "what", "kill", "who", why, "at",
 			    (json_int_t)time(NULL)));
 	return target_kill(d, &t, e);
+}
+
+/* State and op locked. */
+static int record_delete(struct daemon *d, const char *name, struct err *e)
+{
+	char path[PATH_MAX];
+	struct vm *vm;
+	int r = vm_get(d, name, &vm, e);
+
+	if (r == -ENOENT && parse_name(name) == 0 &&
+	    access(vm_firmware_path(d, name, "", path), F_OK) == 0)
+		return 0;
+	if (r < 0)
+		return r;
+	if (vm_state_is_live(vm->state) || vm->pid != 0) {
+		err_set(e, EBUSY, "the VM %s is %s", name, vm_state_text(vm->state));
+		err_code(e, "vm-state");
+		return err_hint(e, "viaduct vm stop %s", name);
+	}
+	r = ledger_vm_del(d->ledger, name, e);
+	if (r == 0)
+		vm_remove(d, name);
+	return r;
+}
+
+int vm_delete(struct daemon *d, const char *name, struct err *e)
+{
+	int r;
+
+	op_lock(d);
+	state_lock(d);
+	r = record_delete(d, name, e);
+	state_unlock(d);
+	if (r == 0) {
+		priv_vm_files_remove(d, name, false);
+		priv_vm_vars_remove(d, name);
+	}
+	op_unlock(d);
+	return r;
 }
 
 static int vm_switch(struct daemon *d, const char *name, const char *op, enum vm_state to,

@@ -26,6 +26,11 @@ int vm_stop(struct daemon *d, const char *name, const struct vm_stop_wish *wish,
 int vm_kill(struct daemon *d, const char *name, uid_t uid, struct err *e);
 /* `why` takes the place of a user's name in how it ended. */
 int vm_kill_for(struct daemon *d, const char *name, const char *why, struct err *e);
+
+/* Forgets a VM that has ended: its record, its logs, and what its firmware has stored, also of one whose record is gone
+ * already. -EBUSY code "vm-state" while it lives. */
+int vm_delete(struct daemon *d, const char *name, struct err *e);
+
 int vm_pause(struct daemon *d, const char *name, struct err *e);
 int vm_resume(struct daemon *d, const char *name, struct err *e);
 

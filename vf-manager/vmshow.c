@@ -117,6 +117,26 @@ static void ready_add_live(json_t *vm, const json_t *status)
 	}
 }
 
+/* Whether its variables are on the disk; the VMM's word is a peer's. */
+static void firmware_add_live(json_t *firmware, const json_t *status)
+{
+	static const char *const states[] = { "none", "stored", "waiting", "failed" };
+	char state[16] = "", error[128] = "";
+
+	if (!json_is_object(firmware))
+		return;
+	json_object_set_new(firmware, "state", json_null());
+	json_object_set_new(firmware, "error", json_null());
+	if (json_get_str_opt(status, "vars", state, sizeof(state), NULL) < 0 ||
+	    json_get_str_opt(status, "error", error, sizeof(error), NULL) < 0)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++)
+		if (strcmp(states[i], state) == 0)
+			json_object_set_new(firmware, "state", json_string(state));
+	if (error[0] != '\0')
+		json_object_set_new(firmware, "error", json_string(error));
+}
+
 /* What the VMM says right now; status NULL: it said nothing. `interrupts` is /proc/interrupts or NULL. */
 static void live_add(json_t *vm, const json_t *status, const char *interrupts)
 {
@@ -134,6 +154,7 @@ static void live_add(json_t *vm, const json_t *status, const char *interrupts)
 	json_array_foreach(functions, i, function)
 		port_add_live(function, "address", status, status != NULL ? interrupts : NULL);
 	ready_add_live(vm, status);
+	firmware_add_live(json_object_get(vm, "firmware"), json_object_get(status, "firmware"));
 }
 
 /* Members that not every port has. */
@@ -156,21 +177,14 @@ static void port_defaults_add(json_t *port)
 /* Members that a VM has from its start, null before. */
 static void defaults_add(json_t *j)
 {
-	static const char *const nullable[] = { "vcpus",
-						"memory",
-						"page_size",
-						"started_at",
-						"start_seconds",
-						"exit",
-						"cpus",
-						"numa",
-						"life",
-						"owner",
-						"anti_affinity",
-						"unit",
-						"audit",
-						"unsafe_interrupts",
-						"dma" };
+	static const char *const nullable[] = { "vcpus",	 "memory",
+						"page_size",	 "started_at",
+						"start_seconds", "exit",
+						"cpus",		 "numa",
+						"life",		 "owner",
+						"anti_affinity", "unit",
+						"audit",	 "unsafe_interrupts",
+						"dma",		 "firmware" };
 	json_t *port;
 	size_t i;
 

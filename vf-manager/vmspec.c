@@ -12,6 +12,8 @@
 #include <sched.h>
 #include <stdio.h>
 
+#define FIRMWARE_MEMORY MIB(128)
+
 static int text_size(const char *text, const char *key, uint64_t *out, struct err *e)
 {
 	int r = parse_size(text, out);
@@ -184,17 +186,34 @@ static int line_parse(const char *text, const char *key, char *out, size_t cap, 
 	return 0;
 }
 
+static int firmware_parse(const struct vmfile_boot *b, struct vm_spec *out, struct err *e)
+{
+	out->has_firmware = b->firmware != NULL;
+	if (b->firmware != NULL && strcmp(b->firmware, "ovmf") != 0)
+		return err_set(e, EINVAL, "boot.firmware: '%.16s' is not ovmf", b->firmware);
+	if (b->firmware != NULL && out->memory_bytes < FIRMWARE_MEMORY)
+		return err_set(e, ERANGE, "memory.size: firmware needs %lluM at least",
+			       (unsigned long long)FIRMWARE_MEMORY >> 20);
+	if (b->kernel != NULL)
+		return 0;
+	if (b->firmware == NULL) {
+		err_set(e, EINVAL, "boot.kernel is missing");
+		return err_hint(e, "name a bzImage or vmlinux file: boot: {kernel: "
+				   "/boot/vmlinuz-...}; or boot: {firmware: ovmf}");
+	}
+	if (b->initrd != NULL || b->cmdline != NULL)
+		return err_set(e, EINVAL, "boot.%s: without boot.kernel nobody reads it",
+			       b->initrd != NULL ? "initrd" : "cmdline");
+	return 0;
+}
+
 static int boot_parse(const struct vmfile_boot *b, const char *base_dir, struct vm_spec *out,
 		      struct err *e)
 {
-	int r;
+	int r = firmware_parse(b, out, e);
 
-	if (b->kernel == NULL) {
-		err_set(e, EINVAL, "boot.kernel is missing");
-		return err_hint(
-			e, "name a bzImage or vmlinux file: boot: {kernel: /boot/vmlinuz-...}");
-	}
-	r = path_parse(b->kernel, "boot.kernel", base_dir, out->kernel, e);
+	if (r == 0 && b->kernel != NULL)
+		r = path_parse(b->kernel, "boot.kernel", base_dir, out->kernel, e);
 	if (r == 0 && b->initrd != NULL)
 		r = path_parse(b->initrd, "boot.initrd", base_dir, out->initrd, e);
 	if (r < 0)
@@ -358,13 +377,14 @@ json_t *vm_spec_json(const struct vm_spec *spec)
 						"take", spec->functions[i].take, "on_fault",
 						on_fault_text(spec->functions[i].on_fault)));
 	return json_pack(
-		"{s:s, s:{s:I, s:I, s:b, s:I, s:o}, s:{s:i, s:o, s:b}, s:{s:s, s:s*, s:s, s:s*}, s:o, s:o,"
+		"{s:s, s:{s:I, s:I, s:b, s:I, s:o}, s:{s:i, s:o, s:b}, s:{s:s*, s:s*, s:s*, s:s, s:s*}, s:o, s:o,"
 		" s:s, s:s}",
 		"name", spec->name, "memory", "size", (json_int_t)spec->memory_bytes, "hugepage",
 		(json_int_t)spec->hugepage_bytes, "hugepage_fallback", spec->hugepage_fallback,
 		"low_limit", (json_int_t)spec->low_limit_bytes, "numa", numa_json(spec), "cpus",
 		"count", (int)spec->cpu_count, "pin", pin, "dedicated", (int)spec->is_dedicated,
-		"boot", "kernel", spec->kernel, "initrd",
+		"boot", "firmware", spec->has_firmware ? "ovmf" : NULL, "kernel",
+		spec->kernel[0] != '\0' ? spec->kernel : NULL, "initrd",
 		spec->initrd[0] != '\0' ? spec->initrd : NULL, "cmdline", spec->cmdline, "ready",
 		spec->ready[0] != '\0' ? spec->ready : NULL, "ports", ports, "functions", functions,
 		"on_panic", panics[spec->on_panic], "watchdog", watchdogs[spec->watchdog]);

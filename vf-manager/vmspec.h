@@ -78,7 +78,8 @@ struct vm_spec {
 	unsigned int pin[VMM_MAX_CPUS]; /* host CPU of each vCPU */
 	unsigned int pin_count; /* 0 or cpu_count */
 	bool is_dedicated;
-	char kernel[PATH_MAX];
+	bool has_firmware; /* OVMF starts, and then the kernel if there is one */
+	char kernel[PATH_MAX]; /* "": none, with firmware */
 	char initrd[PATH_MAX]; /* "": none */
 	char cmdline[VMM_MAX_CMDLINE + 1];
 	char ready[VMM_MAX_READY + 1]; /* console text that says that the guest is up; "": none */

@@ -187,6 +187,14 @@ static void hugepages_allow(struct vm_start *s)
 		priv_hugepages_allow(spec->hugepage_bytes, bytes);
 }
 
+static int start_vars(struct vm_start *s, struct err *e)
+{
+	const char *name = s->wish->spec->name;
+	int r = priv_vm_vars_open(s->d, name, s->wish->files->fresh_vars, &s->vars, e);
+
+	return r == 0 ? priv_vm_uuid_get(s->d, name, s->uuid, e) : r;
+}
+
 /* Op locked. Everything up to the message that gives the VMM what it needs. */
 static int start_prepare(struct vm_start *s, struct err *e)
 {
@@ -202,6 +210,8 @@ static int start_prepare(struct vm_start *s, struct err *e)
 	if (spec->hugepage_bytes != 0)
 		hugepages_allow(s);
 	r = priv_kvm_open(s->d, &s->kvm, e);
+	if (r == 0 && spec->has_firmware)
+		r = start_vars(s, e);
 	if (r == 0) {
 		s->has_files = true;
 		r = priv_vm_files_make(s->d, spec->name, &s->files, e);
@@ -337,7 +347,7 @@ static struct vm_start *start_create(struct daemon *d, const struct vm_start_wis
 		return NULL;
 	s->d = d;
 	s->wish = wish;
-	s->sock = s->pidfd = s->kvm = s->dma_fd = -1;
+	s->sock = s->pidfd = s->kvm = s->dma_fd = s->vars = -1;
 	vm_run_files_init(&s->files);
 	for (size_t i = 0; i < ARRAY_SIZE(s->members); i++)
 		s->members[i].fd = -1;

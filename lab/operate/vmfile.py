@@ -9,7 +9,7 @@ CMDLINE = "console=ttyS0 quiet mitigations=off"
 
 def write(folder, name, ports=(), **options):
     """Write folder/NAME.yaml and return its path. ports: lines such as 'name: wan, pf: enp1s0';
-    options: memory, cpus, kernel, initrd, cmdline, extra (further lines)."""
+    options: memory, cpus, kernel, initrd, cmdline, firmware, extra (further lines)."""
     initrd = options.get("initrd") or shared_initrd(folder)
     lines = [
         f"name: {name}",
@@ -20,6 +20,8 @@ def write(folder, name, ports=(), **options):
         f"  initrd: {initrd}",
         f'  cmdline: "{options.get("cmdline", CMDLINE)}"',
     ]
+    if options.get("firmware"):
+        lines.append(f"  firmware: {options['firmware']}")
     if ports:
         lines.append("ports:")
         lines += [f"  - {{{port}}}" for port in ports]

@@ -73,6 +73,11 @@ class Vm:
             "quarantined": sorted(self.quarantined), "fds": sorted(self.fds), "uid": os.getuid(), "groups": os.getgroups(),
             "open": sorted(os.listdir("/proc/self/fd"), key=int),
         }
+        if "firmware" in self.fds:
+            full = "full" in self.words
+            status["firmware"] = {"vars": "failed" if full else "stored", "commits": 1,
+                                  "error": "No space left on device" if full else ""}
+            status["uuid"] = self.spec["uuid"]
         return {name: status[name] for name in FIRST_STATUS} if self.is_first() else status
 
     def is_first(self):

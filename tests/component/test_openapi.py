@@ -92,12 +92,13 @@ def test_every_change_answers_as_described(world, short_tmp):
     assert ask(world, "GET", "/v1/vms/vm1")["exit"]["reason"] == "poweroff"
     ask(world, "POST", "/v1/vms", {"yaml": daemonkit.vm_yaml(short_tmp, "vm2")})
     ask(world, "POST", "/v1/vms/vm2/kill", {})
+    ask(world, "POST", "/v1/vms/vm2/delete", {})
     ask(world, "POST", "/v1/vfs/lease1/release", {})
     assert ask(world, "POST", "/v1/host/selftest", {"pf": PF})["vf"]["pf"]["address"] == PF
     ask(world, "POST", f"/v1/functions/{FN}/release", {})
     ask(world, "POST", "/v1/config/check", {"yaml": CONFIG, "file": "a"})
     done = {("POST", p) for p in (
-        "/v1/host/selftest", "/v1/iommu/audit", "/v1/vms/{name}/pause", "/v1/vms/{name}/resume", "/v1/vms/check", "/v1/vms/{name}/stop", "/v1/vms", "/v1/vms/{name}/kill",
+        "/v1/host/selftest", "/v1/iommu/audit", "/v1/vms/{name}/pause", "/v1/vms/{name}/resume", "/v1/vms/check", "/v1/vms/{name}/stop", "/v1/vms", "/v1/vms/{name}/kill", "/v1/vms/{name}/delete",
         "/v1/vfs/{vf}/release", "/v1/functions/{function}/release", "/v1/config/check", "/v1/pfs/{pf}/apply", "/v1/vfs/alloc")}
     left = {(op.verb, op.path) for op in API.operations if op.verb != "GET"} - done
     assert left <= {("POST", "/v1/vfs/{vf}/set"), *LATER}, left
