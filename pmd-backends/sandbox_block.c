@@ -65,6 +65,7 @@ static const int allowed_calls[] = {
 	SCMP_SYS(futex),
 	SCMP_SYS(clock_gettime),
 	SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(nanosleep),
 	SCMP_SYS(gettimeofday),
 	SCMP_SYS(sched_yield),
 	SCMP_SYS(sched_getaffinity),

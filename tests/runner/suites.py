@@ -28,6 +28,9 @@ TSAN_CASES = (
     *(f"component/test_pmd.py::test_{name}" for name in (
         "a_network_moves_to_another_lcore_under_load", "two_guests_talk", "a_bond_comes_and_goes",
         "a_rate_holds_while_lcores_sleep", "kicks_of_rings_that_are_gone_wake_nobody")),
+    *(f"component/test_disk.py::test_{name}" for name in (
+        "a_larger_image_is_a_larger_disk_at_once", "memory_changes_and_rings_stop_under_load",
+        "a_vmm_that_goes_away_under_load_comes_back", "limits_hold_and_can_be_lifted")),
 )
 
 SANITIZERS = {
