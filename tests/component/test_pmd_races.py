@@ -85,6 +85,8 @@ def change_rings(front, number):
     front.tell(NET_SET_MTU, struct.pack("<Q", 1400 + number % 100))
     front.ask(GET_VRING_BASE, struct.pack("<II", ring, 0))
     front.ring_tell(ring)
+    front.log_tell().close()
+    front.marks_tell(number % 4 < 2)
     if number % 8 == 7:
         front.tell(SET_STATUS, struct.pack("<Q", 0))
         for index in (RX, TX):
