@@ -23,6 +23,9 @@
 	(BIT(OPT_DRY_RUN) | BIT(OPT_OWNER) | BIT(OPT_EXPLAIN) | BIT(OPT_NO_WAIT) | BIT(OPT_UNSAFE))
 #define RUN_SYNOPSIS \
 	"FILE [--owner USER] [--allow-unsafe-interrupts REASON] [--dry-run [--explain] | --no-wait]"
+#define CREATE_SYNOPSIS "FILE [--replace] [--owner USER] [--allow-unsafe-interrupts REASON]"
+#define STOP_SYNOPSIS \
+	"NAME [--timeout SECONDS] [--no-kill] [--no-wait] | --all [--timeout SECONDS] [--no-wait]"
 #define SET_WORDS  13 /* the VF and every attribute once */
 #define PORT_WORDS 13 /* the port and every word once */
 
@@ -100,13 +103,24 @@ const struct command commands[] = {
 	    0, 0, 0, vm_list),
 	ROW("vm", "show", "NAME", "one VM: state, ports, start time, how it ended",
 	    0, 1, 1, vm_show),
-	ROW("vm", "stop", "NAME [--timeout SECONDS] [--no-kill] [--no-wait]",
-	    "press the power button; kill after SECONDS (30)",
-	    BIT(OPT_TIMEOUT) | BIT(OPT_NO_KILL) | BIT(OPT_NO_WAIT), 1, 1, vm_stop),
+	ROW("vm", "create", CREATE_SYNOPSIS,
+	    "keep the VM of this file: it can be started, comes back after a crash and with the host",
+	    BIT(OPT_REPLACE) | BIT(OPT_OWNER) | BIT(OPT_UNSAFE), 1, 1, vm_create),
+	ROW("vm", "start", "NAME [--no-wait] | --all",
+	    "start a VM that is kept; --all: those that `vm stop --all` has stopped",
+	    BIT(OPT_ALL) | BIT(OPT_NO_WAIT), 0, 1, vm_start),
+	ROW("vm", "stop", STOP_SYNOPSIS,
+	    "press the power button; kill after SECONDS (30, or what its file says); --all: in order, 240",
+	    BIT(OPT_ALL) | BIT(OPT_TIMEOUT) | BIT(OPT_NO_KILL) | BIT(OPT_NO_WAIT), 0, 1, vm_stop),
+	ROW("vm", "restart", "NAME [--timeout SECONDS] [--no-kill] [--no-wait]",
+	    "stop it, then start it, with the same VFs if they can be had",
+	    BIT(OPT_TIMEOUT) | BIT(OPT_NO_KILL) | BIT(OPT_NO_WAIT), 1, 1, vm_restart),
 	ROW("vm", "kill", "NAME", "end the VM at once",
 	    0, 1, 1, vm_kill),
-	ROW("vm", "delete", "NAME", "forget a VM that has ended: its logs, its firmware's variables",
-	    0, 1, 1, vm_delete),
+	ROW("vm", "delete", "NAME [--force]", "forget the VM: its file's copy, history, logs",
+	    BIT(OPT_FORCE), 1, 1, vm_delete),
+	ROW("vm", "history", "NAME", "its last starts and ends: when, why, who asked",
+	    0, 1, 1, vm_history),
 	ROW("vm", "pause", "NAME", "stop its vCPUs (its VFs still do DMA)",
 	    0, 1, 1, vm_pause),
 	ROW("vm", "resume", "NAME", "let its vCPUs run again",

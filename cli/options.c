@@ -58,6 +58,12 @@ static const struct argp_option command_options[OPTION_COUNT] = {
 			 1 },
 	[OPT_OUT] = { "out", KEY_COMMAND + OPT_OUT, "FILE", 0,
 		      "write the report into this file, which must not be there", 1 },
+	[OPT_ALL] = { "all", KEY_COMMAND + OPT_ALL, NULL, 0,
+		      "all of them, in their order: as the host comes up and goes down", 1 },
+	[OPT_FORCE] = { "force", KEY_COMMAND + OPT_FORCE, NULL, 0,
+			"kill it if it runs, and although others wait for it at their start", 1 },
+	[OPT_REPLACE] = { "replace", KEY_COMMAND + OPT_REPLACE, NULL, 0,
+			  "put this file in the place of the one that the VM has", 1 },
 };
 
 static const struct argp_option setting_options[] = {

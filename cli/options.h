@@ -44,6 +44,9 @@ enum option_id {
 	OPT_VM,
 	OPT_UNSAFE,
 	OPT_OUT,
+	OPT_ALL,
+	OPT_FORCE,
+	OPT_REPLACE,
 	OPTION_COUNT,
 };
 

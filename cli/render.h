@@ -43,6 +43,9 @@ render_fn render_vm;
 render_fn render_vm_checked;
 render_fn render_vm_started;
 render_fn render_vm_state;
+render_fn render_vm_history;
+render_fn render_vms_stopped;
+render_fn render_vms_starting;
 render_fn render_vm_stats; /* of two samples: {"before":STATS,"after":STATS} */
 render_fn render_port_list;
 render_fn render_port;
@@ -63,6 +66,9 @@ int render_placement(FILE *out, const json_t *reply, struct err *e);
 
 /* A line where the VM's interrupts are not isolated from the host's. */
 void vm_unsafe_print(FILE *out, const json_t *vm);
+
+/* What is kept of a VM that is defined; nothing of others. */
+void vm_defined_print(FILE *out, const json_t *vm);
 
 /* How a polled port of a VM is served; nothing of a VF. */
 void port_polled_print(FILE *out, const json_t *port);

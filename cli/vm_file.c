@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * vm check and vm run: the VM file is read here, with the caller's rights, and goes to the daemon
+ * vm check, vm run and vm create: the VM file is read here, with the caller's rights, and goes to the daemon
  * as text together with the folder that its relative paths start from.
  */
 #include "cli/cli.h"
@@ -206,4 +206,40 @@ int vm_run(struct cli *cli, const struct args *a, struct err *e)
 		json_object_set_new(body, "owner", json_string(a->value[OPT_OWNER]));
 	rq.body = body;
 	return r < 0 ? r : operation_call_show(cli, a, &rq, render_vm_started, e);
+}
+
+static int render_vm_created(FILE *out, const json_t *reply, struct err *e)
+{
+	bool differs = json_is_true(text_member(reply, "defined.differs"));
+	char name[TEXT_CELL], state[TEXT_CELL];
+
+	text_value(text_member(reply, "name"), name, sizeof(name));
+	text_value(text_member(reply, "state"), state, sizeof(state));
+	fprintf(out, "VM %s is defined and %s\n", name, state);
+	print_lines(out, json_object_get(reply, "warnings"), "warning: ");
+	if (differs)
+		fprintf(out,
+			"It runs by its former file: this one takes effect at its next start\n");
+	else if (!json_is_integer(json_object_get(reply, "pid")))
+		fprintf(out, "To start it: viaduct vm start %s\n", name);
+	return 0;
+}
+
+int vm_create(struct cli *cli, const struct args *a, struct err *e)
+{
+	auto_json json_t *body = NULL;
+	struct request rq = { .method = "POST",
+			      .collection = "/v1/vms/create",
+			      .progress = "checking the VM file" };
+	int r = file_request(a->words[0], &body, e);
+
+	if (r < 0)
+		return r;
+	unsafe_add(a, body);
+	if (a->value[OPT_OWNER] != NULL)
+		json_object_set_new(body, "owner", json_string(a->value[OPT_OWNER]));
+	if (a->value[OPT_REPLACE] != NULL)
+		json_object_set_new(body, "replace", json_true());
+	rq.body = body;
+	return cli_call_show(cli, &rq, render_vm_created, e);
 }

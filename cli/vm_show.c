@@ -217,16 +217,17 @@ static void text_watchdogs(const json_t *life, char *buf, size_t cap)
 	text_count(life, "watchdogs", "watchdog_at", buf, cap);
 }
 
+static void text_kind(const json_t *defined, char *buf, size_t cap)
+{
+	snprintf(buf, cap, "%s", json_is_object(defined) ? "defined" : "transient");
+}
+
 static const struct field vm_columns[] = {
-	{ "NAME", "name", text_value, true },
-	{ "STATE", "", text_state },
-	{ "VCPUS", "vcpus", text_value },
-	{ "MEMORY", "memory", text_bytes },
-	{ "UPTIME", "uptime_s", text_seconds },
-	{ "PORTS", "ports", text_ports, true },
-	{ "PID", "pid", text_value },
-	{ "OWNER", "owner.name", text_value },
-	{ "FUNCTIONS", "functions", text_functions, true },
+	{ "NAME", "name", text_value, true },	{ "STATE", "", text_state },
+	{ "VCPUS", "vcpus", text_value },	{ "MEMORY", "memory", text_bytes },
+	{ "UPTIME", "uptime_s", text_seconds }, { "PORTS", "ports", text_ports, true },
+	{ "PID", "pid", text_value },		{ "OWNER", "owner.name", text_value },
+	{ "KIND", "defined", text_kind },	{ "FUNCTIONS", "functions", text_functions, true },
 };
 
 #define FUNCTION_COLUMNS 1 /* the last ones, where a VM has any */
@@ -234,6 +235,7 @@ static const struct field vm_columns[] = {
 static const struct field vm_fields[] = {
 	{ "VM", "name", text_value },
 	{ "state", "", text_state },
+	{ "kind", "defined", text_kind },
 	{ "pid", "pid", text_value },
 	{ "systemd unit", "unit", text_value },
 	{ "vCPUs", "vcpus", text_value },
@@ -497,6 +499,7 @@ int render_vm(FILE *out, const json_t *reply, struct err *e)
 	char name[TEXT_CELL];
 
 	vm_block(out, reply);
+	vm_defined_print(out, reply);
 	vm_unsafe_print(out, reply);
 	text_value(text_member(reply, "name"), name, sizeof(name));
 	if (vm_lies_panicked(reply))

@@ -6,6 +6,7 @@
 #include "vf-manager/ports.h"
 #include "vf-manager/recover.h"
 #include "vf-manager/vm.h"
+#include "vf-manager/vmdef.h"
 #include "vf-manager/vmend.h"
 #include "vf-manager/vmm_client.h"
 #include "vf-manager/watch.h"
@@ -113,7 +114,7 @@ static void vm_lost_at_boot(struct daemon *d, struct vm *vm)
 	state_lock(d);
 	vm->pid = 0;
 	json_object_set_new(vm->facts, "exit", vm_end_at_boot(d, vm->name, &state));
-	vm_state_set(d, vm, state);
+	def_vm_ended(d, vm, state, NULL);
 	state_unlock(d);
 }
 
@@ -138,8 +139,11 @@ static void vm_reconcile(struct daemon *d, struct vm *vm)
 
 int daemon_reconcile(struct daemon *d, struct err *e)
 {
-	int r = ledger_vm_each(d->ledger, vm_load, d, e);
+	/* First: no VM that is defined makes room for another. */
+	int r = defs_load(d, e);
 
+	if (r == 0)
+		r = ledger_vm_each(d->ledger, vm_load, d, e);
 	if (r < 0)
 		return r;
 	op_lock(d);

@@ -496,6 +496,8 @@ static const struct alarm_kind {
 	{ "vf-count-drift", "critical", vf_count_drift },
 	{ "vf-quarantined", "major", vf_quarantined },
 	{ "vf-seized", "major", vf_seized },
+	{ "vm-crash-loop", "critical", alarms_vm_crash_loop },
+	{ "vm-start-failed", "critical", alarms_vm_start_failed },
 	{ "vm-unknown", "critical", vm_unknown },
 };
 

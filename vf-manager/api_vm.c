@@ -14,6 +14,8 @@
 #include "vf-manager/vm.h"
 #include "vf-manager/vmaudit.h"
 #include "vf-manager/vmcheck.h"
+#include "vf-manager/vmdefops.h"
+#include "vf-manager/vmend.h"
 #include "vf-manager/vmfault.h"
 #include "vf-manager/vmops.h"
 #include "vf-manager/vmplace.h"
@@ -328,11 +330,70 @@ static int owner_take(struct request *req, const char *name, struct vm_owner *ou
 	return r < 0 ? r : 0;
 }
 
+/* A transient VM has none of these. */
+static void keep_warn(const struct vm_spec *spec, json_t *warnings)
+{
+	if (spec->keep.is_autostart || spec->keep.restarts)
+		json_array_append_new(
+			warnings,
+			json_string("autostart and on_crash have no effect on a VM of `vm run`: "
+				    "viaduct vm create FILE keeps it"));
+}
+
+/* That it could not start right now is no reason not to define it. */
+static void create_look(struct request *req, struct vm_input *in)
+{
+	auto_json json_t *budget = json_array();
+	const struct vm_notes notes = { in->warnings, budget };
+	struct plan plan = { .steps = json_array() };
+	struct err e = { 0 };
+	char text[700];
+	int r = vm_host_check(req->d, in->spec, &notes, &in->unsafe, &e);
+
+	if (r == 0)
+		r = plan_make(req, in->spec, &plan, budget, &e);
+	json_decref(plan.steps);
+	if (r == 0)
+		return;
+	snprintf(text, sizeof(text), "it could not start now: %.600s", e.text);
+	json_array_append_new(in->warnings, json_string(text));
+}
+
+int api_vm_create(struct request *req, struct err *e)
+{
+	struct def_create_wish wish = { .who = &req->who, .base_dir = "" };
+	struct vm_input in;
+	int r = vm_input_read(req, &in, e);
+
+	if (r == 0)
+		r = json_get_bool_opt(req->body, "replace", &wish.replace, e);
+	if (r == 0)
+		r = owner_take(req, in.spec->name, &wish.owner, e);
+	if (r == 0) {
+		const char *base_dir = json_string_value(json_object_get(req->body, "base_dir"));
+
+		create_look(req, &in);
+		wish.spec = in.spec;
+		wish.yaml = in.yaml;
+		wish.unsafe = in.unsafe.reason;
+		if (base_dir != NULL)
+			wish.base_dir = base_dir;
+		r = def_create(req->d, &wish, e);
+	}
+	if (r == 0)
+		r = reply_vm(req, in.spec->name, e);
+	if (r == 0)
+		json_object_set(req->reply, "warnings", in.warnings);
+	vm_input_fini(&in);
+	return r;
+}
+
 int api_vm_run(struct request *req, struct err *e)
 {
 	struct vm_owner owner;
 	const uint64_t asked_ns = now_ns();
 	struct vm_input in;
+	char by[96];
 	int r = vm_input_read(req, &in, e);
 
 	if (r == 0)
@@ -353,8 +414,12 @@ int api_vm_run(struct request *req, struct err *e)
 						    .files = &in.files,
 						    .owner = owner,
 						    .unsafe = &in.unsafe,
-						    .asked_ns = asked_ns };
+						    .asked_ns = asked_ns,
+						    .cause = "vm run",
+						    .by = by };
 
+		vm_who_text(req->who.uid, by, sizeof(by));
+		keep_warn(in.spec, in.warnings);
 		r = vm_start(req->d, &wish, e);
 	}
 	if (r == 0) {
@@ -380,41 +445,6 @@ int api_vms(struct request *req, struct err *e)
 int api_vm(struct request *req, struct err *e)
 {
 	return reply_vm(req, req->arg, e);
-}
-
-int api_vm_stop(struct request *req, struct err *e)
-{
-	uint64_t timeout_s = VM_STOP_DEFAULT_S;
-	bool kill = true;
-	int r = json_get_u64_opt(req->body, "timeout_s", VM_STOP_MAX_S, &timeout_s, e);
-
-	if (r == 0)
-		r = json_get_bool_opt(req->body, "kill", &kill, e);
-	if (r == 0) {
-		const struct vm_stop_wish wish = { .op = req->op,
-						   .uid = req->who.uid,
-						   .timeout_s = (unsigned int)timeout_s,
-						   .kill = kill };
-
-		r = vm_stop(req->d, req->arg, &wish, e);
-	}
-	return r < 0 ? r : reply_vm(req, req->arg, e);
-}
-
-int api_vm_kill(struct request *req, struct err *e)
-{
-	int r = vm_kill(req->d, req->arg, req->who.uid, e);
-
-	return r < 0 ? r : reply_vm(req, req->arg, e);
-}
-
-int api_vm_delete(struct request *req, struct err *e)
-{
-	int r = vm_delete(req->d, req->arg, e);
-
-	if (r == 0)
-		req->reply = json_pack("{s:s, s:b}", "name", req->arg, "deleted", 1);
-	return r;
 }
 
 int api_vm_pause(struct request *req, struct err *e)

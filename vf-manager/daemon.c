@@ -5,6 +5,7 @@
 #include "vf-manager/faultwatch.h"
 #include "vf-manager/monitor.h"
 #include "vf-manager/vm.h"
+#include "vf-manager/vmdef.h"
 #include "vf-manager/watch.h"
 
 #include "base/fd.h"
@@ -115,6 +116,8 @@ void daemon_destroy(struct daemon *d)
 	backend_destroy(d);
 	for (size_t i = 0; i < d->vm_count; i++)
 		vm_destroy(d->vms[i]);
+	for (size_t i = 0; i < d->def_count; i++)
+		def_destroy(d->defs[i]);
 	ledger_close(d->ledger);
 	rtnl_destroy(d->nl);
 	inventory_destroy(d->inv);

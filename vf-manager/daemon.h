@@ -27,8 +27,10 @@ struct alloc;
 struct backend;
 struct fault_watch;
 struct monitor;
+struct keeper;
 struct operations;
 struct vm;
+struct vm_def;
 struct watcher;
 
 /* Requests of `vf alloc` that wait to be served (pool_alloc.c). */
@@ -59,6 +61,11 @@ struct daemon {
 	struct ledger *ledger; /* NULL in --oneshot */
 	struct vm *vms[DAEMON_VMS];
 	size_t vm_count;
+	struct vm_def *defs[DAEMON_VMS]; /* those of the VMs that are defined, by name */
+	size_t def_count;
+	bool vms_are_held; /* none is started by itself: `vm stop --all`, until `vm start --all` */
+	unsigned int host_stops; /* `vm stop --all` under way: none is started at all */
+	struct keeper *keeper; /* NULL in --oneshot, and until the daemon has found what it knew */
 	struct watcher *watcher; /* NULL in --oneshot */
 	struct monitor *monitor; /* NULL in --oneshot, and until the daemon has found what it knew */
 	uid_t followers[DAEMON_FOLLOWERS]; /* of the events */

@@ -51,6 +51,7 @@ static const char *const migrations[] = {
 	" start_ticks INTEGER NOT NULL, boot_id TEXT NOT NULL, wish TEXT NOT NULL);",
 	"CREATE TABLE filters(ifindex INTEGER NOT NULL, mac TEXT NOT NULL, dev TEXT NOT NULL,"
 	" boot_id TEXT NOT NULL, PRIMARY KEY(ifindex, mac));",
+	ledger_def_schema,
 };
 static_assert(ARRAY_SIZE(migrations) == LEDGER_SCHEMA, "one migration for each version");
 

@@ -22,7 +22,7 @@
 #include <pthread.h>
 #include <sys/types.h>
 
-#define LEDGER_SCHEMA	12
+#define LEDGER_SCHEMA	13
 #define LEASE_TEXT	64
 #define OWNER_TEXT	130 /* "VM/PORT" */
 #define BOOT_ID_TEXT	40
@@ -266,5 +266,51 @@ int ledger_vm_del(struct ledger *l, const char *name, struct err *e);
 /* Calls fn for every VM; fn may take row->yaml and row->facts by setting them to NULL. */
 typedef void ledger_vm_fn(void *arg, struct vm_row *row);
 int ledger_vm_each(struct ledger *l, ledger_vm_fn *fn, void *arg, struct err *e);
+
+/* A VM that viaduct keeps, whether it runs or not; what `facts` holds is vmdef.c's. */
+struct def_row {
+	char name[64]; /* key */
+	bool is_wanted; /* it shall run */
+	char *yaml; /* owned by whoever holds the row */
+	json_t *facts; /* likewise */
+};
+int ledger_def_put(struct ledger *l, const struct def_row *row, struct err *e);
+int ledger_def_del(struct ledger *l, const char *name, struct err *e);
+
+/* fn may take row->yaml and row->facts by setting them to NULL. */
+typedef void ledger_def_fn(void *arg, struct def_row *row);
+int ledger_def_each(struct ledger *l, ledger_def_fn *fn, void *arg, struct err *e);
+
+/* Of a VM's starts and ends the newest HISTORY_KEPT are kept. Not kept in memory. */
+#define HISTORY_KEPT 64
+struct history_row {
+	const char *vm;
+	int64_t at; /* seconds since the epoch */
+	const char *what; /* "started", "start-failed", "ended" */
+	const char *cause; /* "vm start", "autostart"; of an end its reason */
+	const char *text;
+	const char *who; /* "": nobody asked */
+};
+int ledger_history_add(struct ledger *l, const struct history_row *row, struct err *e);
+int ledger_history_del(struct ledger *l, const char *vm, struct err *e);
+
+/* Newest first, at most `limit`. */
+typedef void ledger_history_fn(void *arg, const struct history_row *row);
+struct history_walk {
+	const char *vm;
+	unsigned int limit;
+	ledger_history_fn *fn;
+	void *arg;
+};
+int ledger_history_each(struct ledger *l, const struct history_walk *walk, struct err *e);
+
+/* For which boot of the host VMs were started by themselves, and whether none is now: `vm stop --all`. */
+int ledger_keeper_put(struct ledger *l, const char *boot_id, bool is_held, struct err *e);
+int ledger_keeper_get(struct ledger *l, char boot_id[BOOT_ID_TEXT], bool *is_held, struct err *e);
+
+/* What is written between the two is written together or not at all: ledger_commit() undoes it when it fails, or when
+ * r, the outcome so far, is below 0. Returns r, or the failure. */
+int ledger_begin(struct ledger *l, struct err *e);
+int ledger_commit(struct ledger *l, int r, struct err *e);
 
 #endif

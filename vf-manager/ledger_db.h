@@ -85,6 +85,9 @@ int ledger_fns_load(struct ledger *l, struct err *e);
 void ledger_intent_init(struct ledger *l);
 int ledger_intents_load(struct ledger *l, struct err *e);
 
+/* Of definitions and the history of VMs (ledger_def.c). */
+extern const char ledger_def_schema[];
+
 /* Of leases that wait (ledger_parked.c). */
 void ledger_parked_init(struct ledger *l);
 int ledger_parked_load(struct ledger *l, struct err *e);

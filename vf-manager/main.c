@@ -8,6 +8,7 @@
 #include "vf-manager/daemon.h"
 #include "vf-manager/faultwatch.h"
 #include "vf-manager/http.h"
+#include "vf-manager/keeper.h"
 #include "vf-manager/listen.h"
 #include "vf-manager/manners.h"
 #include "vf-manager/monitor.h"
@@ -121,6 +122,9 @@ static int serve(const struct options *opt, const sigset_t *set, struct err *e)
 		r = operations_create(d, e);
 	if (r < 0)
 		goto out;
+	r = keeper_create(d, &d->keeper, e);
+	if (r < 0)
+		goto out;
 	vms = d->vm_count; /* once others are served it is not ours to read */
 	r = http_server_create(d, fd_take(&listener), &server, e);
 	if (r < 0)
@@ -132,12 +136,15 @@ static int serve(const struct options *opt, const sigset_t *set, struct err *e)
 	manners_ending();
 	daemon_end(d);
 	http_server_destroy(server);
+	keeper_destroy(ptr_take(&d->keeper));
 	operations_destroy(d);
 	api_listen_end(d);
 out:
 	confirmer_destroy(confirmer);
-	if (hook != NULL)
-		daemon_end(d); /* its thread waits for that */
+	if (d != NULL) {
+		daemon_end(d); /* these threads wait for that */
+		keeper_destroy(d->keeper);
+	}
 	webhook_destroy(hook);
 	fd_close(&listener);
 	if (d != NULL)

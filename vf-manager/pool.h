@@ -37,6 +37,10 @@ struct vf_kin {
 		bool is_given;
 		bool is_out; /* gets none, or not before others have theirs */
 	} given[VMM_MAX_DEVICES];
+	struct {
+		struct pci_addr addr;
+		bool is_known;
+	} former[VMM_MAX_DEVICES]; /* which VF each port had when the VM ran last: again, if it can be had */
 	int numa_node; /* near the VM's CPUs and memory; -1: anywhere */
 };
 

@@ -140,13 +140,50 @@ static int ports_choose(struct ports *p)
 	return winner;
 }
 
+static bool is_held(const struct ports *p, const struct pci_addr *addr)
+{
+	for (unsigned int i = 0; i < p->held_count; i++)
+		if (pci_addr_cmp(&p->held[i], addr) == 0)
+			return true;
+	return false;
+}
+
+/* The VF that the port had, and the place of its PF among the candidates; NULL: it cannot be had, or another port of the VM
+ * may need one of that PF. */
+static const struct pci_fn *former_find(struct ports *p, struct daemon *d, int winner, int *at)
+{
+	const struct candidates *c = &p->candidates[p->kin->port];
+	const struct place_port *port = &p->at[p->kin->port];
+	const struct pci_fn *vf = NULL;
+
+	if (p->kin->former[p->kin->port].is_known)
+		vf = inventory_find(d->inv, &p->kin->former[p->kin->port].addr);
+	if (vf == NULL || !vf->is_vf || is_held(p, &vf->addr) ||
+	    pool_vf_state(d, vf, NULL) != VF_FREE)
+		return NULL;
+	for (size_t i = 0; i < port->count; i++) {
+		if (c->fns[i] != vf->pf || port->pfs[i].rank == 0)
+			continue;
+		if ((int)i != winner && placement_free(&port->pfs[i]) < p->kin->spec->port_count)
+			continue;
+		*at = (int)i;
+		return vf;
+	}
+	return NULL;
+}
+
 static int pick_of_pool(struct ports *p, struct daemon *d, const struct vf_want *want,
 			const struct pci_fn **out, struct err *e)
 {
 	const struct candidates *c = &p->candidates[p->kin->port];
-	int winner = ports_choose(p);
+	struct place_port *port = &p->at[p->kin->port];
+	int winner = ports_choose(p), at = -1;
 
-	*out = winner >= 0 ? pool_pf_free_vf(d, c->fns[winner], p->held, p->held_count) : NULL;
+	*out = winner >= 0 ? former_find(p, d, winner, &at) : NULL;
+	if (*out != NULL && at != winner)
+		placement_override(&port->want, port->pfs, port->count, (size_t)at);
+	if (*out == NULL && winner >= 0)
+		*out = pool_pf_free_vf(d, c->fns[winner], p->held, p->held_count);
 	if (want->explain != NULL)
 		candidates_explain(c, *out, want->explain);
 	return *out != NULL ? 0 : pool_pick_refuse(d, want, c, e);

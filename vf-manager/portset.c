@@ -8,6 +8,7 @@
 #include "vf-manager/portfit.h"
 #include "vf-manager/portpolled.h"
 #include "vf-manager/posture.h"
+#include "vf-manager/vm.h"
 
 #include "base/fd.h"
 
@@ -286,6 +287,26 @@ static int members_add(struct vm_start *s, struct err *e)
 	return r;
 }
 
+/* Of a VM that is defined: it comes back to where its guest knows its devices. */
+static void former_take(const struct vm_start *s, struct vf_kin *kin)
+{
+	const json_t *ports, *port;
+	size_t k;
+
+	if (!s->wish->is_defined || s->replaced == NULL)
+		return;
+	ports = json_object_get(s->replaced->facts, "ports");
+	json_array_foreach((json_t *)ports, k, port) {
+		const char *name = json_string_value(json_object_get(port, "name"));
+		const char *vf = json_string_value(json_object_get(port, "vf"));
+
+		for (unsigned int i = 0; name != NULL && i < kin->spec->port_count; i++)
+			if (strcmp(kin->spec->ports[i].name, name) == 0)
+				kin->former[i].is_known =
+					vf != NULL && parse_pci_addr(vf, &kin->former[i].addr) == 0;
+	}
+}
+
 int ports_take(struct vm_start *s, struct err *e)
 {
 	static const struct {
@@ -298,6 +319,7 @@ int ports_take(struct vm_start *s, struct err *e)
 	struct vf_kin kin = { .spec = spec, .numa_node = vm_near_node(s->d, spec) };
 	int r;
 
+	former_take(s, &kin);
 	for (size_t turn = 0; turn < ARRAY_SIZE(turns); turn++) {
 		vf_kin_turn(&kin, turns[turn].engine);
 		for (unsigned int i = 0; i < spec->port_count; i++) {

@@ -20,6 +20,7 @@
 #define MANAGER_PATH	"/org/freedesktop/systemd1"
 #define MANAGER_IFACE	MANAGER_NAME ".Manager"
 #define SCOPE_SLICE	"viaduct.slice"
+#define VMS_SERVICE	"viaduct-vms.service"
 #define SCOPE_LIMIT_NS	5000000000ULL
 #define SCOPE_PAUSE_NS	2000000L
 
@@ -63,7 +64,8 @@ struct scope {
 	uint64_t deadline_ns;
 };
 
-/* Its limits are the VMM's own; memory accounting would cost each page of guest RAM something. */
+/* Its limits are the VMM's own; memory accounting would cost each page of guest RAM something. As the host goes down,
+ * systemd ends it only after the service that stops all VMs in their order. */
 static int scope_ask(sd_bus *bus, const struct scope *s, sd_bus_message **out)
 {
 	sd_bus_message *m = NULL;
@@ -73,11 +75,12 @@ static int scope_ask(sd_bus *bus, const struct scope *s, sd_bus_message **out)
 
 	snprintf(what, sizeof(what), "viaduct %s", s->what);
 	if (r >= 0)
-		r = sd_bus_message_append(m, "ssa(sv)a(sa(sv))", s->unit, "fail", 7, "Description",
+		r = sd_bus_message_append(m, "ssa(sv)a(sa(sv))", s->unit, "fail", 8, "Description",
 					  "s", what, "Slice", "s", SCOPE_SLICE, "CollectMode", "s",
 					  "inactive-or-failed", "MemoryAccounting", "b", 0,
 					  "TasksAccounting", "b", 0, "TasksMax", "t", UINT64_MAX,
-					  "PIDs", "au", 1, (uint32_t)s->pid, 0);
+					  "Before", "as", 1, VMS_SERVICE, "PIDs", "au", 1,
+					  (uint32_t)s->pid, 0);
 	if (r < 0)
 		sd_bus_message_unref(m);
 	else

@@ -28,6 +28,11 @@ static const char *const check_members[] = {
 static const char *const run_members[] = {
 	"yaml", "file", "base_dir", "owner", "allow_unsafe_interrupts", NULL
 };
+static const char *const create_members[] = {
+	"yaml", "file", "base_dir", "owner", "allow_unsafe_interrupts", "replace", NULL
+};
+static const char *const delete_members[] = { "force", NULL };
+static const char *const stop_all_members[] = { "timeout_s", NULL };
 static const char *const stop_members[] = { "timeout_s", "kill", NULL };
 static const char *const port_members[] = { "port", NULL };
 static const char *const event_members[] = { "since", "limit", NULL };
@@ -70,10 +75,19 @@ const struct route routes[] = {
 	{ "POST", "/v1/vms/check", false, true, true, check_members, api_vm_check },
 	{ "POST", "/v1/vms", true, false, false, run_members, api_vm_run, "vm-run" },
 	{ "GET", "/v1/vms", false, false, true, NULL, api_vms },
+	{ "POST", "/v1/vms/create", true, false, true, create_members, api_vm_create },
 	{ "GET", "/v1/vms/*", false, false, false, NULL, api_vm },
 	{ "POST", "/v1/vms/*/stop", true, false, false, stop_members, api_vm_stop, "vm-stop" },
+	{ "POST", "/v1/vms/*/start", true, false, false, no_members, api_vm_start, "vm-start" },
+	{ "POST", "/v1/vms/*/restart", true, false, false, stop_members, api_vm_restart,
+	  "vm-restart" },
+	{ "POST", "/v1/vms/*/delete", true, false, false, delete_members, api_vm_delete,
+	  "vm-delete" },
+	{ "GET", "/v1/vms/*/history", false, false, false, NULL, api_vm_history },
+	{ "POST", "/v1/host/stop-vms", true, false, false, stop_all_members, api_host_stop_vms,
+	  "host-stop-vms" },
+	{ "POST", "/v1/host/start-vms", true, false, false, no_members, api_host_start_vms },
 	{ "POST", "/v1/vms/*/kill", true, false, false, no_members, api_vm_kill, "vm-kill" },
-	{ "POST", "/v1/vms/*/delete", true, false, false, no_members, api_vm_delete },
 	{ "POST", "/v1/vms/*/pause", true, false, false, no_members, api_vm_pause },
 	{ "POST", "/v1/vms/*/resume", true, false, false, no_members, api_vm_resume },
 	{ "POST", "/v1/vms/*/quarantine", true, false, false, port_members, api_vm_quarantine },

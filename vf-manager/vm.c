@@ -3,6 +3,7 @@
 
 #include "vf-manager/backend.h"
 #include "vf-manager/privops.h"
+#include "vf-manager/vmdef.h"
 
 #include "base/fd.h"
 
@@ -109,17 +110,17 @@ static int oldest_forget(struct daemon *d, struct err *e)
 		const json_t *exit = json_object_get(vm->facts, "exit");
 		json_int_t ended = json_integer_value(json_object_get(exit, "wall_time"));
 
-		if (vm_state_is_live(vm->state) || vm->pid != 0 ||
+		if (vm_state_is_live(vm->state) || vm->pid != 0 || def_find(d, vm->name) != NULL ||
 		    (name[0] != '\0' && ended >= oldest))
 			continue;
 		memcpy(name, vm->name, sizeof(name));
 		oldest = ended;
 	}
 	if (name[0] == '\0') {
-		err_set(e, ENOSPC, "%d VMs run already", DAEMON_VMS);
+		err_set(e, ENOSPC, "%d VMs run or are defined already", DAEMON_VMS);
 		return err_hint(e, "viaduct vm list");
 	}
-	if (ledger_vm_del(d->ledger, name, e) < 0)
+	if (ledger_history_del(d->ledger, name, e) < 0 || ledger_vm_del(d->ledger, name, e) < 0)
 		return -EIO;
 	priv_vm_files_remove(d, name, false);
 	log_info("VM %s is forgotten: there are %d VMs already", name, DAEMON_VMS);
@@ -192,14 +193,19 @@ int vm_save(struct daemon *d, struct vm *vm, struct err *e)
 	return ledger_vm_put(d->ledger, &row, e);
 }
 
-void vm_state_set(struct daemon *d, struct vm *vm, enum vm_state state)
+void vm_state_enter(struct daemon *d, struct vm *vm, enum vm_state state)
 {
-	struct err e = { 0 };
-
 	if (vm->state != state)
 		log_info("VM %s is %s", vm->name, vm_state_text(state));
 	vm->state = state;
 	pthread_cond_broadcast(&d->changed);
+}
+
+void vm_state_set(struct daemon *d, struct vm *vm, enum vm_state state)
+{
+	struct err e = { 0 };
+
+	vm_state_enter(d, vm, state);
 	if (vm_save(d, vm, &e) < 0)
 		log_err(&e, vm->name);
 }

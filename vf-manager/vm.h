@@ -36,7 +36,7 @@ struct vm {
 	char *yaml;
 	char boot_id[BOOT_ID_TEXT];
 	/* {"vcpus","memory","ports":[..],"started_at","start_seconds","start_steps","exit","cpus","numa",
-	 * "anti_affinity","dma_remapping","dma","interrupt_remapping","asked","life","unsafe_interrupts"}: members of the API's VM. */
+	 * "anti_affinity","stop_timeout_s","dma_remapping","dma","interrupt_remapping","asked","life","unsafe_interrupts"}: members of the API's VM. */
 	json_t *facts;
 };
 
@@ -52,7 +52,7 @@ struct vm *vm_find(struct daemon *d, const char *name);
 int vm_get(struct daemon *d, const char *name, struct vm **out, struct err *e);
 
 /* State locked. Adds vm (taken over) in place of an ended one of its name. -EEXIST code "vm-exists"
- * if that one lives, -ENOSPC: all live. Where there is no room the VM that ended first is forgotten. The one
+ * if that one lives, -ENOSPC: all live. Where there is no room the transient VM that ended first is forgotten. The one
  * that was replaced goes to *old (or NULL), or is destroyed if old is NULL. */
 int vm_add(struct daemon *d, struct vm *vm, struct vm **old, struct err *e);
 void vm_remove(struct daemon *d, const char *name);
@@ -60,8 +60,9 @@ void vm_remove(struct daemon *d, const char *name);
 /* State locked. The lowest uid of the VMs' range that no process of ours has; without root the daemon's own. */
 int vm_uid_pick(struct daemon *d, uid_t *out, struct err *e);
 
-/* State locked. Enters the state, wakes those who wait, writes the ledger. A ledger that cannot be
+/* State locked. Enters the state and wakes those who wait; the second also writes the ledger. A ledger that cannot be
  * written is logged: the process is what it is. */
+void vm_state_enter(struct daemon *d, struct vm *vm, enum vm_state state);
 void vm_state_set(struct daemon *d, struct vm *vm, enum vm_state state);
 int vm_save(struct daemon *d, struct vm *vm, struct err *e);
 

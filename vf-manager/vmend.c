@@ -37,7 +37,7 @@ static const struct end_row {
 	{ "signal", VM_FAILED, "cat %s", true },
 	{ "oom-killed", VM_FAILED,
 	  "dmesg | grep -i oom   on the host, which has too little memory for all it runs" },
-	{ "host-restarted", VM_FAILED, "viaduct vm run FILE   starts it again" },
+	{ "host-restarted", VM_FAILED, "viaduct vm start %s   or vm run FILE   starts it again" },
 	{ "unknown", VM_UNKNOWN, "cat %s", true },
 };
 
@@ -95,16 +95,24 @@ json_t *vm_life_copy(const json_t *from)
 	return to;
 }
 
-json_t *vm_asked_json(uid_t uid, const char *what)
+char *vm_who_text(uid_t uid, char *buf, size_t cap)
 {
 	struct passwd entry, *found = NULL;
-	char buf[4096], who[96];
+	char text[4096];
 
-	if (getpwuid_r(uid, &entry, buf, sizeof(buf), &found) == 0 && found != NULL)
-		snprintf(who, sizeof(who), "%.64s (uid %u)", found->pw_name, uid);
+	if (getpwuid_r(uid, &entry, text, sizeof(text), &found) == 0 && found != NULL)
+		snprintf(buf, cap, "%.64s (uid %u)", found->pw_name, uid);
 	else
-		snprintf(who, sizeof(who), "uid %u", uid);
-	return json_pack("{s:s, s:s, s:I}", "what", what, "who", who, "at", (json_int_t)time(NULL));
+		snprintf(buf, cap, "uid %u", uid);
+	return buf;
+}
+
+json_t *vm_asked_json(uid_t uid, const char *what)
+{
+	char who[96];
+
+	return json_pack("{s:s, s:s, s:I}", "what", what, "who", vm_who_text(uid, who, sizeof(who)),
+			 "at", (json_int_t)time(NULL));
 }
 
 /* What the VMM wrote at its end, or NULL. It is a peer's: bounded, and of known members. */

@@ -26,7 +26,10 @@ json_t *vm_end_find(const struct daemon *d, const struct vm_end *end, enum vm_st
 /* The host was started again while the VM ran. */
 json_t *vm_end_at_boot(const struct daemon *d, const char *name, enum vm_state *state);
 
-/* Who asked for what: facts "asked". what: "stop" or "kill". */
+/* "root (uid 0)". Returns buf. */
+char *vm_who_text(uid_t uid, char *buf, size_t cap);
+
+/* Who asked for what: facts "asked". what: "stop", "kill", "restart" or "host-stop". */
 json_t *vm_asked_json(uid_t uid, const char *what);
 
 /* A VMM's LIFE (vmm_msg.h) as the API's "life": known members only; NULL if it is none. */

@@ -90,6 +90,24 @@ static const cyaml_schema_field_t function_fields[] = {
 static const cyaml_schema_value_t function_value = { CYAML_VALUE_MAPPING(
 	CYAML_FLAG_DEFAULT, struct vmfile_function, function_fields) };
 
+static const cyaml_schema_field_t autostart_fields[] = {
+	CYAML_FIELD_UINT_PTR("order", OPT, struct vmfile_autostart, order),
+	CYAML_FIELD_UINT_PTR("delay", OPT, struct vmfile_autostart, delay),
+	CYAML_FIELD_SEQUENCE("after", OPT, struct vmfile_autostart, after, &word, 0, KEEP_AFTER),
+	CYAML_FIELD_END
+};
+
+static const cyaml_schema_field_t on_crash_fields[] = {
+	CYAML_FIELD_STRING_PTR("action", OPT, struct vmfile_on_crash, action, 1, 16),
+	CYAML_FIELD_UINT_PTR("backoff", OPT, struct vmfile_on_crash, backoff),
+	CYAML_FIELD_UINT_PTR("max", OPT, struct vmfile_on_crash, max),
+	CYAML_FIELD_UINT_PTR("within", OPT, struct vmfile_on_crash, within), CYAML_FIELD_END
+};
+
+static const cyaml_schema_field_t stop_fields[] = {
+	CYAML_FIELD_UINT_PTR("timeout", OPT, struct vmfile_stop, timeout), CYAML_FIELD_END
+};
+
 static const cyaml_schema_field_t test_fields[] = {
 	CYAML_FIELD_STRING_PTR("low_ram_limit", OPT, struct vmfile_test, low_ram_limit, 1, 32),
 	CYAML_FIELD_END
@@ -106,6 +124,9 @@ static const cyaml_schema_field_t file_fields[] = {
 	CYAML_FIELD_STRING_PTR("on_panic", OPT, struct vmfile, on_panic, 1, 16),
 	CYAML_FIELD_STRING_PTR("watchdog", OPT, struct vmfile, watchdog, 1, 16),
 	CYAML_FIELD_STRING_PTR("backend_grace", OPT, struct vmfile, backend_grace, 1, 16),
+	CYAML_FIELD_MAPPING_PTR("autostart", OPT, struct vmfile, autostart, autostart_fields),
+	CYAML_FIELD_MAPPING_PTR("on_crash", OPT, struct vmfile, on_crash, on_crash_fields),
+	CYAML_FIELD_MAPPING_PTR("stop", OPT, struct vmfile, stop, stop_fields),
 	CYAML_FIELD_MAPPING_PTR("test", OPT, struct vmfile, test, test_fields),
 	CYAML_FIELD_END
 };

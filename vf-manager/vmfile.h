@@ -46,6 +46,21 @@ struct vmfile_function {
 	char *name, *address, *take, *on_fault;
 };
 
+struct vmfile_autostart {
+	unsigned int *order, *delay;
+	char **after;
+	unsigned int after_count;
+};
+
+struct vmfile_on_crash {
+	char *action;
+	unsigned int *backoff, *max, *within;
+};
+
+struct vmfile_stop {
+	unsigned int *timeout;
+};
+
 struct vmfile_test {
 	char *low_ram_limit;
 };
@@ -60,6 +75,9 @@ struct vmfile {
 	struct vmfile_function *functions;
 	unsigned int functions_count;
 	char *on_panic, *watchdog, *backend_grace;
+	struct vmfile_autostart *autostart;
+	struct vmfile_on_crash *on_crash;
+	struct vmfile_stop *stop;
 	struct vmfile_test *test;
 };
 

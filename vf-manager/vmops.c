@@ -163,6 +163,7 @@ static int still_running(struct daemon *d, const struct target *t, unsigned int 
 
 int vm_stop(struct daemon *d, const char *name, const struct vm_stop_wish *wish, struct err *e)
 {
+	const char *what = wish->what != NULL ? wish->what : "stop";
 	uint64_t pressed_ns, waited_s;
 	struct target t;
 	json_t *asked;
@@ -170,7 +171,7 @@ int vm_stop(struct daemon *d, const char *name, const struct vm_stop_wish *wish,
 
 	if (r < 0)
 		return r;
-	asked_set(d, &t, vm_asked_json(wish->uid, "stop"));
+	asked_set(d, &t, vm_asked_json(wish->uid, what));
 	if (t.state == VM_PAUSED)
 		/* A paused guest cannot see its power button. */
 		vmm_call(d, &t.peer, "resume", NULL, NULL);
@@ -192,7 +193,7 @@ int vm_stop(struct daemon *d, const char *name, const struct vm_stop_wish *wish,
 		return still_running(d, &t, wish->timeout_s, e);
 	operation_step(wish->op, "VM %s is killed", name);
 	log_warn("VM %s did not stop within %u s: it is killed", name, wish->timeout_s);
-	asked = vm_asked_json(wish->uid, "stop");
+	asked = vm_asked_json(wish->uid, what);
 	json_object_set_new(asked, "waited_s", json_integer(wish->timeout_s));
 	asked_set(d, &t, asked);
 	return target_kill(d, &t, e);

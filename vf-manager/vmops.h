@@ -6,11 +6,12 @@
 #define VIADUCT_VF_MANAGER_VMOPS_H
 
 #include "vf-manager/daemon.h"
+#include "vf-manager/vmkeep.h"
 
 #include <jansson.h>
 
-#define VM_STOP_DEFAULT_S 30
-#define VM_STOP_MAX_S	  3600
+#define VM_STOP_DEFAULT_S KEEP_STOP_S
+#define VM_STOP_MAX_S	  KEEP_STOP_MAX_S
 
 struct operation;
 
@@ -18,6 +19,8 @@ struct vm_stop_wish {
 	struct operation *op; /* who follows it; NULL */
 	uid_t uid; /* who asks */
 	unsigned int timeout_s;
+	const char *
+		what; /* "restart", "host-stop"; NULL: "stop", after which it shall not run any more */
 	bool kill; /* at the deadline; else -ETIMEDOUT code "still-running", and the VM goes on */
 };
 
@@ -27,7 +30,7 @@ int vm_kill(struct daemon *d, const char *name, uid_t uid, struct err *e);
 /* `why` takes the place of a user's name in how it ended. */
 int vm_kill_for(struct daemon *d, const char *name, const char *why, struct err *e);
 
-/* Forgets a VM that has ended: its record, its logs, and what its firmware has stored, also of one whose record is gone
+/* Forgets a VM that has ended and is not defined (def_delete() is for all): its record, its logs, and what its firmware has stored, also of one whose record is gone
  * already. -EBUSY code "vm-state" while it lives. */
 int vm_delete(struct daemon *d, const char *name, struct err *e);
 

@@ -4,6 +4,7 @@
 #include "vf-manager/ports.h"
 #include "vf-manager/posture.h"
 #include "vf-manager/vm.h"
+#include "vf-manager/vmdef.h"
 #include "vf-manager/vmend.h"
 #include "vf-manager/vmm_client.h"
 #include "vf-manager/vmops.h"
@@ -177,14 +178,15 @@ static void port_defaults_add(json_t *port)
 /* Members that a VM has from its start, null before. */
 static void defaults_add(json_t *j)
 {
-	static const char *const nullable[] = { "vcpus",	 "memory",
-						"page_size",	 "started_at",
-						"start_seconds", "exit",
-						"cpus",		 "numa",
-						"life",		 "owner",
-						"anti_affinity", "unit",
-						"audit",	 "unsafe_interrupts",
-						"dma",		 "firmware" };
+	static const char *const nullable[] = { "vcpus",	  "memory",
+						"page_size",	  "started_at",
+						"start_seconds",  "exit",
+						"cpus",		  "numa",
+						"life",		  "owner",
+						"anti_affinity",  "unit",
+						"audit",	  "unsafe_interrupts",
+						"stop_timeout_s", "dma",
+						"firmware" };
 	json_t *port;
 	size_t i;
 
@@ -252,6 +254,8 @@ static json_t *vm_json(struct daemon *d, const struct vm *vm)
 	json_object_set_new(j, "console_log_old",
 			    json_string(vm_path(d, vm->name, "console.log.1", path)));
 	json_object_del(j, "asked");
+	json_object_set_new(j, "defined", def_json(d, vm));
+	json_object_set_new(j, "ends", json_null());
 	if (vm->pid == 0)
 		json_object_del(j, "unit");
 	defaults_add(j);
@@ -334,6 +338,7 @@ int vm_show(struct daemon *d, const char *name, json_t **out, struct err *e)
 	r = vm_get(d, name, &vm, e);
 	if (r == 0) {
 		j = vm_json(d, vm);
+		json_object_set_new(j, "ends", def_ends_json(d, name, DEF_ENDS_SHOWN));
 		peer = peer_of(vm);
 		peer.name = name;
 		vm_place_dedicated(d, &dedicated);

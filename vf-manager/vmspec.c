@@ -153,7 +153,7 @@ static int life_parse(const struct vmfile *file, struct vm_spec *out, struct err
 		return r;
 	out->on_panic = panic;
 	out->watchdog = watchdog;
-	return 0;
+	return vm_keep_parse(file, &out->keep, e);
 }
 
 static int path_parse(const char *path, const char *key, const char *base_dir, char out[PATH_MAX],
@@ -378,7 +378,7 @@ json_t *vm_spec_json(const struct vm_spec *spec)
 						on_fault_text(spec->functions[i].on_fault)));
 	return json_pack(
 		"{s:s, s:{s:I, s:I, s:b, s:I, s:o}, s:{s:i, s:o, s:b}, s:{s:s*, s:s*, s:s*, s:s, s:s*}, s:o, s:o,"
-		" s:s, s:s}",
+		" s:s, s:s, s:o}",
 		"name", spec->name, "memory", "size", (json_int_t)spec->memory_bytes, "hugepage",
 		(json_int_t)spec->hugepage_bytes, "hugepage_fallback", spec->hugepage_fallback,
 		"low_limit", (json_int_t)spec->low_limit_bytes, "numa", numa_json(spec), "cpus",
@@ -387,7 +387,8 @@ json_t *vm_spec_json(const struct vm_spec *spec)
 		spec->kernel[0] != '\0' ? spec->kernel : NULL, "initrd",
 		spec->initrd[0] != '\0' ? spec->initrd : NULL, "cmdline", spec->cmdline, "ready",
 		spec->ready[0] != '\0' ? spec->ready : NULL, "ports", ports, "functions", functions,
-		"on_panic", panics[spec->on_panic], "watchdog", watchdogs[spec->watchdog]);
+		"on_panic", panics[spec->on_panic], "watchdog", watchdogs[spec->watchdog], "life",
+		vm_keep_json(&spec->keep));
 }
 
 unsigned int vm_ram_slots(const struct vm_spec *spec, struct range out[2])

@@ -6,6 +6,8 @@
 #ifndef VIADUCT_VF_MANAGER_VMSPEC_H
 #define VIADUCT_VF_MANAGER_VMSPEC_H
 
+#include "vf-manager/vmkeep.h"
+
 #include "base/range.h"
 #include "pmd-backends/pmd_msg.h"
 #include "sriov/vfattr.h"
@@ -85,6 +87,7 @@ struct vm_spec {
 	char ready[VMM_MAX_READY + 1]; /* console text that says that the guest is up; "": none */
 	enum vmm_panic on_panic;
 	enum vmm_watchdog watchdog;
+	struct vm_keep keep;
 	struct vm_port ports[VMM_MAX_DEVICES];
 	unsigned int port_count;
 	struct vm_function functions[VMM_MAX_DEVICES];

@@ -10,6 +10,7 @@
 #include "vf-manager/portset.h"
 #include "vf-manager/privops.h"
 #include "vf-manager/vm.h"
+#include "vf-manager/vmdef.h"
 #include "vf-manager/vmlaunch.h"
 #include "vf-manager/vmm_client.h"
 #include "vf-manager/vmops.h"
@@ -73,6 +74,24 @@ static int unsafe_tell(const struct vm_start *s, struct err *e)
 	return ledger_event_add(s->d->ledger, "vm", s->wish->spec->name, text, e);
 }
 
+/* State locked. */
+static int name_check(const struct vm_start *s, struct err *e)
+{
+	const char *name = s->wish->spec->name;
+
+	if (s->d->host_stops > 0) {
+		err_set(e, EBUSY, "all VMs are being stopped: none is started");
+		err_code(e, "host-stopping");
+		return err_hint(e, "viaduct operation list   says by whom");
+	}
+	if (s->wish->is_defined || def_find(s->d, name) == NULL)
+		return 0;
+	err_set(e, EEXIST, "the VM %s is defined: viaduct keeps it, and `vm run` has another file",
+		name);
+	err_code(e, "vm-defined");
+	return err_hint(e, "viaduct vm start %s   or: viaduct vm create FILE --replace", name);
+}
+
 /* The name and the uid are ours from here on. */
 static int start_reserve(struct vm_start *s, struct err *e)
 {
@@ -91,10 +110,13 @@ static int start_reserve(struct vm_start *s, struct err *e)
 		json_object_set_new(vm->facts, "anti_affinity", words);
 	if (s->wish->owner.is_set)
 		json_object_set_new(vm->facts, "owner", vm_owner_json(&s->wish->owner));
+	json_object_set_new(vm->facts, "stop_timeout_s", json_integer(s->wish->spec->keep.stop_s));
 	unsafe_record(s, vm);
 	state_lock(d);
 	/* Again: another VM may have taken the CPUs since they were looked at. */
-	r = vm_place_check(d, s->wish->spec, NULL, e);
+	r = name_check(s, e);
+	if (r == 0)
+		r = vm_place_check(d, s->wish->spec, NULL, e);
 	if (r == 0)
 		r = vm_uid_pick(d, &s->uid, e);
 	if (r == 0)
@@ -288,7 +310,7 @@ static int start_record(struct vm_start *s, const json_t *status, struct err *e)
 		json_object_set_new(vm->facts, "page_size", json_integer((json_int_t)page_bytes));
 	launch_facts(s, vm->facts);
 	json_object_set_new(vm->facts, "numa", launch_numa(s, status));
-	vm_state_set(s->d, vm, VM_RUNNING);
+	def_vm_started(s->d, vm, s->wish);
 	state_unlock(s->d);
 	watcher_kick(s->d->watcher);
 	return 0;
@@ -328,7 +350,7 @@ static void start_undo(struct vm_start *s)
 		if (s->has_files)
 			priv_vm_files_restore(s->d, name);
 		state_lock(s->d);
-		if (ledger_vm_del(s->d->ledger, name, &e) < 0)
+		if (s->replaced == NULL && ledger_vm_del(s->d->ledger, name, &e) < 0)
 			log_err(&e, name);
 		vm_remove(s->d, name);
 		/* What was there before says why it ended, and goes on doing so. */

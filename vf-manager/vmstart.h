@@ -21,6 +21,9 @@ struct vm_start_wish {
 	struct vm_owner owner;
 	const struct vm_unsafe *unsafe; /* NULL: nothing of the kind */
 	uint64_t asked_ns; /* when the request came */
+	const char *cause, *by; /* for its history: "vm run"; who asked, "" if nobody did */
+	bool is_defined; /* by vmdefops.c; else its name must not be that of a definition */
+	bool is_manual; /* of a defined one: its crashes so far do not count any more */
 };
 
 /* No lock held. On failure nothing is left of it: no VF, process, file or record. */

@@ -7,6 +7,7 @@
 #include "vf-manager/pool.h"
 #include "vf-manager/privops.h"
 #include "vf-manager/vm.h"
+#include "vf-manager/vmdef.h"
 #include "vf-manager/vmend.h"
 
 #include "base/fd.h"
@@ -99,7 +100,7 @@ void vm_ended(struct daemon *d, const char *name)
 		vm->pid = 0;
 		vm->is_watched = false;
 		fd_close(&vm->pidfd);
-		vm_state_set(d, vm, state);
+		def_vm_ended(d, vm, state, asked);
 	}
 	state_unlock(d);
 	json_decref(exit);

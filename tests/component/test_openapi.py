@@ -66,7 +66,7 @@ def valid_body(op, folder):
         "/v1/pfs/{pf}/apply": {"vfs": 2}, "/v1/vfs/alloc": {"name": "lease2"}, "/v1/vfs/{vf}/set": {"mac": "02:00:00:00:00:01"},
         "/v1/config/check": {"yaml": CONFIG, "file": "a"}, "/v1/vms/{name}/stop": {"timeout_s": 5, "kill": True},
         "/v1/vms/{name}/ports/set": {"port": "wan", "rate": 5000000},
-        "/v1/vms": {"yaml": daemonkit.vm_yaml(folder, "vm2")}, "/v1/vms/check": {"yaml": daemonkit.vm_yaml(folder, "vm2")},
+        "/v1/vms": {"yaml": daemonkit.vm_yaml(folder, "vm2")}, "/v1/vms/create": {"yaml": daemonkit.vm_yaml(folder, "vm2")}, "/v1/vms/check": {"yaml": daemonkit.vm_yaml(folder, "vm2")},
     }
     return bodies.get(op.path, {})
 
@@ -94,11 +94,22 @@ def test_every_change_answers_as_described(world, short_tmp):
     ask(world, "POST", "/v1/vms/vm2/kill", {})
     ask(world, "POST", "/v1/vms/vm2/delete", {})
     ask(world, "POST", "/v1/vfs/lease1/release", {})
+    yaml = daemonkit.vm_yaml(short_tmp, "vm3", extra="autostart: {order: 5}\n")
+    assert ask(world, "POST", "/v1/vms/create", {"yaml": yaml})["defined"]["autostart"]["order"] == 5
+    for verb in ("start", "restart"):
+        ask(world, "POST", f"/v1/vms/vm3/{verb}", {})
+    assert ask(world, "POST", "/v1/host/stop-vms", {"timeout_s": 60})["vms"][0]["name"] == "vm3"
+    assert ask(world, "POST", "/v1/host/start-vms", {})["starting"] == ["vm3"]
+    assert ask(world, "GET", "/v1/vms/vm3/history")["history"]
+    assert daemonkit.eventually(lambda: ask(world, "GET", "/v1/vms/vm3")["state"] == "running")
+    ask(world, "POST", "/v1/vms/vm3/delete", {"force": True})
     assert ask(world, "POST", "/v1/host/selftest", {"pf": PF})["vf"]["pf"]["address"] == PF
     ask(world, "POST", f"/v1/functions/{FN}/release", {})
     ask(world, "POST", "/v1/config/check", {"yaml": CONFIG, "file": "a"})
     done = {("POST", p) for p in (
-        "/v1/host/selftest", "/v1/iommu/audit", "/v1/vms/{name}/pause", "/v1/vms/{name}/resume", "/v1/vms/check", "/v1/vms/{name}/stop", "/v1/vms", "/v1/vms/{name}/kill", "/v1/vms/{name}/delete",
+        "/v1/host/selftest", "/v1/iommu/audit", "/v1/vms/{name}/pause", "/v1/vms/{name}/resume", "/v1/vms/check", "/v1/vms/{name}/stop", "/v1/vms", "/v1/vms/{name}/kill",
+        "/v1/vms/create", "/v1/vms/{name}/start",
+        "/v1/vms/{name}/restart", "/v1/vms/{name}/delete", "/v1/host/stop-vms", "/v1/host/start-vms",
         "/v1/vfs/{vf}/release", "/v1/functions/{function}/release", "/v1/config/check", "/v1/pfs/{pf}/apply", "/v1/vfs/alloc")}
     left = {(op.verb, op.path) for op in API.operations if op.verb != "GET"} - done
     assert left <= {("POST", "/v1/vfs/{vf}/set"), *LATER}, left

@@ -229,6 +229,42 @@ static void an_older_schema_is_migrated(void **state)
 	dir_remove(dir);
 }
 
+static void vm_seen(void *arg, struct vm_row *row)
+{
+	assert_string_equal(row->name, "old");
+	assert_string_equal(row->state, "running");
+	++*(int *)arg;
+}
+
+/* The tables of 13 are all new: without them a ledger is as 12 left it. */
+static void the_last_schema_is_migrated(void **state)
+{
+	char dir[] = "/tmp/viaduct-ledger-XXXXXX", boot_id[BOOT_ID_TEXT];
+	struct def_row def = { .name = "new", .is_wanted = true, .yaml = (char *)"y" };
+	struct ledger *l = NULL;
+	struct err e = { 0 };
+	bool is_held = true;
+	int seen = 0;
+
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(ledger_open(&l, dir, BOOT, &e), 0);
+	ledger_close(l);
+	sql_run(dir, "DROP TABLE definitions; DROP TABLE history; DROP TABLE keeper;"
+		     "INSERT INTO vms VALUES('old', 'running', 1, 2, 3, 'b', 'y', '{}');"
+		     "PRAGMA user_version = 12;");
+	assert_int_equal(ledger_open(&l, dir, BOOT, &e), 0);
+	assert_int_equal(ledger_vm_each(l, vm_seen, &seen, &e), 0);
+	assert_int_equal(seen, 1);
+	assert_int_equal(ledger_keeper_get(l, boot_id, &is_held, &e), 0);
+	assert_string_equal(boot_id, "");
+	assert_false(is_held);
+	def.facts = json_object();
+	assert_int_equal(ledger_def_put(l, &def, &e), 0);
+	json_decref(def.facts);
+	ledger_close(l);
+	dir_remove(dir);
+}
+
 static const struct vf_attrs some_attrs = { .mask = VF_ATTRS_ALL,
 					    .trust = true,
 					    .mac = { 2, 0, 0, 0, 0xab, 1 },
@@ -484,6 +520,7 @@ int main(void)
 		cmocka_unit_test(vms_come_back_whole),
 		cmocka_unit_test(a_newer_schema_is_refused),
 		cmocka_unit_test(an_older_schema_is_migrated),
+		cmocka_unit_test(the_last_schema_is_migrated),
 		cmocka_unit_test(intents_and_attributes_come_back_whole),
 		cmocka_unit_test(damaged_rows_are_refused),
 		cmocka_unit_test(each_change_is_an_event_and_no_other_write_is),

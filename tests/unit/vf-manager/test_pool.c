@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <semaphore.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #define PF   "0000:01:00.0"
@@ -330,6 +331,42 @@ static void what_cannot_be_written_is_shown_to_nobody(void **state)
 	}
 }
 
+/* A VM that comes back, to the second VF of two that are free. */
+static void a_port_gets_the_vf_that_it_had(void **state)
+{
+	struct vm_spec *spec = calloc(1, sizeof(*spec));
+	struct vf_kin kin = { .spec = spec, .numa_node = -1 };
+	const struct vf_want want = {
+		.source = PORT_FROM_PF, .target = PF, .numa_node = -1, .kin = &kin
+	};
+	const struct pci_fn *vf = NULL;
+	struct err e = { 0 };
+
+	assert_non_null(spec);
+	spec->port_count = 1;
+	snprintf(spec->name, sizeof(spec->name), "fw1");
+	snprintf(spec->ports[0].name, sizeof(spec->ports[0].name), "wan");
+	snprintf(spec->ports[0].target, sizeof(spec->ports[0].target), PF);
+	spec->ports[0].source = PORT_FROM_PF;
+	state_lock(&d);
+	assert_int_equal(daemon_scan(&d, &e), 0);
+	assert_int_equal(pool_pick(&d, &want, &vf, &e), 0);
+	assert_int_equal(vf->vf_index, 0);
+	kin.former[0].is_known = true;
+	kin.former[0].addr = (struct pci_addr){ .bus = 1, .dev = 0x10, .fn = 1 };
+	assert_int_equal(pool_pick(&d, &want, &vf, &e), 0);
+	assert_int_equal(vf->vf_index, 1);
+	/* Somebody has it by now, or it is not there: another one will do. */
+	kin.former[0].addr = vf0_addr;
+	row_force(VF_LEASED, "other/wan");
+	assert_int_equal(pool_pick(&d, &want, &vf, &e), 0);
+	assert_int_equal(vf->vf_index, 1);
+	kin.former[0].addr.bus = 77;
+	assert_int_equal(pool_pick(&d, &want, &vf, &e), 0);
+	state_unlock(&d);
+	free(spec);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -349,6 +386,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(a_name_that_is_taken_costs_no_look, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(a_port_gets_the_vf_that_it_had, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
