@@ -153,7 +153,12 @@ def test_nothing_is_left_of_a_start_that_fails(stopped_host, ovmf, short_tmp):
     """The file is whole or not there, and the next start goes on with it."""
     host = stopped_host
     efi_kernel(short_tmp)
+    # What a daemon killed while it made them leaves: half a file under the name that is not theirs yet.
+    folder = host.state_dir / "firmware/vm1"
+    folder.mkdir(parents=True)
+    (folder / "vars.fd.new").write_bytes(b"half" * 1000)
     start(host, yaml(short_tmp, boot="firmware: ovmf, kernel: FOLDER/efi, cmdline: fail"), 500)
+    assert (folder / "vars.fd").read_bytes()[:IMAGE] == (ovmf / "OVMF_VARS_4M.fd").read_bytes()
     assert sorted(os.listdir(host.state_dir / "firmware/vm1")) == ["uuid", "vars.fd"]
     run(host, short_tmp, "vm2")
     start(host, yaml(short_tmp))
