@@ -51,6 +51,7 @@ static struct io_uring_sqe *sqe_get(struct block_flight *f, uint8_t opcode)
 		fail(f, EAGAIN);
 		return NULL;
 	}
+	block_worker_count(f->io->worker, 1);
 	sqe->opcode = opcode;
 	sqe->fd = f->io->file->fd;
 	return sqe;
@@ -103,7 +104,7 @@ static bool bounce_make(struct block_flight *f)
 	return true;
 }
 
-static void io_done(struct block_op *op, int32_t result);
+static void step_done(struct block_flight *f, int32_t result);
 
 /* A file in memory is there at once: io_uring would hand it to a thread of the kernel's, which costs more than the copy. */
 static void rw_now(struct block_flight *f, const struct iovec *iov, uint32_t count)
@@ -116,7 +117,7 @@ static void rw_now(struct block_flight *f, const struct iovec *iov, uint32_t cou
 			     f->io->is_writethrough ? RWF_DSYNC : 0);
 	else
 		n = preadv2(fd, iov, (int)count, (off_t)f->offset, 0);
-	io_done(&f->op, n < 0 ? -errno : (int32_t)n);
+	step_done(f, n < 0 ? -errno : (int32_t)n);
 }
 
 static void rw_submit(struct block_flight *f)
@@ -335,9 +336,8 @@ static const struct step_row {
 	[BLOCK_NOTHING] = { nothing_begin, NULL, NULL, NULL },
 };
 
-static void io_done(struct block_op *op, int32_t result)
+static void step_done(struct block_flight *f, int32_t result)
 {
-	struct block_flight *f = container_of(op, struct block_flight, op);
 	const struct step_row *step = &steps[f->q.kind];
 
 	if (result >= 0)
@@ -346,6 +346,14 @@ static void io_done(struct block_op *op, int32_t result)
 		step->again(f);
 	else if (step->instead == NULL || !step->instead(f, -result))
 		fail(f, -result);
+}
+
+static void io_done(struct block_op *op, int32_t result)
+{
+	struct block_flight *f = container_of(op, struct block_flight, op);
+
+	block_worker_count(f->io->worker, -1);
+	step_done(f, result);
 }
 
 void block_io_begin(struct block_flight *f)

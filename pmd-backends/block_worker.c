@@ -15,6 +15,7 @@
 
 #define REAP	   64U /* completions of one look */
 #define SPIN_NS	   50000ULL /* of nothing to do, before "adaptive" sleeps */
+#define DEEP	   8U /* requests under way, with which it sleeps at once */
 #define SLEEP_NS   1000000000ULL
 #define CALL_US	   10
 #define CQ_ENTRIES 16384U
@@ -43,6 +44,7 @@ struct block_worker {
 	unsigned int job_count;
 	struct block_op wake;
 	bool is_wake_armed;
+	uint32_t under_way; /* block_worker_count() */
 	struct eventfd_writer writer;
 	_Atomic uint64_t busy_ns;
 };
@@ -80,6 +82,20 @@ struct io_uring_sqe *block_worker_sqe(struct block_worker *w, struct block_op *o
 		io_uring_sqe_set_data(sqe, op);
 	}
 	return sqe;
+}
+
+void block_worker_count(struct block_worker *w, int change)
+{
+	w->under_way += (uint32_t)change;
+}
+
+/*
+ * One request after the other is quicker for somebody who looks. With many under way the next is done soon, and a thread that
+ * looks without end keeps the kernel's own work for them from this CPU.
+ */
+static uint64_t spin_ns(const struct block_worker *w)
+{
+	return w->under_way >= DEEP && w->spin_ns != UINT64_MAX ? 0 : w->spin_ns;
 }
 
 int block_worker_signal(struct block_worker *w, int fd)
@@ -218,7 +234,7 @@ static void *worker_main(void *arg)
 						      now - then,
 					      memory_order_relaxed);
 			quiet_since = now;
-		} else if (now - quiet_since > w->spin_ns) {
+		} else if (now - quiet_since > spin_ns(w)) {
 			doze(w);
 			now = now_ns();
 			/* What woke us is found by the next rounds. */

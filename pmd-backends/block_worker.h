@@ -61,6 +61,9 @@ void block_worker_job_remove(struct block_worker *w, const struct block_job *job
  * not take more now. */
 struct io_uring_sqe *block_worker_sqe(struct block_worker *w, struct block_op *op);
 
+/* On the worker: so many more (or fewer) requests wait for the kernel, as far as it matters for when to sleep. */
+void block_worker_count(struct block_worker *w, int change);
+
 /* On the worker: adds one to an eventfd that somebody hostile has, too. As eventfd_writer_add(). */
 int block_worker_signal(struct block_worker *w, int fd);
 
