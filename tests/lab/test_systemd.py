@@ -183,3 +183,25 @@ def test_host_programs_keep_their_hands_off_vfs(service, ports):
         said = run("journalctl", "--no-pager", "-u", MANAGERS[0], "-u", MANAGERS[1])
         assert not re.findall(r".*viaduct.*(?i:invalid|unknown|ignor|failed).*", said)
     eventually(lambda: cli_json("vf", "show", vf)["driver"] is None, "the end of it")
+
+
+VMS = "viaduct-vms.service"
+
+
+@pytest.mark.timeout(600)
+def test_vms_go_down_with_the_host_and_not_with_the_daemon(service, folder):
+    """The unit that the host's shutdown stops, with a guest that is deaf to its power button."""
+    run("systemctl", "start", VMS)
+    with Guest(folder, "deaf", memory="256M", extra=["stop: {timeout: 3}"]) as guest:
+        guest.run("killall -STOP dd")
+        pid = guest.show()["pid"]
+        assert VMS in run("systemctl", "show", "-P", "Before", "viaduct-vm-deaf.scope").split()
+        old = main_pid()
+        run("systemctl", "restart", "viaductd.service")
+        eventually(lambda: answers() not in (None, old), "another daemon")
+        assert guest.show()["pid"] == pid and run("systemctl", "is-active", VMS) == "active"
+        run("systemctl", "stop", VMS)
+        assert not os.path.exists(f"/proc/{pid}") and run("systemctl", "show", "-P", "Result", VMS) == "success"
+        end = cli_json("vm", "show", "deaf")["exit"]
+        assert end["reason"] == "killed" and "within 3 s of its power button" in end["text"]
+        assert [e["what"] for e in cli_json("vm", "history", "deaf")["history"]] == ["ended", "started"]
