@@ -27,7 +27,9 @@ KERNEL_AT = 0x1000000
 class FakeVmm(Vmm):
     """Every device is /dev/null."""
 
-    def spec_fds(self, kernel, initrd=None, devices=()):
+    def spec_fds(self, kernel, initrd=None, devices=(), firmware=None):
+        assert firmware is None, "this one boots kernels only"
+
         def null():
             return os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
 
