@@ -85,8 +85,9 @@ const struct route routes[] = {
 	  "vm-delete" },
 	{ "GET", "/v1/vms/*/history", false, false, false, NULL, api_vm_history },
 	{ "POST", "/v1/host/stop-vms", true, false, false, stop_all_members, api_host_stop_vms,
-	  "host-stop-vms" },
-	{ "POST", "/v1/host/start-vms", true, false, false, no_members, api_host_start_vms },
+	  "host-stop-vms", .needs_root = true },
+	{ "POST", "/v1/host/start-vms", true, false, false, no_members, api_host_start_vms,
+	  .needs_root = true },
 	{ "POST", "/v1/vms/*/kill", true, false, false, no_members, api_vm_kill, "vm-kill" },
 	{ "POST", "/v1/vms/*/pause", true, false, false, no_members, api_vm_pause },
 	{ "POST", "/v1/vms/*/resume", true, false, false, no_members, api_vm_resume },
@@ -177,6 +178,12 @@ static int access_check(const struct request *req, const struct route *route, st
 		err_set(e, EPERM, "this takes the daemon viaductd, which is not running");
 		err_code(e, "needs-daemon");
 		return err_hint(e, "systemctl start viaductd, or run viaductd as root");
+	}
+	if (route->needs_root && caller_class(&req->who, req->d->gid) != CALLER_ROOT) {
+		err_set(e, EPERM, "this is about the VMs of all owners: for root alone, not uid %u",
+			req->who.uid);
+		err_code(e, "not-allowed");
+		return err_hint(e, "use sudo, or name the VM: viaduct vm stop NAME");
 	}
 	r = owner_check(req, route, e);
 	if (r != 0)

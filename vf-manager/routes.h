@@ -27,6 +27,7 @@ struct route {
 	route_handler *handler;
 	const char *
 		operation; /* kind of the operation that it may be (Prefer: respond-async); NULL: none */
+	bool needs_root; /* it is about VMs of all owners */
 };
 
 extern const struct route routes[];

@@ -172,7 +172,7 @@ def test_every_route_is_described():
     described = {(op.verb, re.sub(r"\{\w+\}", "*", op.path)) for op in API.operations}
     source = (daemonkit.HERE.parents[1] / "vf-manager/routes.c").read_text()
     assert described == set(re.findall(r'\{ "([A-Z]+)", "([^"]+)"', source))
-    kinds = dict(re.findall(r'\{ "POST", "([^"]+)",[^}]*,\s+api_\w+,\s+"([\w-]+)" \}', source))
+    kinds = dict(re.findall(r'\{ "POST", "([^"]+)",[^}]*,\s+api_\w+,\s+"([\w-]+)"[ ,]', source))
     assert set(kinds) == {re.sub(r"\{\w+\}", "*", op.path) for op in API.operations if op.verb == "POST" and 202 in op.responses}
     assert set(kinds.values()) == set(API.document["components"]["schemas"]["Operation"]["properties"]["kind"]["enum"])
 

@@ -52,6 +52,21 @@ def members():
     return [grp.getgrnam(GROUP).gr_gid]
 
 
+@pytest.mark.parametrize("path", ["stop-vms", "start-vms"])
+def test_all_vms_at_once_are_for_root(owned, path):
+    for uid, groups in ((MEMBER, members()), (OTHER, ()), (OWNER, members())):
+        status, reply = ask(owned, uid, "POST", f"/v1/host/{path}", {}, groups)
+        assert (status, reply["error"]["code"]) == (403, "not-allowed"), reply
+    assert {vm["state"] for vm in ask(owned, 0, "GET", "/v1/vms")[1]["vms"]} == {"running"}
+    assert ask(owned, 0, "POST", f"/v1/host/{path}", {})[0] == 200
+
+
+def test_definitions_are_their_owners(owned):
+    for action in ("start", "restart", "delete"):
+        status, reply = ask(owned, MEMBER, "POST", f"/v1/vms/vm1/{action}", {}, members())
+        assert (status, reply["error"]["code"]) == (403, "not-owner"), reply
+
+
 def test_only_the_owner_and_root(owned):
     for action in ACTIONS:
         for uid, groups, code in ((MEMBER, members(), "not-owner"), (OTHER, (), "not-owner")):
