@@ -28,7 +28,7 @@ struct flash_store {
 	bool is_logged; /* the journal is on the disk, the image is not yet: it must not be overwritten */
 };
 
-/* Reads the file into image (FLASH_IMAGE bytes), after it has finished what was cut off. -EINVAL with a hint if it
+/* Reads the file into image (FLASH_IMAGE bytes), after it has finished what was cut off. -EINVAL if it
  * has another size or holds no variable store. */
 int flash_store_open(struct flash_store *s, int fd, uint8_t *image, struct err *e);
 void flash_store_close(struct flash_store *s); /* NULL-safe parts; commits nothing */

@@ -19,10 +19,17 @@ struct flash_writer {
 	struct flash_writer_facts facts;
 };
 
-static void retry_time(struct timespec *at)
+#define NS_PER_S 1000000000ULL
+
+static void time_in(struct timespec *at, uint64_t ns)
 {
 	clock_gettime(CLOCK_MONOTONIC, at);
-	at->tv_sec += (time_t)(FLASH_RETRY_NS / 1000000000ULL);
+	at->tv_sec += (time_t)(ns / NS_PER_S);
+	at->tv_nsec += (long)(ns % NS_PER_S);
+	if (at->tv_nsec >= (long)NS_PER_S) {
+		at->tv_sec++;
+		at->tv_nsec -= (long)NS_PER_S;
+	}
 }
 
 /* Waits for work; false: there will be none. Lock held. */
@@ -31,7 +38,7 @@ static bool work_wait(struct flash_writer *w)
 	struct timespec at;
 	int r = 0;
 
-	retry_time(&at);
+	time_in(&at, FLASH_RETRY_NS);
 	while (!w->wanted && !w->ends && r != ETIMEDOUT) {
 		if (w->facts.error != 0)
 			r = pthread_cond_timedwait(&w->changed, &w->lock, &at);
@@ -69,6 +76,16 @@ static void commit(struct flash_writer *w)
 	result_note(w, r);
 }
 
+/* A guest that writes without end gets no more of the host's disk than this leaves. Lock held. */
+static void commit_pause(struct flash_writer *w)
+{
+	struct timespec at;
+
+	time_in(&at, FLASH_PAUSE_NS);
+	while (!w->ends && pthread_cond_timedwait(&w->changed, &w->lock, &at) != ETIMEDOUT)
+		;
+}
+
 static void *writer_main(void *arg)
 {
 	struct flash_writer *w = arg;
@@ -77,8 +94,10 @@ static void *writer_main(void *arg)
 	pthread_mutex_lock(&w->lock);
 	w->started = true;
 	pthread_cond_broadcast(&w->changed);
-	while (work_wait(w))
+	while (work_wait(w)) {
 		commit(w);
+		commit_pause(w);
+	}
 	if (w->facts.error != 0 || flash_is_changed(w->flash))
 		commit(w);
 	pthread_mutex_unlock(&w->lock);

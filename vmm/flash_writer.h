@@ -10,6 +10,7 @@
 #include "vmm/flash_store.h"
 
 #define FLASH_RETRY_NS 5000000000ULL
+#define FLASH_PAUSE_NS 100000000ULL /* between two commits: a guest may write without end */
 
 struct flash_writer;
 

@@ -417,6 +417,26 @@ static void the_thread_stores_and_says_when_it_cannot(void **state)
 	free(found);
 }
 
+/* Each wake is a change; nobody sleeps in between. */
+static void a_guest_that_never_stops_does_not_have_the_disk(void **state)
+{
+	struct fixture *f = *state;
+	struct flash_writer_facts facts;
+	struct flash_writer *w;
+	uint64_t begun = now_ns(), pauses;
+
+	assert_int_equal(flash_writer_create(&f->flash, &f->store, &w, NULL), 0);
+	for (unsigned int i = 0; i < 3000; i++) {
+		program(f, 1000 + i % 2000, (uint8_t)i);
+		flash_writer_wake(w);
+		usleep(50);
+	}
+	pauses = (now_ns() - begun) / FLASH_PAUSE_NS;
+	flash_writer_facts(w, &facts);
+	assert_in_range(facts.commits, 1, pauses + 1);
+	flash_writer_destroy(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -430,6 +450,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(journals_of_others_are_ignored, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_thread_stores_and_says_when_it_cannot, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(a_guest_that_never_stops_does_not_have_the_disk,
+						setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("vmm-flash-store", tests, NULL, NULL);
