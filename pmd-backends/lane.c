@@ -110,13 +110,13 @@ static enum step frame_route(struct lane *lane, struct switch_port *from, uint16
 	struct switch_port *to;
 	struct out *out;
 
-	lane->epoch = lane_epoch(from->sw);
+	lane_epochs_read(lane, from->sw);
 	switch (way) {
 	case WAY_LEFT:
 		return STEP_LEFT;
 	case WAY_WIRE:
 		if (is_plain(&p, sent, p.tag.tpid != 0))
-			flow_keep(lane, &flow, FDB_WIRE);
+			flow_keep(lane, &flow, owner);
 		return frame_hold(lane, from, i);
 	case WAY_HELD:
 		return frame_hold(lane, from, i);
@@ -248,7 +248,7 @@ static enum step burst_move(struct lane *lane, struct switch_port *from, struct 
 	struct out *guess;
 	enum step step;
 
-	lane->epoch = lane_epoch(from->sw);
+	lane_epochs_read(lane, from->sw);
 	lane->out_count = 0;
 	profile_mark(PROFILE_LOOK);
 	if (!vring_look_begin(in, ring, true) || !vring_look_waits(in)) {

@@ -31,7 +31,7 @@ struct out {
  * long as the switch is as it was then (lane_epoch()), and for a second at most, so that a source that sends is seen.
  */
 struct flow {
-	uint64_t epoch;
+	uint64_t epoch; /* of a station that nobody has heard of: lane_epoch_unheard() */
 	uint64_t words[2]; /* bytes 0 to 7, 6 to 13 */
 	uint16_t from, to; /* owners; to the wire: it alone gets the frame */
 };
@@ -39,7 +39,7 @@ struct flow {
 struct lane {
 	struct rte_mbuf head; /* of the frame at hand */
 	uint8_t room[HEAD_AT + HEAD_BYTES];
-	uint64_t epoch;
+	uint64_t epoch, epoch_unheard;
 	uint64_t factor; /* odd, secret */
 	bool is_wide; /* the CPU has registers of 32 bytes */
 	bool is_stopped; /* what else the wire has goes the long way, to stay in order */
@@ -60,6 +60,20 @@ static inline uint64_t lane_epoch(const struct l2_switch *sw)
 	return sw->changes + fdb_facts(sw->fdb)->changes + sw->now_s;
 }
 
+#define EPOCH_BITS 40
+
+/* The same, and nothing was learned since: of flows to a station that nobody has heard of. No lane_epoch() is like it. */
+static inline uint64_t lane_epoch_unheard(const struct l2_switch *sw)
+{
+	return lane_epoch(sw) + (((uint64_t)fdb_facts(sw->fdb)->learned + 1) << EPOCH_BITS);
+}
+
+static inline void lane_epochs_read(struct lane *lane, const struct l2_switch *sw)
+{
+	lane->epoch = lane_epoch(sw);
+	lane->epoch_unheard = lane_epoch_unheard(sw);
+}
+
 /* The flow of a frame, or where it would be. */
 static __rte_always_inline struct flow *flow_at(struct lane *lane, uint64_t first, uint64_t second)
 {
@@ -74,8 +88,9 @@ static __rte_always_inline uint16_t flow_to(struct lane *lane, uint16_t from,
 	uint64_t first = plain->a[0], second = plain->a[0] >> 48 | plain->a[1] << 16;
 	const struct flow *f = flow_at(lane, first, second);
 
-	if (f->words[0] != first || f->words[1] != second || f->epoch != lane->epoch ||
-	    f->from != from)
+	if (f->words[0] != first || f->words[1] != second || f->from != from)
+		return FDB_NOBODY;
+	if (f->epoch != lane->epoch && f->epoch != lane->epoch_unheard)
 		return FDB_NOBODY;
 	return f->to;
 }
@@ -83,6 +98,7 @@ static __rte_always_inline uint16_t flow_to(struct lane *lane, uint16_t from,
 /* What a frame's flow would be, before a tag is taken out. */
 struct flow flow_read(const struct rte_mbuf *m, uint16_t from);
 
+/* To FDB_NOBODY: to the wire, until anybody is heard for the first time. */
 void flow_keep(struct lane *lane, struct flow *flow, uint16_t to);
 
 /* Neither with a tag, nor one that has lost it or gets one. */
@@ -112,9 +128,7 @@ out_of_flow(struct lane *lane, struct switch_port *const *ports, uint16_t to, ui
 			out = &lane->outs[i];
 			break;
 		}
-	/* The flow was kept when the receiver had rings. */
-	if (unlikely(out == NULL) && ports[to]->ep->rings != NULL &&
-	    endpoint_is_up(ports[to]->ep) && ports[to]->batch_count == 0)
+	if (unlikely(out == NULL) && endpoint_is_up(ports[to]->ep) && ports[to]->batch_count == 0)
 		out = out_find(lane, ports[to], NULL, frames);
 	return out == NULL || !out->is_plain ? NULL : out;
 }

@@ -54,8 +54,8 @@ struct flow flow_read(const struct rte_mbuf *m, uint16_t from)
 
 void flow_keep(struct lane *lane, struct flow *flow, uint16_t to)
 {
-	flow->epoch = lane->epoch;
-	flow->to = to;
+	flow->epoch = to == FDB_NOBODY ? lane->epoch_unheard : lane->epoch;
+	flow->to = to == FDB_NOBODY ? FDB_WIRE : to;
 	*flow_at(lane, flow->words[0], flow->words[1]) = *flow;
 }
 

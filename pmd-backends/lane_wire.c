@@ -5,7 +5,7 @@
 
 void lane_wire_begin(struct lane *lane, const struct l2_switch *sw)
 {
-	lane->epoch = lane_epoch(sw);
+	lane_epochs_read(lane, sw);
 	lane->is_stopped = false;
 	lane->out_count = 0;
 }
@@ -45,7 +45,7 @@ bool lane_wire_route(struct lane *lane, struct l2_switch *sw, const struct packe
 	struct flow flow = flow_read(p->m, FDB_WIRE);
 	uint16_t to = fdb_find(sw->fdb, p->f.dst, p->vlan);
 
-	lane->epoch = lane_epoch(sw);
+	lane_epochs_read(lane, sw);
 	if (to >= FDB_WIRE || frame_is_group(p->f.dst))
 		return false;
 	if (lane->is_stopped || !wire_put(lane, sw->ports[to], p)) {

@@ -70,6 +70,7 @@ static struct world *worlds[WORLDS];
 static bool is_hostile, is_spoilt;
 static bool is_plain; /* frames are as most frames are */
 static bool has_wire;
+static bool is_stepwise; /* the switch has its turn after each frame */
 
 static void need(bool fact, const char *what)
 {
@@ -476,6 +477,15 @@ static void compare(struct lane_worlds_facts *out)
 		compare_wire(out);
 }
 
+static void world_turn(struct world *w, uint8_t layout)
+{
+	for (unsigned int k = 0; k < LANE_GUESTS; k++)
+		guest_refills(&w->guests[k], layout);
+	(void)switch_poll(w->sw, w->now++);
+	for (unsigned int k = 0; k < LANE_GUESTS && !is_spoilt; k++)
+		guest_reaps(&w->guests[k]);
+}
+
 /* One step; how many bytes it was, 0: the input is over. */
 static size_t step(const uint8_t *data, size_t left, uint8_t layout)
 {
@@ -487,6 +497,7 @@ static size_t step(const uint8_t *data, size_t left, uint8_t layout)
 	who = data[0] / 8 % LANE_GUESTS;
 	for (unsigned int i = 0; i < WORLDS; i++) {
 		struct world *w = worlds[i];
+		bool has_turn = is_stepwise;
 
 		if (data[0] % 8 == 4 && has_wire) {
 			wire_sends(&w->wire, data + 1);
@@ -497,13 +508,10 @@ static size_t step(const uint8_t *data, size_t left, uint8_t layout)
 			is_spoilt = true;
 			anything_written(&w->guests[who], data + 1, len - 6);
 		} else {
-			for (unsigned int k = 0; k < LANE_GUESTS; k++)
-				guest_refills(&w->guests[k],
-					      (uint8_t)(layout + (is_hostile ? data[2] : 0)));
-			(void)switch_poll(w->sw, w->now++);
-			for (unsigned int k = 0; k < LANE_GUESTS && !is_spoilt; k++)
-				guest_reaps(&w->guests[k]);
+			has_turn = true;
 		}
+		if (has_turn)
+			world_turn(w, (uint8_t)(layout + (is_hostile ? data[2] : 0)));
 	}
 	return len;
 }
@@ -519,7 +527,8 @@ void lane_worlds_run(const uint8_t *data, size_t size, struct lane_worlds_facts 
 	is_spoilt = false;
 	is_plain = (data[2] & BIT(4)) != 0;
 	has_wire = (data[2] & BIT(5)) != 0;
-	lane_sources_are_own = has_wire && (data[2] & BIT(2)) != 0;
+	is_stepwise = (data[2] & BIT(6)) != 0;
+	lane_sources_are_own = has_wire && !is_stepwise && (data[2] & BIT(2)) != 0;
 	for (unsigned int i = 0; i < WORLDS; i++)
 		world_start(&worlds[i], data, i == 0);
 	for (unsigned int i = 0; i < STEPS && more > 0 && at < size; i++, at += more)

@@ -86,12 +86,36 @@ static void test_a_full_receiver(void **state)
 	assert_int_equal(f.full, 2 * 16);
 }
 
+/*
+ * Guest 0 sends to a station that nobody has heard of, twice, so that the way is known: to the wire. Then guest 1 is heard
+ * under that address, and gets what follows.
+ */
+static void test_a_station_is_heard(void **state)
+{
+	uint8_t data[3 + 4 * 8] = { LANE_MERGED, 4, BIT(2) | BIT(5) | BIT(6) };
+	struct lane_worlds_facts f;
+	uint8_t *speaks = data + 3 + 2 * 8;
+
+	for (size_t at = 3; at < sizeof(data); at += 8) {
+		data[at + 1] = 3 << 6; /* to that station */
+		data[at + 2] = 100; /* bytes of payload */
+	}
+	speaks[0] = 1 * 8;
+	speaks[1] = 0; /* to guest 0 */
+	speaks[3] = 3; /* with its address as the source */
+	speaks[4] = 0xC0;
+	lane_worlds_run(data, sizeof(data), &f);
+	assert_int_equal(f.to_wire, 2);
+	assert_int_equal(f.received, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_same_as_the_long_way),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_a_full_receiver),
+		cmocka_unit_test(test_a_station_is_heard),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
