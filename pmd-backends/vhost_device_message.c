@@ -41,6 +41,15 @@ static int on_get_features(struct vhost_device *d, struct turn *t)
 	return answer_number(t, d->kind->features);
 }
 
+/* True of no log at all. */
+static bool log_is_whole(const struct dirty_log *log, const struct guest_memory *memory)
+{
+	for (unsigned int i = 0; log->memory.count > 0 && i < memory->count; i++)
+		if (!dirty_log_covers(log, memory->regions[i].gpa, memory->regions[i].size))
+			return false;
+	return true;
+}
+
 /* Each queue pair of QEMU's says them again. */
 static void features_set(struct vhost_device *d, void *arg)
 {
@@ -56,6 +65,8 @@ static int on_set_features(struct vhost_device *d, struct turn *t)
 		return bad(t->e, "features that were not offered");
 	if ((others & ~BIT_ULL(VHOST_F_LOG_ALL)) != 0 && vhost_device_live(d) != 0)
 		return bad(t->e, "other features while rings run");
+	if ((features & BIT_ULL(VHOST_F_LOG_ALL)) != 0 && !log_is_whole(&d->log, &d->memory))
+		return bad(t->e, "a log that is too short for the guest's memory");
 	return others == 0 ? 0 : vhost_change(d, VHOST_ALL_RINGS, features_set, &features, t->e);
 }
 
@@ -80,7 +91,15 @@ static int on_set_mem_table(struct vhost_device *d, struct turn *t)
 
 	if (r < 0)
 		return r;
-	r = vhost_change(d, VHOST_ALL_RINGS, memory_swap, &memory, t->e);
+	/* Nobody would learn of what is written behind the log's end. */
+	if ((d->features & BIT_ULL(VHOST_F_LOG_ALL)) != 0 && !log_is_whole(&d->log, &memory))
+		r = bad(t->e, "memory that the log is too short for");
+	if (r == 0)
+		r = vhost_change(d, VHOST_ALL_RINGS, memory_swap, &memory, t->e);
+	/* A log that came before any memory. */
+	if (r == 0 && memory.count == 0 && d->log.memory.count > 0 &&
+	    log_is_whole(&d->log, &d->memory))
+		dirty_log_mark_all(&d->log, &d->memory);
 	guest_memory_unmap(&memory); /* the one before */
 	return r;
 }
@@ -344,14 +363,6 @@ static void log_swap(struct vhost_device *d, void *arg)
 	*other = old;
 }
 
-static bool log_is_whole(const struct vhost_device *d, const struct dirty_log *log)
-{
-	for (unsigned int i = 0; i < d->memory.count; i++)
-		if (!dirty_log_covers(log, d->memory.regions[i].gpa, d->memory.regions[i].size))
-			return false;
-	return true;
-}
-
 /*
  * The first log of a connection gets all pages: what rings wrote before it came, or a predecessor that died between a write
  * and its mark. A migration begins with all of them anyway.
@@ -365,7 +376,7 @@ static int on_set_log_base(struct vhost_device *d, struct turn *t)
 	if (!has(d->protocol, VHOST_PROTOCOL_F_LOG_SHMFD))
 		return bad(t->e, "a log whose fd was not agreed on");
 	r = dirty_log_map(&log, t->fds[0], w->offset, w->size, t->e);
-	if (r == 0 && !log_is_whole(d, &log))
+	if (r == 0 && !log_is_whole(&log, &d->memory))
 		r = bad(t->e, "a log that is too short for the guest's memory");
 	if (r == 0)
 		r = vhost_change(d, VHOST_ALL_RINGS, log_swap, &log, t->e);
