@@ -20,6 +20,14 @@ struct keeper {
 	pthread_t thread;
 };
 
+/* Seconds. More than a back-off can be was set by a clock that has been put back since. */
+static unsigned int restart_left(const struct vm_def *def, int64_t now)
+{
+	return def->restart_at > now && def->restart_at <= now + KEEP_BACKOFF_MAX_S
+		       ? (unsigned int)(def->restart_at - now)
+		       : 0;
+}
+
 static bool is_live(struct daemon *d, const struct vm_def *def)
 {
 	const struct vm *vm = vm_find(d, def->name);
@@ -44,7 +52,7 @@ static bool is_settled(struct daemon *d, const struct vm_def *def, int64_t now)
 {
 	if (is_starting(d, def))
 		return false;
-	return !is_pending(d, def) || def->restart_at > now;
+	return !is_pending(d, def) || restart_left(def, now) != 0;
 }
 
 /* Of those that it waits for: one that shall run and is held; NULL: none is. */
@@ -79,9 +87,7 @@ static unsigned int left_s(struct vm_def *def, int64_t now)
 	uint64_t waited_s;
 
 	if (def->restart_at != 0)
-		return def->restart_at > now
-			       ? (unsigned int)u64_min((uint64_t)(def->restart_at - now), LOOK_S)
-			       : 0;
+		return (unsigned int)u64_min(restart_left(def, now), LOOK_S);
 	if (def->ready_ns == 0)
 		def->ready_ns = now_ns();
 	waited_s = (now_ns() - def->ready_ns) / NS_PER_S;

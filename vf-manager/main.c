@@ -122,10 +122,10 @@ static int serve(const struct options *opt, const sigset_t *set, struct err *e)
 		r = operations_create(d, e);
 	if (r < 0)
 		goto out;
+	vms = d->vm_count; /* once VMs start and others are served it is not ours to read */
 	r = keeper_create(d, &d->keeper, e);
 	if (r < 0)
 		goto out;
-	vms = d->vm_count; /* once others are served it is not ours to read */
 	r = http_server_create(d, fd_take(&listener), &server, e);
 	if (r < 0)
 		goto out;

@@ -142,15 +142,16 @@ static void facts_load(const json_t *facts, struct vm_def *def)
 {
 	const json_t *groups = json_object_get(facts, "groups"), *one;
 	const json_t *crashes = json_object_get(facts, "crashes");
+	uint64_t uid, gid;
 	size_t i;
 
-	/* Nobody's, rather than root's, where it does not say whose. */
+	/* Nobody's, rather than root's, where it does not say whose, or nonsense. */
 	def->who.uid = (uid_t)-2;
 	def->who.gid = (gid_t)-2;
-	if (json_is_integer(json_object_get(facts, "uid")) &&
-	    json_is_integer(json_object_get(facts, "gid"))) {
-		def->who.uid = (uid_t)number_load(facts, "uid", UINT32_MAX - 1);
-		def->who.gid = (gid_t)number_load(facts, "gid", UINT32_MAX - 1);
+	if (json_get_u64(facts, "uid", UINT32_MAX - 1, &uid, NULL) == 0 &&
+	    json_get_u64(facts, "gid", UINT32_MAX - 1, &gid, NULL) == 0) {
+		def->who.uid = (uid_t)uid;
+		def->who.gid = (gid_t)gid;
 	}
 	json_array_foreach((json_t *)groups, i, one)
 		if (def->who.group_count < CALLER_GROUPS)

@@ -121,8 +121,10 @@ void crash_plan(const struct vm_keep *keep, const int64_t *times, size_t count,
 		struct crash_plan *out)
 {
 	*out = (struct crash_plan){ .next = CRASH_STAYS };
+	/* Those of the future are of a clock that has been set back since. */
 	for (size_t i = 0; i < count; i++)
-		out->count += times[i] > times[count - 1] - (int64_t)keep->within_s;
+		out->count += times[i] <= times[count - 1] &&
+			      times[i] > times[count - 1] - (int64_t)keep->within_s;
 	if (!keep->restarts)
 		return;
 	out->next = out->count > keep->max ? CRASH_GIVES_UP : CRASH_RESTARTS;

@@ -154,6 +154,7 @@ static void each_crash_waits_longer_until_there_are_too_many(void **state)
 		.restarts = true, .backoff_s = 300, .max = 31, .within_s = 86400
 	};
 	static const int64_t times[] = { 1000, 1010, 1030, 1070 }, far[] = { 1000, 1010, 1111 };
+	static const int64_t ahead[] = { 9000, 9010, 1000 };
 	int64_t many[KEEP_CRASHES];
 	struct crash_plan plan;
 
@@ -171,6 +172,9 @@ static void each_crash_waits_longer_until_there_are_too_many(void **state)
 	assert_int_equal(plan.next, CRASH_RESTARTS);
 	assert_int_equal(plan.count, 1);
 	assert_int_equal(plan.delay_s, 5);
+	/* Nor those of a clock that was ahead. */
+	crash_plan(&keep, ahead, 3, &plan);
+	assert_int_equal(plan.count, 1);
 	for (int i = 0; i < KEEP_CRASHES; i++)
 		many[i] = 1000 + i;
 	crash_plan(&patient, many, KEEP_CRASHES - 1, &plan);
