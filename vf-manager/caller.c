@@ -6,11 +6,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/fsuid.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#define USER_BYTES     4096 /* of an entry of the user database */
+#define USER_BYTES_MAX (1U << 20)
 
 int caller_from_socket(int sock, struct caller *out, struct err *e)
 {
@@ -55,6 +61,36 @@ bool caller_may_manage(const struct caller *who, gid_t gid)
 		if (who->groups[i] == gid)
 			return true;
 	return false;
+}
+
+static int user_lookup_failed(uid_t uid, int r, struct err *e)
+{
+	err_set(e, r, "the user database does not say who uid %u is: %s", uid, strerror(r));
+	err_code(e, "user-lookup");
+	return err_hint(e, "getent passwd %u   asks it; the same again when it answers", uid);
+}
+
+int caller_user(uid_t uid, char *buf, size_t cap, struct err *e)
+{
+	struct passwd entry, *found = NULL;
+	size_t size = USER_BYTES;
+	int r = ERANGE;
+
+	for (; r == ERANGE && size <= USER_BYTES_MAX; size *= 4) {
+		auto_free char *text = malloc(size);
+
+		if (text == NULL)
+			return err_set(e, ENOMEM, "no memory");
+		r = getpwuid_r(uid, &entry, text, size, &found);
+		if (r == 0)
+			snprintf(buf, cap, "%s", found != NULL ? found->pw_name : "");
+	}
+	/* getpwnam(3): both may mean that there is none. */
+	if (r == ENOENT || r == ESRCH)
+		buf[0] = '\0';
+	else if (r != 0)
+		return user_lookup_failed(uid, r, e);
+	return 0;
 }
 
 enum caller_class caller_class(const struct caller *who, gid_t gid)

@@ -27,6 +27,10 @@ int caller_self(struct caller *out);
 /* Root, the daemon's own uid, and members of the group `gid` ((gid_t)-1: no such group). */
 bool caller_may_manage(const struct caller *who, gid_t gid);
 
+/* The user's name; "": there is no such user. An error of the user database (a directory that does not answer) says neither:
+ * code "user-lookup". A name longer than `cap` is cut. */
+int caller_user(uid_t uid, char *buf, size_t cap, struct err *e);
+
 /* Who goes first where there is not enough for all; the last is the first. */
 enum caller_class { CALLER_OTHER, CALLER_MANAGER, CALLER_ROOT };
 enum caller_class caller_class(const struct caller *who, gid_t gid);

@@ -33,6 +33,8 @@ static const struct status_row {
 	{ "autostart-unknown", MHD_HTTP_CONFLICT },
 	{ "autostart-cycle", MHD_HTTP_CONFLICT },
 	{ "creator-gone", MHD_HTTP_CONFLICT },
+	{ "user-lookup", MHD_HTTP_SERVICE_UNAVAILABLE },
+	{ "start-cancelled", MHD_HTTP_CONFLICT },
 	{ "vm-silent", MHD_HTTP_CONFLICT },
 	{ "vmm-too-old", MHD_HTTP_CONFLICT },
 	{ "bad-config", MHD_HTTP_CONFLICT },

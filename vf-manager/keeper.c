@@ -47,12 +47,18 @@ static bool is_pending(struct daemon *d, const struct vm_def *def)
 	return def->is_wanted && def->held[0] == '\0' && !def->is_busy && !is_live(d, def);
 }
 
+/* It was tried, and it was too early. */
+static bool is_put_off(const struct vm_def *def)
+{
+	return def->retry_ns > now_ns();
+}
+
 /* Others wait for it no longer: it runs, will not, or has been tried. */
 static bool is_settled(struct daemon *d, const struct vm_def *def, int64_t now)
 {
 	if (is_starting(d, def))
 		return false;
-	return !is_pending(d, def) || restart_left(def, now) != 0;
+	return !is_pending(d, def) || restart_left(def, now) != 0 || is_put_off(def);
 }
 
 /* Of those that it waits for: one that shall run and is held; NULL: none is. */
@@ -66,6 +72,18 @@ static const struct vm_def *missing(struct daemon *d, const struct vm_def *def)
 			return other;
 	}
 	return NULL;
+}
+
+/* One of those without which it does not start is put off, and so is this one. */
+static bool is_behind(struct daemon *d, const struct vm_def *def)
+{
+	for (unsigned int i = 0; i < def->keep.after_count; i++) {
+		const struct vm_def *other = def_find(d, def->keep.after[i]);
+
+		if (other != NULL && is_pending(d, other) && is_put_off(other))
+			return true;
+	}
+	return false;
 }
 
 static void hold_behind(struct daemon *d, struct vm_def *def, const struct vm_def *other)
@@ -86,6 +104,8 @@ static unsigned int left_s(struct vm_def *def, int64_t now)
 {
 	uint64_t waited_s;
 
+	if (is_put_off(def))
+		return (unsigned int)((def->retry_ns - now_ns()) / NS_PER_S) + 1;
 	if (def->restart_at != 0)
 		return (unsigned int)u64_min(restart_left(def, now), LOOK_S);
 	if (def->ready_ns == 0)
@@ -118,7 +138,8 @@ static struct vm_def *due(struct daemon *d, const unsigned int *ranks, unsigned 
 		const struct vm_def *other;
 		unsigned int left;
 
-		if (!is_pending(d, def) || (ranks[i] > turn && def->restart_at == 0))
+		if (!is_pending(d, def) ||
+		    (def->restart_at == 0 && (ranks[i] > turn || is_behind(d, def))))
 			continue;
 		other = def->restart_at == 0 ? missing(d, def) : NULL;
 		if (other != NULL) {

@@ -72,8 +72,19 @@ int def_claim(struct daemon *d, const char *name, struct vm_def **out, struct er
 		return err_hint(e, "viaduct operation list   says by whom");
 	}
 	def->is_busy = true;
+	def->is_cancelled = false;
 	*out = def;
 	return 0;
+}
+
+int def_cancel_check(const struct vm_def *def, struct err *e)
+{
+	if (!def->is_cancelled)
+		return 0;
+	err_set(e, ECANCELED,
+		"the VM %s was stopped, killed or deleted while it was about to start", def->name);
+	err_code(e, "start-cancelled");
+	return err_hint(e, "viaduct vm start %s   starts it all the same", def->name);
 }
 
 void def_release(struct daemon *d, struct vm_def *def)
@@ -284,6 +295,7 @@ int def_put(struct daemon *d, struct vm_def *def, struct err *e)
 	}
 	/* In its place: whoever has claimed it goes on having it. */
 	def->is_busy = old->is_busy;
+	def->is_cancelled = old->is_cancelled;
 	free(old->yaml);
 	free(old->base_dir);
 	*old = *def;

@@ -38,6 +38,8 @@ struct vm_def {
 	struct vm_keep keep;
 	/* Not in the ledger: */
 	bool is_busy; /* somebody starts, restarts or deletes it */
+	bool is_cancelled; /* somebody has stopped it since: what is_busy may not start it any more */
+	uint64_t retry_ns; /* not before then is it tried again to start it; 0: nothing puts it off */
 	uint64_t ready_ns; /* since when nothing but its own delay keeps it from starting; 0: something does */
 };
 
@@ -52,6 +54,9 @@ struct vm_def *def_find(const struct daemon *d, const char *name);
 int def_claim(struct daemon *d, const char *name, struct vm_def **out, struct err *e);
 void def_release(struct daemon *d, struct vm_def *def);
 
+/* -ECANCELED code "start-cancelled": who has claimed it would start what somebody has stopped meanwhile. */
+int def_cancel_check(const struct vm_def *def, struct err *e);
+
 int def_save(struct daemon *d, const struct vm_def *def, struct err *e);
 void def_remove(struct daemon *d, const char *name);
 
@@ -62,6 +67,9 @@ int def_put(struct daemon *d, struct vm_def *def, struct err *e);
 
 /* The first VM that waits for this one at a start; NULL: none does. */
 const char *def_needed_by(const struct daemon *d, const char *name);
+
+/* Whose the VM is, among vm->facts. It changes only while the VM does not run: its console was given to its owner. */
+void def_owner_put(const struct vm_def *def, json_t *facts);
 
 /* The VM runs: vm->state is set and written, with the history, in one go. */
 void def_vm_started(struct daemon *d, struct vm *vm, const struct vm_start_wish *wish);

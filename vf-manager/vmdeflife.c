@@ -22,6 +22,14 @@ static bool is_passing(const char *what)
 	return false;
 }
 
+void def_owner_put(const struct vm_def *def, json_t *facts)
+{
+	if (def->owner.is_set)
+		json_object_set_new(facts, "owner", vm_owner_json(&def->owner));
+	else
+		json_object_del(facts, "owner");
+}
+
 static void hold(struct vm_def *def, const char *alarm, const char *text)
 {
 	snprintf(def->held, sizeof(def->held), "%s", alarm);
@@ -81,16 +89,17 @@ static void end_apply(struct vm_def *def, const char *reason, const char *text, 
 }
 
 /* was: a start that viaductd's own end cut short is none of the guest's. */
-static int ended(struct daemon *d, struct vm *vm, enum vm_state was, const json_t *asked,
+static int ended(struct daemon *d, struct vm *vm, enum vm_state was, const json_t *any_asked,
 		 struct err *e)
 {
 	const json_t *exit = json_object_get(vm->facts, "exit");
+	const int64_t at = json_integer_value(json_object_get(exit, "wall_time"));
+	const json_t *asked = vm_asked_at(any_asked, at);
 	const char *who = json_string_value(json_object_get(asked, "who"));
 	const char *what = json_string_value(json_object_get(asked, "what"));
 	char reason[32] = "", text[512] = "";
 	const struct history_row row = { .vm = vm->name,
-					 .at = json_integer_value(
-						 json_object_get(exit, "wall_time")),
+					 .at = at,
 					 .what = "ended",
 					 .cause = reason,
 					 .text = text,
@@ -105,6 +114,8 @@ static int ended(struct daemon *d, struct vm *vm, enum vm_state was, const json_
 		if (was != VM_STARTING)
 			end_apply(def, reason, text, what);
 		def->ready_ns = 0;
+		/* The next one's, if the file was replaced while it ran. */
+		def_owner_put(def, vm->facts);
 		r = def_save(d, def, e);
 		if (r < 0)
 			return r;
@@ -142,7 +153,7 @@ static void started_note(struct vm_def *def, const struct vm_start_wish *wish)
 	def->held[0] = def->held_text[0] = '\0';
 	def->restarts += def->restart_at != 0;
 	def->restart_at = 0;
-	def->ready_ns = 0;
+	def->ready_ns = def->retry_ns = 0;
 	if (wish->is_manual)
 		def->crash_count = def->restarts = 0;
 }
@@ -204,8 +215,10 @@ int def_want(struct daemon *d, struct vm_def *def, bool is_wanted, struct err *e
 	def->is_wanted = is_wanted;
 	def->held[0] = def->held_text[0] = '\0';
 	def->restart_at = 0;
-	def->ready_ns = 0;
-	if (!is_wanted)
+	def->ready_ns = def->retry_ns = 0;
+	if (is_wanted)
+		def->is_cancelled = false;
+	else
 		def->crash_count = 0;
 	r = def_save(d, def, e);
 	if (r < 0)

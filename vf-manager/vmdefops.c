@@ -15,28 +15,19 @@
 #include "base/json.h"
 
 #include <errno.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-/* "": he has no name. */
-static void user_name(uid_t uid, char *buf, size_t cap)
-{
-	struct passwd entry, *found = NULL;
-	char text[4096];
+#define RETRY_NS 10000000000ULL /* until the user database is asked again */
 
-	buf[0] = '\0';
-	if (getpwuid_r(uid, &entry, text, sizeof(text), &found) == 0 && found != NULL)
-		snprintf(buf, cap, "%.63s", found->pw_name);
-}
-
-static struct vm_def *def_make(const struct def_create_wish *wish)
+static int def_make(const struct def_create_wish *wish, struct vm_def **out, struct err *e)
 {
 	struct vm_def *def = calloc(1, sizeof(*def));
+	int r = 0;
 
 	if (def == NULL)
-		return NULL;
+		return err_set(e, ENOMEM, "no memory");
 	snprintf(def->name, sizeof(def->name), "%s", wish->spec->name);
 	snprintf(def->unsafe, sizeof(def->unsafe), "%s", wish->unsafe);
 	def->yaml = strdup(wish->yaml);
@@ -46,17 +37,33 @@ static struct vm_def *def_make(const struct def_create_wish *wish)
 	def->owner = wish->owner;
 	def->keep = wish->spec->keep;
 	def->created_at = def->changed_at = time(NULL);
-	user_name(def->who.uid, def->user, sizeof(def->user));
-	if (def->yaml != NULL && def->base_dir != NULL)
-		return def;
-	def_destroy(def);
-	return NULL;
+	if (def->yaml == NULL || def->base_dir == NULL)
+		r = err_set(e, ENOMEM, "no memory");
+	if (r == 0)
+		r = caller_user(def->who.uid, def->user, sizeof(def->user), e);
+	if (r < 0) {
+		def_destroy(def);
+		return r;
+	}
+	*out = def;
+	return 0;
+}
+
+/* With these its files are opened. Root's do not depend on his groups. */
+static bool has_rights_of(const struct vm_def *a, const struct vm_def *b)
+{
+	if (a->who.uid != b->who.uid || strcmp(a->user, b->user) != 0)
+		return false;
+	return a->who.uid == 0 ||
+	       (a->who.gid == b->who.gid && a->who.group_count == b->who.group_count &&
+		memcmp(a->who.groups, b->who.groups,
+		       a->who.group_count * sizeof(a->who.groups[0])) == 0);
 }
 
 static bool is_same(const struct vm_def *a, const struct vm_def *b)
 {
 	return strcmp(a->yaml, b->yaml) == 0 && strcmp(a->base_dir, b->base_dir) == 0 &&
-	       a->who.uid == b->who.uid && strcmp(a->unsafe, b->unsafe) == 0 &&
+	       has_rights_of(a, b) && strcmp(a->unsafe, b->unsafe) == 0 &&
 	       a->owner.is_set == b->owner.is_set && a->owner.uid == b->owner.uid;
 }
 
@@ -92,28 +99,55 @@ static int former_keep(struct daemon *d, struct vm_def *def, bool replace, struc
 }
 
 /* State locked. The VM beside the definition: it has never run, or has ended. */
-static int vm_beside(struct daemon *d, const struct vm_def *def, struct err *e)
+static int vm_beside(struct daemon *d, const char *name, struct err *e)
 {
-	struct vm *vm = vm_find(d, def->name);
+	struct vm *vm = vm_find(d, name);
 	int r;
 
-	if (vm == NULL) {
-		r = vm_create(def->name, &vm, e);
-		if (r < 0)
-			return r;
-		vm->state = VM_STOPPED;
-		memcpy(vm->boot_id, d->boot_id, sizeof(vm->boot_id));
-		r = vm_add(d, vm, NULL, e);
-		if (r < 0) {
-			vm_destroy(vm);
-			return r;
-		}
+	if (vm != NULL)
+		return 0;
+	r = vm_create(name, &vm, e);
+	if (r < 0)
+		return r;
+	vm->state = VM_STOPPED;
+	memcpy(vm->boot_id, d->boot_id, sizeof(vm->boot_id));
+	r = vm_add(d, vm, NULL, e);
+	if (r < 0)
+		vm_destroy(vm);
+	return r;
+}
+
+static bool vm_is_live(struct daemon *d, const char *name)
+{
+	const struct vm *vm = vm_find(d, name);
+
+	return vm != NULL && (vm_state_is_live(vm->state) || vm->pid != 0);
+}
+
+/* State locked. The definition and the VM beside it, in the ledger and in memory both or neither. */
+static int create_write(struct daemon *d, struct vm_def *def, struct err *e)
+{
+	struct vm *vm = vm_find(d, def->name);
+	json_t *was = vm->facts;
+	int r;
+
+	vm->facts = json_copy(was);
+	r = vm->facts != NULL ? ledger_begin(d->ledger, e) : err_set(e, ENOMEM, "no memory");
+	/* One that runs stays whose it is until it ends. */
+	if (!vm_is_live(d, def->name))
+		def_owner_put(def, vm->facts);
+	if (r == 0)
+		r = def_save(d, def, e);
+	if (r == 0)
+		r = vm_save(d, vm, e);
+	r = ledger_commit(d->ledger, r, e);
+	if (r < 0) {
+		json_decref(vm->facts);
+		vm->facts = was;
+		return r;
 	}
-	if (def->owner.is_set)
-		json_object_set_new(vm->facts, "owner", vm_owner_json(&def->owner));
-	else
-		json_object_del(vm->facts, "owner");
-	return 0;
+	json_decref(was);
+	return def_put(d, def, e);
 }
 
 /* State locked. def is taken over if that works out. */
@@ -131,17 +165,10 @@ static int create(struct daemon *d, struct vm_def *def, bool replace, struct err
 	if (r == 0)
 		r = def_check(d, def, e);
 	if (r == 0)
-		r = vm_beside(d, def, e);
+		r = vm_beside(d, def->name, e);
 	if (r < 0)
 		return r;
-	r = ledger_begin(d->ledger, e);
-	if (r == 0)
-		r = def_save(d, def, e);
-	if (r == 0)
-		r = vm_save(d, vm_find(d, def->name), e);
-	r = ledger_commit(d->ledger, r, e);
-	if (r == 0)
-		r = def_put(d, def, e);
+	r = create_write(d, def, e);
 	if (r < 0 && !had_vm)
 		vm_remove(d, def->name);
 	return r;
@@ -149,11 +176,11 @@ static int create(struct daemon *d, struct vm_def *def, bool replace, struct err
 
 int def_create(struct daemon *d, const struct def_create_wish *wish, struct err *e)
 {
-	struct vm_def *def = def_make(wish);
-	int r;
+	struct vm_def *def = NULL;
+	int r = def_make(wish, &def, e);
 
-	if (def == NULL)
-		return err_set(e, ENOMEM, "no memory");
+	if (r < 0)
+		return r;
 	op_lock(d);
 	state_lock(d);
 	r = create(d, def, wish->replace, e);
@@ -169,10 +196,13 @@ int def_create(struct daemon *d, const struct def_create_wish *wish, struct err 
 static int creator_check(const struct vm_def *def, struct err *e)
 {
 	char user[sizeof(def->user)];
+	int r;
 
-	user_name(def->who.uid, user, sizeof(user));
-	if (def->who.uid == 0 || def->user[0] == '\0' || strcmp(def->user, user) == 0)
+	if (def->who.uid == 0 || def->user[0] == '\0')
 		return 0;
+	r = caller_user(def->who.uid, user, sizeof(user), e);
+	if (r < 0 || strcmp(def->user, user) == 0)
+		return r;
 	err_set(e, EPERM,
 		"the VM %s was defined by the user %s (uid %u), who is not there any more: its files are opened with his rights",
 		def->name, def->user, def->who.uid);
@@ -250,11 +280,15 @@ static void start_free(struct start *s)
 	free(s);
 }
 
-static bool vm_is_live(struct daemon *d, const char *name)
+/* What says nothing of the VM or its file: nothing is remembered, and the wish stays as it is. */
+static bool is_too_early(const struct err *e)
 {
-	const struct vm *vm = vm_find(d, name);
+	static const char *const codes[] = { "host-stopping", "start-cancelled", "user-lookup" };
 
-	return vm != NULL && (vm_state_is_live(vm->state) || vm->pid != 0);
+	for (size_t i = 0; i < ARRAY_SIZE(codes); i++)
+		if (strcmp(codes[i], e->code) == 0)
+			return true;
+	return false;
 }
 
 /* It is claimed. is_held: a failure is an alarm. */
@@ -267,15 +301,21 @@ static int start_claimed(struct daemon *d, struct vm_def *def, const struct def_
 
 	state_lock(d);
 	is_crash = !w->is_manual && def->restart_at != 0;
-	if (vm_is_live(d, def->name))
+	r = def_cancel_check(def, e);
+	if (r == 0 && vm_is_live(d, def->name))
 		r = w->is_manual ? def_want(d, def, true, e) : 0;
-	else
+	else if (r == 0)
 		s = start_copy(def, w);
 	state_unlock(d);
 	if (s == NULL)
 		return r;
 	r = start_run(d, s, w, e);
-	if (r < 0 && !daemon_is_ending(d)) {
+	if (r < 0 && is_too_early(e)) {
+		state_lock(d);
+		if (strcmp(e->code, "user-lookup") == 0)
+			def->retry_ns = now_ns() + RETRY_NS;
+		state_unlock(d);
+	} else if (r < 0 && !daemon_is_ending(d)) {
 		const struct def_failure failure = {
 			.cause = w->cause, .who = s->by, .is_held = is_held, .is_crash = is_crash
 		};
@@ -354,8 +394,11 @@ static int unwant(struct daemon *d, const char *name, struct err *e)
 	def = def_find(d, name);
 	if (def != NULL) {
 		r = def->is_wanted || def->held[0] != '\0' ? def_want(d, def, false, e) : 0;
-		if (r == 0)
+		if (r == 0) {
+			/* A start that has not begun its process looks at this before it does. */
+			def->is_cancelled = def->is_busy;
 			r = !vm_is_live(d, name);
+		}
 	}
 	state_unlock(d);
 	return r;
@@ -370,9 +413,9 @@ int def_stop(struct daemon *d, const char *name, const struct vm_stop_wish *wish
 	if (r != 0)
 		return r < 0 ? r : 0;
 	r = vm_stop(d, name, wish, e);
-	if (r == 0 || wish->kill)
+	if (r == 0 || (wish->kill && r != -ECANCELED))
 		return r;
-	/* It goes on, so it shall. */
+	/* It goes on, so it shall; also if nobody is left to wait for its end. */
 	state_lock(d);
 	def = def_find(d, name);
 	if (def != NULL && vm_is_live(d, name))
@@ -432,17 +475,32 @@ static int delete_rows(struct daemon *d, const char *name, struct err *e)
 	return 0;
 }
 
-/* Repeated after a crash it does what is left to do: the rows, which name the rest, go last. */
-static int delete_all(struct daemon *d, const char *name, struct err *e)
+/* State locked. It is as it was when the delete was checked; def: what is claimed, NULL: it was not defined. */
+static int delete_recheck(struct daemon *d, const char *name, const struct vm_def *def,
+			  struct err *e)
 {
-	bool is_live;
+	if (vm_is_live(d, name)) {
+		err_set(e, EBUSY, "the VM %s has just been started", name);
+		return err_code(e, "vm-state");
+	}
+	if (def_find(d, name) == def)
+		return 0;
+	err_set(e, EBUSY, "the VM %s has just been defined", name);
+	err_code(e, "vm-busy");
+	return err_hint(e, "viaduct vm show %s   says by whom", name);
+}
+
+/* Repeated after a crash it does what is left to do: the rows, which name the rest, go last. */
+static int delete_all(struct daemon *d, const char *name, const struct vm_def *def, struct err *e)
+{
 	int r;
 
+	/* With it nothing is defined, and no process begins. */
 	op_lock(d);
 	state_lock(d);
-	is_live = vm_is_live(d, name);
+	r = delete_recheck(d, name, def, e);
 	state_unlock(d);
-	if (!is_live) {
+	if (r == 0) {
 		backend_ports_remove_vm(d, name);
 		pool_release_vm(d, name);
 		fnpool_release_vm(d, name);
@@ -450,13 +508,10 @@ static int delete_all(struct daemon *d, const char *name, struct err *e)
 		priv_vm_files_remove(d, name, false);
 		priv_vm_files_drop_kept(d, name);
 		priv_vm_vars_remove(d, name);
+		state_lock(d);
+		r = delete_rows(d, name, e);
+		state_unlock(d);
 	}
-	state_lock(d);
-	r = is_live ? err_set(e, EBUSY, "the VM %s has just been started", name)
-		    : delete_rows(d, name, e);
-	if (is_live)
-		err_code(e, "vm-state");
-	state_unlock(d);
 	op_unlock(d);
 	return r;
 }
@@ -482,7 +537,7 @@ int def_delete(struct daemon *d, const char *name, const struct def_delete_wish 
 	if (r == 0 && is_live)
 		r = def_kill(d, name, wish->uid, e);
 	if (r == 0)
-		r = delete_all(d, name, e);
+		r = delete_all(d, name, def, e);
 	if (r == 0 || def == NULL)
 		return r;
 	state_lock(d);

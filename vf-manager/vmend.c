@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/vmend.h"
 
+#include "vf-manager/vmkeep.h"
+
 #include "base/fd.h"
 #include "base/json.h"
 
@@ -17,6 +19,7 @@
 #define RECORD_MAX 8192
 #define RESETS_MAX 32
 #define KMSG_MAX   8192 /* of one record */
+#define ASKED_S	   (KEEP_STOP_MAX_S + 60) /* a guest's longest time, and the kill */
 
 /* What there is to do at the end of a VM; %s is its name, or its log where `is_log`. */
 static const struct end_row {
@@ -115,6 +118,14 @@ json_t *vm_asked_json(uid_t uid, const char *what)
 			 "at", (json_int_t)time(NULL));
 }
 
+const json_t *vm_asked_at(const json_t *asked, int64_t at)
+{
+	uint64_t asked_at = 0;
+
+	json_get_u64_opt(asked, "at", INT64_MAX, &asked_at, NULL);
+	return asked_at != 0 && at - (int64_t)asked_at > ASKED_S ? NULL : asked;
+}
+
 /* What the VMM wrote at its end, or NULL. It is a peer's: bounded, and of known members. */
 static json_t *record_read(const struct daemon *d, const char *name)
 {
@@ -187,19 +198,19 @@ static const char *status_reason(const struct vm_end *end, char *text, size_t ca
 }
 
 /* Who wanted it, behind what happened. True: the guest was deaf to its power button. */
-static bool asked_add(const struct vm_end *end, const char *reason, char *text, size_t cap)
+static bool asked_add(const json_t *asked, const char *reason, char *text, size_t cap)
 {
-	const char *what = json_string_value(json_object_get(end->asked, "what"));
-	const char *who = json_string_value(json_object_get(end->asked, "who"));
+	const char *what = json_string_value(json_object_get(asked, "what"));
+	const char *who = json_string_value(json_object_get(asked, "who"));
 	uint64_t waited = 0;
 	size_t len = strlen(text);
 
 	if (what == NULL || who == NULL)
 		return false;
-	json_get_u64_opt(end->asked, "waited_s", INT64_MAX, &waited, NULL);
+	json_get_u64_opt(asked, "waited_s", INT64_MAX, &waited, NULL);
 	if (strcmp(reason, "poweroff") == 0) {
 		snprintf(text + len, cap - len, ", asked to by %s", who);
-	} else if (json_object_get(end->asked, "waited_s") != NULL) {
+	} else if (json_object_get(asked, "waited_s") != NULL) {
 		snprintf(text, cap,
 			 "it did not power off within %llu s of its power button: killed for %s%s",
 			 (unsigned long long)waited, who,
@@ -231,7 +242,7 @@ json_t *vm_end_find(const struct daemon *d, const struct vm_end *end, enum vm_st
 		snprintf(reason, sizeof(reason), "%s", status_reason(end, text, sizeof(text)));
 	}
 	row = *row_find(reason);
-	if (asked_add(end, reason, text, sizeof(text))) {
+	if (asked_add(vm_asked_at(end->asked, (int64_t)wall), reason, text, sizeof(text))) {
 		row.hint = deaf_hint;
 		row.is_log = false;
 	}

@@ -32,6 +32,10 @@ char *vm_who_text(uid_t uid, char *buf, size_t cap);
 /* Who asked for what: facts "asked". what: "stop", "kill", "restart" or "host-stop". */
 json_t *vm_asked_json(uid_t uid, const char *what);
 
+/* Who asked for an end at that time, seconds since the epoch: `asked` or NULL. Requests have their time, and one may outlive
+ * its own: when viaductd is killed while it waits, what the guest does weeks later is nobody's wish. */
+const json_t *vm_asked_at(const json_t *asked, int64_t at);
+
 /* A VMM's LIFE (vmm_msg.h) as the API's "life": known members only; NULL if it is none. */
 json_t *vm_life_copy(const json_t *from);
 

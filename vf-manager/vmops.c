@@ -5,6 +5,7 @@
 #include "vf-manager/operations.h"
 #include "vf-manager/privops.h"
 #include "vf-manager/vm.h"
+#include "vf-manager/vmdef.h"
 #include "vf-manager/vmend.h"
 #include "vf-manager/vmfirmware.h"
 #include "vf-manager/vmm_client.h"
@@ -239,6 +240,11 @@ static int record_delete(struct daemon *d, const char *name, struct err *e)
 		err_set(e, EBUSY, "the VM %s is %s", name, vm_state_text(vm->state));
 		err_code(e, "vm-state");
 		return err_hint(e, "viaduct vm stop %s", name);
+	}
+	if (def_find(d, name) != NULL) {
+		err_set(e, EBUSY, "the VM %s has just been defined", name);
+		err_code(e, "vm-busy");
+		return err_hint(e, "viaduct vm show %s", name);
 	}
 	r = ledger_vm_del(d->ledger, name, e);
 	if (r == 0)

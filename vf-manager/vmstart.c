@@ -78,13 +78,16 @@ static int unsafe_tell(const struct vm_start *s, struct err *e)
 static int name_check(const struct vm_start *s, struct err *e)
 {
 	const char *name = s->wish->spec->name;
+	const struct vm_def *def = def_find(s->d, name);
 
 	if (s->d->host_stops > 0) {
 		err_set(e, EBUSY, "all VMs are being stopped: none is started");
 		err_code(e, "host-stopping");
 		return err_hint(e, "viaduct operation list   says by whom");
 	}
-	if (s->wish->is_defined || def_find(s->d, name) == NULL)
+	if (s->wish->is_defined && def != NULL)
+		return def_cancel_check(def, e);
+	if (s->wish->is_defined || def == NULL)
 		return 0;
 	err_set(e, EEXIST, "the VM %s is defined: viaduct keeps it, and `vm run` has another file",
 		name);

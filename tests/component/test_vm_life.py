@@ -343,6 +343,23 @@ def test_a_guest_that_stays_up_shall_stay_up(host, short_tmp):
     do(host, "kill")
 
 
+def test_a_request_ends_with_who_waited_for_it(host, short_tmp):
+    create(host, short_tmp, extra=QUICK, cmdline="deaf")
+    do(host, "start")
+    host.request("POST", "/v1/vms/vm1/stop", {"timeout_s": 600}, Prefer="respond-async")
+    assert eventually(lambda: state(host) == "stopping")
+    host.stop()
+    host.start()
+    # The guest goes on, so it shall.
+    assert state(host) == "running" and show(host)["defined"]["wanted"] is True
+    host.stop()
+    daemonkit.ledger_change(host, "UPDATE vms SET facts = json_set(facts, '$.asked.at', ?)", int(time.time()) - 4000)
+    host.start()
+    crash(host)
+    assert eventually(lambda: show(host)["defined"]["crashes"] == 1)
+    assert show(host)["defined"]["wanted"] is True and show(host)["ends"][0]["who"] is None
+
+
 def test_history_has_an_end(host, short_tmp):
     create(host, short_tmp)
     host.stop()
@@ -372,10 +389,13 @@ def test_the_command(host, short_tmp):
     assert "--replace" in cli("create", file, status=1)
     assert "next start" in cli("create", file, "--replace") and "next start" in cli("show", "vm1")
     assert "VM vm1 has ended" in cli("stop", "--all")
+    end = host.request("GET", "/v1/vms/vm1/history")[1]["history"][0]
+    assert (end["what"], end["cause"]) == ("ended", "poweroff") and f"uid {os.getuid()}" in end["who"]
+    assert end["text"].endswith(f"asked to by {end['who']}") and end["who"] in cli("history", "vm1")
     assert "vm1" in cli("start", "--all")
     assert eventually(lambda: state(host) == "running")
     assert "--force" in cli("delete", "vm1", status=1)
-    assert "restart" in cli("history", "vm1") and "host-stop" not in cli("history", "vm1")
+    assert "vm restart" in cli("history", "vm1") and "autostart" in cli("history", "vm1")
     assert "deleted" in cli("delete", "vm1", "--force")
     assert "one of them" in cli("stop", status=2) and "one of them" in cli("start", "vm1", "--all", status=2)
 
@@ -419,6 +439,8 @@ def test_a_full_disk_below_the_ledger(full, short_tmp):
         error = do(full, verb, name, status=500)["error"]
         assert error["code"] == "state-write", (verb, error)
     assert create(full, short_tmp, "new", status=500)["error"]["code"] == "state-write"
+    create(full, short_tmp, "idle", owner="0", replace=True, status=500)
+    assert show(full, "idle")["owner"] is None
     assert state(full, "idle") == "stopped" and [vm["name"] for vm in full.request("GET", "/v1/vms")[1]["vms"]] == ["idle", "kept"]
     vm = show(full, "kept")
     assert (vm["state"], vm["pid"], vm["defined"]["wanted"]) == ("running", pid, True)
