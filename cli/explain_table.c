@@ -511,6 +511,8 @@ const struct explanation explanations[] = {
 	  "viaduct vm show NAME   names its log" },
 	{ "vmm-too-old", "The VM's process is of a version that does not know this request.",
 	  "viaduct vm stop NAME, then start it again" },
+	{ "vms-left", "Not all VMs are down after `vm stop --all`: each that is not has its line with the reason.",
+	  "viaduct vm list; viaduct vm kill NAME" },
 	{ "xdp-foreign", "The network device of an af-xdp uplink runs an XDP program that no viaduct-pmd of this host loaded, and only one can run.",
 	  "see whose it is: ip -d link show DEVICE, bpftool net; if nobody needs it: ip link set DEVICE xdp off" },
 	{ "yaml", "The file is no YAML of the form that viaduct reads; the error has the line.",

@@ -230,10 +230,25 @@ static int stop_body(const struct args *a, json_t *body, uint64_t *timeout_s, st
 	return 0;
 }
 
+/* Whoever takes the host down learns that not all are down. */
+static int stopped_check(const json_t *reply, struct err *e)
+{
+	const json_t *rows = json_object_get(reply, "vms"), *one;
+	size_t i, left = 0;
+
+	json_array_foreach((json_t *)rows, i, one)
+		left += json_is_string(json_object_get(one, "error"));
+	if (left == 0)
+		return 0;
+	err_set(e, EBUSY, "%zu of %zu VMs have not ended", left, json_array_size(rows));
+	err_code(e, "vms-left");
+	return err_hint(e, "viaduct vm list; viaduct vm kill NAME");
+}
+
 static int stop_all(struct cli *cli, const struct args *a, struct err *e)
 {
 	uint64_t timeout_s = ALL_DEFAULT_S;
-	auto_json json_t *body = json_object();
+	auto_json json_t *body = json_object(), *reply = NULL;
 	struct request rq = { .method = "POST",
 			      .collection = "/v1/host/stop-vms",
 			      .body = body,
@@ -244,7 +259,12 @@ static int stop_all(struct cli *cli, const struct args *a, struct err *e)
 		return cli_usage(e, "vm stop --all kills at the deadlines: no --no-kill");
 	r = stop_body(a, body, &timeout_s, e);
 	rq.timeout_s = (unsigned int)timeout_s + 2 * STOP_MARGIN_S;
-	return r < 0 ? r : operation_call_show(cli, a, &rq, render_vms_stopped, e);
+	if (r == 0)
+		r = operation_call(cli, a, &rq, &reply, e);
+	if (r < 0 || reply == NULL)
+		return r;
+	r = cli_show(cli, reply, render_vms_stopped, e);
+	return r < 0 ? r : stopped_check(reply, e);
 }
 
 static int stop_one(struct cli *cli, const struct args *a, const char *action, struct err *e)

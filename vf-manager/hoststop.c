@@ -35,7 +35,21 @@ struct stop {
 struct stops {
 	struct stop *list;
 	size_t count;
+	json_t *done; /* one object each */
 };
+
+/* It may have gone by itself, before it was its turn. */
+static bool is_down(struct daemon *d, const char *name)
+{
+	const struct vm *vm;
+	bool is_gone;
+
+	state_lock(d);
+	vm = vm_find(d, name);
+	is_gone = vm == NULL || vm->pid == 0;
+	state_unlock(d);
+	return is_gone;
+}
 
 static void *stop_main(void *arg)
 {
@@ -49,6 +63,8 @@ static void *stop_main(void *arg)
 					   .kill = true };
 
 	s->r = vm_stop(s->d, s->name, &wish, &s->e);
+	if (s->r < 0 && is_down(s->d, s->name))
+		s->r = 0;
 	s->took_ns = now_ns() - began_ns;
 	return NULL;
 }
@@ -92,7 +108,18 @@ static unsigned int stop_timeout(const struct vm *vm)
 	return json_is_integer(s) ? (unsigned int)json_integer_value(s) : VM_STOP_DEFAULT_S;
 }
 
-/* Those that run now, in the order of their stops. *starting: some are on their way up. */
+static bool is_done(const json_t *done, const char *name)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach((json_t *)done, i, one)
+		if (strcmp(json_string_value(json_object_get(one, "name")), name) == 0)
+			return true;
+	return false;
+}
+
+/* Those that run now and were not tried yet, in the order of their stops. *starting: some are on their way up. */
 static int stops_find(struct daemon *d, struct stops *out, bool *starting, struct err *e)
 {
 	auto_free unsigned int *ranks = NULL;
@@ -108,7 +135,7 @@ static int stops_find(struct daemon *d, struct stops *out, bool *starting, struc
 		struct stop *s = &out->list[out->count];
 
 		*starting |= vm->state == VM_STARTING;
-		if (vm->pid == 0 || vm->state == VM_STARTING)
+		if (vm->pid == 0 || vm->state == VM_STARTING || is_done(out->done, vm->name))
 			continue;
 		*s = (struct stop){ .d = d, .timeout_s = stop_timeout(vm) };
 		memcpy(s->name, vm->name, sizeof(s->name));
@@ -156,8 +183,7 @@ static json_t *stop_json(struct daemon *d, const struct stop *s)
 	return j;
 }
 
-static void stops_run(struct stops *all, const struct host_stop_wish *wish, uint64_t deadline_ns,
-		      json_t *done)
+static void stops_run(struct stops *all, const struct host_stop_wish *wish, uint64_t deadline_ns)
 {
 	size_t first = 0, next;
 
@@ -177,7 +203,7 @@ static void stops_run(struct stops *all, const struct host_stop_wish *wish, uint
 				       next - first - 1);
 		together(s, next - first);
 		for (size_t i = first; i < next; i++)
-			json_array_append_new(done, stop_json(s->d, &all->list[i]));
+			json_array_append_new(all->done, stop_json(s->d, &all->list[i]));
 	}
 }
 
@@ -203,28 +229,31 @@ static void stopping_add(struct daemon *d, int by)
 	state_unlock(d);
 }
 
-static size_t failures(const json_t *done)
+/* Past the deadline they are not waited for: once they run, they go down as the host does. */
+static void starting_tell(struct daemon *d, json_t *done)
 {
-	const json_t *one;
-	size_t i, n = 0;
-
-	json_array_foreach((json_t *)done, i, one)
-		n += json_is_string(json_object_get(one, "error"));
-	return n;
+	state_lock(d);
+	for (size_t i = 0; i < d->vm_count; i++)
+		if (d->vms[i]->state == VM_STARTING)
+			json_array_append_new(
+				done,
+				json_pack("{s:s, s:f, s:s, s:n}", "name", d->vms[i]->name,
+					  "seconds", 0.0, "error",
+					  "it is still starting, and is not waited for", "exit"));
+	state_unlock(d);
 }
 
 int vms_stop_all(struct daemon *d, const struct host_stop_wish *wish, json_t **out, struct err *e)
 {
 	const uint64_t deadline_ns = now_ns() + wish->timeout_s * NS_PER_S;
 	auto_free struct stop *list = calloc(DAEMON_VMS, sizeof(*list));
-	struct stops all = { .list = list };
-	json_t *done = json_array();
+	struct stops all = { .list = list, .done = json_array() };
 	struct err unseen = { 0 };
 	bool starting = true;
 	int r = 0;
 
 	if (list == NULL) {
-		json_decref(done);
+		json_decref(all.done);
 		return err_set(e, ENOMEM, "no memory");
 	}
 	stopping_add(d, 1);
@@ -232,23 +261,21 @@ int vms_stop_all(struct daemon *d, const struct host_stop_wish *wish, json_t **o
 		log_err(&unseen, "vm stop --all");
 	/* A VM that just starts can be stopped when it runs; none begins any more. */
 	while (r == 0 && !daemon_is_ending(d)) {
-		size_t failed = failures(done);
-
 		r = stops_find(d, &all, &starting, e);
 		if (r < 0 || (all.count == 0 && (!starting || now_ns() >= deadline_ns)))
 			break;
-		stops_run(&all, wish, deadline_ns, done);
-		if (failures(done) > failed)
-			break;
+		stops_run(&all, wish, deadline_ns);
 		if (all.count == 0)
 			sleep(STARTING_S);
 	}
+	if (r == 0)
+		starting_tell(d, all.done);
 	stopping_add(d, -1);
 	if (r < 0) {
-		json_decref(done);
+		json_decref(all.done);
 		return r;
 	}
-	*out = json_pack("{s:o}", "vms", done);
+	*out = json_pack("{s:o}", "vms", all.done);
 	return 0;
 }
 

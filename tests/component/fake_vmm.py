@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A viaduct-vmm without KVM that speaks the contract of vmm/vmm_msg.h. Words of the guest's command
 line tell it to misbehave: fail, die, silent, garbage, deep, hung, deaf (to the power button), stubborn (and to kill),
-old (knows no statistics, no quarantine and no links), defiant (to quarantine), first (of the first version of the contract: what came later it neither says nor takes), liar (about them), nokvm (has none of KVM's).
+slow=N (comes up after N seconds), old (knows no statistics, no quarantine and no links), defiant (to quarantine), first (of the first version of the contract: what came later it neither says nor takes), liar (about them), nokvm (has none of KVM's).
 "end=REASON" ends it when the power button is pressed, for that reason; "say=TEXT" writes to its console's log."""
 
 import array
@@ -154,6 +154,9 @@ class Vm:
             os.kill(os.getpid(), 9)
         if "silent" in self.words:
             time.sleep(1000)
+        for word in self.words:
+            if word.startswith("slow="):
+                time.sleep(float(word[5:]))
         if "garbage" in self.words:
             self.launch.send(b"[1, 2")
             time.sleep(1000)

@@ -328,6 +328,38 @@ def test_all_together_have_one_deadline(host, short_tmp):
     assert time.monotonic() - began < 30
 
 
+def start_slowly(host, folder, seconds):
+    """The VM "slow", on its way up."""
+    create(host, folder, "slow", cmdline=f"slow={seconds}")
+    host.request("POST", "/v1/vms/slow/start", {}, Prefer="respond-async")
+    assert eventually(lambda: state(host, "slow") == "starting")
+
+
+def test_one_that_ends_by_itself_is_down_and_one_that_starts_is_waited_for(host, short_tmp):
+    create(host, short_tmp, "db", "autostart: {order: 1}\n")
+    create(host, short_tmp, "web", "autostart: {order: 2}\nstop: {timeout: 3}\n", cmdline="deaf")
+    for name in ("db", "web"):
+        do(host, "start", name)
+    start_slowly(host, short_tmp, 8)
+    operation = host.request("POST", "/v1/host/stop-vms", {}, Prefer="respond-async")[1]["operation"]
+    assert eventually(lambda: state(host, "web") == "stopping")
+    crash(host, "db")
+    path = f"/v1/operations/{operation['id']}?wait=60"
+    assert eventually(lambda: host.request("GET", path)[1]["operation"]["state"] == "done")
+    done = host.request("GET", path)[1]["operation"]["result"]["vms"]
+    assert [(vm["name"], vm["error"], vm["exit"]["reason"]) for vm in done] == [
+        ("web", None, "killed"), ("db", None, "signal"), ("slow", None, "poweroff")]
+
+
+def test_whoever_takes_the_host_down_learns_what_is_left(host, short_tmp):
+    start_slowly(host, short_tmp, 15)
+    done = host.cli("vm", "stop", "--all", "--timeout", "0")
+    assert done.returncode == 1 and "VM slow has not ended" in done.stdout and "1 of 1 VMs" in done.stderr, done
+    assert eventually(lambda: state(host, "slow") == "running")
+    done = host.cli("vm", "stop", "--all", "--json")
+    assert done.returncode == 0 and '"slow"' in done.stdout, done
+
+
 def test_the_file_says_how_long_a_stop_may_take(host, short_tmp):
     create(host, short_tmp, extra="stop: {timeout: 1}\n", cmdline="deaf")
     do(host, "start")
