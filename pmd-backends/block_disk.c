@@ -317,6 +317,10 @@ static bool session_is_fit(void *arg, struct err *e)
 	struct block_disk *d = arg;
 	int r = d->has_lock ? 0 : block_file_busy(&d->file);
 
+	if (r == 0 && !d->has_lock) {
+		block_file_probe(&d->file);
+		d->kind.features = block_features(&d->file, d->queues);
+	}
 	d->has_lock = r == 0;
 	if (r == -EAGAIN)
 		err_set(e, EBUSY, "another process has I/O under way on the image");
@@ -362,7 +366,6 @@ static void rings_init(struct block_disk *d)
 static void device_describe(struct block_disk *d)
 {
 	d->kind = (struct vhost_kind){
-		.features = block_features(&d->file, d->queues),
 		.protocol =
 			BIT_ULL(VHOST_PROTOCOL_F_MQ) | BIT_ULL(VHOST_PROTOCOL_F_REPLY_ACK) |
 			BIT_ULL(VHOST_PROTOCOL_F_BACKEND_REQ) | BIT_ULL(VHOST_PROTOCOL_F_CONFIG) |

@@ -76,15 +76,17 @@ static int blocks_find(struct block_file *f, struct err *e)
 	return 0;
 }
 
-/* Beyond the end, where there is nothing to lose. */
-static bool discard_find(const struct block_file *f)
+/* Beyond the end of the file, which may be behind the disk's: where there is nothing to lose. */
+void block_file_probe(struct block_file *f)
 {
-	off_t beyond = (off_t)align_up(f->size, LARGE_BLOCK);
+	struct stat st;
 
-	if (f->is_readonly)
-		return false;
-	return f->is_device || fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, beyond,
-					 LARGE_BLOCK) == 0;
+	f->can_discard = f->is_device && !f->is_readonly;
+	if (f->is_device || f->is_readonly || fd_stat(f->fd, &st) < 0)
+		return;
+	f->can_discard = fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				   (off_t)align_up((uint64_t)st.st_size, LARGE_BLOCK),
+				   LARGE_BLOCK) == 0;
 }
 
 int block_file_take(struct block_file *f, int *fd, bool readonly, struct err *e)
@@ -102,7 +104,6 @@ int block_file_take(struct block_file *f, int *fd, bool readonly, struct err *e)
 			    made.block_size);
 	if (r < 0)
 		return r;
-	made.can_discard = discard_find(&made);
 	made.is_memory = !made.is_device && fstatfs(made.fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
 	*fd = -1;
 	*f = made;

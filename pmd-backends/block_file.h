@@ -26,7 +26,8 @@ struct block_file {
 	uint64_t size; /* bytes, whole sectors of 512 */
 	uint32_t block_size; /* bytes: what reads and writes are whole multiples of */
 	uint32_t align; /* of memory, bytes; 1: any */
-	bool is_readonly, is_direct, is_device, can_discard;
+	bool is_readonly, is_direct, is_device;
+	bool can_discard; /* once block_file_probe() has looked */
 	bool is_memory; /* of a file system in memory: nothing is waited for */
 	dev_t device; /* with `inode`: which it is, whatever its name; inode 0: a block device */
 	ino_t inode;
@@ -38,6 +39,9 @@ void block_file_close(struct block_file *f); /* never taken (fd -1): fine */
 
 /* -EAGAIN: another description has it. Had already: 0. */
 int block_file_busy(const struct block_file *f);
+
+/* Looks whether it can discard, which asks the file system to do it: with the lock of block_file_busy() only. */
+void block_file_probe(struct block_file *f);
 
 /* How large it is now, bytes. */
 int block_file_size(const struct block_file *f, uint64_t *size, struct err *e);

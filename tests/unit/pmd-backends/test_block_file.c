@@ -117,6 +117,36 @@ static void test_size(void **state)
 	block_file_close(&f);
 }
 
+/* Whatever is found out of an image, no byte of it changes: not behind the last whole sector either. */
+static void test_nothing_of_an_image_changes(void **state)
+{
+	static const int ways[] = { O_RDWR, O_RDWR | O_DIRECT };
+	static uint8_t before[(1 << 20) + 100], after[sizeof(before) + 1];
+	struct block_file f;
+	struct err e = { 0 };
+
+	memset(before, 0xaa, sizeof(before));
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+		int fd = open(path, O_RDWR | O_TRUNC | O_CLOEXEC);
+
+		assert_int_equal(write(fd, before, sizeof(before)), sizeof(before));
+		assert_int_equal(take(&f, ways[i], false, &e), 0);
+		assert_int_equal(f.size, 1 << 20);
+		assert_int_equal(block_file_busy(&f), 0);
+		block_file_probe(&f);
+		assert_true(f.can_discard);
+		block_file_close(&f);
+		assert_int_equal(pread(fd, after, sizeof(after), 0), sizeof(before));
+		assert_memory_equal(before, after, sizeof(before));
+		fd_close(&fd);
+	}
+	assert_int_equal(truncate(path, 1 << 20), 0);
+	assert_int_equal(take(&f, O_RDONLY, true, &e), 0);
+	block_file_probe(&f);
+	assert_false(f.can_discard);
+	block_file_close(&f);
+}
+
 static void test_features_and_configuration(void **state)
 {
 	struct block_file f = { .size = 1 << 20, .block_size = 512, .can_discard = true };
@@ -143,6 +173,7 @@ int main(void)
 		cmocka_unit_test(test_what_it_may_not_be),
 		cmocka_unit_test(test_locks),
 		cmocka_unit_test(test_size),
+		cmocka_unit_test(test_nothing_of_an_image_changes),
 		cmocka_unit_test(test_features_and_configuration),
 	};
 
