@@ -7,8 +7,7 @@
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
 
-#define SEGMENT_BYTES (1U << 20)
-#define PAGE_BYTES    4096U /* what is smaller costs the file system a read */
+#define PAGE_BYTES 4096U /* what is smaller costs the file system a read */
 
 uint32_t block_config(const struct block_file *f, unsigned int queues,
 		      uint8_t config[VHOST_MAX_CONFIG])
@@ -16,7 +15,7 @@ uint32_t block_config(const struct block_file *f, unsigned int queues,
 	uint32_t blocks_of_page = (uint32_t)u64_max(PAGE_BYTES / f->block_size, 1);
 	const struct virtio_blk_config c = {
 		.capacity = f->size / BLOCK_SECTOR,
-		.size_max = SEGMENT_BYTES,
+		.size_max = BLOCK_SEGMENT_BYTES,
 		.seg_max = BLOCK_SEGMENTS,
 		.blk_size = f->block_size,
 		.physical_block_exp = (uint8_t)__builtin_ctz(blocks_of_page),

@@ -139,11 +139,11 @@ static void ring_tell(struct block_disk *d, unsigned int i, uint16_t least)
 static uint32_t disk_poll(void *arg, uint64_t now)
 {
 	struct block_disk *d = arg;
-	uint32_t n = 0;
+	uint32_t n = block_io_round(&d->io);
 
 	d->wait_ns = NO_LIMIT;
 	if (d->is_held || live_rings(d) == 0)
-		return 0;
+		return n;
 	bucket_refill(&d->iops, now);
 	bucket_refill(&d->bytes, now);
 	for (unsigned int i = 0; i < d->queues; i++) {

@@ -13,6 +13,8 @@
 #define PAGE	  4096U
 #define TRIES	  16U /* of a call that says "again" */
 #define ZERO_SIZE KIB(64)
+#define NOW_BYTES MIB(8) /* from and to files in memory in one round: a millisecond or two */
+#define NOW_PIECE MIB(1) /* with one call */
 
 static _Alignas(PAGE) const uint8_t zeros[ZERO_SIZE];
 
@@ -106,35 +108,101 @@ static bool bounce_make(struct block_flight *f)
 
 static void step_done(struct block_flight *f, int32_t result);
 
-/* A file in memory is there at once: io_uring would hand it to a thread of the kernel's, which costs more than the copy. */
-static void rw_now(struct block_flight *f, const struct iovec *iov, uint32_t count)
+/* What is next of the request, as the file takes it. False: it has failed. */
+static bool iov_next(struct block_flight *f, struct iovec **iov, uint32_t *count)
 {
-	int fd = f->io->file->fd;
-	ssize_t n;
+	if (f->q.is_aligned) {
+		*iov = &f->q.iov[f->iov_at];
+		*count = f->q.iov_count - f->iov_at;
+		return true;
+	}
+	if (!bounce_make(f)) {
+		fail(f, ENOMEM);
+		return false;
+	}
+	*iov = &f->piece;
+	*count = 1;
+	return true;
+}
 
+/* Leaves NOW_PIECE bytes of a list. Returns by how much its last buffer is shorter now. */
+static uint64_t iov_cut(struct iovec *iov, uint32_t *count)
+{
+	uint64_t sum = 0, cut;
+	uint32_t n = 0;
+
+	while (n < *count && sum < NOW_PIECE)
+		sum += iov[n++].iov_len;
+	cut = sum > NOW_PIECE ? sum - NOW_PIECE : 0;
+	iov[n - 1].iov_len -= cut;
+	*count = n;
+	return cut;
+}
+
+/* One piece. It is there at once: io_uring would hand it to a thread of the kernel's, which costs more than the copy. */
+static void now_step(struct block_flight *f)
+{
+	struct block_io *io = f->io;
+	struct iovec *iov;
+	uint32_t count;
+	uint64_t cut;
+	ssize_t n;
+	int error;
+
+	if (!iov_next(f, &iov, &count))
+		return;
+	cut = iov_cut(iov, &count);
 	if (f->q.kind == BLOCK_WRITE)
-		n = pwritev2(fd, iov, (int)count, (off_t)f->offset,
-			     f->io->is_writethrough ? RWF_DSYNC : 0);
+		n = pwritev2(io->file->fd, iov, (int)count, (off_t)f->offset,
+			     io->is_writethrough ? RWF_DSYNC : 0);
 	else
-		n = preadv2(fd, iov, (int)count, (off_t)f->offset, 0);
-	step_done(f, n < 0 ? -errno : (int32_t)n);
+		n = preadv2(io->file->fd, iov, (int)count, (off_t)f->offset, 0);
+	error = errno;
+	iov[count - 1].iov_len += cut;
+	io->budget -= u64_min(io->budget, n < PAGE ? PAGE : (uint64_t)n);
+	step_done(f, n < 0 ? -error : (int32_t)n);
+}
+
+/* Behind all others, so that a large request keeps no small one waiting. */
+static void now_put(struct block_flight *f)
+{
+	struct block_io *io = f->io;
+
+	f->next = NULL;
+	*(io->now == NULL ? &io->now : &io->now_last->next) = f;
+	io->now_last = f;
+}
+
+static uint32_t now_run(struct block_io *io)
+{
+	uint32_t n = 0;
+
+	for (struct block_flight *f; io->budget > 0 && (f = io->now) != NULL; n++) {
+		io->now = f->next;
+		now_step(f);
+	}
+	return n;
+}
+
+uint32_t block_io_round(struct block_io *io)
+{
+	io->budget = NOW_BYTES;
+	return now_run(io);
 }
 
 static void rw_submit(struct block_flight *f)
 {
-	bool is_write = f->q.kind == BLOCK_WRITE, bounces = !f->q.is_aligned;
+	bool is_write = f->q.kind == BLOCK_WRITE;
 	struct io_uring_sqe *sqe;
-	const struct iovec *iov = bounces ? &f->piece : &f->q.iov[f->iov_at];
-	uint32_t count = bounces ? 1 : f->q.iov_count - f->iov_at;
+	struct iovec *iov;
+	uint32_t count;
 
-	if (bounces && !bounce_make(f)) {
-		fail(f, ENOMEM);
-		return;
-	}
 	if (f->io->file->is_memory) {
-		rw_now(f, iov, count);
+		now_put(f);
 		return;
 	}
+	if (!iov_next(f, &iov, &count))
+		return;
 	/* One buffer costs the kernel less than a list of one. */
 	if (count == 1) {
 		sqe = sqe_get(f, is_write ? IORING_OP_WRITE : IORING_OP_READ);
@@ -300,10 +368,19 @@ static void ranges_again(struct block_flight *f)
 		range_submit(f);
 }
 
+/* A cache that could not be written has dropped what was in it, and the next flush would not know. */
+static bool flush_instead(struct block_flight *f, int error)
+{
+	f->io->flush_failed = !f->io->file->is_direct;
+	return false;
+}
+
 /* A discard is a hint. Zeroes are a promise: they are written where the file system cannot make them. */
 static bool ranges_instead(struct block_flight *f, int error)
 {
-	if (error != EOPNOTSUPP || f->is_zeroing || f->is_syncing)
+	if (f->is_syncing)
+		return flush_instead(f, error);
+	if (error != EOPNOTSUPP || f->is_zeroing)
 		return false;
 	if (f->q.kind == BLOCK_DISCARD) {
 		finish(f, VIRTIO_BLK_S_OK);
@@ -312,13 +389,6 @@ static bool ranges_instead(struct block_flight *f, int error)
 	f->is_zeroing = true;
 	range_submit(f);
 	return true;
-}
-
-/* A cache that could not be written has dropped what was in it, and the next flush would not know. */
-static bool flush_instead(struct block_flight *f, int error)
-{
-	f->io->flush_failed = !f->io->file->is_direct;
-	return false;
 }
 
 static const struct step_row {
@@ -358,7 +428,10 @@ static void io_done(struct block_op *op, int32_t result)
 
 void block_io_begin(struct block_flight *f)
 {
+	struct block_io *io = f->io;
+
 	f->op.done = io_done;
 	f->tries = 0;
 	steps[f->q.kind].begin(f);
+	(void)now_run(io);
 }

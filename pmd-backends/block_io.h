@@ -33,6 +33,10 @@ struct block_io {
 	struct block_counters counters;
 	int last_error; /* errno of the last that failed; 0: none */
 
+	/* A file in memory is read and written by the worker itself, so much of it in a round. */
+	uint64_t budget; /* bytes left in this round */
+	struct block_flight *now, *now_last; /* that are to be, the next first; by `next` */
+
 	/* The request is whole: used, with `written` bytes, or as many as `status` allows. */
 	void (*done)(struct block_io *io, struct block_flight *f);
 };
@@ -42,7 +46,7 @@ struct block_flight {
 	struct block_op op;
 	struct block_request q;
 	struct block_io *io;
-	struct block_flight *next; /* free */
+	struct block_flight *next; /* free; or of block_io.now */
 	struct block_ring *ring;
 	uint16_t head;
 	uint32_t iov_at; /* the first of q.iov that is not done; it is cut down as it is */
@@ -58,5 +62,8 @@ struct block_flight {
 
 /* From a request that was read (block_request_read() gave 0) to io->done(), at once or later. */
 void block_io_begin(struct block_flight *f);
+
+/* Once a round, whether more is begun or not: goes on with those whose file is in memory. Returns how much there was. */
+uint32_t block_io_round(struct block_io *io);
 
 #endif

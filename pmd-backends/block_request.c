@@ -86,6 +86,7 @@ static void refuse(struct block_request *q, uint8_t status)
 	q->kind = BLOCK_NOTHING;
 	q->status = status;
 	q->written = 1;
+	q->len = 0;
 }
 
 static void data_align(struct block_request *q, const struct block_file *f)
@@ -108,7 +109,7 @@ static void rw_read(struct walk *w, const struct block_file *f)
 		return;
 	}
 	q->offset = w->header.sector * BLOCK_SECTOR;
-	if (!range_fits(q->offset, q->len, f->size) ||
+	if (q->len > BLOCK_BYTES_MOST || !range_fits(q->offset, q->len, f->size) ||
 	    !is_aligned(q->offset | q->len, f->block_size))
 		refuse(q, VIRTIO_BLK_S_IOERR);
 	else if (q->len == 0)
@@ -146,8 +147,10 @@ static bool range_read(struct walk *w, const uint8_t *p, const struct block_file
 	*r = (struct block_range){ sector * BLOCK_SECTOR, (uint64_t)sectors * BLOCK_SECTOR,
 				   flags != 0 };
 	if (sectors <= most && range_fits(sector, sectors, f->size / BLOCK_SECTOR) &&
-	    is_aligned(r->offset | r->len, f->block_size))
+	    is_aligned(r->offset | r->len, f->block_size)) {
+		q->len += q->kind == BLOCK_ZEROES ? r->len : 0;
 		return true;
+	}
 	refuse(q, VIRTIO_BLK_S_IOERR);
 	return false;
 }

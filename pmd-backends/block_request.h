@@ -10,13 +10,15 @@
 
 #include <sys/uio.h>
 
-#define BLOCK_SECTOR	   512U
-#define BLOCK_SERIAL	   20U /* virtio 1.2, 5.2.6.1: VIRTIO_BLK_ID_BYTES */
-#define BLOCK_SEGMENTS	   126U /* of data in one request: SEG_MAX */
-#define BLOCK_IOVS	   (2 * BLOCK_SEGMENTS) /* as a segment may lie across two regions */
-#define BLOCK_RANGES	   16U /* of one DISCARD or WRITE_ZEROES */
-#define BLOCK_DISCARD_MOST (1U << 22) /* sectors of one range */
-#define BLOCK_ZEROES_MOST  (1U << 17)
+#define BLOCK_SECTOR	    512U
+#define BLOCK_SERIAL	    20U /* virtio 1.2, 5.2.6.1: VIRTIO_BLK_ID_BYTES */
+#define BLOCK_SEGMENTS	    126U /* of data in one request: SEG_MAX */
+#define BLOCK_SEGMENT_BYTES (1U << 20) /* SIZE_MAX */
+#define BLOCK_BYTES_MOST    (BLOCK_SEGMENTS * BLOCK_SEGMENT_BYTES) /* of data in one request */
+#define BLOCK_IOVS	    (2 * BLOCK_SEGMENTS) /* as a segment may lie across two regions */
+#define BLOCK_RANGES	    16U /* of one DISCARD or WRITE_ZEROES */
+#define BLOCK_DISCARD_MOST  (1U << 22) /* sectors of one range */
+#define BLOCK_ZEROES_MOST   (1U << 17)
 
 struct vring_chain;
 
@@ -40,7 +42,8 @@ struct block_request {
 	enum block_kind kind;
 	uint8_t status; /* VIRTIO_BLK_S_*, of BLOCK_NOTHING */
 	uint8_t *status_at; /* in guest memory; NULL: nowhere */
-	uint64_t offset, len; /* bytes of the disk; len: of the buffers, too */
+	uint64_t offset; /* bytes of the disk */
+	uint64_t len; /* bytes: of iov (reads, writes), of all ranges (zeroes); 0: nothing is moved (discards) */
 	uint32_t written; /* bytes into the chain if it succeeds, status included */
 	struct iovec iov[BLOCK_IOVS]; /* of guest memory, no empty ones: data */
 	uint32_t iov_count;

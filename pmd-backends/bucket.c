@@ -14,6 +14,7 @@ void bucket_init(struct bucket *b, uint64_t rate, uint64_t hz, uint64_t now)
 		.hz = u64_min(u64_max(hz, 1), BUCKET_MAX_HZ),
 		.last = now,
 	};
+	b->most_tokens = INT64_MAX / 4 / b->hz;
 	b->burst_units = u64_max(b->hz * BUCKET_BURST_MS / 1000, 1);
 	b->credit = (int64_t)(b->burst_units * b->rate);
 }

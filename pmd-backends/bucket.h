@@ -17,6 +17,7 @@ struct bucket {
 	uint64_t rate; /* tokens per second; 0: no limit */
 	uint64_t hz;
 	uint64_t last;
+	uint64_t most_tokens; /* more at once costs no more: the debt would have no room */
 	uint64_t burst_units; /* credit of so much time is the most that gathers */
 	int64_t credit; /* tokens x hz */
 };
@@ -43,7 +44,7 @@ static inline bool bucket_has(const struct bucket *b)
 static inline void bucket_take(struct bucket *b, uint64_t tokens)
 {
 	if (b->rate != 0)
-		b->credit -= (int64_t)(tokens * b->hz);
+		b->credit -= (int64_t)(u64_min(tokens, b->most_tokens) * b->hz);
 }
 
 /* Clock units until there is credit, as of the last refill; 0: there is. */

@@ -73,7 +73,8 @@ static void check(const struct block_request *q)
 		sum += q->iov[i].iov_len;
 	}
 	if (q->kind == BLOCK_READ || q->kind == BLOCK_WRITE)
-		if (sum != q->len || q->len == 0 || !range_fits(q->offset, q->len, file.size) ||
+		if (sum != q->len || q->len == 0 || q->len > BLOCK_BYTES_MOST ||
+		    !range_fits(q->offset, q->len, file.size) ||
 		    !is_aligned(q->offset | q->len, file.block_size) ||
 		    (q->kind == BLOCK_WRITE && file.is_readonly))
 			abort();

@@ -174,6 +174,29 @@ static void test_bounds(void **state)
 	refused(VIRTIO_BLK_S_IOERR);
 }
 
+/* With descriptors that name the same memory again and again, a guest can ask for any sum. */
+static void test_a_request_moves_so_much_and_no_more(void **state)
+{
+	static const struct {
+		unsigned int pieces;
+		enum block_kind kind;
+	} cases[] = { { 31, BLOCK_READ }, { 32, BLOCK_NOTHING } };
+
+	t.file.size = GIB(1);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		t.descs = 0;
+		header(VIRTIO_BLK_T_IN, 0);
+		desc(HEADER, 16, DESC_NEXT);
+		for (unsigned int k = 0; k < cases[i].pieces; k++)
+			desc(SEAM, MIB(4), DESC_NEXT | DESC_WRITE);
+		desc(STATUS, 1, DESC_WRITE);
+		assert_int_equal(read_chain(), 0);
+		assert_int_equal(t.q.kind, cases[i].kind);
+		assert_int_equal(t.q.len, cases[i].kind == BLOCK_READ ? 31 * MIB(4) : 0);
+	}
+	refused(VIRTIO_BLK_S_IOERR);
+}
+
 static void test_kinds(void **state)
 {
 	assert_int_equal(request(VIRTIO_BLK_T_FLUSH, 0, 0, false), 0);
@@ -206,8 +229,14 @@ static void test_ranges(void **state)
 	assert_int_equal(t.q.ranges[0].offset, 4096);
 	assert_int_equal(t.q.ranges[0].len, 8192);
 	assert_true(t.q.ranges[0].unmap);
+	/* Zeroes are written, perhaps: they count like data. A discard never is. */
+	assert_int_equal(t.q.len, 8192);
 	assert_int_equal(request(VIRTIO_BLK_T_DISCARD, 0, 16, false), 0);
 	refused(VIRTIO_BLK_S_UNSUPP);
+	ranges_put(8, 16, 0);
+	assert_int_equal(request(VIRTIO_BLK_T_DISCARD, 0, 16, false), 0);
+	assert_int_equal(t.q.kind, BLOCK_DISCARD);
+	assert_int_equal(t.q.len, 0);
 	ranges_put(2040, 9, 0);
 	assert_int_equal(request(VIRTIO_BLK_T_DISCARD, 0, 16, false), 0);
 	refused(VIRTIO_BLK_S_IOERR);
@@ -222,8 +251,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-		T(test_read_and_write), T(test_layouts), T(test_no_request),
-		T(test_bounds),		T(test_kinds),	 T(test_ranges),
+		T(test_read_and_write),
+		T(test_layouts),
+		T(test_no_request),
+		T(test_bounds),
+		T(test_kinds),
+		T(test_ranges),
+		T(test_a_request_moves_so_much_and_no_more),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
