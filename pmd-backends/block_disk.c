@@ -8,6 +8,7 @@
 #include "pmd-backends/vring_async.h"
 #include "pmd-backends/vring_core.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/virtio_blk.h>
 #include <poll.h>
@@ -43,6 +44,7 @@ struct block_disk {
 	char serial[BLOCK_SERIAL];
 	unsigned int queues;
 	bool has_lock; /* of the thread of all VMMs */
+	bool is_leaving; /* with the client's lock: what its VMM says does not bring the rings back */
 
 	/* The worker's. */
 	struct block_io io;
@@ -309,7 +311,8 @@ static void session_resume(void *arg)
 {
 	struct hold h = { .d = arg, .on = false };
 
-	block_worker_call(h.d->worker, hold_run, &h);
+	if (!h.d->is_leaving)
+		block_worker_call(h.d->worker, hold_run, &h);
 }
 
 static bool session_is_fit(void *arg, struct err *e)
@@ -432,33 +435,42 @@ int block_disk_start(struct block_disk *d, struct err *e)
 
 int block_disk_quiesce(struct block_disk *d, unsigned int timeout_ms)
 {
-	vhost_client_lock(&d->session.client);
-	for (unsigned int ms = 0; !session_quiesce(d); ms += QUIET_MS) {
-		if (ms >= timeout_ms) {
-			session_resume(d);
-			vhost_client_unlock(&d->session.client);
-			return -EBUSY;
-		}
+	struct vhost_client *client = &d->session.client;
+	uint64_t end_ns = now_ns() + timeout_ms * 1000000ULL;
+	bool is_quiet;
+
+	vhost_client_lock(client);
+	d->is_leaving = true;
+	while (!(is_quiet = session_quiesce(d)) && now_ns() < end_ns) {
+		/* The thread of all VMMs is not to stand meanwhile. */
+		vhost_client_unlock(client);
 		usleep(QUIET_MS * 1000);
+		vhost_client_lock(client);
 	}
-	vhost_client_unlock(&d->session.client);
-	return 0;
+	d->is_leaving = is_quiet;
+	if (!is_quiet) {
+		session_resume(d);
+		/* A message that waits for quiet, or the end of a session, has to ask anew. */
+		vhost_client_wake(client);
+	}
+	vhost_client_unlock(client);
+	return is_quiet ? 0 : -EBUSY;
 }
 
-static void armed_look(void *arg)
+static void idle_look(void *arg)
 {
 	struct hold *h = arg;
 
-	h->is_quiet = h->d->armed == 0;
+	h->is_quiet = h->d->armed == 0 && h->d->in_flight == 0;
 }
 
 /* The worker still knows of ops within the disk until the kernel has answered the last. */
-static void armed_wait(struct block_disk *d)
+static void idle_wait(struct block_disk *d)
 {
 	struct hold h = { .d = d };
 
 	for (;;) {
-		block_worker_call(d->worker, armed_look, &h);
+		block_worker_call(d->worker, idle_look, &h);
 		if (h.is_quiet)
 			return;
 		usleep(QUIET_MS * 100);
@@ -470,10 +482,11 @@ void block_disk_destroy(struct block_disk *d)
 	if (d == NULL)
 		return;
 	vhost_session_fini(&d->session);
-	armed_wait(d);
+	idle_wait(d);
 	if (d->has_job)
 		block_worker_job_remove(d->worker, &d->job);
 	block_file_close(&d->file);
+	assert(d->in_flight == 0);
 	free(d->flights);
 	free(d);
 }

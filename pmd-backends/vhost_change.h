@@ -17,7 +17,8 @@ static inline void broken_set(struct vhost_device *d, uint32_t broken)
 	__atomic_store_n(&d->broken, broken, __ATOMIC_RELAXED);
 }
 
-/* Something that rings rest on changes: on the lcore these stop, apply(d, arg) runs (if it is one), and those that can start. */
+/* Something that rings rest on changes: on the lcore these stop, apply(d, arg) runs (if it is one), and those that can start.
+ * Of a message that says so: vhost_message_stops(). */
 int vhost_change(struct vhost_device *d, uint32_t rings,
 		 void (*apply)(struct vhost_device *d, void *arg), void *arg, struct err *e);
 

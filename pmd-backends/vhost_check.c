@@ -190,11 +190,11 @@ static const struct message_row {
 	bool stops; /* rings, if they run: what is taken from them is to be done first */
 } rows[VHOST_REQUESTS] = {
 	[VHOST_GET_FEATURES] = { "GET_FEATURES", 0, 0, true, false, NULL },
-	[VHOST_SET_FEATURES] = { "SET_FEATURES", 8, 8, false, false, NULL },
+	[VHOST_SET_FEATURES] = { "SET_FEATURES", 8, 8, false, false, NULL, true },
 	[VHOST_SET_OWNER] = { "SET_OWNER", 0, 0, false, false, NULL },
 	[VHOST_RESET_OWNER] = { "RESET_OWNER", 0, 0, false, false, NULL },
 	[VHOST_SET_MEM_TABLE] = { "SET_MEM_TABLE", 40, TABLE, false, true, memory_check, true },
-	[VHOST_SET_LOG_BASE] = { "SET_LOG_BASE", LOG, LOG, true, true, log_check },
+	[VHOST_SET_LOG_BASE] = { "SET_LOG_BASE", LOG, LOG, true, true, log_check, true },
 	[VHOST_SET_LOG_FD] = { "SET_LOG_FD", 0, 8, false, true, log_fd_check },
 	[VHOST_SET_VRING_NUM] = { "SET_VRING_NUM", STATE, STATE, false, false, ring_size_check,
 				  true },
@@ -210,7 +210,7 @@ static const struct message_row {
 	[VHOST_SET_VRING_ENABLE] = { "SET_VRING_ENABLE", STATE, STATE, false, false, ring_check,
 				     true },
 	[VHOST_SEND_RARP] = { "SEND_RARP", 8, 8, false, false, NULL },
-	[VHOST_NET_SET_MTU] = { "NET_SET_MTU", 8, 8, false, false, NULL },
+	[VHOST_NET_SET_MTU] = { "NET_SET_MTU", 8, 8, false, false, NULL, true },
 	[VHOST_SET_BACKEND_REQ_FD] = { "SET_BACKEND_REQ_FD", 0, 0, false, true, socket_check },
 	[VHOST_GET_CONFIG] = { "GET_CONFIG", VHOST_CONFIG_HEAD, CONFIG, true, false, config_check },
 	[VHOST_GET_INFLIGHT_FD] = { "GET_INFLIGHT_FD", VHOST_INFLIGHT_MIN, INFLIGHT, true, false,

@@ -306,6 +306,8 @@ static int on_net_set_mtu(struct vhost_device *d, struct turn *t)
 {
 	uint16_t mtu = (uint16_t)t->m->payload.number;
 
+	if (!has(d->kind->protocol, VHOST_PROTOCOL_F_MTU))
+		return bad(t->e, "an MTU of a device that has none");
 	/* virtio 1.2, 5.1.4.1 */
 	if (t->m->payload.number < 68 || t->m->payload.number > UINT16_MAX)
 		return bad(t->e, "an MTU that no device has");

@@ -2,7 +2,7 @@
 /*
  * A VMM's whole session with viaduct-pmd, without the socket: messages with fds, and its guest's writes into the rings
  * between them, frames both ways after each. Whatever is said, nothing is read outside the memory that it shares, and in
- * the end all fds are closed and all frames are free.
+ * the end all fds are closed and all frames are free. Rings end by messages that are known to stop them, or as all ends.
  *
  * A record: request (0: the guest writes), fds (low four bits how many, then of what kind), size, size bytes of payload.
  */
@@ -25,6 +25,7 @@ static struct wire w;
 static struct vhost_device device;
 static int memory_fd, region_fd; /* region_fd: the last in-flight region */
 static uint8_t *memory;
+static const struct vhost_message *saying; /* NULL: nothing */
 
 static void on_lcore(void *arg, void (*fn)(void *fn_arg), void *fn_arg)
 {
@@ -34,6 +35,9 @@ static void on_lcore(void *arg, void (*fn)(void *fn_arg), void *fn_arg)
 static void ring_changed(void *arg, unsigned int ring, bool is_live)
 {
 	if (is_live != ((device.live & BIT(ring)) != 0))
+		abort();
+	/* What a disk has under way is waited for before such messages alone. */
+	if (!is_live && saying != NULL && !vhost_message_stops(saying))
 		abort();
 }
 
@@ -122,8 +126,11 @@ static void say(struct vhost_message *m, unsigned int kinds)
 	for (size_t i = 0; i < count; i++)
 		fds[i] = fd_make(kinds >> 4 & 3);
 	if (vhost_message_check(m, fds, count, &e) == 0) {
-		int r = vhost_device_message(&device, m, fds, &answer, &e);
+		int r;
 
+		saying = m;
+		r = vhost_device_message(&device, m, fds, &answer, &e);
+		saying = NULL;
 		if ((r < 0) != (e.text[0] != '\0'))
 			abort();
 		if (answer.fd >= 0) {

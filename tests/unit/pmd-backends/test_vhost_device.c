@@ -6,6 +6,7 @@
 
 #include "base/fd.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,6 +28,7 @@ static struct {
 	struct vhost_device d;
 	int memfd;
 	unsigned int changes; /* rings that started or ended */
+	const struct vhost_message *saying; /* NULL: nothing */
 	uint8_t announced[6];
 	struct vhost_answer answer;
 	struct err e;
@@ -40,6 +42,9 @@ static void on_lcore(void *arg, void (*fn)(void *fn_arg), void *fn_arg)
 static void ring_changed(void *arg, unsigned int ring, bool is_live)
 {
 	assert_int_equal(is_live, (t.d.live & BIT(ring)) != 0);
+	/* A disk's requests are done before such a message is, and no other. */
+	if (!is_live && t.saying != NULL)
+		assert_true(vhost_message_stops(t.saying));
 	t.changes++;
 }
 
@@ -79,9 +84,11 @@ static int say(uint32_t request, const void *payload, uint32_t size, int fd)
 	fd_close(&t.answer.fd);
 	memset(&t.e, 0, sizeof(t.e));
 	memcpy(&m.payload, payload, size);
+	t.saying = &m;
 	r = vhost_message_check(&m, fds, fd >= 0, &t.e);
 	if (r == 0)
 		r = vhost_device_message(&t.d, &m, fds, &t.answer, &t.e);
+	t.saying = NULL;
 	fd_close(&fds[0]);
 	assert_int_equal(r < 0, t.e.text[0] != '\0');
 	return r;
@@ -410,6 +417,23 @@ static void an_inflight_region_has_a_part_for_each_ring(void **state)
 	assert_non_null(t.d.queues[0].ring.inflight);
 }
 
+/* By the way: say() sees to it that messages which stop rings are known to. */
+static void an_mtu_is_for_those_that_have_one(void **state)
+{
+	static const struct vhost_kind plain = { .features = FEATURES, .queues = 1 };
+	static const struct vhost_device_ops plain_ops = { on_lcore, ring_changed, NULL, &plain };
+
+	begin(FEATURES);
+	ring_tell(0);
+	assert_int_equal(say_number(VHOST_NET_SET_MTU, 1400), 0);
+	assert_int_equal(t.d.mtu, 1400);
+	assert_int_equal(t.d.live, 1);
+	vhost_device_reset(&t.d);
+	vhost_device_init(&t.d, &plain_ops, NULL);
+	assert_int_equal(say_number(VHOST_NET_SET_MTU, 1400), -EBADMSG);
+	assert_int_equal(t.d.mtu, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -424,6 +448,7 @@ int main(void)
 		T(pages_are_marked_while_a_vmm_wishes),
 		T(logs_that_make_no_sense_are_refused),
 		T(an_inflight_region_has_a_part_for_each_ring),
+		T(an_mtu_is_for_those_that_have_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
