@@ -22,6 +22,7 @@
 #define TELL	 8U /* requests that are told before the round ends */
 #define CLOCK_HZ 1000000000ULL
 #define QUIET_MS 2
+#define LOOK_NS	 100000ULL /* between two looks at a ring whose driver never kicks */
 #define NO_LIMIT UINT64_MAX
 
 struct block_ring {
@@ -227,6 +228,8 @@ static uint64_t disk_doze(void *arg, bool on)
 		vring_async_want_kicks(&ring->ring, on);
 		if (on && !kick_arm(d, ring))
 			ns = 0;
+		if (d->session.device.queues[ring->index].kick < 0)
+			ns = u64_min(ns, LOOK_NS);
 	}
 	return ns;
 }

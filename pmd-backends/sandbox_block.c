@@ -13,6 +13,7 @@
 #include <linux/landlock.h>
 #include <malloc.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -23,7 +24,6 @@ static const int allowed_calls[] = {
 	SCMP_SYS(recvfrom),
 	SCMP_SYS(sendto),
 	SCMP_SYS(accept4),
-	SCMP_SYS(socket),
 	SCMP_SYS(connect),
 	SCMP_SYS(getsockopt),
 	SCMP_SYS(getsockname),
@@ -133,6 +133,9 @@ int sandbox_block_filter(struct err *e)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
 				     SCMP_CMP(1, SCMP_CMP_MASKED_EQ, UINT32_MAX,
 					      (uint32_t)allowed_ioctls[i]));
+	if (r == 0) /* to VMMs, and to nothing else: no network */
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+				     SCMP_CMP(0, SCMP_CMP_MASKED_EQ, UINT32_MAX, AF_UNIX));
 	if (r == 0) /* names of threads */
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
 				     SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));

@@ -1,21 +1,24 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Disks of guests: viaduct-pmd in its role "block", from a guest's side (disk_front.py) and the daemon's (pmdkit.py)."""
 
+import contextlib
 import os
 import random
 import socket
 import struct
 import subprocess
+import threading
 import time
 
 import pytest
 from daemonkit import eventually
-from disk_front import (S_IOERR, S_UNSUPP, SECTOR, SET_BACKEND_REQ_FD, T_DISCARD, T_ID, T_IN, T_OUT, T_ZEROES, DiskError,
+from disk_front import (F_DISCARD, S_IOERR, S_UNSUPP, SECTOR, SET_BACKEND_REQ_FD, T_DISCARD, T_ID, T_IN, T_OUT, T_ZEROES, DiskError,
                         DiskFront)
 from pmdkit import SANITIZER, Pmd, PmdError, exchange
-from vhost_front import F_EVENT_IDX, F_PROTOCOL, F_VERSION_1, GET_VRING_BASE
+from vhost_front import F_EVENT_IDX, GET_FEATURES, GET_VRING_BASE, NEED_REPLY, NET_SET_MTU, SET_VRING_CALL, SET_VRING_KICK
 
 MIB = 1 << 20
+NO_FD = 1 << 8  # of SET_VRING_KICK: none comes
 
 
 class Disks:
@@ -258,6 +261,68 @@ def test_a_full_file_system_is_an_io_error_and_is_said(disks, tmp_path):
         subprocess.run(["umount", "-l", str(tmp_path)], check=True)
 
 
+@pytest.fixture
+def frozen(tmp_path):
+    """A file system that can stand still: (folder, function that stops it or lets it go on)."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting takes root")
+    image, folder, is_frozen = tmp_path / "fs.img", tmp_path / "fs", []
+    image.touch()
+    os.truncate(image, 64 * MIB)
+    folder.mkdir()
+    subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
+    if subprocess.run(["mount", "-o", "loop", str(image), str(folder)], check=False).returncode != 0:
+        pytest.skip("no loop devices here")
+
+    def freeze(on):
+        subprocess.run(["fsfreeze", "-f" if on else "-u", str(folder)], check=True)
+        is_frozen[:] = [True] if on else []
+
+    try:
+        yield folder, freeze
+    finally:
+        if is_frozen:
+            freeze(False)
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_disk_whose_image_hangs_cannot_go_and_keeps_nobody_waiting(disks, frozen):
+    folder, freeze = frozen
+    path = folder / "disk.img"
+    path.write_bytes(bytes(MIB))
+    with disks.front("vm/root") as front, disks.front("vm/other") as other:
+        disks.add("vm/root", path)
+        disks.add("vm/other", disks.image())
+        front.connect()
+        other.connect()
+        freeze(True)
+        slot = front.begin(T_OUT, data=b"w" * 4096)
+        front.kick(0)
+        eventually(lambda: disks.stats("vm/root")["in_flight"] == 1)
+        # A message that waits until nothing is under way.
+        front.tell(SET_VRING_CALL, struct.pack("<Q", 0), (front.calls[0],), 1 | NEED_REPLY)
+        refused = []
+
+        def remove():
+            with pytest.raises(PmdError) as e:
+                disks.pmd.call("disk-remove", disk="vm/root")
+            refused.append(e.value.code)
+
+        removing = threading.Thread(target=remove)
+        removing.start()
+        time.sleep(0.5)
+        begin = time.monotonic()
+        other.order(SET_VRING_CALL, struct.pack("<Q", 0), (other.calls[0],))
+        assert time.monotonic() - begin < 2, "another VMM is answered at once"
+        removing.join()
+        assert refused == ["disk-busy"]
+        freeze(False)
+        assert front.hear(SET_VRING_CALL) == bytes(8), "the message has its turn"
+        assert front.wait(slot)[1] == 0
+        assert front.read(0, 4096) == b"w" * 4096
+        disks.pmd.call("disk-remove", disk="vm/root")
+
+
 def test_limits_hold_and_can_be_lifted(disks):
     with disks.front("vm/root") as front:
         disks.add("vm/root", disks.image(), iops=200)
@@ -292,14 +357,32 @@ def cpu_seconds(pid):
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def test_without_flush_a_write_is_on_the_medium_when_it_is_answered(disks):
-    """A driver that knows no flush: writes go with O_DSYNC."""
-    with disks.front("vm/root", features=(F_VERSION_1, F_PROTOCOL)) as front:
-        path = disks.image()
-        disks.add("vm/root", path)
+def test_a_ring_that_its_driver_never_kicks_is_looked_at(disks):
+    """SET_VRING_KICK without an fd: requests are found by looking, far more often than the worker sleeps."""
+    with disks.front("vm/root") as front:
+        disks.add("vm/root", disks.image(data=b"n" * MIB))
         front.connect()
-        front.write(0, b"s" * 512)
-        assert path.read_bytes()[:512] == b"s" * 512
+        front.tell(GET_VRING_BASE, struct.pack("<II", 0, 0))
+        front.hear(GET_VRING_BASE)
+        front.ring_tell(0)
+        front.tell(SET_VRING_KICK, struct.pack("<Q", NO_FD))
+        front.ask(GET_FEATURES)
+        begin = time.monotonic()
+        for _ in range(30):
+            time.sleep(0.01)  # it sleeps by now
+            slot = front.begin(T_IN, length=512)
+            assert front.wait(slot)[1:3] == (0, b"n" * 512)
+        assert time.monotonic() - begin < 10
+
+
+def test_zeroes_count_for_the_bandwidth(disks):
+    with disks.front("vm/root") as front:
+        disks.add("vm/root", disks.image(size=16 * MIB), bandwidth=8 * MIB)
+        front.connect()
+        begin = time.monotonic()
+        for _ in range(3):
+            front.ranges(T_ZEROES, (0, 8192, 1))
+        assert time.monotonic() - begin > 0.8, "two of them wait for the 4 MiB before them, at 8 MiB a second"
 
 
 class Load:
@@ -379,6 +462,69 @@ def test_memory_changes_and_rings_stop_under_load(disks):
             front.kick(0)
         load.settle()
         load.check()
+
+
+def test_an_mtu_is_not_for_disks(disks):
+    """A message for network devices ends the connection, after what is under way, and nothing is lost."""
+    with disks.front("vm/root", slots=24) as front:
+        disks.add("vm/root", disks.image(), os.O_RDWR | os.O_DIRECT)
+        front.connect()
+        load = Load(front, 7)
+        for _ in range(10):
+            load.run(0.05)
+            assert front.order(NET_SET_MTU, struct.pack("<Q", 1500)) == 1, "refused"
+            front.connect()
+        load.settle()
+        load.check()
+    assert "an MTU of a device that has none" in disks.pmd.text()
+
+
+class Talk(threading.Thread):
+    """A VMM that goes on asking for what stops its ring, and a guest that goes on writing, until hung up on."""
+
+    def __init__(self, front, load):
+        super().__init__()
+        self.front, self.load, self.said = front, load, 0
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                self.load.run(0.001)
+                self.front.tell(SET_VRING_CALL, struct.pack("<Q", 0), (self.front.calls[0],))
+                self.said += 1
+
+
+def test_a_disk_that_goes_under_load_while_its_vmm_talks(disks, flags):
+    """Once what is under way is waited for, no message brings the rings back: all that was taken is done or taken again."""
+    path = disks.image()
+    with disks.front("vm/root", slots=24) as front:
+        load = Load(front, 8)
+        for _ in range(15):
+            disks.add("vm/root", path, flags)
+            front.connect()
+            talk = Talk(front, load)
+            talk.start()
+            eventually(lambda: talk.said > 5)
+            disks.pmd.call("disk-remove", disk="vm/root")
+            talk.join()
+            assert disks.pmd.call("status")["disks"] == []
+        disks.add("vm/root", path, flags)
+        front.connect()
+        load.settle()
+        load.check()
+        assert load.count > 100, load.count
+
+
+def test_an_image_that_ends_within_a_block_keeps_its_end(disks, flags):
+    data = b"\xaa" * (MIB + 100)
+    path = disks.image(size=len(data), data=data)
+    with disks.front("vm/root") as front:
+        assert disks.add("vm/root", path, flags)["size"] == MIB
+        front.connect()
+        assert front.features >> F_DISCARD & 1
+        assert front.read(MIB // SECTOR - 8, 4096) == b"\xaa" * 4096
+        disks.pmd.call("disk-remove", disk="vm/root")
+    assert path.read_bytes() == data
 
 
 def test_a_vmm_that_goes_away_under_load_comes_back(disks):
