@@ -168,6 +168,13 @@ def test_what_is_not_there_is_said(world, short_tmp, op):
     API.check(op, status, reply)
 
 
+def test_every_alarm_is_described():
+    source = (daemonkit.HERE.parents[1] / "vf-manager/alarms.c").read_text()
+    table = source[source.index("} kinds[] = {"):]
+    kinds = re.findall(r'\{ "([a-z-]+)",', table[:table.index("};")])
+    assert kinds and sorted(kinds) == sorted(API.document["components"]["schemas"]["Alarm"]["properties"]["kind"]["enum"])
+
+
 def test_every_route_is_described():
     described = {(op.verb, re.sub(r"\{\w+\}", "*", op.path)) for op in API.operations}
     source = (daemonkit.HERE.parents[1] / "vf-manager/routes.c").read_text()
