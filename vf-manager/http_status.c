@@ -30,6 +30,8 @@ static const struct status_row {
 	{ "memory-short", MHD_HTTP_CONFLICT },
 	{ "hugepages-short", MHD_HTTP_CONFLICT },
 	{ "kvm-unusable", MHD_HTTP_CONFLICT },
+	{ "kvm-vcpus", MHD_HTTP_CONFLICT },
+	{ "phys-bits-short", MHD_HTTP_CONFLICT },
 	{ "autostart-unknown", MHD_HTTP_CONFLICT },
 	{ "autostart-cycle", MHD_HTTP_CONFLICT },
 	{ "creator-gone", MHD_HTTP_CONFLICT },

@@ -137,6 +137,8 @@ static const cyaml_schema_value_t file_schema = { CYAML_VALUE_MAPPING(CYAML_FLAG
 static const struct yaml_later later[] = {
 	{ "disks", "disks are" },
 	{ "owner", "an owner is" },
+	{ "balloon", "a memory balloon is",
+	  "all of a guest's memory is there from its start and pinned where a device does DMA, so none could be taken back" },
 	{ NULL, NULL },
 };
 

@@ -86,6 +86,16 @@ static int memory_parse(const struct vmfile *file, struct vm_spec *out, struct e
 	return r;
 }
 
+static int count_refuse(unsigned int count, struct err *e)
+{
+	err_set(e, ERANGE, "cpus.count: %u is not between 1 and %d", count, VMM_MAX_CPUS);
+	if (count <= VMM_MAX_CPUS)
+		return -ERANGE;
+	return err_hint(
+		e, "more vCPUs need x2APIC ids, and interrupts that a virtual VT-d remaps to them: "
+		   "not built; give two VMs the work, or lower cpus.count");
+}
+
 static int cpus_parse(const struct vmfile_cpus *c, struct vm_spec *out, struct err *e)
 {
 	out->cpu_count = 1;
@@ -96,8 +106,7 @@ static int cpus_parse(const struct vmfile_cpus *c, struct vm_spec *out, struct e
 	else if (c->pin_count > 0)
 		out->cpu_count = c->pin_count;
 	if (out->cpu_count < 1 || out->cpu_count > VMM_MAX_CPUS)
-		return err_set(e, ERANGE, "cpus.count: %u is not between 1 and %d", out->cpu_count,
-			       VMM_MAX_CPUS);
+		return count_refuse(out->cpu_count, e);
 	if (c->pin_count != 0 && c->pin_count != out->cpu_count)
 		return err_set(e, EINVAL, "cpus.pin: %u host CPUs for %u vCPUs", c->pin_count,
 			       out->cpu_count);
@@ -395,12 +404,14 @@ unsigned int vm_ram_slots(const struct vm_spec *spec, struct range out[2])
 {
 	uint64_t low = spec->memory_bytes <= VMM_LOW_RAM_MAX ? spec->memory_bytes
 							     : VMM_LOW_RAM_SPLIT;
+	uint64_t high;
 
 	if (spec->low_limit_bytes != 0)
 		low = u64_min(low, spec->low_limit_bytes);
 	out[0] = (struct range){ 0, low - 1 };
 	if (low == spec->memory_bytes)
 		return 1;
-	out[1] = (struct range){ VMM_HIGH_RAM, VMM_HIGH_RAM + (spec->memory_bytes - low) - 1 };
+	high = spec->memory_bytes - low > VMM_HIGH_RAM_ROOM ? VMM_FAR_RAM : VMM_HIGH_RAM;
+	out[1] = (struct range){ high, high + (spec->memory_bytes - low) - 1 };
 	return 2;
 }

@@ -109,8 +109,12 @@ static int key_refuse(const struct yaml_kind *kind, unsigned line, const char *k
 	for (const struct yaml_later *l = kind->later; l != NULL && l->key != NULL; l++) {
 		if (strcmp(l->key, key) != 0)
 			continue;
-		err_set(e, EINVAL, "line %u: %s: %s not available yet", line, key, l->what);
-		err_code(e, "not-yet");
+		if (l->never != NULL)
+			err_set(e, EINVAL, "line %u: %s: %s not offered: %s", line, key, l->what,
+				l->never);
+		else
+			err_set(e, EINVAL, "line %u: %s: %s not available yet", line, key, l->what);
+		err_code(e, l->never != NULL ? "by-design" : "not-yet");
 		return err_hint(e, "remove the key '%s'", key);
 	}
 	err_set(e, EINVAL, "line %u: unknown key '%.64s'", line, key);

@@ -14,10 +14,11 @@
 #define YAML_MAX_DEPTH 8
 #define YAML_MAX_NODES 10000
 
-/* Keys that the documentation promises and this version does not have. */
+/* Keys that the documentation promises and this version does not have, or that people look for and no version will. */
 struct yaml_later {
 	const char *key; /* NULL ends the table */
 	const char *what;
+	const char *never; /* why not, and not later either; NULL: later */
 };
 
 struct yaml_kind {
@@ -26,8 +27,8 @@ struct yaml_kind {
 	const char *manual; /* where the keys are listed, for the hint */
 };
 
-/* *out goes back with yaml_free(). -EINVAL names line and key; code "yaml", "unknown-key" or
- * "not-yet". */
+/* *out goes back with yaml_free(). -EINVAL names line and key; code "yaml", "unknown-key",
+ * "not-yet" or "by-design". */
 int yaml_load(const struct yaml_kind *kind, const char *text, size_t len, void **out,
 	      struct err *e);
 void yaml_free(const struct yaml_kind *kind, void *data);

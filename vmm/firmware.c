@@ -139,11 +139,14 @@ static int e820_add(struct firmware *fw)
 static int smbios_add(struct firmware *fw)
 {
 	const struct vmm_spec *spec = fw->m->spec;
+	const struct gmem *gm = &fw->m->gmem;
 	const struct smbios_facts facts = { .name = spec->name,
 					    .uuid = spec->uuid,
 					    .cpu_count = spec->cpu_count,
 					    .memory = spec->memory_size,
-					    .low_ram = fw->m->gmem.slots[0].size };
+					    .low_ram = gm->slots[0].size,
+					    .high_start = gm->slot_count > 1 ? gm->slots[1].gpa
+									     : 0 };
 	uint8_t anchor[SMBIOS_ANCHOR], tables[SMBIOS_TABLES];
 	size_t len = smbios_make(&facts, anchor, tables);
 	int r = fwcfg_add_bytes(fw->fwcfg, 0, "etc/smbios/smbios-anchor", anchor, sizeof(anchor));

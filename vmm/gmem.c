@@ -41,17 +41,39 @@ static int sizes_check(uint64_t size, uint64_t hugepage, uint64_t low_limit, str
 	return 0;
 }
 
+static uint64_t low_bytes(uint64_t size, uint64_t low_limit)
+{
+	uint64_t low = size <= LAYOUT_LOW_RAM_MAX ? size : LAYOUT_LOW_RAM_SPLIT;
+
+	return low_limit != 0 ? u64_min(low, low_limit) : low;
+}
+
+static uint64_t high_start(uint64_t high_bytes)
+{
+	return high_bytes > VMM_HIGH_RAM_ROOM ? VMM_FAR_RAM : LAYOUT_HIGH_RAM;
+}
+
+int gmem_end(uint64_t size, uint64_t low_limit, uint64_t *end, struct err *e)
+{
+	int r = sizes_check(size, 0, low_limit, e);
+	uint64_t low;
+
+	if (r < 0)
+		return r;
+	low = low_bytes(size, low_limit);
+	*end = low == size ? size : high_start(size - low) + (size - low);
+	return 0;
+}
+
 static void slots_place(struct gmem *gm, uint64_t low_limit)
 {
-	uint64_t low = gm->size <= LAYOUT_LOW_RAM_MAX ? gm->size : LAYOUT_LOW_RAM_SPLIT;
+	uint64_t low = low_bytes(gm->size, low_limit);
 
-	if (low_limit != 0)
-		low = u64_min(low, low_limit);
 	gm->slots[0] = (struct gmem_slot){ .gpa = 0, .size = low, .host = gm->host };
 	gm->slot_count = 1;
 	if (low == gm->size)
 		return;
-	gm->slots[1] = (struct gmem_slot){ .gpa = LAYOUT_HIGH_RAM,
+	gm->slots[1] = (struct gmem_slot){ .gpa = high_start(gm->size - low),
 					   .size = gm->size - low,
 					   .offset = low,
 					   .host = gm->host + low };

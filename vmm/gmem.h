@@ -25,6 +25,9 @@ struct gmem {
 	unsigned int slot_count;
 };
 
+/* Where RAM of that size ends in the guest's address space; nothing is made. -ERANGE or -EINVAL as of gmem_create(). */
+int gmem_end(uint64_t size, uint64_t low_limit, uint64_t *end, struct err *e);
+
 /* hugepage: 0, 2 MiB or 1 GiB; low_limit: 0 or where low RAM ends at most (a multiple of 2 MiB). Takes
  * address space only: hugepages must not be touched before gmem_prefault() has taken them. */
 int gmem_create(struct gmem *gm, uint64_t size, uint64_t hugepage, uint64_t low_limit,

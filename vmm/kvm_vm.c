@@ -41,7 +41,6 @@ static const struct {
 	{ KVM_CAP_ADJUST_CLOCK, 1, "kvmclock" },
 	{ KVM_CAP_DEVICE_CTRL, 1, "device control" },
 	{ KVM_CAP_NR_MEMSLOTS, 32, "32 memory slots" },
-	{ KVM_CAP_MAX_VCPUS, VMM_MAX_CPUS, "64 vCPUs" },
 };
 
 static int extensions_check(int kvm_fd, struct err *e)
@@ -57,6 +56,22 @@ static int extensions_check(int kvm_fd, struct err *e)
 		return err_hint(e, "viaduct host check   shows what KVM on this host can do");
 	}
 	return 0;
+}
+
+static int vcpus_check(int kvm_fd, unsigned int cpu_count, struct err *e)
+{
+	int have = kvm_extension_check(kvm_fd, KVM_CAP_MAX_VCPUS);
+
+	/* Without a word KVM has as many as it recommends (api.rst, KVM_CREATE_VCPU). */
+	if (have <= 0)
+		have = kvm_extension_check(kvm_fd, KVM_CAP_NR_VCPUS);
+	if (have >= (int)cpu_count)
+		return 0;
+	err_set(e, ERANGE,
+		"cpus.count: %u vCPUs are asked for and this host's KVM makes %d at most",
+		cpu_count, have);
+	err_code(e, "kvm-vcpus");
+	return err_hint(e, "lower cpus.count; /sys/module/kvm/parameters of the host may limit it");
 }
 
 static int irqchip_state_get(int vm_fd, struct kvm_vm_irqchip *irqchip)
@@ -104,11 +119,14 @@ static int vm_configure(int vm_fd, struct kvm_vm_irqchip *irqchip, struct err *e
 	return r < 0 ? err_set(e, r, "%s: %s", step, strerror(-r)) : 0;
 }
 
-int kvm_vm_setup(int kvm_fd, int *vm_fd, struct kvm_vm_irqchip *irqchip, struct err *e)
+int kvm_vm_setup(int kvm_fd, unsigned int cpu_count, int *vm_fd, struct kvm_vm_irqchip *irqchip,
+		 struct err *e)
 {
 	auto_fd int fd = -1;
 	int r = extensions_check(kvm_fd, e);
 
+	if (r == 0)
+		r = vcpus_check(kvm_fd, cpu_count, e);
 	if (r < 0)
 		return r;
 	do {

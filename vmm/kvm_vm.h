@@ -20,8 +20,9 @@ struct kvm_vm_irqchip {
 };
 
 /* Checks the extensions, then makes a VM with its irqchip, PIT and x2APIC interface: ready for
- * memory and vCPUs. *vm_fd is the caller's. */
-int kvm_vm_setup(int kvm_fd, int *vm_fd, struct kvm_vm_irqchip *irqchip, struct err *e);
+ * memory and that many vCPUs. *vm_fd is the caller's. -ERANGE code "kvm-vcpus": KVM makes fewer. */
+int kvm_vm_setup(int kvm_fd, unsigned int cpu_count, int *vm_fd, struct kvm_vm_irqchip *irqchip,
+		 struct err *e);
 
 int kvm_vm_irqchip_reset(int vm_fd, const struct kvm_vm_irqchip *irqchip, struct err *e);
 

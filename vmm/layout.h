@@ -11,6 +11,8 @@
 
 #include "base/util.h"
 
+#include <assert.h>
+
 #define LAYOUT_LOW_RAM_MAX   VMM_LOW_RAM_MAX
 #define LAYOUT_LOW_RAM_SPLIT VMM_LOW_RAM_SPLIT
 #define LAYOUT_HIGH_RAM	     VMM_HIGH_RAM
@@ -45,9 +47,12 @@
 #define LAYOUT_IRQ_RTC	    8
 #define LAYOUT_IRQ_SCI	    9
 
-/* AMD hosts: HyperTransport's hole, where the IOMMU maps nothing: no RAM, no BARs. */
+/* AMD hosts: HyperTransport's hole, where the IOMMU maps nothing: no RAM (VMM_FAR_RAM), no BARs. */
 #define LAYOUT_HT_HOLE	   0xFD00000000ULL
 #define LAYOUT_HT_HOLE_END 0x10000000000ULL
+static_assert(VMM_HIGH_RAM + VMM_HIGH_RAM_ROOM == LAYOUT_HT_HOLE &&
+		      VMM_FAR_RAM == LAYOUT_HT_HOLE_END,
+	      "RAM ends before the hole, or begins behind it");
 
 /* The 64-bit MMIO window: the top eighth of the guest's physical address space, moved down where it
  * would meet the HyperTransport hole. ram_end is the end of RAM above 4 GiB (0: none). -ERANGE if RAM

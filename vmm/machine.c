@@ -62,6 +62,32 @@ static unsigned int host_cpus(void)
 	return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (unsigned int)CPU_COUNT(&cpus) : 1;
 }
 
+/* What the vCPUs are and which addresses they have: all that may be refused before RAM is made, which can take
+ * minutes. */
+static int cpus_plan(struct machine *m, struct err *e)
+{
+	const struct vmm_spec *spec = m->spec;
+	uint64_t ram_end = 0;
+	int r = gmem_end(spec->memory_size, spec->low_limit, &ram_end, e);
+
+	if (r == 0 && spec->cpus_are_dedicated)
+		r = kvm_vm_dedicate(m->vm_fd, &m->exits_off, e);
+	if (r < 0)
+		return r;
+	r = kvm_vm_cpu_model(m->kvm_fd, spec->cpu_count, m->exits_off, &m->cpu, e);
+	if (r < 0)
+		return err_wrap(e, "CPU model");
+	r = layout_mmio64(m->cpu.phys_bits, ram_end, &m->mmio64_base, &m->mmio64_size);
+	if (r == 0)
+		return 0;
+	err_set(e, r,
+		"memory.size: guest RAM would end at 0x%llx, which is too much for this CPU's %u "
+		"address bits: devices have the last eighth of them",
+		(unsigned long long)ram_end, m->cpu.phys_bits);
+	err_code(e, "phys-bits-short");
+	return err_hint(e, "lower memory.size");
+}
+
 /* RAM of one page size, every page of it there. */
 static int ram_populate(struct machine *m, uint64_t hugepage, struct err *e)
 {
@@ -105,29 +131,6 @@ static int ram_create(struct machine *m, struct err *e)
 				    strerror(-r));
 	}
 	return r;
-}
-
-static int cpus_create(struct machine *m, struct err *e)
-{
-	const struct gmem_slot *top = &m->gmem.slots[m->gmem.slot_count - 1];
-	uint64_t ram_end = top->gpa + top->size;
-	int r = m->spec->cpus_are_dedicated ? kvm_vm_dedicate(m->vm_fd, &m->exits_off, e) : 0;
-
-	if (r < 0)
-		return r;
-	r = kvm_vm_cpu_model(m->kvm_fd, m->spec->cpu_count, m->exits_off, &m->cpu, e);
-	if (r < 0)
-		return err_wrap(e, "CPU model");
-	if (ram_end > LAYOUT_HT_HOLE)
-		return err_set(e, ERANGE,
-			       "RAM ends at 0x%llx: above 0x%llx lies a hole of AMD's hosts",
-			       (unsigned long long)ram_end, LAYOUT_HT_HOLE);
-	r = layout_mmio64(m->cpu.phys_bits, ram_end, &m->mmio64_base, &m->mmio64_size);
-	if (r < 0)
-		return err_set(e, r, "RAM ends at 0x%llx: too much for this CPU's %u address bits",
-			       (unsigned long long)ram_end, m->cpu.phys_bits);
-	r = vcpu_set_create(m, &m->cpu, &m->vcpus, e);
-	return r < 0 ? r : stats_create(m, &m->stats, e);
 }
 
 static int board_create(struct machine *m, struct err *e)
@@ -236,7 +239,9 @@ static int machine_build(struct machine *m, struct err *e)
 	int r;
 
 	placement_enter(&m->placement, m->spec);
-	r = kvm_vm_setup(m->kvm_fd, &m->vm_fd, &m->irqchip, e);
+	r = kvm_vm_setup(m->kvm_fd, m->spec->cpu_count, &m->vm_fd, &m->irqchip, e);
+	if (r == 0)
+		r = cpus_plan(m, e);
 	if (r == 0)
 		r = machine_devices_open(m, e);
 	if (r == 0)
@@ -246,7 +251,9 @@ static int machine_build(struct machine *m, struct err *e)
 	if (r < 0)
 		return r;
 	step_done(m, MACHINE_STEP_PIN);
-	r = cpus_create(m, e);
+	r = vcpu_set_create(m, &m->cpu, &m->vcpus, e);
+	if (r == 0)
+		r = stats_create(m, &m->stats, e);
 	if (r == 0)
 		r = board_create(m, e);
 	if (r == 0)

@@ -13,8 +13,7 @@
 #define ANCHOR_COUNT	    0x1C
 #define ANCHOR_BCD	    0x1E
 
-#define HIGH_RAM_KIB (4ULL << 20)
-#define KIB_32BIT    0x80000000ULL /* from here on sizes and addresses have fields of their own */
+#define KIB_32BIT 0x80000000ULL /* from here on sizes and addresses have fields of their own */
 
 struct tables {
 	uint8_t *data;
@@ -197,7 +196,7 @@ size_t smbios_make(const struct smbios_facts *f, uint8_t anchor[SMBIOS_ANCHOR],
 	memory_device_add(&t, array, f->memory >> 20);
 	memory_range_add(&t, array, 0, f->low_ram >> 10);
 	if (f->memory > f->low_ram)
-		memory_range_add(&t, array, HIGH_RAM_KIB, (f->memory - f->low_ram) >> 10);
+		memory_range_add(&t, array, f->high_start >> 10, (f->memory - f->low_ram) >> 10);
 	table_begin(&t, 127, 4);
 	table_end(&t);
 	anchor_make(&t, anchor);

@@ -17,6 +17,7 @@ struct smbios_facts {
 	unsigned int cpu_count;
 	uint64_t memory; /* bytes, a multiple of 2 MiB */
 	uint64_t low_ram; /* of these, how many lie below 4 GiB */
+	uint64_t high_start; /* where the others begin */
 };
 
 /* Fills both; the anchor's table address is the firmware's to set. Returns the length of the tables. */

@@ -98,7 +98,8 @@
 #define VMM_MSG_VERSION 1
 #define VMM_LAUNCH_FD	3
 
-#define VMM_MAX_CPUS	64
+/* APIC ids below 255: what has more needs x2APIC ids and a virtual VT-d that remaps interrupts to them. */
+#define VMM_MAX_CPUS	254
 #define VMM_MAX_DEVICES 16
 #define VMM_MAX_NETS	16
 #define VMM_MAX_PAIRS	8
@@ -106,10 +107,13 @@
 #define VMM_MIN_MEMORY	(64ULL << 20)
 #define VMM_MAX_MEMORY	(1ULL << 40)
 /* Where guest RAM lies: from 0 on, all of it up to LOW_RAM_MAX; of more, LOW_RAM_SPLIT (as q35 does), the rest from
- * HIGH_RAM on. */
+ * HIGH_RAM on; from FAR_RAM on where that rest is more than HIGH_RAM_ROOM and would reach into the hole that AMD's hosts
+ * have below 1 TiB, in which their IOMMU maps nothing. */
 #define VMM_LOW_RAM_MAX	  0xB0000000ULL
 #define VMM_LOW_RAM_SPLIT 0x80000000ULL
 #define VMM_HIGH_RAM	  0x100000000ULL
+#define VMM_HIGH_RAM_ROOM 0xFC00000000ULL
+#define VMM_FAR_RAM	  0x10000000000ULL
 #define VMM_MAX_CMDLINE	  2047
 /* Firmware: OVMF's 4M build, CODE up to 4 GiB and VARS below it. A VM's own file has the image of its variables, and behind
  * it room for a journal (flash_store.h). */

@@ -39,6 +39,7 @@ void fake_kvm_reset(void)
 	for (unsigned int i = 0; i < k->vcpu_count; i++)
 		munmap(k->vcpus[i].run, FAKE_KVM_RUN_SIZE);
 	*k = (struct fake_kvm){ .lacks = k->lacks,
+				.max_vcpus = k->max_vcpus,
 				.phys_bits = k->phys_bits,
 				.tsc_khz = k->tsc_khz,
 				.no_msr_writes = k->no_msr_writes,
@@ -73,9 +74,9 @@ static void word_parse(struct word *w, const char *text)
 	char *end;
 
 	*w = (struct word){ .count = 1 };
-	if (text[0] >= '0' && text[0] <= '9' && text[1] == ':') {
-		w->cpu = (unsigned int)(text[0] - '0');
-		text += 2;
+	if (text[strspn(text, "0123456789")] == ':') {
+		w->cpu = (unsigned int)strtoul(text, &end, 10);
+		text = end + 1;
 	}
 	snprintf(w->name, sizeof(w->name), "%.*s", (int)strcspn(text, "@"), text);
 	text += strcspn(text, "@");
@@ -350,6 +351,8 @@ static int vm_ioctl(unsigned long request, void *arg)
 	case KVM_GET_API_VERSION:
 		return KVM_API_VERSION;
 	case KVM_CHECK_EXTENSION:
+		if ((uintptr_t)arg == KVM_CAP_MAX_VCPUS && k->max_vcpus != 0)
+			return k->max_vcpus;
 		return k->lacks != 0 && (uintptr_t)arg == (uintptr_t)k->lacks ? 0 : CAP_ENOUGH;
 	case KVM_CREATE_VM:
 		return eventfd(0, EFD_CLOEXEC);

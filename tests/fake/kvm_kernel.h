@@ -21,7 +21,7 @@
 
 #include <linux/kvm.h>
 
-#define FAKE_KVM_VCPUS	   4
+#define FAKE_KVM_VCPUS	   254
 #define FAKE_KVM_SLOTS	   64
 #define FAKE_KVM_READS	   32
 #define FAKE_KVM_RUN_SIZE  8192
@@ -40,6 +40,7 @@ struct fake_kvm_vcpu {
 struct fake_kvm {
 	/* How the host is. */
 	int lacks; /* this KVM_CAP is not there; 0: all are */
+	int max_vcpus; /* KVM_CAP_MAX_VCPUS; 0: as many as one likes */
 	unsigned int phys_bits; /* of the CPU; 0: 40 */
 	int tsc_khz; /* 0: none */
 	bool no_msr_writes; /* KVM_SET_MSRS takes nothing */

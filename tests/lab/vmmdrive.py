@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 
-SEQMSG_BYTES = 65536
+SEQMSG_BYTES = 196608
 NOBODY = 65534
 
 
@@ -45,7 +45,7 @@ class Console:
         if not select.select([self.sock], [], [], max(timeout, 0))[0]:
             return True
         with contextlib.suppress(ConnectionResetError):
-            data = self.sock.recv(65536)
+            data = self.sock.recv(SEQMSG_BYTES)
             if data:
                 text = data.decode(errors="replace")
                 self.seen += text

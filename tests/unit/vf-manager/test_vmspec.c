@@ -21,6 +21,34 @@
 #define HEAD \
 	"name: fw1\nmemory: {size: 2G, hugepages: 2M}\nboot: {kernel: vmlinuz, initrd: /i, cmdline: 'a b'}\n"
 
+/* As gmem places them (tests/unit/vmm/test_gmem.c has the same figures). */
+static void ram_lies_where_the_vmm_puts_it(void **state)
+{
+	static const struct {
+		uint64_t memory, low_limit, start, last;
+	} rows[] = {
+		{ MIB(64), 0, 0, MIB(64) - 1 },
+		{ MIB(128), MIB(64), GIB(4), GIB(4) + MIB(64) - 1 },
+		{ GIB(1010), 0, GIB(4), GIB(1012) - 1 },
+		{ GIB(1010) + MIB(2), 0, GIB(1024), GIB(2032) + MIB(2) - 1 },
+		{ GIB(1024), 0, GIB(1024), GIB(2046) - 1 },
+	};
+	struct vm_spec *s = calloc(1, sizeof(*s));
+
+	assert_non_null(s);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct range slots[2];
+		unsigned int n;
+
+		s->memory_bytes = rows[i].memory;
+		s->low_limit_bytes = rows[i].low_limit;
+		n = vm_ram_slots(s, slots);
+		assert_int_equal(slots[n - 1].start, rows[i].start);
+		assert_int_equal(slots[n - 1].last, rows[i].last);
+	}
+	free(s);
+}
+
 static void a_whole_file_is_read(void **state)
 {
 	const struct vm_text text = {
@@ -266,6 +294,7 @@ static void the_grace_of_the_vm_is_that_of_its_ports(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ram_lies_where_the_vmm_puts_it),
 		cmocka_unit_test(a_whole_file_is_read),
 		cmocka_unit_test(hugepages_are_wanted_unless_the_file_says_off),
 		cmocka_unit_test(memory_lies_on_a_node_near_or_anywhere),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/acpi.h"
 #include "vmm/acpi_aml.h"
+#include "vmm/layout.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -149,6 +150,14 @@ static void madt_has_every_cpu(void **state)
 	assert_int_equal(counts[1], 1);
 	assert_int_equal(counts[2], 2);
 	assert_int_equal(counts[4], 1);
+	acpi_tables_fini(&t);
+	/* The most that a VM has: ids below 255, so no entry is an x2APIC's, and all fits below 1 MiB. */
+	cfg.cpu_count = VMM_MAX_CPUS;
+	build(&t, &cfg);
+	madt_counts(table_find(&t, "APIC"), counts);
+	assert_int_equal(counts[0], 254);
+	assert_int_equal(counts[9], 0);
+	assert_true(t.len <= LAYOUT_ACPI_END - LAYOUT_ACPI);
 	acpi_tables_fini(&t);
 	cfg.cpu_count = 300;
 	build(&t, &cfg);

@@ -134,6 +134,28 @@ static void bzimage_is_loaded(void **state)
 	assert_int_equal(pte, (GIB(4) - MIB(2)) | 0x83);
 }
 
+static void bzimage_gets_a_map_of_a_tebibyte(void **state)
+{
+	const struct boot_e820_entry *top;
+	struct boot_params p;
+	struct err e = { 0 };
+
+	gmem_destroy(&gm);
+	/* Address space: nothing of it is populated but what the loader writes. */
+	assert_int_equal(gmem_create(&gm, GIB(1024), 0, 0, &e), 0);
+	bzimage_make();
+	assert_int_equal(load().r, 0);
+	gmem_read(&gm, LAYOUT_BOOT_PARAMS, &p, sizeof(p));
+	assert_int_equal(p.e820_entries, 5);
+	assert_int_equal(p.e820_table[2].size, GIB(2) - MIB(1));
+	top = &p.e820_table[4];
+	assert_int_equal(top->addr, GIB(1024));
+	assert_int_equal(top->size, GIB(1022));
+	assert_int_equal(top->type, 1);
+	gmem_destroy(&gm);
+	assert_int_equal(ram_setup(NULL), 0);
+}
+
 static void kernel_that_would_run_past_little_ram_is_refused(void **state)
 {
 	struct setup_header *h = bzimage_make();
@@ -327,6 +349,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bzimage_is_loaded),
+		cmocka_unit_test(bzimage_gets_a_map_of_a_tebibyte),
 		cmocka_unit_test(kernel_that_would_run_past_little_ram_is_refused),
 		cmocka_unit_test(hostile_bzimages_are_refused),
 		cmocka_unit_test(setup_data_of_the_file_is_dropped),

@@ -87,6 +87,35 @@ static void large_ram_is_split_below_4_gib(void **state)
 	gmem_destroy(&gm);
 }
 
+/* AMD's hosts map nothing from 1012 GiB to 1 TiB. */
+static void huge_ram_goes_around_the_hole_below_1_tib(void **state)
+{
+	static const struct {
+		uint64_t size, low_limit, high, end;
+	} rows[] = {
+		{ MIB(64), 0, 0, MIB(64) },
+		{ MIB(128), MIB(64), GIB(4), GIB(4) + MIB(64) },
+		{ GIB(1010), 0, GIB(4), GIB(1012) },
+		{ GIB(1010) + MIB(2), 0, GIB(1024), GIB(2032) + MIB(2) },
+		{ GIB(1024), 0, GIB(1024), GIB(2046) },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct gmem_slot *top;
+		uint64_t end_gpa = 0;
+		struct gmem gm;
+
+		assert_int_equal(gmem_end(rows[i].size, rows[i].low_limit, &end_gpa, NULL), 0);
+		assert_int_equal(end_gpa, rows[i].end);
+		create(&gm, rows[i].size, rows[i].low_limit);
+		top = &gm.slots[gm.slot_count - 1];
+		assert_int_equal(top->gpa, rows[i].high);
+		assert_int_equal(top->gpa + top->size, rows[i].end);
+		assert_int_equal(top->offset + top->size, rows[i].size);
+		gmem_destroy(&gm);
+	}
+}
+
 static void low_limit_splits_small_ram(void **state)
 {
 	struct gmem gm;
@@ -204,6 +233,7 @@ int main(void)
 		cmocka_unit_test(sizes_out_of_bounds_are_refused),
 		cmocka_unit_test(small_ram_is_one_slot),
 		cmocka_unit_test(large_ram_is_split_below_4_gib),
+		cmocka_unit_test(huge_ram_goes_around_the_hole_below_1_tib),
 		cmocka_unit_test(low_limit_splits_small_ram),
 		cmocka_unit_test(accesses_are_bounded),
 		cmocka_unit_test(memfd_is_sealed),

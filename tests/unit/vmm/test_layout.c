@@ -33,6 +33,20 @@ static void window_is_the_top_eighth_outside_the_hole(void **state)
 	}
 }
 
+static void a_tebibyte_of_ram_has_a_window_above_it(void **state)
+{
+	const uint64_t ram_end = VMM_FAR_RAM + VMM_MAX_MEMORY - LAYOUT_LOW_RAM_SPLIT;
+	uint64_t base = 0, size = 0;
+
+	for (unsigned int bits = 36; bits <= 41; bits++)
+		assert_int_equal(layout_mmio64(bits, ram_end, &base, &size), -ERANGE);
+	for (unsigned int bits = 42; bits <= 52; bits++) {
+		assert_int_equal(layout_mmio64(bits, ram_end, &base, &size), 0);
+		assert_true(base >= ram_end && size >= GIB(512));
+		assert_int_equal(base + size, BIT_ULL(bits));
+	}
+}
+
 static void odd_widths_are_refused(void **state)
 {
 	uint64_t base, size;
@@ -45,6 +59,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(window_is_the_top_eighth_outside_the_hole),
+		cmocka_unit_test(a_tebibyte_of_ram_has_a_window_above_it),
 		cmocka_unit_test(odd_widths_are_refused),
 	};
 

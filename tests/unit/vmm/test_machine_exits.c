@@ -5,12 +5,15 @@
  */
 #include "tests/fake/kvm_kernel.h"
 
+#include "vmm/kvm_stats.h"
 #include "vmm/layout.h"
 #include "vmm/machine.h"
+#include "vmm/stats.h"
 #include "vmm/status.h"
 #include "vmm/vcpu.h"
 
 #include "base/fd.h"
+#include "base/seqmsg.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -30,6 +33,8 @@ struct fixture {
 	struct machine m;
 	struct io_region mmio;
 	uint64_t written, read_at;
+	unsigned int cpus; /* 0: 2 */
+	uint64_t memory; /* 0: 64 MiB */
 };
 
 static uint64_t mmio_read(void *owner, uint64_t off, unsigned int len)
@@ -56,8 +61,8 @@ static int create(struct fixture *f, const char *cmdline, struct err *e)
 	vmm_spec_init(&f->spec);
 	strcpy(f->spec.name, "t");
 	strcpy(f->spec.cmdline, cmdline);
-	f->spec.memory_size = MIB(64);
-	f->spec.cpu_count = 2;
+	f->spec.memory_size = f->memory != 0 ? f->memory : MIB(64);
+	f->spec.cpu_count = f->cpus != 0 ? f->cpus : 2;
 	f->spec.kernel_fd = fake_kvm_kernel();
 	assert_int_equal(loop_create(&f->loop, e), 0);
 	r = machine_create(&f->m, &f->spec, f->loop, e);
@@ -248,6 +253,34 @@ static void hosts_that_cannot_run_it_are_named(void **state)
 	fake_kvm.no_msr_writes = true;
 	expect_refusal(&f, "MTRRs cannot be set");
 	fake_kvm.no_msr_writes = false;
+	/* destroy() clears the fixture */
+	f.cpus = 9;
+	fake_kvm.max_vcpus = 8;
+	expect_refusal(&f, "9 vCPUs are asked for and this host's KVM makes 8 at most");
+	fake_kvm.max_vcpus = 0;
+	f.memory = GIB(1024);
+	expect_refusal(&f, "guest RAM would end at 0x1ff80000000, which is too much for this CPU's "
+			   "40 address bits");
+}
+
+/* The most vCPUs that a VM has: they run, and what is said of them fits one message. */
+static void as_many_vcpus_as_there_may_be(void **state)
+{
+	/* Numbers of 19 digits for all that KVM counts, the returns of KVM_RUN, and all else. */
+	const size_t longest = VMM_MAX_CPUS * (20 * kvm_stats_vcpu_names.count + 160) + 16384;
+	struct fixture f = { .cpus = VMM_MAX_CPUS };
+	json_t *stats, *vcpus;
+
+	start(&f, "253:out@700=1 out@700=1 off");
+	run_to_the_end(&f, MACHINE_POWEROFF, "powered off");
+	assert_int_equal(fake_kvm.vcpu_count, VMM_MAX_CPUS);
+	stats = machine_stats(&f.m);
+	vcpus = json_object_get(stats, "vcpus");
+	assert_int_equal(json_array_size(vcpus), VMM_MAX_CPUS);
+	assert_true(json_dumpb(stats, NULL, 0, JSON_COMPACT) < SEQMSG_BYTES);
+	assert_true(longest <= SEQMSG_BYTES);
+	json_decref(stats);
+	end(&f);
 }
 
 static void vcpus_run_where_they_are_pinned(void **state)
@@ -286,6 +319,7 @@ int main(void)
 		cmocka_unit_test(pause_tells_the_clock_and_resume_goes_on),
 		cmocka_unit_test(every_vcpu_counts_at_the_first_ones_rate),
 		cmocka_unit_test(hosts_that_cannot_run_it_are_named),
+		cmocka_unit_test(as_many_vcpus_as_there_may_be),
 		cmocka_unit_test(vcpus_run_where_they_are_pinned),
 	};
 

@@ -12,7 +12,7 @@ static const uint8_t uuid[16] = { 0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77
 				  0x88, 0x99, 0xAA, 0xBB, 0xCC, 0xDD, 0xEE, 0xFF };
 
 struct found {
-	const uint8_t *table[128]; /* the first of each type */
+	const uint8_t *table[128], *last[128]; /* of each type */
 	unsigned int count, of_type[128];
 };
 
@@ -39,6 +39,7 @@ static void walk(const uint8_t *data, size_t len, struct found *out)
 		assert_true(type < 128 && p[1] >= 4 && p + p[1] + 2 <= end);
 		if (out->table[type] == NULL)
 			out->table[type] = p;
+		out->last[type] = p;
 		out->count++;
 		out->of_type[type]++;
 		p += p[1];
@@ -89,9 +90,12 @@ static void the_machine_is_named(void **state)
 static void large_machines_fit(void **state)
 {
 	char name[64];
-	const struct smbios_facts facts = {
-		.name = name, .uuid = uuid, .cpu_count = 64, .memory = GIB(1024), .low_ram = GIB(2)
-	};
+	const struct smbios_facts facts = { .name = name,
+					    .uuid = uuid,
+					    .cpu_count = 254,
+					    .memory = GIB(1024),
+					    .low_ram = GIB(2),
+					    .high_start = GIB(1024) };
 	uint8_t anchor[SMBIOS_ANCHOR], tables[SMBIOS_TABLES];
 	struct found f;
 	size_t len;
@@ -105,7 +109,12 @@ static void large_machines_fit(void **state)
 	assert_int_equal(get_le16(f.table[17] + 12), 0x7FFF);
 	assert_int_equal(get_le32(f.table[17] + 28), 1 << 20);
 	assert_int_equal(get_le32(f.table[16] + 7), 1 << 30);
+	assert_int_equal(f.table[4][35], 254);
+	assert_int_equal(get_le16(f.table[4] + 42), 254);
 	assert_int_equal(f.of_type[19], 2);
+	assert_int_equal(get_le32(f.table[19] + 8), (2 << 20) - 1);
+	assert_int_equal(get_le32(f.last[19] + 4), GIB(1024) >> 10);
+	assert_int_equal(get_le32(f.last[19] + 8), (GIB(2046) >> 10) - 1);
 }
 
 int main(void)

@@ -188,7 +188,7 @@ static void cpus_and_nodes_are_checked(void **state)
 		{ "\"numa\":{\"node\":1,\"cpus\":\"4-\"}", "\"count\":1", "'4-' is no list" },
 		{ "\"numa\":{\"node\":1,\"far\":1}", "\"count\":1", "far" },
 		{ "\"hugepage\":0", "\"count\":0", "count of 0 vCPUs" },
-		{ "\"hugepage\":0", "\"count\":65", "must be 1 to 64" },
+		{ "\"hugepage\":0", "\"count\":255", "must be 1 to 254" },
 		{ "\"hugepage\":0", "\"count\":2,\"pin\":[0]", "1 host CPUs for 2" },
 		{ "\"hugepage\":0", "\"count\":1,\"pin\":[1024]", "is no host CPU" },
 		{ "\"hugepage\":0", "\"count\":1,\"dedicated\":true", "vCPU 0 is not pinned" },
