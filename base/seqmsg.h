@@ -14,7 +14,7 @@
 /* The statistics of 254 vCPUs with numbers of 19 digits are 140 KiB. A datagram must fit the socket's send buffer, whose
  * default is 208 KiB (net.core.wmem_default). */
 #define SEQMSG_BYTES 196608
-#define SEQMSG_FDS   64
+#define SEQMSG_FDS   96
 
 struct seqmsg {
 	json_t *body; /* an object; owned */

@@ -5,6 +5,8 @@
 #include "vmm/nets.h"
 #include "vmm/vfio.h"
 
+#include <errno.h>
+
 static void device_ended(void *arg, bool requested, const char *text)
 {
 	machine_end_request(arg, requested ? MACHINE_DEVICE_REQUESTED : MACHINE_DEVICE_ERROR, "%s",
@@ -47,6 +49,11 @@ int machine_devices_create(struct machine *m, struct err *e)
 	};
 
 	int r = vfio_set_plug(m->vfio, &env, e);
+
+	if (r == 0 && m->spec->disk_count != 0) {
+		err_set(e, EOPNOTSUPP, "disk %s: this VMM has no disks", m->spec->disks[0].disk);
+		r = err_code(e, "disk-backend");
+	}
 
 	return r < 0 ? r : nets_open(m, e);
 }

@@ -2,6 +2,7 @@
 #include "vmm/spec.h"
 
 #include "vmm/kvm.h"
+#include "vmm/spec_disks.h"
 #include "vmm/spec_firmware.h"
 #include "vmm/spec_nets.h"
 
@@ -23,6 +24,8 @@
 #define CDEV  "cdev:"
 
 #define VHOST "vhost:"
+#define DISK  "disk:"
+#define IMAGE "image:"
 
 void vmm_spec_init(struct vmm_spec *spec)
 {
@@ -56,6 +59,11 @@ void vmm_spec_fini(struct vmm_spec *spec)
 	for (unsigned int i = 0; i < spec->vhost_count; i++)
 		fd_close(&spec->vhosts[i].fd);
 	spec->vhost_count = 0;
+	for (unsigned int i = 0; i < spec->disk_fds_count; i++) {
+		fd_close(&spec->disk_fds[i].socket_fd);
+		fd_close(&spec->disk_fds[i].image_fd);
+	}
+	spec->disk_fds_count = 0;
 }
 
 static int file_type_check(int fd, const char *name, mode_t type, struct err *e)
@@ -226,10 +234,21 @@ static int vhost_take(struct vmm_spec *spec, const char *name, int *fd, struct e
 	return r < 0 ? r : spec_vhost_take(spec, name + strlen(VHOST), fd, e);
 }
 
+static int disk_socket_take(struct vmm_spec *spec, const char *name, int *fd, struct err *e)
+{
+	int r = console_listener_check(*fd, name, e);
+
+	return r < 0 ? r : spec_disk_socket_take(spec, name + strlen(DISK), fd, e);
+}
+
 static int fd_place(struct vmm_spec *spec, const char *name, int *fd, struct err *e)
 {
 	if (strncmp(name, VHOST, strlen(VHOST)) == 0)
 		return vhost_take(spec, name, fd, e);
+	if (strncmp(name, DISK, strlen(DISK)) == 0)
+		return disk_socket_take(spec, name, fd, e);
+	if (strncmp(name, IMAGE, strlen(IMAGE)) == 0)
+		return spec_disk_image_take(spec, name + strlen(IMAGE), fd, e);
 	if (strncmp(name, GROUP, strlen(GROUP)) == 0 || strncmp(name, CDEV, strlen(CDEV)) == 0)
 		return member_take(spec, name, fd, e);
 	for (size_t i = 0; i < ARRAY_SIZE(fd_rows); i++) {
@@ -535,8 +554,9 @@ static int life_parse(struct vmm_spec *spec, const json_t *obj, struct err *e)
 
 int vmm_spec_parse(struct vmm_spec *spec, struct seqmsg *m, struct err *e)
 {
-	static const char *const keys[] = { "name", "memory",	"cpus",	    "boot", "devices",
-					    "nets", "on_panic", "watchdog", "uuid", NULL };
+	static const char *const keys[] = { "name",	"memory", "cpus",  "boot",
+					    "devices",	"nets",	  "disks", "on_panic",
+					    "watchdog", "uuid",	  NULL };
 	json_t *obj;
 	int r = fds_parse(spec, m, e);
 
@@ -565,6 +585,8 @@ int vmm_spec_parse(struct vmm_spec *spec, struct seqmsg *m, struct err *e)
 	r = devices_parse(spec, obj, e);
 	if (r == 0)
 		r = spec_nets_parse(spec, obj, e);
+	if (r == 0)
+		r = spec_disks_parse(spec, obj, e);
 	if (r == 0)
 		r = fds_required_check(spec, e);
 	return r == 0 ? spec_firmware_parse(spec, obj, e) : r;

@@ -45,6 +45,22 @@ struct vmm_vhost_spec {
 	int fd; /* SOCK_STREAM, listening */
 };
 
+/* A virtio-blk device. */
+struct vmm_disk_spec {
+	char disk[64];
+	unsigned int queues;
+	unsigned int queue_size;
+	uid_t backend_uid;
+	unsigned int boot; /* place in the firmware's boot order, from 1 on; 0: not listed */
+	unsigned int fds; /* of the spec's table */
+};
+
+struct vmm_disk_fds {
+	char disk[64];
+	int socket_fd; /* SOCK_STREAM, listening: where its backends connect */
+	int image_fd; /* -1: none. Kept open until the VM ends, and nothing else: the image's lock is this description's */
+};
+
 struct vmm_spec {
 	char name[64];
 	uint64_t memory_size;
@@ -67,6 +83,8 @@ struct vmm_spec {
 	unsigned int device_count;
 	struct vmm_net_spec nets[VMM_MAX_NETS];
 	unsigned int net_count;
+	struct vmm_disk_spec disks[VMM_MAX_DISKS];
+	unsigned int disk_count;
 
 	/* Owned fds; -1 when absent. */
 	int kvm_fd, listener_fd, console_fd, exit_record_fd, console_log_fd, console_log_old_fd;
@@ -77,6 +95,8 @@ struct vmm_spec {
 	unsigned int member_count;
 	struct vmm_vhost_spec vhosts[VMM_MAX_NETS];
 	unsigned int vhost_count;
+	struct vmm_disk_fds disk_fds[VMM_MAX_DISKS];
+	unsigned int disk_fds_count;
 };
 
 void vmm_spec_init(struct vmm_spec *spec);

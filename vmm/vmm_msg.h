@@ -9,7 +9,8 @@
  *
  *   {"v":1, "op":"launch",
  *    "fds":["kvm","listener","console","exit_record","console_log","console_log_old","kernel",
- *           "initrd","container","group:26","group:27","vhost:mgt"],      names of the fds of the message, in order;
+ *           "initrd","container","group:26","group:27","vhost:mgt",
+ *           "disk:root","image:root"],      names of the fds of the message, in order;
  *                              or "iommufd","cdev:0000:01:10.0", for iommufd
  *    "spec":{
  *      "name":"fw1",
@@ -32,7 +33,12 @@
  *               "queue_size":256,                  entries of each ring, a power of two, 64 to VMM_MAX_RING
  *               "link":"auto",                     word of VMM_LINK_WORDS
  *               "grace_ms":3000,                   how long the guest keeps its carrier without a backend
- *               "backend_uid":64999}]}}            who may connect, beside root
+ *               "backend_uid":64999}],             who may connect, beside root
+ *      "disks":[{"disk":"root",                    optional: virtio-blk devices, at most VMM_MAX_DISKS, each served by a
+ *                "queues":2,                       vhost-user backend; 1 to VMM_MAX_DISK_QUEUES
+ *                "queue_size":256,                 as of a net
+ *                "backend_uid":64999,
+ *                "boot":1}]}}                      optional: its place in the firmware's boot order, 1 is first
  *   -> {"v":1, "ok":true, "result":{STATUS}}         sent when the first vCPU is about to run
  *   -> {"v":1, "ok":false, "error":{"code","errno","text","hint"}}   and the process exits
  *
@@ -48,7 +54,11 @@
  * variable store (VMM_VARS_FILE bytes, read and write): without it what the firmware stores is forgotten at the end.
  * With devices: container (/dev/vfio/vfio, opened, nothing set) and one group:N per IOMMU group; or iommufd (/dev/iommu) and
  * one cdev:ADDRESS per device: its device file, bound to that iommufd, attached to nothing. With nets: one vhost:PORT each
- * (SOCK_STREAM, listening): backends connect there, one at a time, come and go.
+ * (SOCK_STREAM, listening): backends connect there, one at a time, come and go. With disks: one disk:NAME each, the same; and
+ * image:NAME, optional: the open file description that holds the image's owner lock. It is kept open until the VM ends and not used.
+ *
+ * The launch with disks is answered when the backend of each has said what it offers, and how large the disk is; if one has
+ * not after VMM_DISKS_WAIT_MS: error code "disk-backend", whose text names the disk.
  *
  * Requests on any control connection, one reply each, in order:
  *   {"v":1,"op":"status"}      -> STATUS
@@ -71,6 +81,8 @@
  *           "nets":[{"port","mac","queues":N (pairs in use),"backend":"waiting|connected|gone" (waiting: never yet),
  *                    "backend_pid":N,"reconnects":N,"link":bool (the guest's carrier),"driver_active":bool (DRIVER_OK),
  *                    "features":"0x..","ring":"split|packed","error":"why the last backend was dropped, or empty"}],
+ *           "disks":[{"disk","size":bytes,"readonly":bool,"queues":N,"backend":"waiting|connected|gone","backend_pid":N,
+ *                     "reconnects":N,"driver_active":bool,"features":"0x..","error":as of a net, or why its backend is waited for}],
  *           "cpus":{"dedicated":bool,"mwait":bool,"tsc_khz":N},   mwait: the guest idles with it; 0 kHz: not known
  *           "ram_nodes":[{"node":N,"bytes":N}...],   where guest RAM lies; empty if the kernel does not say
  *           "firmware":{"vars":"none|stored|waiting|failed","commits":N,"error":"why they are not stored, or empty"},   with firmware
@@ -99,13 +111,17 @@
 #define VMM_LAUNCH_FD	3
 
 /* APIC ids below 255: what has more needs x2APIC ids and a virtual VT-d that remaps interrupts to them. */
-#define VMM_MAX_CPUS	254
-#define VMM_MAX_DEVICES 16
-#define VMM_MAX_NETS	16
-#define VMM_MAX_PAIRS	8
-#define VMM_MAX_RING	1024
-#define VMM_MIN_MEMORY	(64ULL << 20)
-#define VMM_MAX_MEMORY	(1ULL << 40)
+#define VMM_MAX_CPUS	    254
+#define VMM_MAX_DEVICES	    16
+#define VMM_MAX_NETS	    16
+#define VMM_MAX_PAIRS	    8
+#define VMM_MAX_RING	    1024
+#define VMM_MAX_DISKS	    16
+#define VMM_MAX_DISK_QUEUES 16
+#define VMM_MAX_BOOT	    255 /* places in the boot order */
+#define VMM_DISKS_WAIT_MS   10000
+#define VMM_MIN_MEMORY	    (64ULL << 20)
+#define VMM_MAX_MEMORY	    (1ULL << 40)
 /* Where guest RAM lies: from 0 on, all of it up to LOW_RAM_MAX; of more, LOW_RAM_SPLIT (as q35 does), the rest from
  * HIGH_RAM on; from FAR_RAM on where that rest is more than HIGH_RAM_ROOM and would reach into the hole that AMD's hosts
  * have below 1 TiB, in which their IOMMU maps nothing. */

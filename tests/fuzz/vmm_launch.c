@@ -59,6 +59,12 @@ static void spec_check(const struct vmm_spec *spec)
 		    spec->vhosts[spec->nets[i].socket].fd < 0 || spec->nets[i].pairs < 1 ||
 		    spec->nets[i].pairs > VMM_MAX_PAIRS || !is_pow2(spec->nets[i].ring_size))
 			abort();
+	for (unsigned int i = 0; i < spec->disk_count; i++)
+		if (spec->disks[i].fds >= spec->disk_fds_count ||
+		    spec->disk_fds[spec->disks[i].fds].socket_fd < 0 || spec->disks[i].queues < 1 ||
+		    spec->disks[i].queues > VMM_MAX_DISK_QUEUES ||
+		    !is_pow2(spec->disks[i].queue_size) || spec->disks[i].boot > VMM_MAX_BOOT)
+			abort();
 	for (unsigned int i = 0; i < spec->device_count; i++)
 		if (spec->devices[i].member >= spec->member_count ||
 		    spec->members[spec->devices[i].member].fd < 0 ||

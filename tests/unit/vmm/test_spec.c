@@ -174,6 +174,51 @@ static void nets_are_checked(void **state)
 	       "there twice");
 }
 
+static void disks_are_checked(void **state)
+{
+#define ROOT "\"disk\":\"root\""
+	static const struct {
+		const char *disks, *text;
+	} rows[] = {
+		{ "{" ROOT "}", "fd \"kvm\" is missing" }, /* nothing wrong with it */
+		{ "{" ROOT ",\"queues\":16,\"queue_size\":1024,\"backend_uid\":64999,\"boot\":255}",
+		  "fd \"kvm\" is missing" },
+		{ "{" ROOT "},{" ROOT "}", "disks: item 1: disk root is there twice" },
+		{ "{" ROOT ",\"boot\":1},{\"disk\":\"data\",\"boot\":1}",
+		  "boot: place 1 is that of disk root" },
+		{ "{" ROOT "},{\"disk\":\"data\",\"boot\":1}", "fd \"disk:data\" is missing" },
+		{ "{\"disk\":\"log\"}", "fd \"disk:log\" is missing" },
+		{ "{\"disk\":\"a/b\"}", "is no name" },
+		{ "{}", "disk" },
+		{ "{" ROOT ",\"boot\":0}", "boot: 1 to 255" },
+		{ "{" ROOT ",\"boot\":256}", "boot" },
+		{ "{" ROOT ",\"queues\":0}", "queues: 1 to 16" },
+		{ "{" ROOT ",\"queues\":17}", "queues" },
+		{ "{" ROOT ",\"queue_size\":100}", "a power of two from 64 to 1024" },
+		{ "{" ROOT ",\"queue_size\":32}", "a power of two from 64 to 1024" },
+		{ "{" ROOT ",\"queue_size\":2048}", "queue_size" },
+		{ "{" ROOT ",\"path\":\"/x\"}", "path" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char spec[1024];
+
+		snprintf(spec, sizeof(spec),
+			 "{\"name\":\"a\",\"memory\":{\"size\":67108864},\"cpus\":{\"count\":1},"
+			 "\"boot\":{},\"disks\":[%s]}",
+			 rows[i].disks);
+		/* An image alone is no disk. */
+		expect("[\"disk:root\",\"image:root\",\"image:log\"]",
+		       (enum kind[]){ LISTEN_STREAM, FILE_R, FILE_R }, 3, spec, rows[i].text);
+	}
+	expect("[\"disk:root\"]", (enum kind[]){ LISTEN_SEQ }, 1, SPEC, "socket of the right type");
+	expect("[\"disk:\"]", (enum kind[]){ LISTEN_STREAM }, 1, SPEC, "no name of a disk");
+	expect("[\"disk:a\",\"disk:a\"]", (enum kind[]){ LISTEN_STREAM, LISTEN_STREAM }, 2, SPEC,
+	       "there twice");
+	expect("[\"image:a\",\"image:a\"]", (enum kind[]){ FILE_R, FILE_R }, 2, SPEC,
+	       "there twice");
+}
+
 static void cpus_and_nodes_are_checked(void **state)
 {
 	static const struct {
@@ -236,6 +281,7 @@ int main(void)
 		cmocka_unit_test(fds_are_matched_with_their_names),
 		cmocka_unit_test(kinds_of_dma_space_do_not_mix),
 		cmocka_unit_test(nets_are_checked),
+		cmocka_unit_test(disks_are_checked),
 		cmocka_unit_test(cpus_and_nodes_are_checked),
 		cmocka_unit_test(listening_socket_must_listen),
 	};
