@@ -314,6 +314,8 @@ const struct explanation explanations[] = {
 	  "viaduct pf show PF; viaduct events" },
 	{ "nothing-to-adopt", "The PF has no foreign VF: they are viaduct's already, or there are none.",
 	  "viaduct vf list; viaduct pf apply PF --vfs N" },
+	{ "numa-drift", "Alarm: memory of a VM lies on another NUMA node than it was asked to (any of a strict VM, more than a hundredth of another): each access crosses the link between the nodes.",
+	  "viaduct vm show VM   shows the shares; migratepages PID all NODE moves what is not pinned; cat /proc/sys/kernel/numa_balancing" },
 	{ "numa-short", "The NUMA node has less free memory than the VM asks for.",
 	  "numactl -H; another node, or memory.numa.policy: preferred" },
 	{ "nvme-no-secondary", "The controller has no secondary controller for this VF.",

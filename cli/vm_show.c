@@ -99,10 +99,11 @@ static void text_firmware(const json_t *firmware, char *buf, size_t cap)
 	text_clean(buf, cap, clean);
 }
 
-/* "512 MiB on node 1 (strict: 1)". */
+/* "512 MiB on node 1 (strict: node 1)": as the kernel has it now, else as it was at the start. */
 static void text_numa(const json_t *numa, char *buf, size_t cap)
 {
-	const json_t *nodes = text_member(numa, "nodes"), *row, *node = text_member(numa, "node");
+	const json_t *now = text_member(numa, "now.nodes"), *row, *node = text_member(numa, "node");
+	const json_t *nodes = json_is_array(now) ? now : text_member(numa, "nodes");
 	char bytes[64], nr[64], policy[64], clean[TEXT_CELL] = "";
 	size_t i, n = 0;
 
@@ -117,9 +118,11 @@ static void text_numa(const json_t *numa, char *buf, size_t cap)
 	if (n < sizeof(clean) && json_is_integer(node)) {
 		text_value(text_member(numa, "policy"), policy, sizeof(policy));
 		text_value(node, nr, sizeof(nr));
-		snprintf(clean + n, sizeof(clean) - n, "%s(%s: node %s)", n > 0 ? " " : "", policy,
-			 nr);
+		n += (size_t)snprintf(clean + n, sizeof(clean) - n, "%s(%s: node %s)",
+				      n > 0 ? " " : "", policy, nr);
 	}
+	if (n < sizeof(clean) && json_is_true(text_member(numa, "now.drift")))
+		snprintf(clean + n, sizeof(clean) - n, " NUMA DRIFT");
 	text_clean(buf, cap, clean[0] != '\0' ? clean : "-");
 }
 

@@ -484,6 +484,7 @@ static const struct alarm_kind {
 	{ "irq-drift", "minor", irqs_moved },
 	{ "isolation-violated", "critical", isolation_violated },
 	{ "lease-parked", "major", lease_parked },
+	{ "numa-drift", "minor", alarms_numa_drift },
 	{ "pf-link-lost", "critical", pf_link_lost },
 	{ "pf-on-trial", "minor", pf_on_trial },
 	{ "port-absent", "critical", alarms_port_absent },

@@ -67,6 +67,26 @@ static void vms_write(struct daemon *d, FILE *out)
 			counts[s]);
 }
 
+static void vm_memory_write(struct daemon *d, FILE *out)
+{
+	for (size_t i = 0; i < d->vm_count; i++) {
+		const struct vm *vm = d->vms[i];
+		const json_t *node = json_object_get(json_object_get(vm->facts, "numa"), "node");
+
+		for (unsigned int k = 0;
+		     vm->pid != 0 && vm->numa.is_known && k < vm->numa.shares.count; k++) {
+			const struct numa_share *s = &vm->numa.shares.items[k];
+			const bool is_asked = !json_is_integer(node) ||
+					      json_integer_value(node) == s->node;
+
+			fprintf(out,
+				"viaduct_vm_memory_bytes{vm=\"%s\",node=\"%u\",asked=\"%s\"} %llu\n",
+				vm->name, s->node, is_asked ? "yes" : "no",
+				(unsigned long long)s->bytes);
+		}
+	}
+}
+
 static const char *const severities[] = { "critical", "major", "minor" };
 
 static void alarm_count(void *arg, const struct alarm *a)
@@ -175,6 +195,8 @@ static const struct metric {
 } metrics[] = {
 	{ "viaduct_vfs", "gauge", NULL, "VFs of each PF, by state.", vfs_write },
 	{ "viaduct_vms", "gauge", NULL, "VMs, by state.", vms_write },
+	{ "viaduct_vm_memory_bytes", "gauge", "bytes",
+	  "RAM of each VM that runs, by NUMA node; asked: it may lie there.", vm_memory_write },
 	{ "viaduct_alarms", "gauge", NULL, "Alarms that are raised, by severity.", alarms_write },
 	{ "viaduct_events", "counter", NULL, "Events since the state was made.", events_write },
 	{ "viaduct_event_followers", "gauge", NULL, "Clients that follow the events.",

@@ -5,6 +5,7 @@
 #include "vf-manager/drift.h"
 #include "vf-manager/irqwatch.h"
 #include "vf-manager/ledger_event.h"
+#include "vf-manager/numawatch.h"
 #include "vf-manager/portlink.h"
 
 #include "base/fd.h"
@@ -170,6 +171,7 @@ static void time_to_look(void *arg, int fd, uint32_t events)
 	/* Before the look: what comes during it asks for the next one. */
 	atomic_store(&m->is_kicked, false);
 	irqs_look(m);
+	numa_watch_look(m->d);
 	if (!m->differs)
 		r = alarms_look(m->alarms, m->d, how_to_look(m), &e);
 	m->differs = r > 0;

@@ -8,6 +8,7 @@
 #define VIADUCT_VF_MANAGER_VM_H
 
 #include "vf-manager/daemon.h"
+#include "vf-manager/numawatch.h"
 
 #include <jansson.h>
 
@@ -31,6 +32,7 @@ struct vm {
 	int pidfd; /* -1: no process */
 	uint64_t ram_bytes,
 		ram_page; /* while it starts: RAM that it will take in hugepages; 0: none */
+	struct numa_seen numa;
 	bool is_child; /* of this daemon process, so its exit status can be had */
 	bool is_watched;
 	char *yaml;

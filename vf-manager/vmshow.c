@@ -256,6 +256,8 @@ static json_t *vm_json(struct daemon *d, const struct vm *vm)
 	json_object_del(j, "asked");
 	json_object_set_new(j, "defined", def_json(d, vm));
 	json_object_set_new(j, "ends", json_null());
+	if (json_is_object(json_object_get(j, "numa")))
+		json_object_set_new(json_object_get(j, "numa"), "now", numa_now_json(vm));
 	if (vm->pid == 0)
 		json_object_del(j, "unit");
 	defaults_add(j);

@@ -170,7 +170,7 @@ int gmem_create(struct gmem *gm, uint64_t size, uint64_t hugepage, uint64_t low_
 	gm->page_size = hugepage != 0 ? hugepage : 4096;
 	if (hugepage != 0)
 		flags |= MFD_HUGETLB | (hugepage == GIB(1) ? MFD_HUGE_1GB : MFD_HUGE_2MB);
-	gm->memfd = memfd_create("guest-ram", flags);
+	gm->memfd = memfd_create(VMM_RAM_NAME, flags);
 	if (gm->memfd < 0) {
 		r = err_set(e, errno, "memfd for guest RAM (%llu KiB pages): %s",
 			    (unsigned long long)gm->page_size >> 10, strerror(errno));

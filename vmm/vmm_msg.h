@@ -138,6 +138,8 @@
 #define VMM_VARS_FILE  (2U * VMM_VARS_IMAGE + 4096U)
 #define VMM_MAX_READY  63
 #define VMM_MAX_NODE   1023
+/* Of the memfd that is guest RAM: by it the daemon finds its mappings in /proc/PID/numa_maps. */
+#define VMM_RAM_NAME "guest-ram"
 
 /* No file that a VMM writes (log, console log, exit record) grows beyond this, whatever its guest or a
  * guest that took it over does: RLIMIT_FSIZE. */

@@ -8,6 +8,7 @@ import socket
 
 import daemonkit
 import pytest
+from test_daemon_events import metrics
 
 
 @pytest.fixture
@@ -96,6 +97,7 @@ def test_cpus_that_are_not_isolated_are_warned_of(run):
 
 def test_memory_goes_where_it_is_wanted(host, run):
     vm = run("near", "{pin: [4, 5]}")
+    del vm["numa"]["now"]  # by /proc of this machine, if it tells
     assert vm["numa"] == {"node": 1, "policy": "preferred",
                           "nodes": [{"node": 1, "bytes": 64 << 20}]}
     assert launched(host, "near")[1]["numa"] == {"node": 1, "strict": False, "cpus": "4-7"}
@@ -111,6 +113,49 @@ def test_memory_goes_where_it_is_wanted(host, run):
         vm = run(name, cpus, memory=memory)
         assert vm["numa"]["policy"] == "none" and vm["numa"]["node"] is None
         assert "numa" not in launched(host, name)[1]
+
+
+def test_memory_that_is_moved_is_an_alarm_until_it_is_back(host, run, short_tmp):
+    proc = short_tmp / "proc"
+    host.stop()
+    host.args += ["--proc", str(proc)]
+    host.start()
+
+    def lies(vm, *pages):
+        """The kernel's word; the VM is looked at anew by a new daemon."""
+        maps = proc / str(vm["pid"]) / "numa_maps"
+        maps.parent.mkdir(parents=True, exist_ok=True)
+        shares = " ".join(f"N{node}={n}" for node, n in enumerate(pages) if n)
+        maps.write_text("55d0c2a00000 default file=/usr/bin/viaduct-vmm mapped=60 N1=60 kernelpagesize_kB=4\n"
+                        f"7f3c00000000 bind:0 file=/memfd:guest-ram\\040(deleted) huge dirty=32 {shares} kernelpagesize_kB=2048\n")
+        host.stop()
+        host.start()
+
+    def alarms():
+        return {a["object"]: a for a in host.request("GET", "/v1/alarms")[1]["alarms"] if a["kind"] == "numa-drift"}
+
+    strict = run("strict", memory="size: 64M, numa: 0")
+    liked = run("liked", "{pin: [0, 1]}")  # node 0 is preferred
+    free = run("free")
+    assert strict["numa"]["now"] is None
+    lies(free, 1, 31)
+    lies(liked, 200, 1)  # less than a hundredth
+    lies(strict, 31, 1)
+    assert daemonkit.eventually(alarms).keys() == {"strict"}
+    alarm = alarms()["strict"]
+    assert alarm["severity"] == "minor" and f"migratepages {strict['pid']} all 0" in alarm["hint"]
+    assert alarm["text"] == "RAM of the VM is not all on node 0: node 0: 62 MiB (96.9%), node 1: 2 MiB (3.1%)"
+    now = host.request("GET", "/v1/vms/strict")[1]["numa"]["now"]
+    assert now["drift"] is True and now["nodes"] == [{"node": 0, "bytes": 62 << 20}, {"node": 1, "bytes": 2 << 20}]
+    said = metrics(host)
+    assert f'viaduct_vm_memory_bytes{{vm="strict",node="1",asked="no"}} {2 << 20}' in said
+    assert f'viaduct_vm_memory_bytes{{vm="free",node="1",asked="yes"}} {62 << 20}' in said
+    lies(strict, 32)
+    lies(liked, 30, 2)
+    assert daemonkit.eventually(lambda: alarms().keys() == {"liked"}), alarms()
+    assert host.request("GET", "/v1/vms/strict")[1]["numa"]["now"]["drift"] is False
+    host.request("POST", "/v1/vms/liked/kill", {})
+    assert daemonkit.eventually(lambda: not alarms())
 
 
 def test_cpus_far_from_the_memory_are_warned_of(run):

@@ -180,7 +180,7 @@ def test_crash_leaves_a_record(vmm, kernel):
     ({"op": "status"}, {}, 'the first message must be "launch"'),
     ({}, {"name": "../x"}, "is no name for a VM"),
     ({}, {"cpus": {"count": 0}}, "count of 0 vCPUs"),
-    ({}, {"cpus": {"count": 65}}, "must be 1 to 64"),
+    ({}, {"cpus": {"count": 255}}, "must be 1 to 254"),
     ({}, {"cpus": {"count": 2, "pin": [1]}}, "1 host CPUs for 2 vCPUs"),
     ({}, {"cpus": {"count": 1, "pin": [-1]}}, "no host CPU"),
     ({}, {"cpus": {"count": 1, "pin": [1023]}}, "cannot run on host CPU 1023"),

@@ -2,11 +2,13 @@
 """Of which PF a VF is taken, on a host whose two PFs are on two nodes: near the VM, where the link is up, and never where a
 port of the same anti-affinity word is."""
 
+import ctypes
+import os
 import pathlib
 import subprocess
 
 import pytest
-from labkit import Daemon, cli, cli_json, eventually, peer, refused, vmfile
+from labkit import Daemon, Guest, cli, cli_json, eventually, peer, refused, vmfile
 
 PFS = ("pf0", "pf1")
 CONFIG = """networks:
@@ -42,6 +44,43 @@ def placed(folder):
     for pf in PFS:
         cli("pf", "apply", pf, "--vfs", "0")
     d.stop()
+
+
+def pages_move(pid, old, new):
+    """migrate_pages(2): as somebody's migratepages would."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    masks = [ctypes.c_ulong(1 << node) for node in (old, new)]
+    left = libc.syscall(256, pid, 64, *map(ctypes.byref, masks))
+    assert left >= 0, os.strerror(ctypes.get_errno())
+
+
+@pytest.fixture
+def plain():
+    d = Daemon()
+    d.start()
+    yield d
+    d.stop()
+
+
+@pytest.mark.host("numa")
+def test_memory_that_somebody_moves_is_an_alarm(plain, folder):
+    def now():
+        return cli_json("vm", "show", "fw1")["numa"]["now"]
+
+    def alarms():
+        return [a["text"] for a in cli_json("alarms")["alarms"] if a["kind"] == "numa-drift"]
+
+    with Guest(folder, "fw1", memory="96M, hugepages: off, numa: 0") as guest:
+        assert eventually(now)["drift"] is False and not alarms()
+        assert [n["node"] for n in now()["nodes"]] == [0]
+        pages_move(guest.show()["pid"], 0, 1)
+        plain.restart()  # which looks at once, and not a minute later
+        said = eventually(alarms)
+        assert len(said) == 1 and "not all on node 0" in said[0] and "node 1: " in said[0], said
+        assert "NUMA DRIFT" in cli("vm", "show", "fw1")
+        pages_move(guest.show()["pid"], 1, 0)
+        plain.restart()
+        assert eventually(lambda: now() and not alarms()), alarms()
 
 
 @pytest.mark.host("numa")
