@@ -26,6 +26,10 @@
 #define CREATE_SYNOPSIS "FILE [--replace] [--owner USER] [--allow-unsafe-interrupts REASON]"
 #define STOP_SYNOPSIS \
 	"NAME [--timeout SECONDS] [--no-kill] [--no-wait] | --all [--timeout SECONDS] [--no-wait]"
+#define IMPORT_OPTIONS \
+	(BIT(OPT_TO) | BIT(OPT_FORMAT) | BIT(OPT_SIZE) | BIT(OPT_VERIFY) | BIT(OPT_PREALLOCATE))
+#define IMPORT_SYNOPSIS \
+	"FILE [--to PATH] [--format FORMAT] [--size SIZE] [--verify] [--preallocate]"
 #define SET_WORDS  13 /* the VF and every attribute once */
 #define PORT_WORDS 13 /* the port and every word once */
 
@@ -94,6 +98,13 @@ const struct command commands[] = {
 	    0, 1, 1, state_backup),
 	ROW("state", "restore", "FILE", "put such a copy in the ledger's place; the daemon must not run",
 	    0, 1, 1, state_restore),
+	ROW("image", "import", IMPORT_SYNOPSIS,
+	    "make a raw disk image of a qcow2, vmdk, vhdx, vdi, vpc or raw one that nobody vouches for",
+	    IMPORT_OPTIONS, 1, 1, image_import_run),
+	ROW("image", "create", "PATH SIZE [--preallocate]", "make an empty disk image",
+	    BIT(OPT_PREALLOCATE), 2, 2, image_create_run),
+	ROW("image", "info", "PATH", "an image's format and size, and whether a VM has it",
+	    0, 1, 1, image_info_run),
 	ROW("vm", "check", "FILE [--explain]", "is the VM file right, and what would `vm run` do",
 	    BIT(OPT_EXPLAIN), 1, 1, vm_check),
 	ROW("vm", "run", RUN_SYNOPSIS,

@@ -8,6 +8,7 @@
 #include "cli/vf_attribute.h"
 
 #include "base/json.h"
+#include "image/image_format.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -222,6 +223,13 @@ static void offer_users(struct cli *cli, const char *prefix, const char *typed)
 	fputs(":user\n", cli->out);
 }
 
+static void offer_formats(struct cli *cli, const char *prefix, const char *typed)
+{
+	for (unsigned int i = 0; i < IMAGE_FORMATS; i++)
+		complete_offer(cli, prefix, typed, image_format_word(i), "");
+	complete_offer(cli, prefix, typed, "auto", "by its first bytes");
+}
+
 static const struct {
 	const char *placeholder;
 	offer_fn *offer; /* NULL: nobody can know */
@@ -243,6 +251,7 @@ static const struct {
 	{ "DIR", offer_files },
 	{ "PATH", offer_files },
 	{ "USER", offer_users },
+	{ "FORMAT", offer_formats },
 	{ "ID", offer_operations },
 	{ "VERB", NULL },
 	{ "LEASE", NULL },
@@ -250,6 +259,7 @@ static const struct {
 	{ "NODE", NULL },
 	{ "REASON", NULL },
 	{ "SECONDS", NULL },
+	{ "SIZE", NULL },
 	{ "TIME", NULL },
 	{ "CURSOR", NULL },
 };

@@ -64,6 +64,17 @@ static const struct argp_option command_options[OPTION_COUNT] = {
 			"kill it if it runs, and although others wait for it at their start", 1 },
 	[OPT_REPLACE] = { "replace", KEY_COMMAND + OPT_REPLACE, NULL, 0,
 			  "put this file in the place of the one that the VM has", 1 },
+	[OPT_TO] = { "to", KEY_COMMAND + OPT_TO, "PATH", 0,
+		     "name of the new image (that of FILE, with the ending .raw)", 1 },
+	[OPT_FORMAT] = { "format", KEY_COMMAND + OPT_FORMAT, "FORMAT", 0,
+			 "what FILE is: qcow2, vmdk, vhdx, vdi, vpc, raw, auto (auto: by its first bytes)",
+			 1 },
+	[OPT_SIZE] = { "size", KEY_COMMAND + OPT_SIZE, "SIZE", 0,
+		       "make the disk as large as this (20G), if it is smaller", 1 },
+	[OPT_VERIFY] = { "verify", KEY_COMMAND + OPT_VERIFY, NULL, 0,
+			 "compare the new image with FILE at the end", 1 },
+	[OPT_PREALLOCATE] = { "preallocate", KEY_COMMAND + OPT_PREALLOCATE, NULL, 0,
+			      "take all of its room on the disk now", 1 },
 };
 
 static const struct argp_option setting_options[] = {

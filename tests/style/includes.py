@@ -9,16 +9,18 @@ LAYERS = {
     "base": {"base"},
     "iommu": {"iommu", "base"},
     "sriov": {"sriov", "base"},
+    "image": {"image", "base"},
     "vmm": {"vmm", "base", "iommu"},
     "pmd-backends": {"pmd-backends", "base"},
-    "vf-manager": {"vf-manager", "base", "iommu", "sriov"},
-    "cli": {"cli", "base"},
+    "vf-manager": {"vf-manager", "base", "image", "iommu", "sriov"},
+    "cli": {"cli", "base", "image"},
     "bench": {"bench", "base"},
 }
 # Processes share message structs, never functions: these headers may be included from afar.
 MESSAGE_HEADERS = {
     "vf-manager": (r"vmm/\w*_msg\.h", r"pmd-backends/\w*_msg\.h"),
     "cli": (r"vf-manager/api\.h",),
+    "image": (r"pmd-backends/\w*_msg\.h",),
 }
 OWNERS = (
     (r"linux/(vfio|iommufd)\.h", {"iommu"}),

@@ -7,7 +7,7 @@ import pathlib
 import re
 import subprocess
 
-C_FOLDERS = ("base", "iommu", "sriov", "vmm", "pmd-backends", "vf-manager", "cli", "bench", "tests")
+C_FOLDERS = ("base", "iommu", "sriov", "image", "vmm", "pmd-backends", "vf-manager", "cli", "bench", "tests")
 DATA = re.compile(r"(^|/)(corpus|data)/")
 
 

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "image/image_file.h"
+
+#include "base/fd.h"
+#include "pmd-backends/pmd_msg.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int open_failed(const char *path, int r, struct err *e)
+{
+	if (r != -ELOOP)
+		return err_set(e, r, "%.300s: %s", path, strerror(-r));
+	err_set(e, ELOOP, "%.300s: the path goes through a symbolic link, which is not followed",
+		path);
+	err_code(e, "symlink");
+	return err_hint(e, "realpath %.200s   prints the path to write", path);
+}
+
+int image_open(const char *path, int *fd_out, struct err *e)
+{
+	/* O_NONBLOCK: a FIFO or a device shall not hold us up. */
+	struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+				.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+	auto_fd int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+	struct stat st;
+
+	if (fd < 0)
+		return open_failed(path, -errno, e);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return err_set(e, EINVAL, "%.300s: no regular file", path);
+	if (fcntl(fd, F_SETFL, O_RDONLY) < 0)
+		return err_set(e, errno, "%.300s: %s", path, strerror(errno));
+	*fd_out = fd_take(&fd);
+	return 0;
+}
+
+/* fcntl(2), F_OFD_GETLK: would such a lock be refused? */
+static int lock_look(int fd, short type, bool *is_refused)
+{
+	struct flock lock = { .l_type = type,
+			      .l_whence = SEEK_SET,
+			      .l_start = PMD_LOCK_OWNER,
+			      .l_len = PMD_LOCK_OWNER_BYTES };
+
+	if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
+		return -errno;
+	*is_refused = lock.l_type != F_UNLCK;
+	return 0;
+}
+
+int image_use(int fd, enum image_use *out, struct err *e)
+{
+	bool is_written = false, is_read = false;
+	int r = lock_look(fd, F_RDLCK, &is_written);
+
+	if (r == 0)
+		r = lock_look(fd, F_WRLCK, &is_read);
+	if (r < 0)
+		return err_set(e, r, "locks: %s", strerror(-r));
+	*out = is_written ? IMAGE_WRITTEN : is_read ? IMAGE_READ : IMAGE_FREE;
+	return 0;
+}
+
+int image_hold(const char *path, int fd, struct err *e)
+{
+	struct flock lock = { .l_type = F_RDLCK,
+			      .l_whence = SEEK_SET,
+			      .l_start = PMD_LOCK_OWNER,
+			      .l_len = PMD_LOCK_OWNER_BYTES };
+
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+		return 0;
+	if (errno != EAGAIN && errno != EACCES)
+		return err_set(e, errno, "lock it: %s", strerror(errno));
+	err_set(e, EBUSY, "a VM, or another program, writes to it");
+	err_code(e, "image-in-use");
+	return err_hint(e, "viaduct image info %.200s   says which; stop it first", path);
+}
+
+/* The folder of the path, which must have a name in it. */
+static int folder_of(struct image_file *f, struct err *e)
+{
+	const char *slash = strrchr(f->path, '/');
+	size_t len = slash == NULL ? 0 : (size_t)(slash - f->path);
+
+	if (f->path[0] == '\0' || (slash != NULL && slash[1] == '\0'))
+		return err_set(e, EINVAL, "'%.300s' names no file", f->path);
+	if (len >= sizeof(f->folder) - 64)
+		return err_set(e, ENAMETOOLONG, "the path is too long");
+	memcpy(f->folder, f->path, len);
+	f->folder[len] = '\0';
+	if (len == 0)
+		strcpy(f->folder, slash == NULL ? "." : "/");
+	return 0;
+}
+
+static int exists(struct err *e, const char *path)
+{
+	err_set(e, EEXIST, "%.300s is there already, and is not overwritten", path);
+	err_code(e, "image-exists");
+	return err_hint(e, "take another name, or remove that one first");
+}
+
+/* For file systems without files that have no name (NFS). */
+static int named_open(struct image_file *f)
+{
+	uint64_t random;
+	int fd;
+
+	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return -EIO;
+	snprintf(f->temporary, sizeof(f->temporary), "%.4000s/.viaduct-image-%016llx", f->folder,
+		 (unsigned long long)random);
+	fd = open(f->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		f->temporary[0] = '\0';
+	return fd < 0 ? -errno : fd;
+}
+
+int image_file_begin(struct image_file *f, const char *path, struct err *e)
+{
+	struct statvfs vfs;
+	struct stat st;
+	int r;
+
+	*f = (struct image_file){ .path = path, .fd = -1 };
+	r = folder_of(f, e);
+	if (r < 0)
+		return r;
+	if (lstat(path, &st) == 0)
+		return exists(e, path);
+	f->fd = open(f->folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (f->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
+		f->fd = named_open(f);
+	else if (f->fd < 0)
+		f->fd = -errno;
+	if (f->fd < 0) {
+		r = err_set(e, f->fd, "a file in %.300s: %s", f->folder, strerror(-f->fd));
+		f->fd = -1;
+		return r;
+	}
+	if (fstatvfs(f->fd, &vfs) < 0)
+		return err_set(e, errno, "%.300s: %s", f->folder, strerror(errno));
+	f->free_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+	return 0;
+}
+
+static int name_give(const struct image_file *f)
+{
+	char fd_path[64];
+
+	if (f->temporary[0] != '\0')
+		return syscall(SYS_renameat2, AT_FDCWD, f->temporary, AT_FDCWD, f->path, 1U) < 0
+			       ? -errno
+			       : 0;
+	snprintf(fd_path, sizeof(fd_path), "/proc/self/fd/%d", f->fd);
+	return linkat(AT_FDCWD, fd_path, AT_FDCWD, f->path, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+int image_file_publish(struct image_file *f, struct err *e)
+{
+	auto_fd int folder = -1;
+	int r;
+
+	if (fsync(f->fd) < 0)
+		return err_set(e, errno, "%.300s: %s", f->path, strerror(errno));
+	r = name_give(f);
+	if (r == -EEXIST)
+		return exists(e, f->path);
+	if (r < 0)
+		return err_set(e, r, "name the file %.300s: %s", f->path, strerror(-r));
+	f->temporary[0] = '\0';
+	folder = open(f->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0 || fsync(folder) < 0)
+		return err_set(e, errno, "%.300s: %s", f->folder, strerror(errno));
+	return 0;
+}
+
+void image_file_end(struct image_file *f)
+{
+	if (f->temporary[0] != '\0')
+		unlink(f->temporary);
+	f->temporary[0] = '\0';
+	fd_close(&f->fd);
+}
