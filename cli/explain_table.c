@@ -148,6 +148,8 @@ const struct explanation explanations[] = {
 	  "viaduct operation list; after it: viaduct vm start --all" },
 	{ "host-uses-it", "The host uses the function: an address, a route, a mount or the like.",
 	  "give that up, or write take: true in the VM file" },
+	{ "hugepage-pool-short", "Alarm: a NUMA node has fewer hugepages than viaductd.yaml wants (`hugepages`): memory was too full or fragmented when viaductd started, or somebody took them away.",
+	  "viaduct host check   shows the pools; the alarm's hint is the kernel's command line that makes them at boot" },
 	{ "hugepages-short", "There are fewer free hugepages, in all or on the node, than the VM's memory takes.",
 	  "echo N > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages; or memory.hugepages: off" },
 	{ "image-broken", "The image cannot be read: it is cut short or damaged, or qemu-img does not take it, and the error has its words.",

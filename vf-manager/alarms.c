@@ -481,6 +481,7 @@ static const struct alarm_kind {
 	{ "faults-lost", "minor", alarms_faults_lost },
 	{ "faults-unseen", "major", alarms_faults_unseen },
 	{ "function-quarantined", "major", function_quarantined },
+	{ "hugepage-pool-short", "minor", alarms_hugepages_short },
 	{ "irq-drift", "minor", irqs_moved },
 	{ "isolation-violated", "critical", isolation_violated },
 	{ "lease-parked", "major", lease_parked },

@@ -77,7 +77,8 @@
  *            "uplinks":[{"name","kind","pf" (address)|null,"carrier":bool|null,"num_vfs":N,"vfs_free":N,
  *            "problem"|null}],"vfs_free":N}
  * CONFIG = {"group","mac_prefix","apply_pfs_at_start":bool,"audit_after_assign":bool,"dma":"auto|type1|iommufd","uids":{"first","count"},"networks":[{"name","uplinks":[".."]}],
- *           "pfs":[{"name","vfs","drift":"alarm|repair"}],"file_roots":[".."],"rescan_s":N}
+ *           "pfs":[{"name","vfs","drift":"alarm|repair"}],"hugepages":[{"page_size":bytes,"node","count"}],
+ *           "file_roots":[".."],"rescan_s":N}
  * DIFFERENCE = {"of":"file" (it is not what runs)|"machine" (it is not what is wanted),"key","wanted","is"|null,"hint"}
  * FUNCTION = {"address","name"|null,"kind","vendor","device","driver"|null,"host_driver"|null,"numa_node","iommu_group"|null,
  *       "state":"host|taken|assigned|returning|quarantined","owner":"fw1/disk0"|null,

@@ -84,15 +84,16 @@ json_t *backend_launch_wish(const struct daemon *d)
 			 (json_int_t)memlock_of(&d->config));
 }
 
-static bool has_hugepages(const struct config_backends *c)
+static bool has_hugepages(struct daemon *d)
 {
+	const struct config_backends *c = &d->config.backends;
 	struct host_hugepages have;
 
 	if (c->huge == CONFIG_HUGE_ON)
-		priv_hugepages_allow(HUGE_BYTES, c->memory_bytes);
+		priv_hugepages_allow(d, HUGE_BYTES, c->memory_bytes);
 	if (c->huge != CONFIG_HUGE_AUTO)
 		return c->huge == CONFIG_HUGE_ON;
-	return host_hugepages_read(HUGE_BYTES, &have) == 0 &&
+	return host_hugepages_read(d, HUGE_BYTES, &have) == 0 &&
 	       have.unreserved >= c->memory_bytes / HUGE_BYTES;
 }
 
@@ -234,7 +235,7 @@ static int launch_send(struct backend *b, int sock, int listener, const json_t *
 
 	json_object_del(spec, "caps");
 	json_object_del(spec, "memlock");
-	json_object_set_new(spec, "hugepages", json_boolean(has_hugepages(&b->d->config.backends)));
+	json_object_set_new(spec, "hugepages", json_boolean(has_hugepages(b->d)));
 	body = json_pack("{s:i, s:s, s:[s], s:O}", "v", PMD_MSG_VERSION, "op", "launch", "fds",
 			 "listener", "spec", spec);
 	r = seqmsg_send(sock, body, &listener, 1);
@@ -301,6 +302,8 @@ int backend_spawn(struct backend *b, struct err *e)
 	fd_close(&files.log);
 	if (r == 0)
 		r = pmd_reply(ours, LAUNCH_MS, NULL, e);
+	/* What it has of them it took before it answered. */
+	priv_hugepages_settle(b->d);
 	if (r == 0) {
 		b->up_ns = now_ns();
 		return 0;

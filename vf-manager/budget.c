@@ -62,12 +62,13 @@ static int memory_check(const struct vm_spec *spec, json_t *rows, struct err *e)
 	return err_hint(e, "free   shows who has it; lower memory.size");
 }
 
-static int hugepages_check(const struct vm_spec *spec, json_t *rows, struct err *e)
+static int hugepages_check(const struct daemon *d, const struct vm_spec *spec, json_t *rows,
+			   struct err *e)
 {
 	uint64_t need = spec->memory_bytes / spec->hugepage_bytes;
 	const char *size = spec->hugepage_bytes == GIB(1) ? "1G" : "2M";
 	struct host_hugepages have = { 0 };
-	bool is_known = host_hugepages_read(spec->hugepage_bytes, &have) == 0;
+	bool is_known = host_hugepages_read(d, spec->hugepage_bytes, &have) == 0;
 	bool is_short = !is_known || have.unreserved < need;
 
 	if (is_short && spec->hugepage_fallback)
@@ -115,7 +116,7 @@ static int maps_check(const struct daemon *d, const struct vm_spec *spec, json_t
 
 int budget_memory(const struct daemon *d, const struct vm_spec *spec, json_t *rows, struct err *e)
 {
-	int r = spec->hugepage_bytes != 0 ? hugepages_check(spec, rows, e)
+	int r = spec->hugepage_bytes != 0 ? hugepages_check(d, spec, rows, e)
 					  : memory_check(spec, rows, e);
 
 	if (r < 0 || vm_spec_devices(spec) == 0)

@@ -51,6 +51,8 @@ struct raw_config {
 	struct raw_uplink *uplinks;
 	unsigned int uplinks_count;
 	struct raw_backends *backends;
+	struct raw_hugepages *hugepages;
+	unsigned int hugepages_count;
 	struct raw_uids *uids;
 	char **file_roots;
 	unsigned int file_roots_count;
@@ -112,6 +114,8 @@ static const cyaml_schema_field_t config_fields[] = {
 	CYAML_FIELD_SEQUENCE("uplinks", OPT, struct raw_config, uplinks, &raw_uplink_value, 0,
 			     PMD_MAX_UPLINKS),
 	CYAML_FIELD_MAPPING_PTR("backends", OPT, struct raw_config, backends, raw_backends_fields),
+	CYAML_FIELD_SEQUENCE("hugepages", OPT, struct raw_config, hugepages, &raw_hugepages_value,
+			     0, CONFIG_HUGEPAGES),
 	CYAML_FIELD_MAPPING_PTR("uids", OPT, struct raw_config, uids, uids_fields),
 	CYAML_FIELD_SEQUENCE("file_roots", OPT, struct raw_config, file_roots, &path_value, 0,
 			     CONFIG_ROOTS),
@@ -123,7 +127,6 @@ static const cyaml_schema_value_t config_schema = { CYAML_VALUE_MAPPING(
 	CYAML_FLAG_POINTER, struct raw_config, config_fields) };
 
 static const struct yaml_later later[] = {
-	{ "hugepages", "hugepage pools are" },
 	{ "policies", "policies are" },
 	{ NULL, NULL },
 };
@@ -236,6 +239,8 @@ static int raw_parse(const struct raw_config *raw, struct config *out, struct er
 		r = config_uplinks_parse(raw->uplinks, raw->uplinks_count, out, e);
 	if (r == 0)
 		r = config_backends_parse(raw->backends, out, e);
+	if (r == 0)
+		r = config_hugepages_parse(raw->hugepages, raw->hugepages_count, out, e);
 	if (r == 0)
 		r = networks_parse(raw, out, e);
 	if (r == 0)

@@ -62,6 +62,16 @@ enum config_read { CONFIG_READ_SOCKET, CONFIG_READ_ALL, CONFIG_READ_GROUP };
 /* Through what devices of VMs get their DMA spaces (dmachoice.h). */
 enum dma_wish { DMA_WISH_AUTO, DMA_WISH_TYPE1, DMA_WISH_IOMMUFD };
 
+#define CONFIG_HUGEPAGES 32
+#define CONFIG_NODE_MAX	 1023
+
+/* A pool that the host shall have. */
+struct config_hugepages {
+	uint64_t page_bytes; /* 2 MiB or 1 GiB */
+	unsigned int node;
+	uint64_t count; /* pages */
+};
+
 struct config {
 	char group[CONFIG_NAME]; /* who may change things, beside root */
 	enum config_read read;
@@ -80,6 +90,8 @@ struct config {
 	struct config_uplink uplinks[PMD_MAX_UPLINKS];
 	unsigned int uplink_count;
 	struct config_backends backends;
+	struct config_hugepages hugepages[CONFIG_HUGEPAGES];
+	unsigned int hugepages_count;
 	char firmware[256]; /* OVMF's code; its variables lie beside it (vmfirmware.h) */
 	char roots[CONFIG_ROOTS][256]; /* none: files may be anywhere */
 	unsigned int root_count;

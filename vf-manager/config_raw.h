@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Private to the configuration: what the file says of the polled engine, as libcyaml reads it, and the
- * functions that check it (config_backend.c).
+ * Private to the configuration: what the file says of the polled engine (config_backend.c) and of pools of
+ * hugepages (config_hugepages.c), as libcyaml reads it, and the functions that check it.
  */
 #ifndef VIADUCT_VF_MANAGER_CONFIG_RAW_H
 #define VIADUCT_VF_MANAGER_CONFIG_RAW_H
@@ -22,6 +22,11 @@ struct raw_backends {
 	unsigned int *uid;
 };
 
+struct raw_hugepages {
+	char *size;
+	unsigned int node, count;
+};
+
 struct raw_network {
 	char *name;
 	char **uplinks;
@@ -31,11 +36,15 @@ struct raw_network {
 
 extern const cyaml_schema_value_t raw_uplink_value;
 extern const cyaml_schema_field_t raw_backends_fields[];
+extern const cyaml_schema_value_t raw_hugepages_value;
 
 /* `raw` NULL: there is no such key. Uplinks come before networks, PFs before both. */
 int config_uplinks_parse(const struct raw_uplink *raw, unsigned int count, struct config *out,
 			 struct err *e);
 int config_backends_parse(const struct raw_backends *raw, struct config *out, struct err *e);
+
+int config_hugepages_parse(const struct raw_hugepages *raw, unsigned int count, struct config *out,
+			   struct err *e);
 
 /* Which of the network's uplinks are PFs and which are polled, and how those are a group. */
 int config_network_uplinks_parse(const struct raw_network *raw, const struct config *config,

@@ -47,6 +47,21 @@ static json_t *backends_view(const struct config_backends *b)
 			 b->uid != 0 ? json_integer(b->uid) : json_null());
 }
 
+static json_t *hugepages_view(const struct config *config)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < config->hugepages_count; i++) {
+		const struct config_hugepages *pool = &config->hugepages[i];
+
+		json_array_append_new(list,
+				      json_pack("{s:I, s:i, s:I}", "page_size",
+						(json_int_t)pool->page_bytes, "node",
+						(int)pool->node, "count", (json_int_t)pool->count));
+	}
+	return list;
+}
+
 static json_t *networks_view(const struct config *config)
 {
 	json_t *list = json_array();
@@ -88,15 +103,16 @@ json_t *config_view(const struct config *config)
 	snprintf(prefix, sizeof(prefix), "%02x:%02x:%02x", config->mac_prefix[0],
 		 config->mac_prefix[1], config->mac_prefix[2]);
 	return json_pack(
-		"{s:s, s:{s:s}, s:{s:s?}, s:s, s:b, s:b, s:s, s:{s:I, s:I}, s:o, s:o, s:o, s:o, s:o, s:s, s:I}",
+		"{s:s, s:{s:s}, s:{s:s?}, s:s, s:b, s:b, s:s, s:{s:I, s:I}, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I}",
 		"group", config->group, "access", "read", read_words[config->read], "alarms",
 		"webhook", config->webhook[0] != '\0' ? config->webhook : NULL, "mac_prefix",
 		prefix, "apply_pfs_at_start", (int)config->apply_pfs_at_start, "audit_after_assign",
 		(int)config->audit_after_assign, "dma", dma_wish_text(config->dma), "uids", "first",
 		(json_int_t)config->uid_first, "count", (json_int_t)config->uid_count, "networks",
 		networks_view(config), "pfs", pfs_view(config), "uplinks", polled_view(config),
-		"backends", backends_view(&config->backends), "file_roots", roots, "firmware",
-		config->firmware, "rescan_s", (json_int_t)config->rescan_s);
+		"backends", backends_view(&config->backends), "hugepages", hugepages_view(config),
+		"file_roots", roots, "firmware", config->firmware, "rescan_s",
+		(json_int_t)config->rescan_s);
 }
 
 static const struct config_pf *wanted_find(const struct config *config, const char *name)

@@ -77,6 +77,12 @@ struct daemon {
 	_Atomic uint64_t requests[DAEMON_STATUS_CLASSES]; /* answered, by status / 100 */
 };
 
+/* What stands for /sys: the real one, or a test's. */
+static inline const char *daemon_sysfs(const struct daemon *d)
+{
+	return d->opt->sysfs_root != NULL ? d->opt->sysfs_root : "/sys";
+}
+
 /* Reads configuration and ledger and looks at the machine; changes nothing of it. */
 int daemon_create(const struct options *opt, struct daemon **out, struct err *e);
 void daemon_destroy(struct daemon *d); /* running VMs go on */

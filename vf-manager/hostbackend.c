@@ -90,7 +90,7 @@ void check_backend_memory(const struct check_input *in, struct check_result *out
 
 	if (is_unneeded(in, out))
 		return;
-	(void)host_hugepages_read(HUGE_BYTES, &have);
+	(void)host_hugepages_read(in->d, HUGE_BYTES, &have);
 	if (b->huge == CONFIG_HUGE_OFF)
 		fill(out, CHECK_PASS, "", "%llu MiB of small pages", need * 2);
 	else if (have.unreserved >= need)

@@ -3,6 +3,7 @@
 
 #include "vf-manager/dmachoice.h"
 #include "vf-manager/hostkvm.h"
+#include "vf-manager/hugepools.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/posture.h"
 
@@ -217,6 +218,26 @@ static uint64_t node_pages(unsigned int node, const char *size, const char *what
 	return n;
 }
 
+/* The first pool of viaductd.yaml's that has too few. */
+static bool wanted_are_short(const struct daemon *d, struct check_result *out)
+{
+	char text[160], cmdline[128];
+
+	for (unsigned int i = 0; i < d->config.hugepages_count; i++) {
+		const struct config_hugepages *pool = &d->config.hugepages[i];
+
+		if (!hugepool_is_short(d, pool, text, sizeof(text)))
+			continue;
+		out->status = CHECK_WARN;
+		snprintf(out->detail, sizeof(out->detail), "%s", text);
+		snprintf(out->remedy, sizeof(out->remedy),
+			 "free memory and restart viaductd, or boot the host with %s",
+			 hugepools_cmdline(&d->config, pool->page_bytes, cmdline, sizeof(cmdline)));
+		return true;
+	}
+	return false;
+}
+
 static void check_hugepages(const struct check_input *in, struct check_result *out)
 {
 	unsigned long long total = 0;
@@ -238,6 +259,8 @@ static void check_hugepages(const struct check_input *in, struct check_result *o
 	}
 	if (total == 0)
 		snprintf(out->detail, sizeof(out->detail), "none");
+	if (wanted_are_short(in->d, out))
+		return;
 	result(out, total > 0 ? CHECK_PASS : CHECK_WARN,
 	       "VMs with `hugepages` need them: echo N > /sys/kernel/mm/hugepages/"
 	       "hugepages-2048kB/nr_hugepages, or boot with default_hugepagesz=1G hugepages=N");

@@ -55,8 +55,6 @@ int host_iommu_read(const struct daemon *d, struct iommu_host *out, struct err *
 /* Asks `viaduct-vmm --check-kvm`, which makes a VM with a vCPU. False: it could not be asked. */
 bool host_kvm_check(const struct daemon *d, bool *is_usable, char detail[256]);
 
-#define HUGEPAGES_DIR "/sys/kernel/mm/hugepages"
-
 /* The whole host's hugepages of one size, in pages. */
 struct host_hugepages {
 	uint64_t unreserved; /* free, and promised to nobody */
@@ -65,6 +63,6 @@ struct host_hugepages {
 };
 
 /* -ENOENT: the kernel has none of this size. */
-int host_hugepages_read(uint64_t page_bytes, struct host_hugepages *out);
+int host_hugepages_read(const struct daemon *d, uint64_t page_bytes, struct host_hugepages *out);
 
 #endif

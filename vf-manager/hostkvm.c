@@ -139,7 +139,7 @@ bool host_kvm_check(const struct daemon *d, bool *is_usable, char detail[256])
 	return json_get_bool_opt(said, "usable", is_usable, NULL) == 0;
 }
 
-int host_hugepages_read(uint64_t page_bytes, struct host_hugepages *out)
+int host_hugepages_read(const struct daemon *d, uint64_t page_bytes, struct host_hugepages *out)
 {
 	uint64_t free_pages = 0, reserved = 0;
 	struct {
@@ -151,14 +151,14 @@ int host_hugepages_read(uint64_t page_bytes, struct host_hugepages *out)
 		{ "surplus_hugepages", &out->surplus },
 		{ "nr_overcommit_hugepages", &out->overcommit },
 	};
-	char path[128], text[32];
+	char path[PATH_MAX], text[32];
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		ssize_t n;
 		int r;
 
-		snprintf(path, sizeof(path), HUGEPAGES_DIR "/hugepages-%llukB/%s",
-			 (unsigned long long)page_bytes >> 10, rows[i].file);
+		snprintf(path, sizeof(path), "%s/kernel/mm/hugepages/hugepages-%llukB/%s",
+			 daemon_sysfs(d), (unsigned long long)page_bytes >> 10, rows[i].file);
 		n = file_read_at(AT_FDCWD, path, text, sizeof(text));
 		r = n < 0 ? (int)n : parse_u64(text, UINT64_MAX, rows[i].to);
 		if (r < 0)

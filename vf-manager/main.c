@@ -8,6 +8,7 @@
 #include "vf-manager/daemon.h"
 #include "vf-manager/faultwatch.h"
 #include "vf-manager/http.h"
+#include "vf-manager/hugepools.h"
 #include "vf-manager/keeper.h"
 #include "vf-manager/listen.h"
 #include "vf-manager/manners.h"
@@ -16,6 +17,7 @@
 #include "vf-manager/options.h"
 #include "vf-manager/pfapply.h"
 #include "vf-manager/pfconfirm.h"
+#include "vf-manager/privops.h"
 #include "vf-manager/statefile.h"
 #include "vf-manager/webhook.h"
 
@@ -86,6 +88,15 @@ static int serve_file(const struct options *opt)
 	return r;
 }
 
+/* First what a daemon that was killed has left raised. */
+static void hugepages_begin(struct daemon *d)
+{
+	op_lock(d);
+	priv_hugepages_settle(d);
+	hugepools_apply(d);
+	op_unlock(d);
+}
+
 static int serve(const struct options *opt, const sigset_t *set, struct err *e)
 {
 	struct http_server *server = NULL;
@@ -106,6 +117,7 @@ static int serve(const struct options *opt, const sigset_t *set, struct err *e)
 		r = webhook_create(d, &hook, e);
 	if (r < 0)
 		goto out;
+	hugepages_begin(d);
 	(void)confirm_look(d);
 	pf_apply_wanted(d);
 	r = monitor_create(d, &d->monitor, e);

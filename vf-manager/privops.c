@@ -273,21 +273,3 @@ int priv_kvm_open(struct daemon *d, int *fd_out, struct err *e)
 
 	return r < 0 ? err_hint(e, "viaduct host check   says what KVM lacks") : 0;
 }
-
-void priv_hugepages_allow(uint64_t page_bytes, uint64_t bytes)
-{
-	struct host_hugepages have = { 0 };
-	uint64_t need = bytes / page_bytes, want;
-	char path[128], text[32];
-
-	if (host_hugepages_read(page_bytes, &have) < 0 || have.unreserved >= need)
-		return;
-	want = have.surplus + need - have.unreserved;
-	if (want <= have.overcommit)
-		return;
-	snprintf(path, sizeof(path), HUGEPAGES_DIR "/hugepages-%llukB/nr_overcommit_hugepages",
-		 (unsigned long long)page_bytes >> 10);
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)want);
-	/* Where it cannot be written the VM has small pages and says so. */
-	(void)file_write_at(AT_FDCWD, path, text);
-}

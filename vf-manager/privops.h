@@ -75,10 +75,29 @@ int priv_fn_is_idle(struct daemon *d, const struct pci_addr *fn, struct err *e);
 int priv_fn_idle_wait(struct daemon *d, const struct pci_addr *fn, struct err *e);
 int priv_kvm_open(struct daemon *d, int *fd_out, struct err *e);
 
-/* Lets the kernel make hugepages of ordinary memory for `bytes` of guest RAM, as far as the pool has
- * none free (nr_overcommit_hugepages, which is only raised). They go back when the VM ends. Not a
- * promise: memory may be too fragmented, and the VMM falls back. Op locked. */
-void priv_hugepages_allow(uint64_t page_bytes, uint64_t bytes);
+/* Lets the kernel make hugepages of ordinary memory for `bytes` of guest RAM, as far as the pool has none free: raises
+ * nr_overcommit_hugepages until priv_hugepages_settle() (privops_hugepages.c). They go back when the VM ends. Not a promise:
+ * memory may be too fragmented, and the VMM falls back. Op locked. */
+void priv_hugepages_allow(struct daemon *d, uint64_t page_bytes, uint64_t bytes);
+
+/* Op locked, when a start or the daemon's part in it is over: nr_overcommit_hugepages is what it was again, unless some VM is about
+ * to take pages. What is taken stays its owner's until he ends. */
+void priv_hugepages_settle(struct daemon *d);
+
+/* A pool that was changed in this boot: what it had before the first change, and what it was given last. */
+struct hugepool_raise {
+	uint64_t page_bytes;
+	unsigned int node;
+	uint64_t from, to;
+};
+
+/* How many, at most cap. */
+unsigned int priv_hugepool_raises(struct daemon *d, struct hugepool_raise *out, unsigned int cap);
+
+/* Op locked. Gives the pool's node so many pages; from: what it has without viaduct. The kernel does as much as it can: read
+ * it back. */
+int priv_hugepool_set(struct daemon *d, const struct config_hugepages *pool, uint64_t from,
+		      uint64_t count, struct err *e);
 
 /* The run folder of a VM with its sockets and files, all or nothing. One that an ended VM of that name left
  * is kept aside until it is restored (the new one goes) or dropped. */

@@ -209,7 +209,7 @@ static void hugepages_allow(struct vm_start *s)
 	}
 	state_unlock(s->d);
 	if (spec->hugepage_fallback)
-		priv_hugepages_allow(spec->hugepage_bytes, bytes);
+		priv_hugepages_allow(s->d, spec->hugepage_bytes, bytes);
 }
 
 static int start_vars(struct vm_start *s, struct err *e)
@@ -407,6 +407,8 @@ int vm_start(struct daemon *d, const struct vm_start_wish *wish, struct err *e)
 		start_undo(s);
 	else
 		priv_vm_files_drop_kept(d, wish->spec->name);
+	if (wish->spec->hugepage_bytes != 0)
+		priv_hugepages_settle(d);
 	op_unlock(d);
 	start_nets_free(s);
 	vm_destroy(s->replaced);
