@@ -45,12 +45,17 @@ static void watchdog_expired(void *arg)
 
 static void uart_tx(void *arg, uint8_t byte)
 {
-	console_put(((struct chipset *)arg)->console, byte);
+	console_put(((struct chipset *)arg)->console, &byte, 1);
 }
 
 static void uart_rx_ready(void *arg)
 {
 	console_refill(((struct chipset *)arg)->console);
+}
+
+static size_t uart_input(void *arg, const uint8_t *data, size_t len)
+{
+	return uart_receive(arg, data, len);
 }
 
 static int lpc_plug(struct chipset *cs, struct err *e)
@@ -119,7 +124,8 @@ int chipset_create(struct machine *m, struct chipset **out, struct err *e)
 				  .rx_ready = uart_rx_ready,
 				  .arg = cs };
 	cs->rtc = (struct rtc){ .irq = m->irq, .lock = &m->lock, .loop = m->loop, .timer_fd = -1 };
-	env.uart = &cs->uart;
+	env.receive = uart_input;
+	env.arg = &cs->uart;
 	env.ready = &m->ready;
 	r = console_create(&env, &cs->console, e);
 	if (r < 0)

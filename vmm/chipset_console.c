@@ -2,7 +2,6 @@
 #include "vmm/chipset_console.h"
 
 #include "vmm/chipset_console_log.h"
-#include "vmm/chipset_uart.h"
 #include "vmm/ready_mark.h"
 
 #include "base/fd.h"
@@ -52,12 +51,19 @@ static void wake(struct console *c)
 		c->wake_pending = timerfd_settime(c->timer_fd, 0, &in, NULL) == 0;
 }
 
-void console_put(struct console *c, uint8_t byte)
+void console_put(struct console *c, const uint8_t *data, size_t len)
 {
-	c->ring[c->total++ % CONSOLE_RING] = byte;
-	if (c->env.ready != NULL)
-		ready_mark_byte(c->env.ready, byte);
+	for (size_t i = 0; i < len; i++) {
+		c->ring[c->total++ % CONSOLE_RING] = data[i];
+		if (c->env.ready != NULL)
+			ready_mark_byte(c->env.ready, data[i]);
+	}
 	wake(c);
+}
+
+void console_skip(struct console *c, uint64_t len)
+{
+	c->total += len;
 }
 
 uint64_t console_bytes(const struct console *c)
@@ -69,7 +75,7 @@ void console_refill(struct console *c)
 {
 	while (c->input_count != 0) {
 		size_t run = u64_min(c->input_count, CONSOLE_INPUT - c->input_head);
-		size_t n = uart_receive(c->env.uart, &c->input[c->input_head], run);
+		size_t n = c->env.receive(c->env.arg, &c->input[c->input_head], run);
 
 		if (n == 0)
 			break;

@@ -29,6 +29,7 @@
 #include <pthread.h>
 
 struct chipset;
+struct extras;
 struct firmware;
 struct nets;
 struct stats;
@@ -80,6 +81,7 @@ struct machine {
 	struct stats *stats;
 	struct vfio_set *vfio; /* NULL without VFIO functions */
 	struct nets *nets; /* NULL without polled ports */
+	struct extras *extras; /* random numbers, virtio console, vsock */
 	uint64_t mmio64_base; /* 64-bit window of the root complex */
 	uint64_t mmio64_size;
 	struct cpu_model cpu;

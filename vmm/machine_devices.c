@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/machine_devices.h"
 
+#include "vmm/extras.h"
 #include "vmm/machine.h"
 #include "vmm/nets.h"
 #include "vmm/vfio.h"
@@ -35,6 +36,18 @@ static int nets_open(struct machine *m, struct err *e)
 	return nets_create(m->spec, &env, &m->nets, e);
 }
 
+static int extras_open(struct machine *m, struct err *e)
+{
+	const struct extras_env env = {
+		.loop = m->loop,
+		.lock = &m->lock,
+		.pci = m->pci,
+		.virtio = { .vm_fd = m->vm_fd, .gmem = &m->gmem, .mmio = &m->mmio, .irq = m->irq },
+	};
+
+	return extras_create(m->spec, &env, &m->extras, e);
+}
+
 int machine_devices_create(struct machine *m, struct err *e)
 {
 	const struct vfio_env env = {
@@ -54,24 +67,29 @@ int machine_devices_create(struct machine *m, struct err *e)
 		err_set(e, EOPNOTSUPP, "disk %s: this VMM has no disks", m->spec->disks[0].disk);
 		r = err_code(e, "disk-backend");
 	}
-
-	return r < 0 ? r : nets_open(m, e);
+	if (r == 0)
+		r = nets_open(m, e);
+	return r == 0 ? extras_open(m, e) : r;
 }
 
 void machine_devices_pause(struct machine *m, bool paused)
 {
 	nets_pause(m->nets, paused);
+	extras_pause(m->extras, paused);
 }
 
 void machine_devices_close(struct machine *m)
 {
 	nets_close(m->nets);
+	extras_close(m->extras);
 }
 
 void machine_devices_destroy(struct machine *m)
 {
 	nets_destroy(m->nets);
 	m->nets = NULL;
+	extras_destroy(m->extras);
+	m->extras = NULL;
 	vfio_set_destroy(m->vfio);
 	m->vfio = NULL;
 }
@@ -89,4 +107,9 @@ json_t *machine_devices_status(struct machine *m)
 json_t *machine_nets_status(struct machine *m)
 {
 	return nets_status(m->nets);
+}
+
+json_t *machine_extras_status(struct machine *m)
+{
+	return extras_status(m->extras);
 }

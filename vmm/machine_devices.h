@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The spec's VFIO functions and polled ports as parts of the machine: guest RAM mapped for DMA, one PCI device each
+ * The spec's VFIO functions, polled ports and small virtio devices as parts of the machine: guest RAM mapped for DMA, one PCI device each
  * behind its own root port, and their part of STATUS.
  */
 #ifndef VIADUCT_VMM_MACHINE_DEVICES_H
@@ -21,7 +21,7 @@ int machine_devices_pin(struct machine *m, struct err *e);
 /* Waits for the devices and plugs them in; the root complex owns them from then on. */
 int machine_devices_create(struct machine *m, struct err *e);
 
-/* Main thread, without the lock, every vCPU parked: no backend of a polled port touches guest RAM until that is over. (VFs do.) */
+/* Main thread, without the lock, every vCPU parked: no backend of a polled port or of a vsock touches guest RAM until that is over. (VFs do.) */
 void machine_devices_pause(struct machine *m, bool paused);
 
 /* Before the root complex destroys the devices: backends are hung up on, nothing watches their fds any more. */
@@ -36,5 +36,8 @@ json_t *machine_devices_stats(struct machine *m);
 
 /* The "nets" of STATUS. */
 json_t *machine_nets_status(struct machine *m);
+
+/* The "virtio" of STATUS. */
+json_t *machine_extras_status(struct machine *m);
 
 #endif

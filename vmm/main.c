@@ -134,7 +134,7 @@ static int launch(struct vmm *vmm, struct err *e)
 	if (r == 0)
 		r = sandbox_files(VMM_MAX_FILE, e);
 	if (r == 0)
-		r = sandbox_filter(SANDBOX_RUN, e);
+		r = sandbox_filter(SANDBOX_RUN | (vmm->spec.vsock_cid != 0 ? SANDBOX_VSOCK : 0), e);
 	if (r < 0)
 		machine_destroy(&vmm->machine);
 	return r;

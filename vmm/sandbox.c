@@ -121,32 +121,32 @@ static int ioctl_allow(scmp_filter_ctx ctx, uint64_t mask, uint64_t value)
 }
 
 /* VFIO's and iommufd's requests are iommu/'s to know. */
-static int vfio_allow(scmp_filter_ctx ctx, enum sandbox_phase phase)
+static int vfio_allow(scmp_filter_ctx ctx, unsigned int phases)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && phase == SANDBOX_SETUP && i < vfio_setup_ioctl_count; i++)
+	for (size_t i = 0; r == 0 && phases == SANDBOX_SETUP && i < vfio_setup_ioctl_count; i++)
 		r = ioctl_allow(ctx, UINT32_MAX, vfio_setup_ioctls[i]);
 	for (size_t i = 0; r == 0 && i < vfio_runtime_ioctl_count; i++)
 		r = ioctl_allow(ctx, UINT32_MAX, vfio_runtime_ioctls[i]);
 	return r;
 }
 
-static int rules_add(scmp_filter_ctx ctx, enum sandbox_phase phase)
+static int rules_add(scmp_filter_ctx ctx, unsigned int phases)
 {
 	/* Without clone3, whose flags a filter cannot see, glibc takes clone. */
 	int r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 
 	for (size_t i = 0; r == 0 && i < sandbox_call_count; i++)
-		if ((sandbox_calls[i].phases & phase) != 0)
+		if ((sandbox_calls[i].phases & phases) != 0)
 			r = call_allow(ctx, &sandbox_calls[i]);
 	for (size_t i = 0; r == 0 && i < sandbox_ioctl_count; i++)
-		if ((sandbox_ioctls[i].phases & phase) != 0)
+		if ((sandbox_ioctls[i].phases & phases) != 0)
 			r = ioctl_allow(ctx, UINT32_MAX, sandbox_ioctls[i].request);
-	return r < 0 ? r : vfio_allow(ctx, phase);
+	return r < 0 ? r : vfio_allow(ctx, phases);
 }
 
-int sandbox_filter(enum sandbox_phase phase, struct err *e)
+int sandbox_filter(unsigned int phases, struct err *e)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int r = ctx == NULL ? -ENOMEM : 0;
@@ -161,7 +161,7 @@ int sandbox_filter(enum sandbox_phase phase, struct err *e)
 	if (r == 0)
 		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	if (r == 0)
-		r = rules_add(ctx, phase);
+		r = rules_add(ctx, phases);
 	if (r == 0)
 		r = seccomp_load(ctx);
 	if (ctx != NULL)

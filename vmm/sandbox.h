@@ -10,8 +10,8 @@
 
 #include "base/err.h"
 
-/* Bits: a row of the list is allowed in one of them or both. */
-enum sandbox_phase { SANDBOX_SETUP = 1, SANDBOX_RUN = 2 };
+/* Bits: a row of the list is allowed in those that it names. Beside SANDBOX_RUN: SANDBOX_VSOCK, of a VM that has one. */
+enum sandbox_phase { SANDBOX_SETUP = 1, SANDBOX_RUN = 2, SANDBOX_VSOCK = 4 };
 
 /* No new privileges, no capabilities, no core dump, no /proc access by others, no fds but 0-2 and
  * `keep_fd`, and by landlock (where the kernel has it) no file, TCP port or abstract socket. */
@@ -21,7 +21,7 @@ int sandbox_process(int keep_fd, struct err *e);
  * to ignore). After the last memfd has its size, before SANDBOX_RUN. */
 int sandbox_files(uint64_t max_bytes, struct err *e);
 
-/* Restricts system calls to those of the phase. */
-int sandbox_filter(enum sandbox_phase phase, struct err *e);
+/* Restricts system calls to those of the phases, bits. */
+int sandbox_filter(unsigned int phases, struct err *e);
 
 #endif

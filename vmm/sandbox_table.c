@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <linux/mempolicy.h>
+#include <linux/vhost.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -15,6 +16,7 @@
 #define S    SANDBOX_SETUP
 #define R    SANDBOX_RUN
 #define BOTH (S | R)
+#define V    (S | SANDBOX_VSOCK) /* filters add up: what the first forbids no later one allows */
 
 #define ANY		   0, 0, 0
 #define ARG_IS(arg, value) arg, UINT32_MAX, value
@@ -132,6 +134,18 @@ const struct sandbox_ioctl sandbox_ioctls[] = {
 	{ KVM_SET_PIT2, BOTH },
 	/* a group that joins or leaves the VM */
 	{ KVM_SET_DEVICE_ATTR, BOTH },
+	/* a vsock whose driver comes and goes */
+	{ VHOST_SET_FEATURES, V },
+	{ VHOST_SET_MEM_TABLE, V },
+	{ VHOST_SET_VRING_NUM, V },
+	{ VHOST_SET_VRING_BASE, V },
+	{ VHOST_GET_VRING_BASE, V },
+	{ VHOST_SET_VRING_ADDR, V },
+	{ VHOST_SET_VRING_KICK, V },
+	{ VHOST_SET_VRING_CALL, V },
+	{ VHOST_VSOCK_SET_RUNNING, V },
+	{ VHOST_SET_OWNER, S },
+	{ VHOST_GET_FEATURES, S },
 	/* making the VM */
 	{ KVM_GET_API_VERSION, S },
 	{ KVM_CHECK_EXTENSION, S },

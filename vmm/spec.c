@@ -3,6 +3,7 @@
 
 #include "vmm/kvm.h"
 #include "vmm/spec_disks.h"
+#include "vmm/spec_extras.h"
 #include "vmm/spec_firmware.h"
 #include "vmm/spec_nets.h"
 
@@ -26,45 +27,6 @@
 #define VHOST "vhost:"
 #define DISK  "disk:"
 #define IMAGE "image:"
-
-void vmm_spec_init(struct vmm_spec *spec)
-{
-	memset(spec, 0, sizeof(*spec));
-	spec->kvm_fd = spec->listener_fd = spec->console_fd = -1;
-	spec->exit_record_fd = spec->console_log_fd = spec->console_log_old_fd = -1;
-	spec->kernel_fd = spec->initrd_fd = spec->container_fd = spec->iommufd_fd = -1;
-	spec->firmware_fd = spec->vars_fd = -1;
-	for (unsigned int i = 0; i < VMM_MAX_CPUS; i++)
-		spec->cpu_pin[i] = -1;
-	spec->numa_node = -1;
-}
-
-void vmm_spec_fini(struct vmm_spec *spec)
-{
-	fd_close(&spec->kvm_fd);
-	fd_close(&spec->listener_fd);
-	fd_close(&spec->console_fd);
-	fd_close(&spec->exit_record_fd);
-	fd_close(&spec->console_log_fd);
-	fd_close(&spec->console_log_old_fd);
-	fd_close(&spec->kernel_fd);
-	fd_close(&spec->initrd_fd);
-	fd_close(&spec->firmware_fd);
-	fd_close(&spec->vars_fd);
-	fd_close(&spec->container_fd);
-	fd_close(&spec->iommufd_fd);
-	for (unsigned int i = 0; i < spec->member_count; i++)
-		fd_close(&spec->members[i].fd);
-	spec->member_count = 0;
-	for (unsigned int i = 0; i < spec->vhost_count; i++)
-		fd_close(&spec->vhosts[i].fd);
-	spec->vhost_count = 0;
-	for (unsigned int i = 0; i < spec->disk_fds_count; i++) {
-		fd_close(&spec->disk_fds[i].socket_fd);
-		fd_close(&spec->disk_fds[i].image_fd);
-	}
-	spec->disk_fds_count = 0;
-}
 
 static int file_type_check(int fd, const char *name, mode_t type, struct err *e)
 {
@@ -177,6 +139,8 @@ static const struct fd_row {
 	{ "vars", offsetof(struct vmm_spec, vars_fd), false, both_check },
 	{ "console_log", offsetof(struct vmm_spec, console_log_fd), false, writable_check },
 	{ "console_log_old", offsetof(struct vmm_spec, console_log_old_fd), false, writable_check },
+	{ "hvc0", offsetof(struct vmm_spec, hvc0_fd), false, console_listener_check },
+	{ "vhost_vsock", offsetof(struct vmm_spec, vhost_vsock_fd), false, device_check },
 	{ "container", offsetof(struct vmm_spec, container_fd), false, device_check },
 	{ "iommufd", offsetof(struct vmm_spec, iommufd_fd), false, device_check },
 };
@@ -184,6 +148,33 @@ static const struct fd_row {
 static int *fd_member(struct vmm_spec *spec, const struct fd_row *row)
 {
 	return (int *)((char *)spec + row->offset);
+}
+
+void vmm_spec_init(struct vmm_spec *spec)
+{
+	memset(spec, 0, sizeof(*spec));
+	for (size_t i = 0; i < ARRAY_SIZE(fd_rows); i++)
+		*fd_member(spec, &fd_rows[i]) = -1;
+	for (unsigned int i = 0; i < VMM_MAX_CPUS; i++)
+		spec->cpu_pin[i] = -1;
+	spec->numa_node = -1;
+}
+
+void vmm_spec_fini(struct vmm_spec *spec)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(fd_rows); i++)
+		fd_close(fd_member(spec, &fd_rows[i]));
+	for (unsigned int i = 0; i < spec->member_count; i++)
+		fd_close(&spec->members[i].fd);
+	spec->member_count = 0;
+	for (unsigned int i = 0; i < spec->vhost_count; i++)
+		fd_close(&spec->vhosts[i].fd);
+	spec->vhost_count = 0;
+	for (unsigned int i = 0; i < spec->disk_fds_count; i++) {
+		fd_close(&spec->disk_fds[i].socket_fd);
+		fd_close(&spec->disk_fds[i].image_fd);
+	}
+	spec->disk_fds_count = 0;
 }
 
 /* Names have one spelling, so that devices find their members by them. */
@@ -556,7 +547,8 @@ int vmm_spec_parse(struct vmm_spec *spec, struct seqmsg *m, struct err *e)
 {
 	static const char *const keys[] = { "name",	"memory", "cpus",  "boot",
 					    "devices",	"nets",	  "disks", "on_panic",
-					    "watchdog", "uuid",	  NULL };
+					    "watchdog", "uuid",	  "rng",   "virtio_console",
+					    "vsock",	NULL };
 	json_t *obj;
 	int r = fds_parse(spec, m, e);
 
@@ -587,6 +579,8 @@ int vmm_spec_parse(struct vmm_spec *spec, struct seqmsg *m, struct err *e)
 		r = spec_nets_parse(spec, obj, e);
 	if (r == 0)
 		r = spec_disks_parse(spec, obj, e);
+	if (r == 0)
+		r = spec_extras_parse(spec, obj, e);
 	if (r == 0)
 		r = fds_required_check(spec, e);
 	return r == 0 ? spec_firmware_parse(spec, obj, e) : r;

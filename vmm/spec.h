@@ -79,6 +79,8 @@ struct vmm_spec {
 	char ready[VMM_MAX_READY + 1]; /* "": none */
 	enum vmm_panic on_panic;
 	enum vmm_watchdog watchdog;
+	bool has_rng, has_virtio_console;
+	uint32_t vsock_cid; /* 0: no vsock */
 	struct vmm_device_spec devices[VMM_MAX_DEVICES];
 	unsigned int device_count;
 	struct vmm_net_spec nets[VMM_MAX_NETS];
@@ -90,6 +92,8 @@ struct vmm_spec {
 	int kvm_fd, listener_fd, console_fd, exit_record_fd, console_log_fd, console_log_old_fd;
 	int kernel_fd, initrd_fd;
 	int firmware_fd, vars_fd; /* -1: direct boot; -1: variables are forgotten at the end */
+	int hvc0_fd; /* SOCK_STREAM, listening: where clients of the virtio console connect */
+	int vhost_vsock_fd; /* /dev/vhost-vsock, which has the CID */
 	int container_fd, iommufd_fd; /* at most one of them */
 	struct vmm_member_spec members[VMM_MAX_DEVICES]; /* that one's: groups, or device files */
 	unsigned int member_count;

@@ -331,6 +331,16 @@ static void cfg_write(struct pci_dev *dev, unsigned int off, unsigned int len, u
 		virtio_msix_control(&vp->msix, pci_cfg_get16(&vp->cfg, CAP_MSIX + PCI_MSIX_FLAGS));
 }
 
+/* PCIe Base, 7.5.3: what is integrated into the root complex has no link. */
+static const struct pci_cfg_reg integrated_regs[] = {
+	{ CAP_EXP, 4, PCI_CAP_ID_EXP | CAP_PM << 8 | 0x0092 << 16 },
+	{ CAP_EXP + PCI_EXP_LNKCAP, 4, 0 },
+	{ CAP_EXP + PCI_EXP_LNKCTL, 2, 0 },
+	{ CAP_EXP + PCI_EXP_LNKSTA, 2, 0 },
+	{ CAP_EXP + PCI_EXP_LNKCAP2, 4, 0 },
+	{ CAP_EXP + PCI_EXP_LNKCTL2, 2, 0 },
+};
+
 static void cfg_init(struct virtio_pci *vp)
 {
 	const struct pci_cfg_reg own[] = {
@@ -341,11 +351,14 @@ static void cfg_init(struct virtio_pci *vp)
 		{ CAP_MSIX + PCI_MSIX_FLAGS, 2, vp->msix.count - 1,
 		  PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL },
 	};
-	struct pci_cfg_reg all[ARRAY_SIZE(regs) + ARRAY_SIZE(own)];
+	struct pci_cfg_reg all[ARRAY_SIZE(regs) + ARRAY_SIZE(own) + ARRAY_SIZE(integrated_regs)];
+	size_t count = ARRAY_SIZE(regs) + ARRAY_SIZE(own);
 
+	/* Of rows for the same register the last one counts. */
 	memcpy(all, regs, sizeof(regs));
 	memcpy(all + ARRAY_SIZE(regs), own, sizeof(own));
-	pci_cfg_init(&vp->cfg, all, ARRAY_SIZE(all));
+	memcpy(all + count, integrated_regs, sizeof(integrated_regs));
+	pci_cfg_init(&vp->cfg, all, vp->kind.is_integrated ? ARRAY_SIZE(all) : count);
 }
 
 static void pci_reset(struct pci_dev *dev)

@@ -71,6 +71,7 @@ struct virtio_pci_kind {
 	uint16_t id; /* virtio device id (5) */
 	uint32_t class_code;
 	unsigned int queue_count;
+	bool is_integrated; /* on bus 0, behind no root port */
 	const struct virtio_pci_ops *ops;
 };
 

@@ -26,6 +26,8 @@
  *      "boot":{"cmdline":"console=ttyS0",
  *              "ready":"login:"},                    optional: console text that ends the start
  *      "uuid":"8-4-4-4-12",                          optional: for firmware's SMBIOS; lower-case hexadecimal
+ *      "rng":false, "virtio_console":false,          optional: small virtio devices; the console with its fd, hvc0
+ *      "vsock":{"cid":N},                            optional, with the fd vhost_vsock, which has that CID already
  *      "on_panic":"restart", "watchdog":"reset",     words of VMM_PANIC_WORDS, VMM_WATCHDOG_WORDS; these without
  *      "devices":[{"port":"wan", "address":"0000:01:10.0", "group":26}],      VFIO functions
  *      "nets":[{"port":"mgt", "mac":"02:..",       optional: virtio-net devices, each served by a vhost-user backend
@@ -56,6 +58,7 @@
  * one cdev:ADDRESS per device: its device file, bound to that iommufd, attached to nothing. With nets: one vhost:PORT each
  * (SOCK_STREAM, listening): backends connect there, one at a time, come and go. With disks: one disk:NAME each, the same; and
  * image:NAME, optional: the open file description that holds the image's owner lock. It is kept open until the VM ends and not used.
+ * With virtio_console: hvc0 (SOCK_STREAM, listening), whose clients see and type as those of console do. With vsock: vhost_vsock (/dev/vhost-vsock).
  *
  * The launch with disks is answered when the backend of each has said what it offers, and how large the disk is; if one has
  * not after VMM_DISKS_WAIT_MS: error code "disk-backend", whose text names the disk.
@@ -83,6 +86,8 @@
  *                    "features":"0x..","ring":"split|packed","error":"why the last backend was dropped, or empty"}],
  *           "disks":[{"disk","size":bytes,"readonly":bool,"queues":N,"backend":"waiting|connected|gone","backend_pid":N,
  *                     "reconnects":N,"driver_active":bool,"features":"0x..","error":as of a net, or why its backend is waited for}],
+ *           "virtio":[{"device":"rng|hvc0|vsock","driver_active":bool,"features":"0x..","to_guest":bytes,"from_guest":bytes,
+ *                      "error":"why it does not work, or empty", "cid":N (of a vsock; the kernel moves its bytes, and does not count them)}],
  *           "cpus":{"dedicated":bool,"mwait":bool,"tsc_khz":N},   mwait: the guest idles with it; 0 kHz: not known
  *           "ram_nodes":[{"node":N,"bytes":N}...],   where guest RAM lies; empty if the kernel does not say
  *           "firmware":{"vars":"none|stored|waiting|failed","commits":N,"error":"why they are not stored, or empty"},   with firmware

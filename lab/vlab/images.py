@@ -12,9 +12,10 @@ BUSYBOX = "/bin/busybox"
 # What the host needs before its root file system is there, and what it loads beside that.
 HOST_ROOT_MODULES = ["9pnet_virtio", "9p", "overlay"]
 HOST_MODULES = ["igb", "igbvf", "e1000e", "nvme", "vfio_pci", "vfio_iommu_type1", "kvm_amd",
-                "kvm_intel", "virtio_net", "vhost_net", "tun"]
+                "kvm_intel", "virtio_net", "vhost_net", "vhost_vsock", "tun"]
 # guest/init knows which device wants which.
-GUEST_MODULES = ["button", "evdev", "igbvf", "virtio_net", "virtio_blk", "nvme", "e1000e",
+GUEST_MODULES = ["button", "evdev", "igbvf", "virtio_net", "virtio_blk", "virtio_console", "virtio_rng",
+                 "vmw_vsock_virtio_transport", "nvme", "e1000e",
                  "pvpanic_mmio", "lpc_ich", "iTCO_wdt", "8021q"]
 
 

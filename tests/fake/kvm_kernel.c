@@ -11,6 +11,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <linux/vfio.h>
+#include <linux/vhost.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,7 +44,8 @@ void fake_kvm_reset(void)
 				.phys_bits = k->phys_bits,
 				.tsc_khz = k->tsc_khz,
 				.no_msr_writes = k->no_msr_writes,
-				.vfio = k->vfio };
+				.vfio = k->vfio,
+				.vhost = k->vhost };
 }
 
 /* --- the guest ------------------------------------------------------------------------------- */
@@ -426,6 +428,8 @@ static int fake_ioctl(int fd, unsigned long request, void *arg)
 {
 	if (_IOC_TYPE(request) == VFIO_TYPE && fake_kvm.vfio != NULL)
 		return fake_kvm.vfio(request, arg);
+	if (_IOC_TYPE(request) == VHOST_VIRTIO && fake_kvm.vhost != NULL)
+		return fake_kvm.vhost(request, arg);
 	if (_IOC_TYPE(request) != KVMIO)
 		return fail(ENOTTY);
 	for (unsigned int i = 0; i < fake_kvm.vcpu_count; i++)

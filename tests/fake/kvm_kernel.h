@@ -45,6 +45,7 @@ struct fake_kvm {
 	int tsc_khz; /* 0: none */
 	bool no_msr_writes; /* KVM_SET_MSRS takes nothing */
 	int (*vfio)(unsigned long request, void *arg); /* VFIO's side of ioctl(2), or NULL */
+	int (*vhost)(unsigned long request, void *arg); /* the same of vhost's */
 
 	/* What the VM is made of. */
 	struct fake_kvm_vcpu vcpus[FAKE_KVM_VCPUS];

@@ -10,11 +10,13 @@ prints the launch's STATUS, the guest's console, the exit record; exit status 0 
 
 import argparse
 import contextlib
+import fcntl
 import json
 import os
 import resource
 import select
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -22,6 +24,7 @@ import time
 
 SEQMSG_BYTES = 196608
 NOBODY = 65534
+VHOST_VSOCK_SET_GUEST_CID = 0x4008AF60
 
 
 class Refused(Exception):
@@ -122,6 +125,22 @@ class Vmm:
             self.vhosts[port] = self._listen(f"vhost-{port}", socket.SOCK_STREAM)
         return self.path(f"vhost-{port}")
 
+    def hvc0(self):
+        """A descriptor of the virtio console's socket; its path is path("hvc0")."""
+        with self._listen("hvc0", socket.SOCK_STREAM) as sock:
+            return os.dup(sock.fileno())
+
+    @staticmethod
+    def vsock(cid):
+        """A file of the kernel's vsock device that has this CID."""
+        file = open("/dev/vhost-vsock", "r+b", buffering=0)
+        try:
+            fcntl.ioctl(file, VHOST_VSOCK_SET_GUEST_CID, struct.pack("Q", cid))
+        except OSError:
+            file.close()
+            raise
+        return file
+
     def spec_fds(self, kernel, initrd=None, devices=(), firmware=None):
         """The fds of a launch message as (name, fd); close with close_fds. firmware: the files CODE and VARS."""
         fds = [
@@ -162,14 +181,19 @@ class Vmm:
         message = {"v": 1, "op": "launch", "fds": [name for name, _ in fds], "spec": spec, **body}
         socket.send_fds(self.launch_sock, [json.dumps(message).encode()], [fd for _, fd in fds])
 
-    def launch(self, spec, kernel, initrd=None, timeout=60, firmware=None):
-        """Sends the launch message; STATUS, or Refused."""
+    def launch(self, spec, kernel, initrd=None, timeout=60, firmware=None, without=()):
+        """Sends the launch message, without the fds of these names; STATUS, or Refused."""
         fds = self.spec_fds(kernel, initrd, spec["devices"], firmware)
         for net in spec.get("nets", ()):
             self.vhost(net["port"])
             fds.append((f"vhost:{net['port']}", os.dup(self.vhosts[net["port"]].fileno())))
+        if spec.get("virtio_console"):
+            fds.append(("hvc0", self.hvc0()))
+        if "vsock" in spec:
+            with self.vsock(spec["vsock"]["cid"]) as file:
+                fds.append(("vhost_vsock", os.dup(file.fileno())))
         try:
-            self.send_launch(spec, fds)
+            self.send_launch(spec, [(name, fd) for name, fd in fds if name not in without])
         finally:
             for _, fd in fds:
                 os.close(fd)

@@ -34,7 +34,12 @@ struct fixture {
 
 static void tx(void *arg, uint8_t byte)
 {
-	console_put(((struct fixture *)arg)->console, byte);
+	console_put(((struct fixture *)arg)->console, &byte, 1);
+}
+
+static size_t receive(void *arg, const uint8_t *data, size_t len)
+{
+	return uart_receive(arg, data, len);
 }
 
 static void rx_ready(void *arg)
@@ -66,7 +71,13 @@ static int setup(void **state)
 	assert_int_equal(loop_create(&f.loop, NULL), 0);
 	assert_int_equal(irq_router_create(3, &f.irq, NULL), 0);
 	f.uart = (struct uart){ .irq = f.irq, .gsi = 4, .tx = tx, .rx_ready = rx_ready, .arg = &f };
-	env = (struct console_env){ f.loop, &f.lock, &f.uart, f.listener, f.log, f.log_old };
+	env = (struct console_env){ .loop = f.loop,
+				    .lock = &f.lock,
+				    .receive = receive,
+				    .arg = &f.uart,
+				    .listener_fd = f.listener,
+				    .log_fd = f.log,
+				    .log_old_fd = f.log_old };
 	assert_int_equal(console_create(&env, &f.console, NULL), 0);
 	uart_reset(&f.uart);
 	uart_ops.write(&f.uart, 2, 1, 1);
@@ -383,7 +394,7 @@ static void *storm_run(void *arg)
 	while (!atomic_load(&s->may_end)) {
 		pthread_mutex_lock(&s->f->lock);
 		for (unsigned int i = 0; i < CONSOLE_RING; i++)
-			console_put(s->f->console, '.');
+			console_put(s->f->console, (const uint8_t *)".", 1);
 		pthread_mutex_unlock(&s->f->lock);
 	}
 	return NULL;

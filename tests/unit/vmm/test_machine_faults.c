@@ -26,7 +26,7 @@
 
 struct fixture {
 	unsigned int devices, nets;
-	bool firmware;
+	bool firmware, has_extras;
 	int launch_sock, peer;
 	struct vmm_spec spec;
 	struct loop *loop;
@@ -79,6 +79,13 @@ static void nets_fill(struct fixture *f)
 	}
 }
 
+static void extras_fill(struct vmm_spec *spec)
+{
+	spec->has_rng = spec->has_virtio_console = true;
+	spec->hvc0_fd = listener_make(SOCK_STREAM);
+	spec->vsock_cid = 3;
+}
+
 /* OVMF's files as far as the VMM looks at them. */
 static void firmware_fill(struct vmm_spec *spec)
 {
@@ -114,6 +121,8 @@ static void setting_make(struct fixture *f)
 		devices_fill(f);
 	}
 	nets_fill(f);
+	if (f->has_extras)
+		extras_fill(&f->spec);
 	if (f->firmware)
 		firmware_fill(&f->spec);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
@@ -215,6 +224,23 @@ static void machine_with_polled_ports(void **state)
 	assert_true(fault_sweep(&sweep) > 140);
 }
 
+static int vhost_ioctl(unsigned long request, void *arg)
+{
+	return 0;
+}
+
+static void machine_with_small_devices(void **state)
+{
+	struct fixture f = { .has_extras = true };
+	const struct fault_sweep sweep = {
+		"machine with small devices", &f, machine_make, machine_end, nothing_is_left,
+	};
+
+	fake_kvm.vfio = NULL;
+	fake_kvm.vhost = vhost_ioctl;
+	assert_true(fault_sweep(&sweep) > 120);
+}
+
 static void machine_with_firmware(void **state)
 {
 	struct fixture f = { .firmware = true };
@@ -232,6 +258,7 @@ int main(void)
 		cmocka_unit_test(machine_without_devices),
 		cmocka_unit_test(machine_with_a_function),
 		cmocka_unit_test(machine_with_polled_ports),
+		cmocka_unit_test(machine_with_small_devices),
 		cmocka_unit_test(machine_with_firmware),
 	};
 

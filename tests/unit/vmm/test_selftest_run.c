@@ -30,7 +30,7 @@
 #define VTEICS	   0x1520
 
 int __wrap_ioctl(int fd, unsigned long request, ...);
-int __wrap_sandbox_filter(enum sandbox_phase phase, struct err *e);
+int __wrap_sandbox_filter(unsigned int phase, struct err *e);
 int __wrap_vfio_device_write(const struct vfio_device *dev, enum vfio_region region, uint64_t off,
 			     const void *buf, size_t len);
 int __real_vfio_device_write(const struct vfio_device *dev, enum vfio_region region, uint64_t off,
@@ -63,7 +63,7 @@ static struct {
 	bool is_filtered;
 } host;
 
-int __wrap_sandbox_filter(enum sandbox_phase phase, struct err *e)
+int __wrap_sandbox_filter(unsigned int phase, struct err *e)
 {
 	host.is_filtered = phase == SANDBOX_RUN;
 	return 0;

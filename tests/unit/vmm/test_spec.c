@@ -132,6 +132,40 @@ static void kinds_of_dma_space_do_not_mix(void **state)
 	expect("[\"cdev:0000:01:10.0\"]", (enum kind[]){ FILE_R }, 1, SPEC, "no character device");
 }
 
+#define WITH(more)                                                                                \
+	"{\"name\":\"a\",\"memory\":{\"size\":67108864},\"cpus\":{\"count\":1},\"boot\":{}," more \
+	"}"
+
+static void small_devices_have_what_they_need(void **state)
+{
+	static const struct {
+		const char *names, *spec, *text;
+		enum kind kind;
+	} rows[] = {
+		{ "[]", WITH("\"rng\":1"), "rng", NULL_DEV },
+		{ "[]", WITH("\"rng\":true"), "fd \"kvm\" is missing", NULL_DEV },
+		{ "[]", WITH("\"virtio_console\":true"), "fd \"hvc0\" is missing", NULL_DEV },
+		{ "[\"hvc0\"]", WITH("\"rng\":true"), "without \"virtio_console\"", LISTEN_STREAM },
+		{ "[\"hvc0\"]", WITH("\"virtio_console\":true"), "socket of the right type",
+		  LISTEN_SEQ },
+		{ "[\"hvc0\"]", WITH("\"virtio_console\":true"), "fd \"kvm\" is missing",
+		  LISTEN_STREAM },
+		{ "[]", WITH("\"vsock\":{\"cid\":3}"), "fd \"vhost_vsock\" is missing", NULL_DEV },
+		{ "[]", WITH("\"vsock\":{\"cid\":2}"), "is no guest's", NULL_DEV },
+		{ "[]", WITH("\"vsock\":{\"cid\":4294967295}"), "cid", NULL_DEV },
+		{ "[]", WITH("\"vsock\":{\"cid\":3,\"x\":1}"), "x", NULL_DEV },
+		{ "[]", WITH("\"vsock\":true"), "vsock", NULL_DEV },
+		{ "[\"vhost_vsock\"]", SPEC, "without \"vsock\"", NULL_DEV },
+		{ "[\"vhost_vsock\"]", SPEC, "no character device", FILE_RW },
+		{ "[\"vhost_vsock\"]", WITH("\"vsock\":{\"cid\":3}"), "fd \"kvm\" is missing",
+		  NULL_DEV },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		expect(rows[i].names, &rows[i].kind, strcmp(rows[i].names, "[]") != 0, rows[i].spec,
+		       rows[i].text);
+}
+
 static void nets_are_checked(void **state)
 {
 #define MGT "\"port\":\"mgt\",\"mac\":\"02:00:00:00:00:01\""
@@ -280,6 +314,7 @@ int main(void)
 		cmocka_unit_test(fds_are_checked_by_type),
 		cmocka_unit_test(fds_are_matched_with_their_names),
 		cmocka_unit_test(kinds_of_dma_space_do_not_mix),
+		cmocka_unit_test(small_devices_have_what_they_need),
 		cmocka_unit_test(nets_are_checked),
 		cmocka_unit_test(disks_are_checked),
 		cmocka_unit_test(cpus_and_nodes_are_checked),
