@@ -2,6 +2,7 @@
 /* What may stand for each placeholder of the synopses: one table. Names from the daemon are a peer's. */
 #include "cli/command.h"
 #include "cli/complete.h"
+#include "cli/console.h"
 #include "cli/explain_table.h"
 #include "cli/port_word.h"
 #include "cli/text.h"
@@ -182,6 +183,11 @@ static void offer_port_words(struct cli *cli, const char *prefix, const char *ty
 	}
 }
 
+static void offer_consoles(struct cli *cli, const char *prefix, const char *typed)
+{
+	complete_offer(cli, prefix, typed, CONSOLE_HVC0, "the virtio console");
+}
+
 static void offer_ports(struct cli *cli, const char *prefix, const char *typed)
 {
 	static const struct source ports = { "/v1/ports", "ports", NULL, NULL, NULL };
@@ -260,6 +266,7 @@ static const struct {
 	{ "REASON", NULL },
 	{ "SECONDS", NULL },
 	{ "SIZE", NULL },
+	{ "CONSOLE", offer_consoles },
 	{ "TIME", NULL },
 	{ "CURSOR", NULL },
 };

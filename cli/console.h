@@ -11,6 +11,8 @@
 
 #define CONSOLE_DETACH_KEY 0x1d /* Ctrl-] */
 
+#define CONSOLE_HVC0 "hvc0" /* what can be named beside the serial console */
+
 enum console_end {
 	CONSOLE_DETACHED, /* the detach key, on a terminal only */
 	CONSOLE_CLOSED, /* by the other side */

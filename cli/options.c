@@ -75,6 +75,8 @@ static const struct argp_option command_options[OPTION_COUNT] = {
 			 "compare the new image with FILE at the end", 1 },
 	[OPT_PREALLOCATE] = { "preallocate", KEY_COMMAND + OPT_PREALLOCATE, NULL, 0,
 			      "take all of its room on the disk now", 1 },
+	[OPT_PORT] = { "port", KEY_COMMAND + OPT_PORT, "CONSOLE", 0,
+		       "another console than the serial one: hvc0, where the VM has it", 1 },
 };
 
 static const struct argp_option setting_options[] = {

@@ -52,6 +52,7 @@ enum option_id {
 	OPT_SIZE,
 	OPT_VERIFY,
 	OPT_PREALLOCATE,
+	OPT_PORT,
 	OPTION_COUNT,
 };
 

@@ -20,25 +20,30 @@
 
 #define ASK_TIMEOUT_S	10
 #define TIMEOUT_MAX_S	86400
-#define FALLBACK_FORMAT "%s/vm/%s/console.sock"
+#define FALLBACK_FORMAT "%s/vm/%s/%s.sock"
 
 /* {"socket":PATH} of the daemon, or one of the same form made here. */
-static int console_where(struct cli *cli, const char *name, json_t **reply, struct err *e)
+static int console_where(struct cli *cli, const char *name, const char *port, json_t **reply,
+			 struct err *e)
 {
 	const struct request rq = { .method = "GET",
 				    .collection = "/v1/vms",
 				    .item = name,
 				    .action = "console",
+				    .query = port != NULL ? "port=" CONSOLE_HVC0 : NULL,
 				    .timeout_s = ASK_TIMEOUT_S };
 	char path[SETTINGS_PATH + 128];
 	int r;
 
 	if (parse_name(name) < 0)
 		return cli_usage(e, "'%.64s' is no name of a VM", name);
+	if (port != NULL && strcmp(port, CONSOLE_HVC0) != 0)
+		return cli_usage(e, "--port: '%.32s' is not " CONSOLE_HVC0, port);
 	r = cli_call(cli, &rq, reply, e);
 	if (r == 0 || (cli->client != NULL && client_http_status(cli->client) != 0))
 		return r;
-	snprintf(path, sizeof(path), FALLBACK_FORMAT, cli->settings.run_dir, name);
+	snprintf(path, sizeof(path), FALLBACK_FORMAT, cli->settings.run_dir, name,
+		 port != NULL ? port : "console");
 	if (access(path, F_OK) != 0)
 		return r;
 	*reply = json_pack("{s:s}", "socket", path);
@@ -88,6 +93,8 @@ int vm_console(struct cli *cli, const struct args *a, struct err *e)
 	uint64_t seconds;
 	int r;
 
+	if (a->value[OPT_LOG] != NULL && a->value[OPT_PORT] != NULL)
+		return cli_usage(e, "--log: only the serial console has one");
 	if (a->value[OPT_LOG] != NULL)
 		return console_log_show(cli, name, e);
 	if (a->value[OPT_TIMEOUT] != NULL) {
@@ -96,7 +103,7 @@ int vm_console(struct cli *cli, const struct args *a, struct err *e)
 			return r;
 		io.timeout_ms = (int)seconds * 1000;
 	}
-	r = console_where(cli, name, &reply, e);
+	r = console_where(cli, name, a->value[OPT_PORT], &reply, e);
 	if (r < 0)
 		return r;
 	/* A program wants to know where, and relays for itself. */

@@ -2,6 +2,7 @@
 /* How a VM looks to people: as a row, as a block, as the result of what was done to it. */
 #include "cli/cli.h"
 #include "cli/view.h"
+#include "cli/vm_virtio.h"
 
 #include <errno.h>
 
@@ -247,6 +248,7 @@ static const struct field vm_fields[] = {
 	{ "in pages of", "page_size", text_bytes },
 	{ "memory lies", "numa", text_numa },
 	{ "firmware", "firmware", text_firmware },
+	{ "virtio", "virtio", text_virtio },
 	{ "owner", "owner.name", text_value },
 	{ "DMA remapping", "dma_remapping", text_value },
 	{ "DMA through", "dma", text_value },

@@ -16,6 +16,7 @@
 #include "vf-manager/vmcheck.h"
 #include "vf-manager/vmdefops.h"
 #include "vf-manager/vmend.h"
+#include "vf-manager/vmextra.h"
 #include "vf-manager/vmfault.h"
 #include "vf-manager/vmops.h"
 #include "vf-manager/vmplace.h"
@@ -486,10 +487,12 @@ int api_vm_unquarantine(struct request *req, struct err *e)
 
 int api_vm_console(struct request *req, struct err *e)
 {
-	char path[VM_PATH_TEXT];
+	char path[VM_PATH_TEXT], port[VM_NAME_TEXT] = "";
 	struct vm *vm;
-	int r;
+	int r = json_get_str_opt(req->body, "port", port, sizeof(port), e);
 
+	if (r < 0)
+		return r;
 	state_lock(req->d);
 	r = vm_get(req->d, req->arg, &vm, e);
 	if (r == 0 && vm->pid == 0) {
@@ -498,10 +501,11 @@ int api_vm_console(struct request *req, struct err *e)
 		err_code(e, "vm-state");
 		r = err_hint(e, "viaduct vm console %s --log   shows its last output", vm->name);
 	}
+	if (r == 0)
+		r = vm_console_path(req->d, vm, port, path, e);
 	state_unlock(req->d);
 	if (r == 0)
-		req->reply = json_pack("{s:s}", "socket",
-				       vm_path(req->d, req->arg, "console.sock", path));
+		req->reply = json_pack("{s:s}", "socket", path);
 	return r;
 }
 

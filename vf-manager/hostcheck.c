@@ -6,6 +6,7 @@
 #include "vf-manager/hugepools.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/posture.h"
+#include "vf-manager/privops.h"
 
 #include "base/fd.h"
 #include "base/json.h"
@@ -84,6 +85,16 @@ static void check_vfio(const struct check_input *in, struct check_result *out)
 		 is_there ? "loaded" : "not loaded");
 	result(out, is_there ? CHECK_PASS : CHECK_FAIL,
 	       "modprobe vfio-pci; echo vfio-pci > /etc/modules-load.d/viaduct.conf");
+}
+
+static void check_vsock(const struct check_input *in, struct check_result *out)
+{
+	bool is_there = priv_vsock_is_there(in->d);
+
+	snprintf(out->detail, sizeof(out->detail), "the kernel's vsock device is %s",
+		 is_there ? "there" : "not there: no VM can have a vsock");
+	result(out, is_there ? CHECK_PASS : CHECK_WARN,
+	       "modprobe vhost_vsock; echo vhost_vsock > /etc/modules-load.d/viaduct-vsock.conf");
 }
 
 static void check_dma(const struct check_input *in, struct check_result *out)
@@ -323,6 +334,7 @@ const struct check_row host_checks[] = {
 	{ "virtualization", "CPU virtualization", check_virtualization },
 	{ "hugepages", "Hugepages for each NUMA node", check_hugepages },
 	{ "memlock", "Memory that VMs may pin", check_memlock },
+	{ "vsock", "Sockets between VMs and host", check_vsock },
 	{ "lockdown", "Kernel lockdown", check_lockdown },
 	{ "cpu-isolation", "CPUs kept free for VMs", check_isolation },
 	{ "backend-program", "Polled engine", check_backend_program },

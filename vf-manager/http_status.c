@@ -54,6 +54,9 @@ static const struct status_row {
 	{ "firmware-unfit", MHD_HTTP_CONFLICT },
 	{ "firmware-vars-broken", MHD_HTTP_CONFLICT },
 	{ "firmware-vars-full", MHD_HTTP_CONFLICT },
+	{ "no-vsock", MHD_HTTP_CONFLICT },
+	{ "vsock-cid-in-use", MHD_HTTP_CONFLICT },
+	{ "no-virtio-console", MHD_HTTP_NOT_FOUND },
 };
 
 static const struct errno_row {

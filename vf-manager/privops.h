@@ -75,6 +75,11 @@ int priv_fn_is_idle(struct daemon *d, const struct pci_addr *fn, struct err *e);
 int priv_fn_idle_wait(struct daemon *d, const struct pci_addr *fn, struct err *e);
 int priv_kvm_open(struct daemon *d, int *fd_out, struct err *e);
 
+/* The kernel's vsock device, with that CID; op need not be held. -EADDRINUSE: somebody has it. It is not there: code "no-vsock". */
+int priv_vsock_open(struct daemon *d, uint32_t cid, int *fd_out, struct err *e);
+int priv_vsock_check(const struct daemon *d, struct err *e);
+bool priv_vsock_is_there(const struct daemon *d);
+
 /* Lets the kernel make hugepages of ordinary memory for `bytes` of guest RAM, as far as the pool has none free: raises
  * nr_overcommit_hugepages until priv_hugepages_settle() (privops_hugepages.c). They go back when the VM ends. Not a promise:
  * memory may be too fragmented, and the VMM falls back. Op locked. */
@@ -103,6 +108,8 @@ int priv_hugepool_set(struct daemon *d, const struct config_hugepages *pool, uin
  * is kept aside until it is restored (the new one goes) or dropped. */
 struct vm_run_files {
 	int listener, console, exit_record, console_log, console_log_old, log; /* -1 when closed */
+	int hvc0;
+	bool has_hvc0; /* set before they are made: the socket of a virtio console, too */
 };
 int priv_vm_files_make(struct daemon *d, const char *name, struct vm_run_files *out, struct err *e);
 /* The console and its logs are the owner's alone from now on. */

@@ -24,9 +24,11 @@ static const struct run_file {
 	int socket_type; /* 0: a file */
 	int flags; /* of a file */
 	bool is_kept; /* after the VM's end, for whoever asks why it ended */
+	bool is_hvc; /* only of a VM that has it */
 } run_files[] = {
 	{ "control.sock", offsetof(struct vm_run_files, listener), 0600, SOCK_SEQPACKET, 0, false },
 	{ "console.sock", offsetof(struct vm_run_files, console), 0660, SOCK_STREAM, 0, false },
+	{ "hvc0.sock", offsetof(struct vm_run_files, hvc0), 0660, SOCK_STREAM, 0, false, true },
 	/* Written more than once, so not appended to. */
 	{ "exit.json", offsetof(struct vm_run_files, exit_record), 0600, 0, 0, true },
 	{ "console.log", offsetof(struct vm_run_files, console_log), 0640, 0, O_APPEND, true },
@@ -121,6 +123,8 @@ int priv_vm_files_make(struct daemon *d, const char *name, struct vm_run_files *
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(run_files); i++) {
 		const struct run_file *row = &run_files[i];
 
+		if (row->is_hvc && !out->has_hvc0)
+			continue;
 		vm_path(d, name, row->name, path);
 		r = row->socket_type == 0 ? file_make(d, path, row, fd_of(out, row), e)
 					  : socket_make(d, path, row, fd_of(out, row), e);
@@ -132,7 +136,8 @@ int priv_vm_files_make(struct daemon *d, const char *name, struct vm_run_files *
 
 int priv_vm_files_give(struct daemon *d, const char *name, uid_t owner, struct err *e)
 {
-	static const char *const given[] = { "console.sock", "console.log", "console.log.1" };
+	static const char *const given[] = { "console.sock", "hvc0.sock", "console.log",
+					     "console.log.1" };
 	char path[VM_PATH_TEXT];
 
 	if (parse_name(name) < 0)
@@ -144,6 +149,8 @@ int priv_vm_files_give(struct daemon *d, const char *name, uid_t owner, struct e
 		return err_set(e, errno, "chmod %s: %s", path, strerror(errno));
 	for (size_t i = 0; i < ARRAY_SIZE(given); i++) {
 		vm_path(d, name, given[i], path);
+		if (access(path, F_OK) < 0 && errno == ENOENT)
+			continue; /* hvc0.sock */
 		if (chmod(path, 0600) < 0 || lchown(path, owner, 0) < 0)
 			return err_set(e, errno, "give %s to uid %u: %s", path, owner,
 				       strerror(errno));

@@ -93,7 +93,7 @@ const struct route routes[] = {
 	{ "POST", "/v1/vms/*/resume", true, false, false, no_members, api_vm_resume },
 	{ "POST", "/v1/vms/*/quarantine", true, false, false, port_members, api_vm_quarantine },
 	{ "POST", "/v1/vms/*/unquarantine", true, false, false, port_members, api_vm_unquarantine },
-	{ "GET", "/v1/vms/*/console", true, false, false, NULL, api_vm_console },
+	{ "GET", "/v1/vms/*/console", true, false, false, port_members, api_vm_console },
 	{ "GET", "/v1/vms/*/stats", false, false, false, NULL, api_vm_stats },
 	{ "GET", "/v1/vms/*/ports", false, false, false, port_members, api_ports },
 	{ "GET", "/v1/vms/*/ports/stats", false, false, false, port_members, api_ports_stats },

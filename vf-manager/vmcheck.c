@@ -3,6 +3,7 @@
 #include "vf-manager/daemon.h"
 #include "vf-manager/hostcheck.h"
 #include "vf-manager/vmcheck.h"
+#include "vf-manager/vmextra.h"
 #include "vf-manager/vmfirmware.h"
 #include "vf-manager/vmplace.h"
 
@@ -155,6 +156,8 @@ int vm_host_check(struct daemon *d, const struct vm_spec *spec, const struct vm_
 	else if (r == 0 && vm_spec_devices_max(spec) > 0)
 		/* No reason to refuse: then no VF is fit. */
 		(void)remapping_check(d, notes, unsafe, &unfit);
+	if (r == 0)
+		r = vm_extras_check(d, spec, e);
 	if (r == 0)
 		r = budget_memory(d, spec, notes->budget, e);
 	return r == 0 ? kvm_check(d, e) : r;

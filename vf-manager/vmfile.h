@@ -75,6 +75,8 @@ struct vmfile {
 	struct vmfile_function *functions;
 	unsigned int functions_count;
 	char *on_panic, *watchdog, *backend_grace;
+	bool *rng, *virtio_console;
+	char *vsock;
 	struct vmfile_autostart *autostart;
 	struct vmfile_on_crash *on_crash;
 	struct vmfile_stop *stop;

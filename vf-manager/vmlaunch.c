@@ -4,6 +4,7 @@
 #include "vf-manager/hostcheck.h"
 #include "vf-manager/portpolled.h"
 #include "vf-manager/vm.h"
+#include "vf-manager/vmextra.h"
 #include "vf-manager/vmport.h"
 
 #include "base/fd.h"
@@ -23,6 +24,7 @@ void start_fds_close(struct vm_start *s)
 	vm_files_close(s->wish->files);
 	fd_close(&s->kvm);
 	fd_close(&s->vars);
+	fd_close(&s->vsock);
 	fd_close(&s->dma_fd);
 	for (unsigned int i = 0; i < s->net_count; i++)
 		fd_close(&s->nets[i].fd);
@@ -86,17 +88,20 @@ static json_t *spec_json(const struct vm_start *s)
 	const struct vm_spec *spec = s->wish->spec;
 	json_t *cpus = vm_place_cpus(spec);
 	char own[CPU_LIST_TEXT];
+	json_t *j;
 
 	json_object_set_new(cpus, "count", json_integer(spec->cpu_count));
 	json_object_set_new(cpus, "own",
 			    json_string(cpu_list_text(&s->place.own, own, sizeof(own))));
-	return json_pack("{s:s, s:o, s:o, s:{s:s, s:s*}, s:o, s:o*, s:s, s:s, s:s*}", "name",
-			 spec->name, "memory", memory_json(s), "cpus", cpus, "boot", "cmdline",
-			 spec->cmdline, "ready", spec->ready[0] != '\0' ? spec->ready : NULL,
-			 "devices", devices_json(s), "nets",
-			 s->net_count > 0 ? start_nets_json(s) : NULL, "on_panic",
-			 panics[spec->on_panic], "watchdog", watchdogs[spec->watchdog], "uuid",
-			 s->uuid[0] != '\0' ? s->uuid : NULL);
+	j = json_pack("{s:s, s:o, s:o, s:{s:s, s:s*}, s:o, s:o*, s:s, s:s, s:s*}", "name",
+		      spec->name, "memory", memory_json(s), "cpus", cpus, "boot", "cmdline",
+		      spec->cmdline, "ready", spec->ready[0] != '\0' ? spec->ready : NULL,
+		      "devices", devices_json(s), "nets",
+		      s->net_count > 0 ? start_nets_json(s) : NULL, "on_panic",
+		      panics[spec->on_panic], "watchdog", watchdogs[spec->watchdog], "uuid",
+		      s->uuid[0] != '\0' ? s->uuid : NULL);
+	vm_extras_json(spec, s->vsock_cid, j);
+	return j;
 }
 
 int launch_send(struct vm_start *s, struct err *e)
@@ -115,6 +120,8 @@ int launch_send(struct vm_start *s, struct err *e)
 		{ "initrd", s->wish->files->initrd },
 		{ "firmware", s->wish->files->firmware },
 		{ "vars", s->vars },
+		{ "hvc0", s->files.hvc0 },
+		{ "vhost_vsock", s->vsock },
 		{ s->dma == DMA_IOMMUFD ? "iommufd" : "container", s->dma_fd },
 	};
 	auto_json json_t *body = NULL;
@@ -223,6 +230,7 @@ void launch_facts(const struct vm_start *s, json_t *facts)
 			    json_boolean(is_known && host.dma_remapping == IOMMU_ON));
 	json_object_set_new(facts, "interrupt_remapping",
 			    json_boolean(is_known && host.interrupt_remapping == IOMMU_ON));
+	json_object_set_new(facts, "virtio", vm_extras_facts(s));
 	if (spec->has_firmware)
 		json_object_set_new(facts, "firmware", firmware_facts(s));
 	if (s->hold_count + s->fn_count > 0)

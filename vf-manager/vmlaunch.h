@@ -44,6 +44,8 @@ struct vm_start {
 	int dma_fd; /* the container, or the iommufd */
 	struct vm_run_files files;
 	int vars; /* of its firmware; -1: none */
+	int vsock; /* the kernel's, with the CID; -1: none */
+	uint32_t vsock_cid;
 	char uuid[UUID_TEXT]; /* with firmware */
 	struct vf_hold holds[VMM_MAX_DEVICES]; /* of those of wish->spec->ports that have a VF */
 	unsigned int hold_ports[VMM_MAX_DEVICES]; /* which of them */

@@ -6,6 +6,7 @@
 #include "vf-manager/vm.h"
 #include "vf-manager/vmdef.h"
 #include "vf-manager/vmend.h"
+#include "vf-manager/vmextra.h"
 #include "vf-manager/vmm_client.h"
 #include "vf-manager/vmops.h"
 #include "vf-manager/vmplace.h"
@@ -155,6 +156,7 @@ static void live_add(json_t *vm, const json_t *status, const char *interrupts)
 	json_array_foreach(functions, i, function)
 		port_add_live(function, "address", status, status != NULL ? interrupts : NULL);
 	ready_add_live(vm, status);
+	vm_extras_add_live(vm, status);
 	firmware_add_live(json_object_get(vm, "firmware"), json_object_get(status, "firmware"));
 }
 

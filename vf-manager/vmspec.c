@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/vmspec.h"
 
+#include "vf-manager/vmextra.h"
 #include "vf-manager/vmfile.h"
 #include "vf-manager/vmport.h"
 #include "vf-manager/yamlload.h"
@@ -345,6 +346,8 @@ int vm_spec_parse(const struct vm_text *text, struct vm_spec *out, json_t *warni
 	if (r == 0)
 		r = life_parse(file, out, e);
 	if (r == 0)
+		r = vm_extras_parse(file, out, e);
+	if (r == 0)
 		r = ports_parse(file, out, warnings, e);
 	if (r == 0)
 		r = grace_spread(file, out, warnings, e);
@@ -371,7 +374,7 @@ json_t *vm_spec_json(const struct vm_spec *spec)
 {
 	static const char *const panics[VMM_PANICS] = VMM_PANIC_WORDS;
 	static const char *const watchdogs[VMM_WATCHDOGS] = VMM_WATCHDOG_WORDS;
-	json_t *pin = json_array(), *ports = json_array(), *functions = json_array();
+	json_t *pin = json_array(), *ports = json_array(), *functions = json_array(), *j;
 	char addr[PCI_ADDR_TEXT];
 
 	for (unsigned int i = 0; i < spec->pin_count; i++)
@@ -385,7 +388,7 @@ json_t *vm_spec_json(const struct vm_spec *spec)
 						pci_addr_text(&spec->functions[i].addr, addr),
 						"take", spec->functions[i].take, "on_fault",
 						on_fault_text(spec->functions[i].on_fault)));
-	return json_pack(
+	j = json_pack(
 		"{s:s, s:{s:I, s:I, s:b, s:I, s:o}, s:{s:i, s:o, s:b}, s:{s:s*, s:s*, s:s*, s:s, s:s*}, s:o, s:o,"
 		" s:s, s:s, s:o}",
 		"name", spec->name, "memory", "size", (json_int_t)spec->memory_bytes, "hugepage",
@@ -398,6 +401,8 @@ json_t *vm_spec_json(const struct vm_spec *spec)
 		spec->ready[0] != '\0' ? spec->ready : NULL, "ports", ports, "functions", functions,
 		"on_panic", panics[spec->on_panic], "watchdog", watchdogs[spec->watchdog], "life",
 		vm_keep_json(&spec->keep));
+	vm_extras_json(spec, spec->vsock_cid, j);
+	return j;
 }
 
 unsigned int vm_ram_slots(const struct vm_spec *spec, struct range out[2])

@@ -87,6 +87,8 @@ struct vm_spec {
 	char ready[VMM_MAX_READY + 1]; /* console text that says that the guest is up; "": none */
 	enum vmm_panic on_panic;
 	enum vmm_watchdog watchdog;
+	bool has_rng, has_virtio_console, has_vsock;
+	uint32_t vsock_cid; /* 0: one that nobody has */
 	struct vm_keep keep;
 	struct vm_port ports[VMM_MAX_DEVICES];
 	unsigned int port_count;

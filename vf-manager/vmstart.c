@@ -11,6 +11,7 @@
 #include "vf-manager/privops.h"
 #include "vf-manager/vm.h"
 #include "vf-manager/vmdef.h"
+#include "vf-manager/vmextra.h"
 #include "vf-manager/vmlaunch.h"
 #include "vf-manager/vmm_client.h"
 #include "vf-manager/vmops.h"
@@ -237,8 +238,11 @@ static int start_prepare(struct vm_start *s, struct err *e)
 	r = priv_kvm_open(s->d, &s->kvm, e);
 	if (r == 0 && spec->has_firmware)
 		r = start_vars(s, e);
+	if (r == 0)
+		r = start_extras_open(s, e);
 	if (r == 0) {
 		s->has_files = true;
+		s->files.has_hvc0 = spec->has_virtio_console;
 		r = priv_vm_files_make(s->d, spec->name, &s->files, e);
 		if (r == 0 && s->wish->owner.is_set)
 			r = priv_vm_files_give(s->d, spec->name, s->wish->owner.uid, e);
@@ -372,7 +376,7 @@ static struct vm_start *start_create(struct daemon *d, const struct vm_start_wis
 		return NULL;
 	s->d = d;
 	s->wish = wish;
-	s->sock = s->pidfd = s->kvm = s->dma_fd = s->vars = -1;
+	s->sock = s->pidfd = s->kvm = s->dma_fd = s->vars = s->vsock = -1;
 	vm_run_files_init(&s->files);
 	for (size_t i = 0; i < ARRAY_SIZE(s->members); i++)
 		s->members[i].fd = -1;
