@@ -60,6 +60,13 @@ class Vm:
                 "reconnects": 1, "link": self.links.get(net["port"], net["link"]) != "down", "driver_active": True,
                 "features": "0x1", "ring": "packed", "error": ""}
 
+    def virtio(self):
+        """As they would be with a guest that uses them."""
+        devices = [name for key, name in (("rng", "rng"), ("virtio_console", "hvc0"), ("vsock", "vsock"))
+                   if self.spec.get(key)]
+        return [{"device": name, "driver_active": True, "features": "0x1", "to_guest": 5, "from_guest": 7, "error": ""}
+                for name in devices]
+
     def status(self):
         status = {
             "name": self.spec["name"], "state": self.state, "pid": os.getpid(),
@@ -68,6 +75,7 @@ class Vm:
             "cpus": self.spec["cpus"], "ram": self.spec["memory"],
             "ram_nodes": [{"node": 1, "bytes": self.spec["memory"]["size"]}],
             "guest_resets": 2, "console_bytes": 0, "devices": [], "nets": [self.net(net) for net in self.spec.get("nets", [])], "life": LIFE,
+            "virtio": self.virtio(),
             "on_panic": self.spec["on_panic"], "watchdog": self.spec["watchdog"],
             "exits": {"io": 0, "mmio": 0, "hlt": 0, "other": 0},
             "quarantined": sorted(self.quarantined), "fds": sorted(self.fds), "uid": os.getuid(), "groups": os.getgroups(),
@@ -179,14 +187,15 @@ class Vm:
     def serve(self):
         listener = socket.socket(fileno=self.fds["listener"])
         console = socket.socket(fileno=self.fds["console"])
+        hvc0 = socket.socket(fileno=self.fds["hvc0"]) if "hvc0" in self.fds else None
         clients, consoles = [self.launch], []
         while True:
-            ready, _, _ = select.select([listener, console, *clients, *consoles], [], [])
+            ready, _, _ = select.select([listener, console, *([hvc0] if hvc0 else []), *clients, *consoles], [], [])
             for sock in ready:
                 if sock is listener:
                     clients.append(listener.accept()[0])
-                elif sock is console:
-                    consoles.append(console.accept()[0])
+                elif sock in (console, hvc0):
+                    consoles.append(sock.accept()[0])
                 elif sock in clients:
                     message = None
                     try:
