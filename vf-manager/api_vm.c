@@ -487,6 +487,7 @@ int api_vm_unquarantine(struct request *req, struct err *e)
 
 int api_vm_console(struct request *req, struct err *e)
 {
+	bool is_named = json_object_get(req->body, "port") != NULL;
 	char path[VM_PATH_TEXT], port[VM_NAME_TEXT] = "";
 	struct vm *vm;
 	int r = json_get_str_opt(req->body, "port", port, sizeof(port), e);
@@ -502,7 +503,7 @@ int api_vm_console(struct request *req, struct err *e)
 		r = err_hint(e, "viaduct vm console %s --log   shows its last output", vm->name);
 	}
 	if (r == 0)
-		r = vm_console_path(req->d, vm, port, path, e);
+		r = vm_console_path(req->d, vm, is_named ? port : NULL, path, e);
 	state_unlock(req->d);
 	if (r == 0)
 		req->reply = json_pack("{s:s}", "socket", path);

@@ -190,9 +190,9 @@ void vm_extras_add_live(json_t *vm, const json_t *status)
 int vm_console_path(const struct daemon *d, const struct vm *vm, const char *port,
 		    char path[VM_PATH_TEXT], struct err *e)
 {
-	bool is_hvc = strcmp(port, VM_HVC0) == 0;
+	bool is_hvc = port != NULL && strcmp(port, VM_HVC0) == 0;
 
-	if (port[0] != '\0' && !is_hvc)
+	if (port != NULL && !is_hvc)
 		return err_set(e, EINVAL, "port: '%.32s' is not " VM_HVC0, port);
 	if (is_hvc && device_find(json_object_get(vm->facts, "virtio"), VM_HVC0) == NULL) {
 		err_set(e, ENOENT, "the VM %s has no virtio console", vm->name);

@@ -27,7 +27,7 @@ int start_extras_open(struct vm_start *s, struct err *e);
 json_t *vm_extras_facts(const struct vm_start *s);
 void vm_extras_add_live(json_t *vm, const json_t *status);
 
-/* The socket of a running VM's console: its serial one (port ""), or hvc0. State locked. -ENOENT code "no-virtio-console". */
+/* The socket of a running VM's console: its serial one (port NULL), or hvc0. State locked. -ENOENT code "no-virtio-console". */
 int vm_console_path(const struct daemon *d, const struct vm *vm, const char *port,
 		    char path[VM_PATH_TEXT], struct err *e);
 

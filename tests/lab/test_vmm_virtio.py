@@ -109,12 +109,14 @@ def host_seconds(vmm):
     return (int(fields[11]) + int(fields[12])) / 100
 
 
-ECHO = "(stty raw -echo </dev/hvc0; while read -r l; do echo \"<$l>\"; done </dev/hvc0 >/dev/hvc0) & true"
+# Opened once: who closes a terminal last throws away what was typed.
+ECHO = "(exec <>/dev/hvc0 >&0; stty raw -echo; echo echo-runs; while read -r l; do echo \"<$l>\"; done) & true"
 
 
 def check_hvc(guest, client):
-    guest.run(ECHO)
     begin = len(client.seen)
+    guest.run(ECHO)
+    assert client.wait("echo-runs", 60, begin), client.seen[begin:]
     client.write("over here\n")
     assert client.wait("<over here>", 60, begin), client.seen[begin:]
     guest.run("echo from the guest >/dev/hvc0")
@@ -228,12 +230,13 @@ def test_all_three_and_a_cid_that_is_taken(vmm, build_dir, images):
     with pytest.raises(OSError):
         vmm.vsock(CID)
     check_rng(guest)
-    check_hvc(guest, Console(vmm.path("hvc0")))
+    client = Console(vmm.path("hvc0"))
+    check_hvc(guest, client)
     guest.run("vsock-peer echo 1234 & true")
     assert ask_guest(b"hello") == b"hello"
     guest.reboot()
     check_rng(guest)
-    check_hvc(guest, Console(vmm.path("hvc0")))
+    check_hvc(guest, client)
     guest.run("vsock-peer echo 1234 & true")
     assert ask_guest(b"hello") == b"hello"
     with Vmm(str(build_dir / "vmm/viaduct-vmm")) as other, pytest.raises(Refused) as info:
