@@ -95,7 +95,7 @@ static uint8_t short_name_sum(const uint8_t name[11])
 /* What nobody looks at who knows long names; different for each file. */
 static void short_name(uint8_t out[11], size_t index)
 {
-	char text[12];
+	char text[sizeof("FILE") + 20];
 
 	snprintf(text, sizeof(text), "FILE%zu", index);
 	padded(out, 11, text);
