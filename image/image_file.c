@@ -178,9 +178,11 @@ int image_file_publish(struct image_file *f, struct err *e)
 		return err_set(e, r, "name the file %.300s: %s", f->path, strerror(-r));
 	f->temporary[0] = '\0';
 	folder = open(f->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (folder < 0 || fsync(folder) < 0)
-		return err_set(e, errno, "%.300s: %s", f->folder, strerror(errno));
-	return 0;
+	if (folder >= 0 && fsync(folder) == 0)
+		return 0;
+	r = err_set(e, errno, "%.300s: %s", f->folder, strerror(errno));
+	unlink(f->path);
+	return r;
 }
 
 void image_file_end(struct image_file *f)
