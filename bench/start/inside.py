@@ -20,18 +20,20 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[2] / "lab"), str(pa
 from operate import OperateError, peer  # noqa: E402
 from operate.host import guest_kernel, igb_ports  # noqa: E402
 from operate.viaduct import TOP, Daemon, build_dir, cli  # noqa: E402
-from monitors import MONITORS, QEMU, Guest, StartError  # noqa: E402
+from monitors import MONITORS, OVMF_CODE, OVMF_VARS, QEMU, Guest, StartError  # noqa: E402
 
 LIBRARY = re.compile(r"(/\S+) \(0x")  # of ldd's lines
 QEMU_DATA = ("/usr/share/qemu", "/usr/share/seabios", "/usr/lib/ipxe/qemu", "/usr/lib/x86_64-linux-gnu/qemu")
 VIADUCT_PROGRAMS = ("cli/viaduct", "vf-manager/viaductd", "vmm/viaduct-vmm")
 SPARE_KIB = 128 << 10  # left free while all other memory is touched
 PCI = pathlib.Path("/sys/bus/pci")
-# Row: name, kernel, with a VF, monitors.
+# Row: name, kernel, with a VF, with firmware, monitors.
 ROWS = (
-    ("plain", "bzimage", False, ("viaduct", "qemu-q35", "qemu-microvm")),
-    ("vf", "bzimage", True, ("viaduct", "qemu-q35", "qemu-microvm")),
-    ("vmlinux", "vmlinux", False, ("viaduct", "qemu-microvm")),
+    ("plain", "bzimage", False, False, ("viaduct", "qemu-q35", "qemu-microvm")),
+    ("vf", "bzimage", True, False, ("viaduct", "qemu-q35", "qemu-microvm")),
+    ("vmlinux", "vmlinux", False, False, ("viaduct", "qemu-microvm")),
+    ("firmware", "bzimage", False, True, ("viaduct", "qemu-q35")),
+    ("firmware-vf", "bzimage", True, True, ("viaduct", "qemu-q35")),
 )
 
 
@@ -43,10 +45,10 @@ def bind(vf):
         raise OperateError(f"{vf} is not bound to vfio-pci")
 
 
-def into_memory(programs, folders):
+def into_memory(programs, folders, files):
     """The virtual host's root is a tmpfs over a file server: a new mtime copies a file up into the tmpfs. While
     a program waits for the server, the clock of an idle --icount host runs ahead; that time is nobody's."""
-    found = {str(p) for p in programs} | {str(f) for d in folders for f in pathlib.Path(d).rglob("*") if f.is_file()}
+    found = {str(p) for p in (*programs, *files)} | {str(f) for d in folders for f in pathlib.Path(d).rglob("*") if f.is_file()}
     for program in programs:
         found |= set(LIBRARY.findall(subprocess.run(["ldd", program], capture_output=True, text=True,
                                                     check=True).stdout))
@@ -84,14 +86,14 @@ def rounds(args, folder, out):
     files, pf, vf = prepare(folder)
     wanted = [row for row in ROWS if row[0] in args.rows.split(",")]
     for number in range(-1, args.rounds):  # the first one fills caches and does not count
-        for name, kernel, has_vf, monitors in wanted:
+        for name, kernel, has_vf, has_firmware, monitors in wanted:
             # Whoever goes first in a pair must not always be the same.
             for monitor in monitors if number % 2 else reversed(monitors):
-                guest = Guest(files[kernel], files["initrd"], folder, pf, vf, has_vf)
+                guest = Guest(files[kernel], files["initrd"], folder, pf, vf, has_vf, has_firmware)
                 touch_ram()
                 start = MONITORS[monitor](guest)
                 print(f"{'warm-up' if number < 0 else f'round {number + 1}'}: {name:8} {monitor:13}"
-                      f" init {start.init:7.3f} s  ready {start.ready:7.3f} s", flush=True)
+                      f" kernel {start.entry:7.3f} s  init {start.init:7.3f} s  ready {start.ready:7.3f} s", flush=True)
                 if number >= 0:
                     out["starts"].append({"round": number, "row": name, "monitor": monitor,
                                           **dataclasses.asdict(start)})
@@ -112,7 +114,8 @@ def main():
         sys.exit("bench start: this part runs inside the virtual host; use scripts/bench start")
     folder = pathlib.Path("/dev/shm/bench-start")
     folder.mkdir()
-    into_memory([shutil.which(QEMU), *(build_dir() / p for p in VIADUCT_PROGRAMS)], QEMU_DATA)
+    firmware = [OVMF_CODE, OVMF_VARS] if "firmware" in args.rows else []
+    into_memory([shutil.which(QEMU), *(build_dir() / p for p in VIADUCT_PROGRAMS)], QEMU_DATA, firmware)
     daemon = Daemon()
     daemon.start(timeout=120)
     try:

@@ -7,7 +7,9 @@ fork, for viaduct-vmm the start of its process (/proc/PID/stat, 10 ms ticks, rou
 import dataclasses
 import os
 import pathlib
+import re
 import select
+import shutil
 import socket
 import subprocess
 import time
@@ -15,10 +17,13 @@ import time
 from operate.viaduct import cli, cli_json
 
 INIT = "VIADUCT-GUEST init"  # the first thing that the guest's init does
-READY = "VIADUCT-GUEST ready"  # and when the drivers of its devices are loaded
+READY = "VIADUCT-GUEST ready"  # and when the drivers of its devices are loaded, with seconds since the kernel began
+UPTIME = re.compile(READY + r" ([0-9]+\.[0-9]+)\s")
 CMDLINE = "console=ttyS0 quiet mitigations=off"
 MEM_MIB = 512
 QEMU = "qemu-system-x86_64"
+OVMF_CODE = pathlib.Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
+OVMF_VARS = pathlib.Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 TIMEOUT_S = 300
 
 
@@ -35,6 +40,7 @@ class Guest:
     pf: str  # its first VF is viaduct's
     qemu_vf: str  # its second VF, bound to vfio-pci
     has_vf: bool
+    has_firmware: bool = False  # stock OVMF starts the kernel; its variables are those of the round before
 
 
 @dataclasses.dataclass
@@ -46,6 +52,7 @@ class Start:
     run: float = 0  # from `viaduct vm run` to the guest's init
     steps: dict = dataclasses.field(default_factory=dict)
     page_bytes: int = 0
+    entry: float = 0  # seconds to the kernel's own zero of time
 
 
 class Watch:
@@ -58,7 +65,7 @@ class Watch:
         self.end = time.monotonic() + TIMEOUT_S
 
     def read_until_ready(self):
-        while READY not in self.at:
+        while not UPTIME.search(self.text):
             left = self.end - time.monotonic()
             if left <= 0 or not select.select([self.fd], [], [], left)[0]:
                 raise StartError(f"no {READY!r} in {TIMEOUT_S} s; the console ends with:\n{self.text[-800:]}")
@@ -70,6 +77,11 @@ class Watch:
             for mark in (INIT, READY):
                 if mark in self.text:
                     self.at.setdefault(mark, now)
+
+    def times_since(self, began):
+        """The fields of Start that all monitors have."""
+        uptime = float(UPTIME.search(self.text).group(1))
+        return {"init": self.at[INIT] - began, "ready": self.at[READY] - began, "entry": self.at[READY] - began - uptime}
 
 
 def private_kib(pid):
@@ -89,6 +101,8 @@ def process_began(pid):
 def _viaduct_file(guest, name):
     lines = [f"name: {name}", f"memory: {{size: {MEM_MIB}M}}",
              f"boot: {{kernel: {guest.kernel}, initrd: {guest.initrd}, cmdline: {CMDLINE}, ready: {INIT}}}"]
+    if guest.has_firmware:
+        lines[-1] = lines[-1][:-1] + ", firmware: ovmf}"
     if guest.has_vf:
         lines.append(f"ports: [{{name: wan, vf: '{guest.pf}#0'}}]")
     file = guest.folder / f"{name}.yaml"
@@ -97,7 +111,7 @@ def _viaduct_file(guest, name):
 
 
 def start_viaduct(guest):
-    name = "bench"
+    name = "bench-uefi" if guest.has_firmware else "bench"
     file = _viaduct_file(guest, name)
     asked = time.monotonic()
     cli("vm", "run", str(file), timeout=TIMEOUT_S)
@@ -109,9 +123,8 @@ def start_viaduct(guest):
             watch.read_until_ready()
         began = process_began(vm["pid"])
         vm = cli_json("vm", "show", name)
-        return Start(watch.at[INIT] - began, watch.at[READY] - began, private_kib(vm["pid"]),
-                     watch.at[INIT] - asked,
-                     {s["step"]: s["ns"] / 1e9 for s in vm["start_steps"]}, vm["page_size"])
+        return Start(**watch.times_since(began), private_kib=private_kib(vm["pid"]), run=watch.at[INIT] - asked,
+                     steps={s["step"]: s["ns"] / 1e9 for s in vm["start_steps"]}, page_bytes=vm["page_size"])
     finally:
         cli("vm", "kill", name)
 
@@ -120,6 +133,12 @@ def _start_qemu(guest, *machine):
     command = [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", *machine,
                "-cpu", "host", "-m", str(MEM_MIB), "-smp", "1", "-kernel", str(guest.kernel),
                "-initrd", str(guest.initrd), "-append", CMDLINE, "-serial", "stdio"]
+    if guest.has_firmware:
+        variables = guest.folder / "qemu-vars.fd"
+        if not variables.exists():
+            shutil.copy(OVMF_VARS, variables)
+        command += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF_CODE}",
+                    "-drive", f"if=pflash,format=raw,unit=1,file={variables}"]
     if guest.has_vf:
         command += ["-device", f"vfio-pci,host={guest.qemu_vf}"]
     began = time.monotonic()
@@ -128,7 +147,7 @@ def _start_qemu(guest, *machine):
         try:
             watch = Watch(process.stdout.fileno())
             watch.read_until_ready()
-            return Start(watch.at[INIT] - began, watch.at[READY] - began, private_kib(process.pid))
+            return Start(**watch.times_since(began), private_kib=private_kib(process.pid))
         finally:
             process.kill()
 

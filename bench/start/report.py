@@ -11,18 +11,18 @@ def median_of(starts, row, monitor, key="init"):
     return statistics.median(values) if values else None
 
 
-def paired(starts, row, peer):
+def paired(starts, row, peer, key="init"):
     """viaduct's time over the peer's, round by round: lowest, median, highest."""
     by_round = {}
     for s in starts:
         if s["row"] == row:
-            by_round.setdefault(s["round"], {})[s["monitor"]] = s["init"]
+            by_round.setdefault(s["round"], {})[s["monitor"]] = s[key]
     ratios = sorted(r["viaduct"] / r[peer] for r in by_round.values() if {"viaduct", peer} <= r.keys())
     return [ratios[0], statistics.median(ratios), ratios[-1]] if ratios else None
 
 
-def ratio(starts, row, peer):
-    ours, theirs = median_of(starts, row, "viaduct"), median_of(starts, row, peer)
+def ratio(starts, row, peer, key="init"):
+    ours, theirs = median_of(starts, row, "viaduct", key), median_of(starts, row, peer, key)
     return ours / theirs if ours is not None and theirs is not None else None
 
 
@@ -60,6 +60,35 @@ def summary(wall, icount):
         out["icount"] = row_summary(icount["starts"], "vf")
     out["starts"] = {"wall": wall["starts"], "icount": icount["starts"] if icount else []}
     return out
+
+
+def firmware_summary(icount):
+    """icount: what bench/start/inside.py wrote of the rows with firmware. The ratio is of the time to the kernel's entry."""
+    starts, peer = icount["starts"], PEERS[0]
+    rows = {row: {"ratio": ratio(starts, row, peer, "entry"), "paired": paired(starts, row, peer, "entry"),
+                  "init_ratio": ratio(starts, row, peer),
+                  "medians": {m: {key: median_of(starts, row, m, key) for key in ("entry", "init", "private_kib")}
+                              for m in ("viaduct", peer)},
+                  "breakdown": breakdown(starts, row)}
+            for row in dict.fromkeys(s["row"] for s in starts)}
+    return {"rounds": 1 + max(s["round"] for s in starts), "host": icount["host"], **rows, "starts": starts}
+
+
+def firmware_text(out):
+    titles = {"firmware": "without a device", "firmware-vf": "with a VF"}
+    lines = ["Start of a guest by stock OVMF, from the exec of its monitor: 1 vCPU, 512 MiB, the same firmware, kernel file and",
+             f"initramfs, variables of an earlier start; medians of {out['rounds']} interleaved rounds in deterministic time (1 ns an",
+             f"instruction, 1 CPU). {out['host']['qemu']}, kernel {out['host']['kernel']}.", ""]
+    for name, title in titles.items():
+        row = out.get(name)
+        if not row:
+            continue
+        lines.append(f"{title}: viaduct takes {row['ratio']:.2f} of q35's time to the kernel's entry (paired "
+                     f"{'  '.join(f'{x:.2f}' for x in row['paired'])}), {row['init_ratio']:.2f} to the guest's init")
+        lines += [f"  {monitor:14}{values['entry']:8.2f} s{values['init']:8.2f} s" for monitor, values in row["medians"].items()]
+        steps = ", ".join(f"{step} {1000 * s:.0f}" for step, s in row["breakdown"].items())
+        lines += [f"  viaduct's steps, ms: {steps}", ""]
+    return "\n".join(lines)
 
 
 def _row_lines(title, row):

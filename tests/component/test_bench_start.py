@@ -48,6 +48,17 @@ def test_deterministic_time_is_reported_beside_it():
     json.dumps(out)
 
 
+def test_starts_by_firmware_are_compared_by_the_kernels_entry():
+    known = starts("firmware", viaduct=[8, 8], qemu_q35=[16, 10]) + starts("firmware-vf", viaduct=[9, 9], qemu_q35=[9, 9])
+    for number, start in enumerate(known):
+        start["entry"] = start["init"] / 2 + (4 if number >= 4 else 0)
+    out = report.firmware_summary({"host": {"qemu": "QEMU 1", "kernel": "6"}, "starts": known})
+    assert out["firmware"]["ratio"] == 4 / 6.5 and out["firmware"]["paired"] == [0.5, 0.65, 0.8]
+    assert out["firmware-vf"]["ratio"] == 1 and out["firmware"]["medians"]["qemu-q35"]["entry"] == 6.5
+    text = report.firmware_text(out)
+    assert "0.62 of q35's time" in text and "with a VF: viaduct takes 1.00" in text
+
+
 @pytest.mark.parametrize("words", [["--rounds", "0"], ["--rounds", "many"], ["--what"]])
 def test_bad_options_are_refused(words):
     done = subprocess.run([TOP / "bench/start.bench", *words], capture_output=True, text=True, check=False, timeout=60)
