@@ -77,7 +77,7 @@ const struct explanation explanations[] = {
 	{ "device-refused", "A device cannot be an uplink or a port: its driver, or DPDK's, does not take it.",
 	  "the error names the step; a PCI device must be bound to vfio-pci and its group file be viaduct-pmd's" },
 	{ "disk-backend", "viaduct-pmd did not open a disk of the VM in time, so the VM was not started.",
-	  "journalctl -u viaductd; the block process's own log is RUN_DIR/pmd/block0/pmd.log" },
+	  "journalctl -u viaductd; the block process's own log is RUN_DIR/pmd/disk0/pmd.log" },
 	{ "disk-busy", "I/O of a disk that is to be taken away has not ended: its file system or device does not answer. The disk stays as it was.",
 	  "look at the storage below the image (dmesg, NFS server); the same again when it answers" },
 	{ "disk-exists", "viaduct-pmd serves a disk of this name already.",

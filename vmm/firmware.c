@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/firmware.h"
 
+#include "vmm/disks.h"
 #include "vmm/firmware_kernel.h"
 #include "vmm/flash_writer.h"
 #include "vmm/fwcfg_acpi.h"
@@ -154,6 +155,15 @@ static int smbios_add(struct firmware *fw)
 	return r == 0 ? fwcfg_add_bytes(fw->fwcfg, 0, "etc/smbios/smbios-tables", tables, len) : r;
 }
 
+static int bootorder_add(struct firmware *fw)
+{
+	char order[DISKS_BOOTORDER];
+	size_t len = disks_bootorder(fw->m->disks, order);
+
+	/* An empty one would be another word than none: no boot option at all. */
+	return len == 0 ? 0 : fwcfg_add_bytes(fw->fwcfg, 0, "bootorder", order, len);
+}
+
 static int fwcfg_fill(struct firmware *fw, struct err *e)
 {
 	const struct vmm_spec *spec = fw->m->spec;
@@ -167,6 +177,8 @@ static int fwcfg_fill(struct firmware *fw, struct err *e)
 		r = e820_add(fw);
 	if (r == 0)
 		r = smbios_add(fw);
+	if (r == 0)
+		r = bootorder_add(fw);
 	if (r == 0)
 		r = fwcfg_acpi_init(&fw->acpi, fw->m->pci, spec->cpu_count, fw->fwcfg);
 	if (r < 0)

@@ -31,6 +31,7 @@
 struct chipset;
 struct extras;
 struct firmware;
+struct disks;
 struct nets;
 struct stats;
 struct vcpu_set;
@@ -81,6 +82,7 @@ struct machine {
 	struct stats *stats;
 	struct vfio_set *vfio; /* NULL without VFIO functions */
 	struct nets *nets; /* NULL without polled ports */
+	struct disks *disks; /* NULL without disks */
 	struct extras *extras; /* random numbers, virtio console, vsock */
 	uint64_t mmio64_base; /* 64-bit window of the root complex */
 	uint64_t mmio64_size;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/machine_devices.h"
 
+#include "vmm/disks.h"
 #include "vmm/extras.h"
 #include "vmm/machine.h"
 #include "vmm/nets.h"
@@ -36,6 +37,18 @@ static int nets_open(struct machine *m, struct err *e)
 	return nets_create(m->spec, &env, &m->nets, e);
 }
 
+static int disks_open(struct machine *m, struct err *e)
+{
+	const struct disks_env env = {
+		.loop = m->loop,
+		.lock = &m->lock,
+		.pci = m->pci,
+		.virtio = { .vm_fd = m->vm_fd, .gmem = &m->gmem, .mmio = &m->mmio, .irq = m->irq },
+	};
+
+	return disks_create(m->spec, &env, &m->disks, e);
+}
+
 static int extras_open(struct machine *m, struct err *e)
 {
 	const struct extras_env env = {
@@ -63,12 +76,10 @@ int machine_devices_create(struct machine *m, struct err *e)
 
 	int r = vfio_set_plug(m->vfio, &env, e);
 
-	if (r == 0 && m->spec->disk_count != 0) {
-		err_set(e, EOPNOTSUPP, "disk %s: this VMM has no disks", m->spec->disks[0].disk);
-		r = err_code(e, "disk-backend");
-	}
 	if (r == 0)
 		r = nets_open(m, e);
+	if (r == 0)
+		r = disks_open(m, e);
 	return r == 0 ? extras_open(m, e) : r;
 }
 
@@ -76,11 +87,47 @@ void machine_devices_pause(struct machine *m, bool paused)
 {
 	nets_pause(m->nets, paused);
 	extras_pause(m->extras, paused);
+	(void)disks_pause(m->disks, paused);
+}
+
+bool machine_devices_let_go(struct machine *m)
+{
+	return disks_pause(m->disks, true);
+}
+
+static bool has_ended(struct machine *m)
+{
+	bool is_over;
+
+	pthread_mutex_lock(&m->request_lock);
+	is_over = m->end != MACHINE_RUNS;
+	pthread_mutex_unlock(&m->request_lock);
+	return is_over;
+}
+
+int machine_devices_wait(struct machine *m, struct err *e)
+{
+	const uint64_t end = now_ns() + VMM_DISKS_WAIT_MS * 1000000ULL;
+	const char *disk, *why = "";
+	int r = 0;
+
+	while ((disk = disks_waiting(m->disks, &why)) != NULL && r == 0) {
+		uint64_t now = now_ns();
+
+		if (now >= end || has_ended(m)) {
+			err_set(e, ETIMEDOUT, "disk %s: no backend has opened it within %d s%s%s",
+				disk, VMM_DISKS_WAIT_MS / 1000, why[0] != '\0' ? ": " : "", why);
+			return err_code(e, "disk-backend");
+		}
+		r = loop_step(m->loop, (int)((end - now) / 1000000) + 1);
+	}
+	return r < 0 ? err_set(e, r, "event loop: %s", strerror(-r)) : 0;
 }
 
 void machine_devices_close(struct machine *m)
 {
 	nets_close(m->nets);
+	disks_close(m->disks);
 	extras_close(m->extras);
 }
 
@@ -88,6 +135,8 @@ void machine_devices_destroy(struct machine *m)
 {
 	nets_destroy(m->nets);
 	m->nets = NULL;
+	disks_destroy(m->disks);
+	m->disks = NULL;
 	extras_destroy(m->extras);
 	m->extras = NULL;
 	vfio_set_destroy(m->vfio);
@@ -107,6 +156,11 @@ json_t *machine_devices_status(struct machine *m)
 json_t *machine_nets_status(struct machine *m)
 {
 	return nets_status(m->nets);
+}
+
+json_t *machine_disks_status(struct machine *m)
+{
+	return disks_status(m->disks);
 }
 
 json_t *machine_extras_status(struct machine *m)

@@ -6,6 +6,7 @@
 #include "vmm/machine_requests.h"
 
 #include "vmm/machine.h"
+#include "vmm/machine_devices.h"
 #include "vmm/vcpu.h"
 
 #include "base/fd.h"
@@ -17,6 +18,8 @@
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
+
+#define LET_GO_NS 20000000ULL /* between two looks at disks whose requests are under way */
 
 static void event_raise(struct machine *m)
 {
@@ -135,13 +138,16 @@ static int reset_do(struct machine *m, enum reset_cause cause, struct err *e)
 
 static void reset_handle(struct machine *m, enum reset_cause cause)
 {
-	uint64_t wait = life_reset_admit(&m->life, now_ns());
-	const struct itimerspec in = { .it_value = { .tv_nsec = (long)u64_min(wait, 999999999) } };
+	struct itimerspec in = { 0 };
 	struct err e = { 0 };
+	uint64_t wait;
 	char text[96];
 
+	vcpu_set_park(m->vcpus);
+	/* What a disk still writes is not to land in the memory of the next kernel. */
+	wait = machine_devices_let_go(m) ? life_reset_admit(&m->life, now_ns()) : LET_GO_NS;
 	if (wait != 0) {
-		vcpu_set_park(m->vcpus);
+		in.it_value.tv_nsec = (long)u64_min(wait, 999999999);
 		m->reset_waits = timerfd_settime(m->reset_timer_fd, 0, &in, NULL) == 0;
 		return;
 	}

@@ -8,6 +8,7 @@
 #include "vmm/exit_record.h"
 #include "vmm/kvm_probe.h"
 #include "vmm/machine.h"
+#include "vmm/machine_devices.h"
 #include "vmm/sandbox.h"
 #include "vmm/selftest.h"
 #include "vmm/status.h"
@@ -135,6 +136,8 @@ static int launch(struct vmm *vmm, struct err *e)
 		r = sandbox_files(VMM_MAX_FILE, e);
 	if (r == 0)
 		r = sandbox_filter(SANDBOX_RUN | (vmm->spec.vsock_cid != 0 ? SANDBOX_VSOCK : 0), e);
+	if (r == 0)
+		r = machine_devices_wait(&vmm->machine, e);
 	if (r < 0)
 		machine_destroy(&vmm->machine);
 	return r;

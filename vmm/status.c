@@ -70,25 +70,26 @@ static json_t *firmware_add(json_t *status, struct machine *m)
 json_t *machine_status(struct machine *m)
 {
 	uint64_t console_bytes, ready_ns;
-	json_t *devices, *nets, *extras, *status;
+	json_t *devices, *nets, *disks, *extras, *status;
 
 	pthread_mutex_lock(&m->lock);
 	console_bytes = chipset_console_bytes(m->chipset);
 	ready_ns = m->ready.found_ns;
 	devices = machine_devices_status(m);
 	nets = machine_nets_status(m);
+	disks = machine_disks_status(m);
 	extras = machine_extras_status(m);
 	pthread_mutex_unlock(&m->lock);
 	/* json_pack gives NULL if any of its parts is NULL, and drops the others ("o" steals). */
 	status = json_pack(
-		"{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+		"{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 		"name", m->spec->name, "state", m->paused ? "paused" : "running", "pid",
 		(json_int_t)getpid(), "uptime_ns", (json_int_t)(now_ns() - m->started_ns), "vcpus",
 		(json_int_t)m->spec->cpu_count, "memory", (json_int_t)m->gmem.size, "start",
 		start_status(m, ready_ns), "guest_resets", (json_int_t)life_resets(&m->life),
 		"console_bytes", (json_int_t)console_bytes, "page_size",
 		(json_int_t)m->gmem.page_size, "life", life_json(&m->life), "devices", devices,
-		"nets", nets, "virtio", extras, "cpus", cpus_status(m), "ram_nodes",
+		"nets", nets, "disks", disks, "virtio", extras, "cpus", cpus_status(m), "ram_nodes",
 		ram_nodes_status(&m->placement), "exits", machine_exits_status(m, -1));
 	return firmware_add(status, m);
 }

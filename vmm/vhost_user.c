@@ -15,6 +15,8 @@ static_assert(sizeof(struct vhost_user_region) == 32, "on the wire");
 static_assert(offsetof(struct vhost_user_memory, regions) == 8, "on the wire");
 static_assert(sizeof(struct vhost_user_inflight) == 24, "on the wire");
 static_assert(offsetof(struct vhost_user_inflight, queue_size) == 18, "on the wire");
+static_assert(offsetof(struct vhost_user_config, bytes) == 12, "on the wire");
+static_assert(sizeof(struct vhost_user_config) == 12 + VHOST_USER_CONFIG_BYTES, "on the wire");
 
 #define ANSWER_FLAGS (VHOST_USER_VERSION | VHOST_USER_REPLY)
 
@@ -37,6 +39,8 @@ static const struct {
 	{ VHOST_USER_GET_QUEUE_NUM, "GET_QUEUE_NUM" },
 	{ VHOST_USER_SET_VRING_ENABLE, "SET_VRING_ENABLE" },
 	{ VHOST_USER_NET_SET_MTU, "NET_SET_MTU" },
+	{ VHOST_USER_SET_BACKEND_REQ_FD, "SET_BACKEND_REQ_FD" },
+	{ VHOST_USER_GET_CONFIG, "GET_CONFIG" },
 	{ VHOST_USER_GET_INFLIGHT_FD, "GET_INFLIGHT_FD" },
 	{ VHOST_USER_SET_INFLIGHT_FD, "SET_INFLIGHT_FD" },
 };
@@ -198,4 +202,34 @@ int vhost_user_receive(struct vhost_user_conn *c, const struct vhost_user_due *d
 			       vhost_user_request_name(due->request), c->fd_count, due->fd_count);
 	answer_take(c, due, m);
 	return 1;
+}
+
+int vhost_user_channel_receive(int sock, bool *wants_ack, struct err *e)
+{
+	struct vhost_user_header h = { 0 };
+	/* There is no room for fds: those that come are closed by the kernel. */
+	ssize_t n = recv(sock, &h, sizeof(h), MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n <= 0)
+		return err_set(e, ECONNRESET, "it has closed its own channel");
+	if (n != sizeof(h) || h.request != VHOST_USER_BACKEND_CONFIG_CHANGE ||
+	    (h.flags & ~VHOST_USER_NEED_REPLY) != VHOST_USER_VERSION || h.size != 0)
+		return err_set(e, EBADMSG, "it sends message %u through its own channel",
+			       h.request);
+	*wants_ack = (h.flags & VHOST_USER_NEED_REPLY) != 0;
+	return 1;
+}
+
+void vhost_user_channel_ack(int sock)
+{
+	const struct {
+		struct vhost_user_header h;
+		uint8_t number[sizeof(uint64_t)];
+	} answer = { .h = { VHOST_USER_BACKEND_CONFIG_CHANGE, ANSWER_FLAGS, sizeof(uint64_t) } };
+
+	static_assert(sizeof(answer) == 20, "on the wire");
+	/* Who does not read it does without. */
+	(void)send(sock, &answer, sizeof(answer), MSG_DONTWAIT | MSG_NOSIGNAL);
 }

@@ -25,6 +25,8 @@ enum vhost_user_request {
 	VHOST_USER_GET_QUEUE_NUM = 17,
 	VHOST_USER_SET_VRING_ENABLE = 18,
 	VHOST_USER_NET_SET_MTU = 20,
+	VHOST_USER_SET_BACKEND_REQ_FD = 21,
+	VHOST_USER_GET_CONFIG = 24,
 	VHOST_USER_GET_INFLIGHT_FD = 31,
 	VHOST_USER_SET_INFLIGHT_FD = 32,
 };
@@ -35,7 +37,12 @@ enum vhost_user_request {
 #define VHOST_USER_PROTOCOL_F_MQ	     0
 #define VHOST_USER_PROTOCOL_F_REPLY_ACK	     3
 #define VHOST_USER_PROTOCOL_F_NET_MTU	     4
+#define VHOST_USER_PROTOCOL_F_BACKEND_REQ    5
+#define VHOST_USER_PROTOCOL_F_CONFIG	     9
 #define VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD 12
+
+/* What a back end says by itself, through the socket of SET_BACKEND_REQ_FD */
+#define VHOST_USER_BACKEND_CONFIG_CHANGE 2
 
 #define VHOST_USER_VERSION    0x1
 #define VHOST_USER_REPLY      0x4
@@ -84,12 +91,23 @@ struct vhost_user_inflight {
 	uint32_t padding;
 };
 
+#define VHOST_USER_CONFIG_BYTES \
+	60 /* of a device's configuration: a disk's, up to write_zeroes_may_unmap and its padding */
+
+struct vhost_user_config {
+	uint32_t offset;
+	uint32_t size;
+	uint32_t flags;
+	uint8_t bytes[VHOST_USER_CONFIG_BYTES];
+};
+
 union vhost_user_payload {
 	uint64_t number;
 	struct vhost_user_vring_state state;
 	struct vhost_user_vring_addr addr;
 	struct vhost_user_memory memory;
 	struct vhost_user_inflight inflight;
+	struct vhost_user_config config;
 };
 
 /* A message to send, or an answer that was checked; fds of an answer are the receiver's to close. */
@@ -128,6 +146,11 @@ int vhost_user_send(struct vhost_user_conn *c, const struct vhost_user_message *
  * nothing was); -ECONNRESET: the peer is gone. */
 int vhost_user_receive(struct vhost_user_conn *c, const struct vhost_user_due *due,
 		       struct vhost_user_message *m, struct err *e);
+
+/* Takes what the back end has said through a channel of its own. 1: its configuration has changed, and *wants_ack says
+ * whether it waits for an answer; 0: nothing came. -ECONNRESET: it has closed the channel; -EBADMSG: it said anything else. */
+int vhost_user_channel_receive(int sock, bool *wants_ack, struct err *e);
+void vhost_user_channel_ack(int sock);
 
 /* For errors: "SET_MEM_TABLE". */
 const char *vhost_user_request_name(uint32_t request);

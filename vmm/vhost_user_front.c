@@ -13,9 +13,11 @@
 
 #define DIALOGUE_MS 5000 /* for a whole dialogue */
 #define PENALTY_MS  1000 /* after one that was dropped */
+#define CHANNEL_MS  50 /* between two looks at what it says by itself */
 
 static void step_next(struct vhost_front *f);
 static void listener_ready(void *arg, int fd, uint32_t events);
+static void channel_watch(struct vhost_front *f);
 
 static void timer_set(struct vhost_front *f, unsigned int ms)
 {
@@ -40,12 +42,23 @@ static void listen_stop(struct vhost_front *f)
 	f->is_listening = false;
 }
 
+static void channel_unwatch(struct vhost_front *f)
+{
+	if (f->is_channel_watched)
+		loop_del(f->env.loop, f->channel_fd);
+	f->is_channel_watched = false;
+}
+
 static void hang_up(struct vhost_front *f)
 {
 	if (f->conn.sock >= 0)
 		loop_del(f->env.loop, f->conn.sock);
 	vhost_user_conn_fini(&f->conn);
 	fd_close(&f->conn.sock);
+	channel_unwatch(f);
+	fd_close(&f->channel_fd);
+	fd_close(&f->channel_peer_fd);
+	f->is_config_due = false;
 	f->step_count = f->step_at = 0;
 	f->due.request = 0;
 }
@@ -58,10 +71,11 @@ static void drop(struct vhost_front *f, const struct err *e)
 	f->error[0] = '\0';
 	if (e != NULL) {
 		snprintf(f->error, sizeof(f->error), "%.190s", e->text);
-		log_warn("port %s: the backend (process %d) is dropped: %s", f->env.name,
-			 (int)f->pid, f->error);
+		log_warn("%s %s: the backend (process %d) is dropped: %s", f->env.kind->noun,
+			 f->env.name, (int)f->pid, f->error);
 	} else {
-		log_info("port %s: the backend (process %d) is gone", f->env.name, (int)f->pid);
+		log_info("%s %s: the backend (process %d) is gone", f->env.kind->noun, f->env.name,
+			 (int)f->pid);
 	}
 	/* Backends connect again at once: one that is always dropped must not keep this process busy. */
 	if (e != NULL) {
@@ -95,20 +109,66 @@ static void dialogue_begin(struct vhost_front *f, enum vhost_state state)
 	timer_set(f, DIALOGUE_MS);
 }
 
+/* Asks for the configuration again, where no other dialogue is under way. */
+static void config_ask(struct vhost_front *f)
+{
+	if (!f->is_config_due || (f->state != VHOST_READY && f->state != VHOST_RUNNING))
+		return;
+	f->is_config_due = false;
+	dialogue_begin(f, f->state == VHOST_RUNNING ? VHOST_STARTING : VHOST_STOPPING);
+	step_add(f, VHOST_USER_GET_CONFIG, 0);
+	step_next(f);
+}
+
+static void channel_ready(void *arg, int fd, uint32_t events)
+{
+	struct vhost_front *f = arg;
+	bool wants_ack = false;
+	struct err e = { 0 };
+	int r = vhost_user_channel_receive(fd, &wants_ack, &e);
+
+	if (r == -EBADMSG) {
+		drop(f, &e);
+		return;
+	}
+	if (r == 0)
+		return;
+	/* For a while: a back end that never ends to say it must not keep this process busy. */
+	channel_unwatch(f);
+	if (r < 0)
+		fd_close(&f->channel_fd);
+	if (wants_ack)
+		vhost_user_channel_ack(fd);
+	f->is_config_due = r > 0;
+	if (f->due.request == 0)
+		timer_set(f, CHANNEL_MS);
+	config_ask(f);
+}
+
+static void channel_watch(struct vhost_front *f)
+{
+	if (f->channel_fd >= 0 && !f->is_channel_watched)
+		f->is_channel_watched =
+			loop_add(f->env.loop, f->channel_fd, EPOLLIN, channel_ready, f) == 0;
+}
+
 static void dialogue_end(struct vhost_front *f)
 {
-	timer_set(f, 0);
+	timer_set(f, f->channel_fd >= 0 && !f->is_channel_watched ? CHANNEL_MS : 0);
 	switch (f->state) {
 	case VHOST_HELLO:
 		f->connects++;
-		log_info("port %s: a backend is connected (process %d)", f->env.name, (int)f->pid);
+		log_info("%s %s: a backend is connected (process %d)", f->env.kind->noun,
+			 f->env.name, (int)f->pid);
 		f->state = VHOST_READY;
+		channel_watch(f);
 		break;
 	case VHOST_STARTING:
 		f->error[0] = '\0';
 		f->state = VHOST_RUNNING;
 		break;
 	case VHOST_STOPPING:
+		f->error[0] = '\0';
 		f->state = VHOST_READY;
 		break;
 	case VHOST_ABSENT:
@@ -117,6 +177,7 @@ static void dialogue_end(struct vhost_front *f)
 		break;
 	}
 	f->env.changed(f->env.arg);
+	config_ask(f);
 }
 
 static int step_send(struct vhost_front *f, const struct vhost_step *step, struct err *e)
@@ -210,7 +271,14 @@ static void timer_ready(void *arg, int fd, uint32_t events)
 		return;
 	if (f->state == VHOST_ABSENT) {
 		listen_start(f);
-	} else if (f->due.request != 0) {
+	} else if (f->due.request == 0) {
+		channel_watch(f);
+	} else if (f->env.kind->is_patient && f->due.request == VHOST_USER_GET_VRING_BASE) {
+		snprintf(f->error, sizeof(f->error), "requests are under way for %d s",
+			 DIALOGUE_MS / 1000);
+		log_warn("%s %s: the backend (process %d) is to let go of its queues: %s",
+			 f->env.kind->noun, f->env.name, (int)f->pid, f->error);
+	} else {
 		err_set(&e, ETIMEDOUT, "no answer to %s within %d s",
 			vhost_user_request_name(f->due.request), DIALOGUE_MS / 1000);
 		drop(f, &e);
@@ -240,6 +308,8 @@ static void hello(struct vhost_front *f)
 		VHOST_USER_SET_PROTOCOL_FEATURES,
 		VHOST_USER_GET_QUEUE_NUM,
 		VHOST_USER_SET_OWNER,
+		VHOST_USER_GET_CONFIG,
+		VHOST_USER_SET_BACKEND_REQ_FD,
 		VHOST_USER_SET_MEM_TABLE,
 	};
 
@@ -279,7 +349,7 @@ int vhost_front_init(struct vhost_front *f, const struct vhost_front_env *env, s
 
 	memset(f, 0, sizeof(*f));
 	f->env = *env;
-	f->conn.sock = f->inflight_fd = -1;
+	f->conn.sock = f->inflight_fd = f->channel_fd = f->channel_peer_fd = -1;
 	f->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (f->timer_fd < 0)
 		return err_set(e, errno, "timerfd: %s", strerror(errno));
@@ -345,11 +415,11 @@ void vhost_front_start(struct vhost_front *f, const struct vhost_rings *rings)
 	step_next(f);
 }
 
-void vhost_front_pairs_set(struct vhost_front *f, unsigned int pairs)
+void vhost_front_enable(struct vhost_front *f, unsigned int enabled)
 {
 	static const uint32_t enable[] = { VHOST_USER_SET_VRING_ENABLE };
 
-	f->rings.pairs = pairs;
+	f->rings.enabled = enabled;
 	dialogue_begin(f, VHOST_STARTING);
 	steps_add_rings(f, enable, ARRAY_SIZE(enable));
 	step_next(f);
@@ -389,9 +459,9 @@ void vhost_front_settle(struct vhost_front *const *fronts, unsigned int count,
 			unsigned int timeout_ms)
 {
 	uint64_t now, end = now_ns() + timeout_ms * 1000000ULL;
-	struct pollfd polls[VMM_MAX_NETS];
+	struct pollfd polls[VHOST_FRONTS_MAX];
 
-	count = count < VMM_MAX_NETS ? count : VMM_MAX_NETS;
+	count = count < VHOST_FRONTS_MAX ? count : VHOST_FRONTS_MAX;
 	for (now = now_ns(); now < end && due_list(fronts, count, polls) != 0; now = now_ns()) {
 		if (poll(polls, count, (int)((end - now) / 1000000) + 1) <= 0)
 			continue;
@@ -402,7 +472,7 @@ void vhost_front_settle(struct vhost_front *const *fronts, unsigned int count,
 	for (unsigned int i = 0; i < count; i++) {
 		struct err e = { 0 };
 
-		if (fronts[i]->due.request == 0)
+		if (fronts[i]->due.request == 0 || fronts[i]->env.kind->is_patient)
 			continue;
 		err_set(&e, ETIMEDOUT, "no answer to %s within %u ms",
 			vhost_user_request_name(fronts[i]->due.request), timeout_ms);

@@ -4,12 +4,18 @@
 #include "base/fd.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 
 #define INFLIGHT_MAX MIB(16)
 
-#define PROTOCOL_WANTED                                                                 \
-	(BIT_ULL(VHOST_USER_PROTOCOL_F_MQ) | BIT_ULL(VHOST_USER_PROTOCOL_F_REPLY_ACK) | \
-	 BIT_ULL(VHOST_USER_PROTOCOL_F_NET_MTU) | BIT_ULL(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD))
+static const struct {
+	unsigned int bit;
+	const char *name;
+} protocol_names[] = {
+	{ VHOST_USER_PROTOCOL_F_REPLY_ACK, "REPLY_ACK" },
+	{ VHOST_USER_PROTOCOL_F_CONFIG, "CONFIG" },
+	{ VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD, "INFLIGHT_SHMFD" },
+};
 
 static bool speaks(const struct vhost_front *f, unsigned int protocol_bit)
 {
@@ -95,7 +101,7 @@ static int call_fill(struct vhost_front *f, unsigned int ring, struct vhost_user
 
 static int enable_fill(struct vhost_front *f, unsigned int ring, struct vhost_user_message *m)
 {
-	m->payload.state = (struct vhost_user_vring_state){ ring, ring < 2 * f->rings.pairs };
+	m->payload.state = (struct vhost_user_vring_state){ ring, ring < f->rings.enabled };
 	return 0;
 }
 
@@ -145,20 +151,64 @@ static int features_take(struct vhost_front *f, unsigned int ring, struct vhost_
 static int protocol_take(struct vhost_front *f, unsigned int ring, struct vhost_user_message *m,
 			 struct err *e)
 {
-	f->protocol = m->payload.number & PROTOCOL_WANTED;
-	if (!speaks(f, VHOST_USER_PROTOCOL_F_REPLY_ACK))
-		return err_set(e, EPROTO, "it lacks the protocol feature REPLY_ACK");
-	if (f->env.pairs > 1 && !speaks(f, VHOST_USER_PROTOCOL_F_MQ))
-		return err_set(e, EPROTO, "it has 1 queue pair, the port %u", f->env.pairs);
+	const struct vhost_front_kind *kind = f->env.kind;
+
+	f->protocol = m->payload.number & kind->protocol;
+	for (size_t i = 0; i < ARRAY_SIZE(protocol_names); i++)
+		if ((kind->must & ~f->protocol & BIT_ULL(protocol_names[i].bit)) != 0)
+			return err_set(e, EPROTO, "it lacks the protocol feature %s",
+				       protocol_names[i].name);
+	if (f->env.queues > 1 && !speaks(f, VHOST_USER_PROTOCOL_F_MQ))
+		return err_set(e, EPROTO, "it has 1 %s, the %s %u", kind->unit, kind->noun,
+			       f->env.queues);
 	return 0;
 }
 
 static int queue_num_take(struct vhost_front *f, unsigned int ring, struct vhost_user_message *m,
 			  struct err *e)
 {
-	if (m->payload.number < f->env.pairs)
-		return err_set(e, EPROTO, "it has %llu queue pairs, the port %u",
-			       (unsigned long long)m->payload.number, f->env.pairs);
+	if (m->payload.number < f->env.queues)
+		return err_set(e, EPROTO, "it has %llu %ss, the %s %u",
+			       (unsigned long long)m->payload.number, f->env.kind->unit,
+			       f->env.kind->noun, f->env.queues);
+	return 0;
+}
+
+static int config_fill(struct vhost_front *f, unsigned int ring, struct vhost_user_message *m)
+{
+	m->payload.config = (struct vhost_user_config){ .size = VHOST_USER_CONFIG_BYTES };
+	return speaks(f, VHOST_USER_PROTOCOL_F_CONFIG) ? 0 : VHOST_SKIP;
+}
+
+static int config_take(struct vhost_front *f, unsigned int ring, struct vhost_user_message *m,
+		       struct err *e)
+{
+	const struct vhost_user_config *c = &m->payload.config;
+
+	if (c->offset != 0 || c->size != VHOST_USER_CONFIG_BYTES)
+		return err_set(e, EBADMSG, "GET_CONFIG: the answer is %u bytes from %u on", c->size,
+			       c->offset);
+	return f->env.kind->config(f->env.arg, c->bytes, e);
+}
+
+static int channel_fill(struct vhost_front *f, unsigned int ring, struct vhost_user_message *m)
+{
+	int pair[2];
+
+	if (!speaks(f, VHOST_USER_PROTOCOL_F_BACKEND_REQ))
+		return VHOST_SKIP;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+		return VHOST_SKIP; /* then it cannot say that something has changed */
+	f->channel_fd = pair[0];
+	f->channel_peer_fd = pair[1];
+	m->fds[m->fd_count++] = pair[1];
+	return 0;
+}
+
+static int channel_take(struct vhost_front *f, unsigned int ring, struct vhost_user_message *m,
+			struct err *e)
+{
+	fd_close(&f->channel_peer_fd);
 	return 0;
 }
 
@@ -208,6 +258,7 @@ static int inflight_take(struct vhost_front *f, unsigned int ring, struct vhost_
 #define STATE	 sizeof(struct vhost_user_vring_state)
 #define ADDR	 sizeof(struct vhost_user_vring_addr)
 #define INFLIGHT sizeof(struct vhost_user_inflight)
+#define CONFIG	 sizeof(struct vhost_user_config)
 
 static const struct vhost_row rows[] = {
 	{ VHOST_USER_GET_FEATURES, 0, VHOST_ANSWER_VALUE, NUMBER, 0, NULL, features_take },
@@ -217,6 +268,8 @@ static const struct vhost_row rows[] = {
 	{ VHOST_USER_GET_QUEUE_NUM, 0, VHOST_ANSWER_VALUE, NUMBER, 0, queue_num_fill,
 	  queue_num_take },
 	{ VHOST_USER_SET_OWNER, 0, VHOST_ANSWER_ACK },
+	{ VHOST_USER_GET_CONFIG, CONFIG, VHOST_ANSWER_VALUE, CONFIG, 0, config_fill, config_take },
+	{ VHOST_USER_SET_BACKEND_REQ_FD, 0, VHOST_ANSWER_ACK, 0, 0, channel_fill, channel_take },
 	{ VHOST_USER_SET_MEM_TABLE, 0, VHOST_ANSWER_ACK, 0, 0, memory_fill },
 	{ VHOST_USER_SET_FEATURES, NUMBER, VHOST_ANSWER_ACK, 0, 0, features_fill },
 	{ VHOST_USER_NET_SET_MTU, NUMBER, VHOST_ANSWER_ACK, 0, 0, mtu_fill },

@@ -91,7 +91,6 @@ static void reset(struct virtio_pci *vp)
 {
 	struct virtio_net *n = net_of(vp);
 
-	n->resets++;
 	n->announces = false;
 	n->pairs_used = 1;
 	n->control = (struct virtqueue){ 0 };

@@ -47,7 +47,6 @@ struct virtio_net {
 	uint32_t rx_modes; /* bits by command of class RX, as the guest wants it */
 	uint8_t vlans[VIRTIO_NET_VLANS / 8];
 	uint64_t commands; /* of the control queue, done */
-	uint64_t resets;
 
 	void (*changed)(void *arg); /* any thread: what runs, or how much of it */
 	void *arg;

@@ -93,6 +93,7 @@ struct virtio_pci {
 	uint8_t status, generation, isr;
 	bool attached; /* somebody else may use the rings; set by the device, ended by virtio_pci_detached() */
 	bool stopping; /* the guest has asked for a reset and waits */
+	uint64_t resets; /* that were done */
 };
 
 /* name: for logs, the owner's. The sizes of the queues are in vp->queues[].size_max already. On failure nothing is left. */

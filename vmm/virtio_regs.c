@@ -33,6 +33,7 @@ static void queue_reset(struct virtio_pci *vp, unsigned int queue)
 static void reset_do(struct virtio_pci *vp)
 {
 	vp->stopping = false;
+	vp->resets++;
 	vp->features = vp->offered = 0;
 	vp->has_offered = false;
 	vp->device_sel = vp->driver_sel = vp->queue_sel = 0;

@@ -5,17 +5,13 @@
 
 #include "base/fd.h"
 #include "vmm/layout.h"
-#include "vmm/virtio_net.h"
 
 #include <errno.h>
 #include <linux/pci_regs.h>
 #include <linux/virtio_pci.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define FAKE_VM_FD  100000 /* never looked at */
@@ -31,13 +27,14 @@ static void must(bool is_so, const char *what)
 	abort();
 }
 
-static void listener_make(struct vmm_vhost_spec *v)
+static int listener_make(void)
 {
 	const struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	v->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	must(bind(v->fd, (const struct sockaddr *)&sa, sizeof(sa.sun_family)) == 0, "bind");
-	must(listen(v->fd, 4) == 0, "listen");
+	must(bind(fd, (const struct sockaddr *)&sa, sizeof(sa.sun_family)) == 0, "bind");
+	must(listen(fd, 4) == 0, "listen");
+	return fd;
 }
 
 static void spec_fill(struct net_board *b, const struct vmm_net_spec *net)
@@ -55,18 +52,7 @@ static void spec_fill(struct net_board *b, const struct vmm_net_spec *net)
 	n->socket = i;
 	b->spec.net_count = b->spec.vhost_count = i + 1;
 	strcpy(b->spec.vhosts[i].port, n->port);
-	listener_make(&b->spec.vhosts[i]);
-}
-
-static void backend_init(struct fake_backend *k)
-{
-	*k = (struct fake_backend){ .sock = -1,
-				    .features = virtio_net_ring_features() |
-						BIT_ULL(VHOST_USER_F_PROTOCOL_FEATURES),
-				    .protocol = UINT64_MAX,
-				    .pairs = VMM_MAX_PAIRS };
-	for (unsigned int i = 0; i < ARRAY_SIZE(k->kick); i++)
-		k->kick[i] = k->call[i] = -1;
+	b->spec.vhosts[i].fd = listener_make();
 }
 
 void net_board_init(struct net_board *b, const struct vmm_net_spec *net)
@@ -74,21 +60,14 @@ void net_board_init(struct net_board *b, const struct vmm_net_spec *net)
 	net_board_init_many(b, net, 1);
 }
 
-void net_board_init_many(struct net_board *b, const struct vmm_net_spec *net, unsigned int count)
+/* What the devices are plugged into; listener: of the first one. */
+static void board_make(struct net_board *b, int listener)
 {
 	struct pci_host_env env = { &b->pio, &b->mmio, NULL, GIB(256), GIB(64) };
-	struct nets_env nets_env;
 	struct err e = { 0 };
 
-	memset(b, 0, sizeof(*b));
-	backend_init(&b->backend);
-	vmm_spec_init(&b->spec);
-	while (b->spec.net_count < count)
-		spec_fill(b, net);
 	b->address_len = sizeof(b->address);
-	must(getsockname(b->spec.vhosts[0].fd, (struct sockaddr *)&b->address, &b->address_len) ==
-		     0,
-	     "name");
+	must(getsockname(listener, (struct sockaddr *)&b->address, &b->address_len) == 0, "name");
 	pthread_mutex_init(&b->lock, NULL);
 	must(bus_init(&b->pio, &b->lock) == 0 && bus_init(&b->mmio, &b->lock) == 0, "buses");
 	must(gmem_create(&b->gmem, MIB(64), 0, 0, &e) == 0, "RAM");
@@ -96,23 +75,79 @@ void net_board_init_many(struct net_board *b, const struct vmm_net_spec *net, un
 	env.irq = b->irq;
 	must(pci_host_create(&env, &b->pci, &e) == 0, "root complex");
 	must(loop_create(&b->loop, &e) == 0, "loop");
-	nets_env = (struct nets_env){ .loop = b->loop,
-				      .lock = &b->lock,
-				      .pci = b->pci,
-				      .virtio = { FAKE_VM_FD, &b->gmem, &b->mmio, b->irq } };
-	must(nets_create(&b->spec, &nets_env, &b->nets, &e) == 0, e.text);
+}
+
+/* The first device is placed, and its guest may use it. */
+static void board_ready(struct net_board *b)
+{
+	struct err e = { 0 };
+
 	must(pci_host_assign(b->pci, &e) == 0, e.text);
 	b->bar = net_cfg_read(b, PCI_BASE_ADDRESS_0, 4) & ~0xFULL;
 	b->bar |= (uint64_t)net_cfg_read(b, PCI_BASE_ADDRESS_1, 4) << 32;
 	net_cfg_write(b, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 }
 
+void net_board_init_many(struct net_board *b, const struct vmm_net_spec *net, unsigned int count)
+{
+	struct nets_env env;
+	struct err e = { 0 };
+
+	memset(b, 0, sizeof(*b));
+	fake_backend_init(&b->backend);
+	vmm_spec_init(&b->spec);
+	while (b->spec.net_count < count)
+		spec_fill(b, net);
+	board_make(b, b->spec.vhosts[0].fd);
+	env = (struct nets_env){ .loop = b->loop,
+				 .lock = &b->lock,
+				 .pci = b->pci,
+				 .virtio = { FAKE_VM_FD, &b->gmem, &b->mmio, b->irq } };
+	must(nets_create(&b->spec, &env, &b->nets, &e) == 0, e.text);
+	board_ready(b);
+}
+
+static void disk_spec_fill(struct vmm_spec *spec, const struct vmm_disk_spec *disk)
+{
+	struct vmm_disk_spec *d = &spec->disks[0];
+
+	*d = *disk;
+	if (d->disk[0] == '\0')
+		strcpy(d->disk, "root");
+	d->queues = d->queues != 0 ? d->queues : 2;
+	d->queue_size = d->queue_size != 0 ? d->queue_size : 256;
+	d->fds = 0;
+	spec->disk_count = spec->disk_fds_count = 1;
+	spec->disk_fds[0].image_fd = -1;
+	spec->disk_fds[0].socket_fd = listener_make();
+}
+
+void disk_board_init(struct net_board *b, const struct vmm_disk_spec *disk)
+{
+	struct disks_env env;
+	struct err e = { 0 };
+
+	memset(b, 0, sizeof(*b));
+	vmm_spec_init(&b->spec);
+	disk_spec_fill(&b->spec, disk);
+	fake_backend_disk_init(&b->backend, b->spec.disks[0].queues);
+	board_make(b, b->spec.disk_fds[0].socket_fd);
+	env = (struct disks_env){ .loop = b->loop,
+				  .lock = &b->lock,
+				  .pci = b->pci,
+				  .virtio = { FAKE_VM_FD, &b->gmem, &b->mmio, b->irq } };
+	must(disks_create(&b->spec, &env, &b->disks, &e) == 0, e.text);
+	board_ready(b);
+}
+
 void net_board_fini(struct net_board *b)
 {
 	fake_backend_close(b);
 	nets_close(b->nets);
+	disks_close(b->disks);
 	pci_host_destroy(b->pci);
 	nets_destroy(b->nets);
+	disks_destroy(b->disks);
 	irq_router_destroy(b->irq);
 	loop_destroy(b->loop);
 	gmem_destroy(&b->gmem);
@@ -127,7 +162,7 @@ json_t *net_board_status(struct net_board *b)
 	json_t *list, *net;
 
 	pthread_mutex_lock(&b->lock);
-	list = nets_status(b->nets);
+	list = b->disks != NULL ? disks_status(b->disks) : nets_status(b->nets);
 	pthread_mutex_unlock(&b->lock);
 	net = json_incref(json_array_get(list, 0));
 	json_decref(list);
@@ -303,225 +338,13 @@ uint8_t net_command(struct net_board *b, unsigned int q, const void *data, uint3
 	return room[0];
 }
 
-/* --- the back end ---------------------------------------------------------------------------- */
-
-void fake_backend_connect(struct net_board *b)
-{
-	struct fake_backend *k = &b->backend;
-
-	must(k->sock < 0, "the back end is connected");
-	k->sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	must(connect(k->sock, (struct sockaddr *)&b->address, b->address_len) == 0, "connect");
-}
-
-void fake_backend_close(struct net_board *b)
-{
-	struct fake_backend *k = &b->backend;
-
-	fd_close(&k->sock);
-	for (unsigned int i = 0; i < ARRAY_SIZE(k->kick); i++) {
-		fd_close(&k->kick[i]);
-		fd_close(&k->call[i]);
-		k->enabled[i] = false;
-	}
-}
-
-struct said {
-	struct vhost_user_header h;
-	union vhost_user_payload p;
-	int fds[VHOST_USER_FDS];
-	unsigned int fd_count;
-};
-
-static bool said_receive(struct fake_backend *k, struct said *s)
-{
-	struct iovec iov = { &s->h, sizeof(s->h) };
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int) * VHOST_USER_FDS)];
-	} control;
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = control.bytes,
-			      .msg_controllen = sizeof(control.bytes) };
-	struct cmsghdr *c;
-
-	memset(s, 0, sizeof(*s));
-	if (recvmsg(k->sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != sizeof(s->h))
-		return false;
-	must(s->h.size <= sizeof(s->p), "a message that is too large");
-	must(s->h.size == 0 || recv(k->sock, &s->p, s->h.size, 0) == (ssize_t)s->h.size, "payload");
-	c = CMSG_FIRSTHDR(&msg);
-	if (c != NULL) {
-		s->fd_count = (unsigned int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-		memcpy(s->fds, CMSG_DATA(c), s->fd_count * sizeof(int));
-	}
-	return true;
-}
-
-static void answer_send(struct fake_backend *k, const struct said *s, uint32_t size, int fd)
-{
-	enum fake_lie lie = k->lie_at == s->h.request ? k->lie : LIE_NONE;
-	struct said a = *s;
-	struct iovec iov[] = { { &a.h, sizeof(a.h) }, { &a.p, size } };
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(2 * sizeof(int))];
-	} control = { 0 };
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
-	int fds[2];
-	size_t count = 0;
-	struct cmsghdr *c;
-
-	a.h.flags = VHOST_USER_VERSION | VHOST_USER_REPLY;
-	a.h.size = size;
-	if (lie == LIE_SILENT || lie == LIE_CLOSE) {
-		if (lie == LIE_CLOSE)
-			fd_close(&k->sock);
-		return;
-	}
-	a.h.request += lie == LIE_REQUEST;
-	a.h.flags ^= lie == LIE_FLAGS ? VHOST_USER_REPLY : 0;
-	a.h.size = lie == LIE_HUGE ? UINT32_MAX : a.h.size + (lie == LIE_LONG) - (lie == LIE_SHORT);
-	iov[1].iov_len = size + (lie == LIE_LONG) - (lie == LIE_SHORT);
-	if (lie == LIE_NACK)
-		a.p.number = size == sizeof(uint64_t) && (s->h.flags & VHOST_USER_NEED_REPLY) != 0;
-	if (fd >= 0)
-		fds[count++] = fd;
-	if (lie == LIE_FD)
-		fds[count++] = k->sock;
-	if (count != 0) {
-		msg.msg_control = control.bytes;
-		msg.msg_controllen = CMSG_SPACE(count * sizeof(int));
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(count * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, count * sizeof(int));
-	}
-	for (int i = 0; i < 1 + (lie == LIE_TWICE); i++)
-		(void)sendmsg(k->sock, &msg, MSG_NOSIGNAL);
-}
-
-static void fd_place(int *place, struct said *s)
-{
-	fd_close(place);
-	*place = s->fd_count == 1 ? fd_take(&s->fds[0]) : -1;
-}
-
-static void number_answer(struct fake_backend *k, struct said *s, uint64_t value)
-{
-	s->p.number = value;
-	answer_send(k, s, sizeof(s->p.number), -1);
-}
-
-static void inflight_answer(struct fake_backend *k, struct said *s)
-{
-	auto_fd int fd = memfd_create("inflight", MFD_CLOEXEC);
-
-	s->p.inflight.mmap_size = k->lie_at == s->h.request && k->lie == LIE_NACK ? 0 : 4096;
-	s->p.inflight.mmap_offset = 0;
-	answer_send(k, s, sizeof(s->p.inflight), fd);
-}
-
-/* What asks a question: its answer is sent. */
-static bool question_answer(struct fake_backend *k, struct said *s)
-{
-	switch (s->h.request) {
-	case VHOST_USER_GET_FEATURES:
-		number_answer(k, s, k->features);
-		return true;
-	case VHOST_USER_GET_PROTOCOL_FEATURES:
-		number_answer(k, s, k->protocol);
-		return true;
-	case VHOST_USER_GET_QUEUE_NUM:
-		number_answer(k, s, k->pairs);
-		return true;
-	case VHOST_USER_GET_VRING_BASE:
-		k->enabled[s->p.state.index] = false;
-		s->p.state.num = k->base[s->p.state.index];
-		if (k->lie == LIE_NACK && k->lie_at == s->h.request)
-			s->p.state.num = UINT32_MAX;
-		answer_send(k, s, sizeof(s->p.state), -1);
-		return true;
-	case VHOST_USER_GET_INFLIGHT_FD:
-		inflight_answer(k, s);
-		return true;
-	default:
-		return false;
-	}
-}
-
-static void order_take(struct fake_backend *k, struct said *s)
-{
-	unsigned int ring = s->p.state.index % ARRAY_SIZE(k->kick);
-	struct stat st;
-
-	switch (s->h.request) {
-	case VHOST_USER_SET_FEATURES:
-		k->acked = s->p.number;
-		break;
-	case VHOST_USER_SET_MEM_TABLE:
-		k->memory = s->p.memory;
-		must(s->fd_count == s->p.memory.count, "one fd for each region");
-		break;
-	case VHOST_USER_NET_SET_MTU:
-		k->mtu = s->p.number;
-		break;
-	case VHOST_USER_SET_VRING_NUM:
-		k->num[ring] = s->p.state.num;
-		break;
-	case VHOST_USER_SET_VRING_BASE:
-		k->base[ring] = s->p.state.num;
-		break;
-	case VHOST_USER_SET_VRING_ADDR:
-		k->addr[ring] = s->p.addr;
-		break;
-	case VHOST_USER_SET_VRING_ENABLE:
-		k->enabled[ring] = s->p.state.num != 0;
-		break;
-	case VHOST_USER_SET_VRING_KICK:
-		fd_place(&k->kick[ring], s);
-		break;
-	case VHOST_USER_SET_VRING_CALL:
-		fd_place(&k->call[ring], s);
-		break;
-	case VHOST_USER_SET_INFLIGHT_FD:
-		k->inflight = s->p.inflight;
-		if (s->fd_count == 1 && fstat(s->fds[0], &st) == 0)
-			k->inflight_ino = st.st_ino;
-		break;
-	default:
-		break;
-	}
-}
-
-/* One message; false: there is none. */
-static bool backend_step(struct fake_backend *k)
-{
-	struct said s;
-
-	if (k->sock < 0 || !said_receive(k, &s))
-		return false;
-	must(s.h.request < ARRAY_SIZE(k->messages), "a message that there is not");
-	k->messages[s.h.request]++;
-	if (!question_answer(k, &s)) {
-		order_take(k, &s);
-		if ((s.h.flags & VHOST_USER_NEED_REPLY) != 0)
-			number_answer(k, &s, 0);
-	}
-	for (unsigned int i = 0; i < s.fd_count; i++)
-		fd_close(&s.fds[i]);
-	return true;
-}
-
 void net_board_step(struct net_board *b, int ms)
 {
 	uint64_t quiet = now_ns();
 
 	do {
 		must(loop_step(b->loop, 1) == 0, "loop");
-		if (backend_step(&b->backend))
+		if (fake_backend_step(&b->backend))
 			quiet = now_ns();
 	} while (now_ns() - quiet < (uint64_t)ms * 1000000);
 }

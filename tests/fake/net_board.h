@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A board with one polled port, for tests and fuzz targets without a machine: RAM, buses, root complex, the nets and their
+ * A board with one polled port, or one disk, for tests and fuzz targets without a machine: RAM, buses, root complex, the nets and their
  * event loop, over tests/fake/kvm_kernel.h. Beside it a guest's driver, which does what a driver does by register
  * accesses, and a back end that speaks vhost-user and lies where it is told to. All in one thread: net_board_step()
  * lets the VMM and the back end each do what they can.
@@ -8,6 +8,7 @@
 #ifndef VIADUCT_TESTS_FAKE_NET_BOARD_H
 #define VIADUCT_TESTS_FAKE_NET_BOARD_H
 
+#include "vmm/disks.h"
 #include "vmm/machine.h"
 #include "vmm/nets.h"
 #include "vmm/vhost_user.h"
@@ -57,6 +58,8 @@ struct fake_backend {
 	int kick[VMM_MAX_PAIRS * 2], call[VMM_MAX_PAIRS * 2];
 	struct vhost_user_inflight inflight;
 	uint64_t inflight_ino; /* of the region that it was given last */
+	uint8_t config[VHOST_USER_CONFIG_BYTES]; /* of a disk: what it says of it */
+	int channel; /* to say things by itself; -1: none */
 };
 
 struct net_board {
@@ -68,6 +71,7 @@ struct net_board {
 	struct pci_host *pci;
 	struct loop *loop;
 	struct nets *nets;
+	struct disks *disks; /* of a board with a disk; nets is NULL */
 	uint64_t bar;
 	bool is_packed; /* what the driver chose */
 	uint16_t command_at; /* of a packed control queue: where the next command goes */
@@ -84,10 +88,13 @@ void net_board_fini(struct net_board *b);
 /* The same with so many ports; the driver and the back end below are those of the first. */
 void net_board_init_many(struct net_board *b, const struct vmm_net_spec *net, unsigned int count);
 
+/* A board with a disk instead: a gibibyte, two queues if it says nothing. The back end has what a good one has. */
+void disk_board_init(struct net_board *b, const struct vmm_disk_spec *disk);
+
 /* Until nothing is left to do, or ms have passed without. */
 void net_board_step(struct net_board *b, int ms);
 
-/* STATUS of the port; the caller's. */
+/* STATUS of the port or the disk; the caller's. */
 json_t *net_board_status(struct net_board *b);
 
 /* The guest's accesses. A doorbell goes where KVM would send it. */
@@ -110,5 +117,15 @@ uint8_t net_command(struct net_board *b, unsigned int q, const void *data, uint3
 /* The back end connects and answers; hangs up. Between, its fields say what it was told. */
 void fake_backend_connect(struct net_board *b);
 void fake_backend_close(struct net_board *b);
+
+/* A good one, of a port or of a disk of so many queues; it is not connected. */
+void fake_backend_init(struct fake_backend *k);
+void fake_backend_disk_init(struct fake_backend *k, unsigned int queues);
+
+/* One message; false: there is none. */
+bool fake_backend_step(struct fake_backend *k);
+
+struct virtio_blk_config;
+struct virtio_blk_config *fake_disk_config(struct fake_backend *k);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A guest's accesses to a virtio-net function: configuration space, every register of its BAR, doorbells, and what it
+ * A guest's accesses to a virtio-net or, if the first byte says DISK, a virtio-blk function: configuration space, every register of its BAR, doorbells, and what it
  * puts into guest RAM where the rings are, while a back end that is honest comes and goes. Eight bytes are one step:
  * what, how wide, where (2), value (4). At the end nothing may be left with KVM.
  */
@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #define STEP 8
+#define DISK 0xFF
 
 static void ram_write(struct net_board *b, uint16_t at, uint32_t value, unsigned int len)
 {
@@ -92,7 +93,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct net_board b;
 
 	log_init("fuzz", LOG_LEVEL_ERROR);
-	net_board_init(&b, &(struct vmm_net_spec){ .grace_ms = 1 });
+	if (size != 0 && data[0] == DISK) {
+		disk_board_init(&b, &(struct vmm_disk_spec){ .queues = 2 });
+		data++;
+		size--;
+	} else {
+		net_board_init(&b, &(struct vmm_net_spec){ .grace_ms = 1 });
+	}
 	for (unsigned int i = 0; size >= STEP && i < 200; data += STEP, size -= STEP, i++)
 		step(&b, data);
 	net_board_fini(&b);

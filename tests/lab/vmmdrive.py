@@ -79,6 +79,7 @@ class Vmm:
         self.listener = self._listen("control", socket.SOCK_SEQPACKET)
         self.console_listener = self._listen("console", socket.SOCK_STREAM)
         self.vhosts = {}
+        self.disks = {}
         self.launch_sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self.process = subprocess.Popen(
@@ -115,7 +116,8 @@ class Vmm:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        for sock in (self.launch_sock, self.listener, self.console_listener, *self.vhosts.values()):
+        for sock in (self.launch_sock, self.listener, self.console_listener, *self.vhosts.values(),
+                     *self.disks.values()):
             sock.close()
         self.folder.cleanup()
 
@@ -140,6 +142,12 @@ class Vmm:
             file.close()
             raise
         return file
+
+    def disk(self, name):
+        """The path of a disk's vhost-user socket, made at the first call."""
+        if name not in self.disks:
+            self.disks[name] = self._listen(f"disk-{name}", socket.SOCK_STREAM)
+        return self.path(f"disk-{name}")
 
     def spec_fds(self, kernel, initrd=None, devices=(), firmware=None):
         """The fds of a launch message as (name, fd); close with close_fds. firmware: the files CODE and VARS."""
@@ -187,6 +195,9 @@ class Vmm:
         for net in spec.get("nets", ()):
             self.vhost(net["port"])
             fds.append((f"vhost:{net['port']}", os.dup(self.vhosts[net["port"]].fileno())))
+        for disk in spec.get("disks", ()):
+            self.disk(disk["disk"])
+            fds.append((f"disk:{disk['disk']}", os.dup(self.disks[disk["disk"]].fileno())))
         if spec.get("virtio_console"):
             fds.append(("hvc0", self.hvc0()))
         if "vsock" in spec:
