@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* What is made leaves nothing behind, whichever system call fails. What is converted: tests/component/test_image.py. */
-#include "image/image_import.h"
 #include "tests/fake/fault_sweep.h"
 
-#include "base/fd.h"
+#include "image/image_import.h"
 
 #include <errno.h>
 #include <fcntl.h>
