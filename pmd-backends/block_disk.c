@@ -2,6 +2,7 @@
 #include "pmd-backends/block_disk.h"
 
 #include "pmd-backends/block_config.h"
+#include "pmd-backends/block_kick.h"
 #include "pmd-backends/bucket.h"
 #include "pmd-backends/counter.h"
 #include "pmd-backends/vhost_session.h"
@@ -29,9 +30,7 @@ struct block_ring {
 	struct block_disk *disk;
 	unsigned int index;
 	struct vring_async ring;
-	struct block_op kick;
-	bool is_armed; /* the kernel tells of the next kick of kick_fd */
-	int kick_fd;
+	struct block_kick kick;
 };
 
 struct block_disk {
@@ -51,7 +50,7 @@ struct block_disk {
 	struct block_io io;
 	struct block_ring rings[VHOST_MAX_RINGS];
 	struct block_flight *flights, *free;
-	uint32_t in_flight, armed;
+	uint32_t in_flight;
 	unsigned int first; /* ring of the next round */
 	bool is_held; /* nothing more is taken */
 	bool is_waited_for; /* somebody waits until nothing is in flight */
@@ -183,38 +182,22 @@ static void disk_settle(void *arg)
 	}
 }
 
-static void kicked(struct block_op *op, int32_t result)
-{
-	struct block_ring *ring = container_of(op, struct block_ring, kick);
-
-	ring->is_armed = false;
-	ring->disk->armed--;
-}
-
 /* False: what was armed for a former fd has yet to end. */
 static bool kick_arm(struct block_disk *d, struct block_ring *ring)
 {
 	int fd = d->session.device.queues[ring->index].kick;
 	struct iovec iov;
-	struct io_uring_sqe *sqe;
 	uint64_t seen;
 
-	if (ring->is_armed || fd < 0)
-		return ring->kick_fd == fd;
+	if (fd < 0)
+		return block_kick_end(&ring->kick, d->worker);
+	if (ring->kick.is_armed)
+		return block_kick_arm(&ring->kick, d->worker, fd);
 	/* The VMM may have made the eventfd one that waits. */
 	iov = (struct iovec){ &seen, sizeof(seen) };
 	if (preadv2(fd, &iov, 1, -1, RWF_NOWAIT) == sizeof(seen))
 		d->session.device.kicks += seen;
-	sqe = block_worker_sqe(d->worker, &ring->kick);
-	if (sqe == NULL)
-		return false;
-	sqe->opcode = IORING_OP_POLL_ADD;
-	sqe->fd = fd;
-	sqe->poll32_events = POLLIN;
-	ring->is_armed = true;
-	ring->kick_fd = fd;
-	d->armed++;
-	return true;
+	return block_kick_arm(&ring->kick, d->worker, fd);
 }
 
 static uint64_t disk_doze(void *arg, bool on)
@@ -251,25 +234,12 @@ static int ring_start(void *arg, unsigned int i, const struct vring_start *start
 	return 0;
 }
 
-static void ignored(struct block_op *op, int32_t result)
-{
-}
-
-static struct block_op ignore = { ignored };
-
 static uint32_t ring_stop(void *arg, unsigned int i)
 {
 	struct block_disk *d = arg;
-	struct block_ring *ring = &d->rings[i];
-	struct io_uring_sqe *sqe = ring->is_armed ? block_worker_sqe(d->worker, &ignore) : NULL;
 
-	if (sqe != NULL) {
-		sqe->opcode = IORING_OP_POLL_REMOVE;
-		sqe->fd = -1;
-		sqe->addr = (uintptr_t)&ring->kick;
-	}
-	ring->kick_fd = -1;
-	return vring_async_stop(&ring->ring);
+	(void)block_kick_end(&d->rings[i].kick, d->worker);
+	return vring_async_stop(&d->rings[i].ring);
 }
 
 static void ring_changed(void *arg, unsigned int i, bool is_live)
@@ -364,8 +334,7 @@ static void rings_init(struct block_disk *d)
 	for (unsigned int i = 0; i < VHOST_MAX_RINGS; i++) {
 		d->rings[i].disk = d;
 		d->rings[i].index = i;
-		d->rings[i].kick.done = kicked;
-		d->rings[i].kick_fd = -1;
+		block_kick_init(&d->rings[i].kick);
 	}
 }
 
@@ -464,7 +433,9 @@ static void idle_look(void *arg)
 {
 	struct hold *h = arg;
 
-	h->is_quiet = h->d->armed == 0 && h->d->in_flight == 0;
+	h->is_quiet = h->d->in_flight == 0;
+	for (unsigned int i = 0; i < VHOST_MAX_RINGS; i++)
+		h->is_quiet &= block_kick_end(&h->d->rings[i].kick, h->d->worker);
 }
 
 /* The worker still knows of ops within the disk until the kernel has answered the last. */
