@@ -3,7 +3,6 @@
 
 #include "vmm/virtqueue.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <linux/vhost.h>
 #include <sys/ioctl.h>
@@ -37,19 +36,20 @@ int vhost_features_set(int fd, uint64_t features)
 
 int vhost_memory_set(int fd, const struct gmem *gmem)
 {
-	struct {
-		struct vhost_memory head;
-		struct vhost_memory_region regions[ARRAY_SIZE(gmem->slots)];
-	} table = { .head = { .nregions = gmem->slot_count } };
+	union {
+		struct vhost_memory table;
+		uint8_t room[sizeof(struct vhost_memory) +
+			     ARRAY_SIZE(gmem->slots) * sizeof(struct vhost_memory_region)];
+	} m = { .room = { 0 } };
 
-	static_assert(sizeof(struct vhost_memory) == 8, "the regions follow at once");
+	m.table.nregions = gmem->slot_count;
 	for (unsigned int i = 0; i < gmem->slot_count; i++)
-		table.regions[i] = (struct vhost_memory_region){
+		m.table.regions[i] = (struct vhost_memory_region){
 			.guest_phys_addr = gmem->slots[i].gpa,
 			.memory_size = gmem->slots[i].size,
 			.userspace_addr = (uintptr_t)gmem->slots[i].host,
 		};
-	return call(fd, VHOST_SET_MEM_TABLE, &table);
+	return call(fd, VHOST_SET_MEM_TABLE, &m);
 }
 
 static int addresses_set(int fd, const struct virtio_pci *vp, unsigned int index)

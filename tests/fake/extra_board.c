@@ -287,7 +287,7 @@ bool extra_driver_start(struct extra_board *b, uint64_t features)
 
 	extra_write(b, VIRTIO_PCI_COMMON_STATUS, 1, 0);
 	/* A reset that waits is done by the main thread. */
-	extra_board_step(b, 2);
+	extra_board_step(b, 0);
 	memset(gmem_host(&b->gmem, EXTRA_RING(0), 0x40000), 0, 0x40000);
 	memset(b->avail, 0, sizeof(b->avail));
 	extra_write(b, VIRTIO_PCI_COMMON_STATUS, 1, status);
