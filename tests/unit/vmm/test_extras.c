@@ -151,7 +151,7 @@ static void a_guest_that_reads_without_end_is_held_back(void **state)
 	uint64_t begin = now_ns(), ms;
 
 	assert_true(extra_driver_start(b, ALL));
-	while (now_ns() - begin < 600000000) {
+	while (number(b, "to_guest") < 700 << 10) {
 		if (extra_used(b, 0) == b->avail[0])
 			buffer_put(b, 0, 1 << 20, true);
 		extra_ring(b, 0);
@@ -159,7 +159,6 @@ static void a_guest_that_reads_without_end_is_held_back(void **state)
 	}
 	ms = (now_ns() - begin) / 1000000;
 	/* 1 MiB a second, a quarter of it at once, and what is left over of the last turn. */
-	assert_true(number(b, "to_guest") > 256 << 10);
 	assert_true((uint64_t)number(b, "to_guest") < (ms << 20) / 1000 + (256 << 10) + 70000);
 	assert_false(is_broken(b));
 }
@@ -172,7 +171,7 @@ static void kicks_alone_are_paid_for(void **state)
 
 	assert_true(extra_driver_start(b, ALL));
 	extra_board_step(b, 2);
-	while (now_ns() - begin < 1200000000) {
+	while (wakes < 5000) {
 		struct pollfd p = { .events = POLLIN };
 
 		extra_ring(b, 0);
@@ -183,8 +182,7 @@ static void kicks_alone_are_paid_for(void **state)
 		wakes += poll(&p, 1, 0) == 0; /* it was looked at */
 	}
 	/* 4096 a second, and a quarter of them at once. */
-	assert_true(wakes > 1000);
-	assert_true(wakes < 4096 * 12 / 10 + 1024 + 300);
+	assert_true(now_ns() - begin > (5000 - 1024 - 300) * 1000000000ULL / 4096);
 }
 
 static void a_buffer_without_room_breaks_the_device_until_its_reset(void **state)
@@ -309,16 +307,16 @@ static void a_flood_is_held_back_and_nothing_of_it_is_lost_to_the_guest(void **s
 	uint64_t begin = now_ns(), ms;
 
 	assert_true(extra_driver_start(b, ALL));
-	while (now_ns() - begin < 500000000) {
+	while (number(b, "from_guest") < 5 << 20) {
 		if (extra_used(b, 1) == b->avail[1])
 			buffer_put(b, 1, CONSOLE_RING, false);
 		extra_ring(b, 1);
 		extra_board_step(b, 0);
 	}
 	ms = (now_ns() - begin) / 1000000;
-	assert_true(number(b, "from_guest") > 2 << 20);
 	assert_true((uint64_t)number(b, "from_guest") < (ms << 23) / 1000 + (2 << 20) + (1 << 18));
-	extra_board_step(b, 300);
+	for (int i = 0; i < 1000 && extra_used(b, 1) != b->avail[1]; i++)
+		extra_board_step(b, 10);
 	assert_int_equal(extra_used(b, 1), b->avail[1]);
 	assert_false(is_broken(b));
 }
