@@ -60,6 +60,7 @@ const struct sandbox_call sandbox_calls[] = {
 	{ SYS_fdatasync, BOTH, ANY },
 	{ SYS_fcntl, BOTH, ARG_IS(1, F_GETFL) },
 	{ SYS_fcntl, BOTH, ARG_IS(1, F_SETFL) },
+	{ SYS_fcntl, BOTH, ARG_IS(1, F_OFD_GETLK) }, /* whether a dead backend's I/O has ended */
 	{ SYS_fcntl, S, ARG_IS(1, F_ADD_SEALS) },
 	{ SYS_memfd_create, S, ANY }, /* guest RAM */
 

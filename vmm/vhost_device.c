@@ -9,7 +9,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
+
+#define LOOK_MS 20
 
 #define DEVICES_MAX (VMM_MAX_NETS > VMM_MAX_DISKS ? VMM_MAX_NETS : VMM_MAX_DISKS)
 
@@ -108,13 +111,23 @@ static bool is_rung(const struct vhost_device *d)
 }
 
 /* What is to be done next. */
-enum act { ACT_NOTHING, ACT_START, ACT_STOP, ACT_ENABLE, ACT_DROP };
+enum act { ACT_NOTHING, ACT_LOOK, ACT_START, ACT_STOP, ACT_ENABLE, ACT_DROP };
+
+/* Who died with the rings may have left I/O to the kernel, which still writes into the guest's memory. A successor that
+ * connects has waited for that itself. */
+static bool has_echo(const struct vhost_device *d)
+{
+	return d->front.state == VHOST_ABSENT && d->vp->attached && d->ops->is_quiet != NULL &&
+	       !d->ops->is_quiet(d);
+}
 
 /* With the lock. */
 static enum act act_find(struct vhost_device *d, bool is_wanted, struct vhost_rings *rings)
 {
 	struct virtio_pci *vp = d->vp;
 
+	if (has_echo(d))
+		return vp->stopping ? ACT_LOOK : ACT_NOTHING;
 	switch (d->front.state) {
 	case VHOST_ABSENT:
 	case VHOST_HELLO:
@@ -144,9 +157,13 @@ static enum act act_find(struct vhost_device *d, bool is_wanted, struct vhost_ri
 static void act_do(struct vhost_device *d, enum act act, const struct vhost_rings *rings)
 {
 	static const struct err no_fds = { .text = "no eventfds for its rings" };
+	static const struct itimerspec soon = { .it_value = { .tv_nsec = LOOK_MS * 1000000L } };
 
 	switch (act) {
 	case ACT_NOTHING:
+		break;
+	case ACT_LOOK:
+		(void)timerfd_settime(d->look_fd, 0, &soon, NULL);
 		break;
 	case ACT_START:
 		d->is_starting = true;
@@ -218,7 +235,7 @@ void vhost_device_changed(const struct vhost_device *d)
 void vhost_device_init(struct vhost_device *d, const struct vhost_device_ops *ops,
 		       struct virtio_pci *vp)
 {
-	*d = (struct vhost_device){ .ops = ops, .vp = vp, .event_fd = -1 };
+	*d = (struct vhost_device){ .ops = ops, .vp = vp, .event_fd = -1, .look_fd = -1 };
 }
 
 int vhost_device_open(struct vhost_device *d, const struct vhost_device_env *env,
@@ -238,22 +255,32 @@ int vhost_device_open(struct vhost_device *d, const struct vhost_device_env *env
 	d->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (d->event_fd < 0)
 		return err_set(e, errno, "events: %s", strerror(errno));
+	d->look_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (d->look_fd < 0)
+		return err_set(e, errno, "events: %s", strerror(errno));
 	r = loop_add(d->loop, d->event_fd, EPOLLIN, event_ready, d);
+	if (r == 0)
+		r = loop_add(d->loop, d->look_fd, EPOLLIN, event_ready, d);
 	return r < 0 ? err_set(e, r, "events: %s", strerror(-r))
 		     : vhost_front_init(&d->front, front, e);
 }
 
 void vhost_device_close(struct vhost_device *d)
 {
+	int *fds[] = { &d->event_fd, &d->look_fd };
+
 	vhost_front_fini(&d->front);
-	if (d->event_fd >= 0)
-		loop_del(d->loop, d->event_fd);
-	fd_close(&d->event_fd);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		if (*fds[i] >= 0)
+			loop_del(d->loop, *fds[i]);
+		fd_close(fds[i]);
+	}
 }
 
-static bool has_rings(const struct vhost_front *f)
+/* Only this thread gives rings away. */
+static bool has_rings(const struct vhost_device *d)
 {
-	return f->state > VHOST_READY;
+	return d->front.state > VHOST_READY || has_echo(d);
 }
 
 bool vhost_devices_pause(struct vhost_device *const *list, unsigned int count, bool paused,
@@ -271,7 +298,7 @@ bool vhost_devices_pause(struct vhost_device *const *list, unsigned int count, b
 	if (paused)
 		vhost_front_settle(fronts, count, timeout_ms);
 	for (unsigned int i = 0; i < count; i++)
-		is_free &= !has_rings(fronts[i]);
+		is_free &= !has_rings(list[i]);
 	return is_free;
 }
 

@@ -30,6 +30,9 @@ struct vhost_device_ops {
 	/* Without the lock. wanted: the rings are to be served. */
 	void (*seen)(struct vhost_device *d, bool wanted);
 
+	/* A back end is gone that had the rings: nothing that it began is under way any more. NULL: that is always so. */
+	bool (*is_quiet)(const struct vhost_device *d);
+
 	/* Without the lock: the rings are served; d->starts says for the how manieth time. */
 	void (*running)(struct vhost_device *d);
 };
@@ -43,6 +46,7 @@ struct vhost_device {
 	/* Main thread */
 	struct vhost_front front;
 	int event_fd; /* the guest has changed something; -1: not open */
+	int look_fd; /* timer: whether it is quiet by now; -1: not open */
 	bool paused;
 	bool is_starting; /* the rings were given away, and are not yet served */
 	uint64_t starts; /* of the rings */

@@ -57,7 +57,8 @@
  * With devices: container (/dev/vfio/vfio, opened, nothing set) and one group:N per IOMMU group; or iommufd (/dev/iommu) and
  * one cdev:ADDRESS per device: its device file, bound to that iommufd, attached to nothing. With nets: one vhost:PORT each
  * (SOCK_STREAM, listening): backends connect there, one at a time, come and go. With disks: one disk:NAME each, the same; and
- * image:NAME, optional: the open file description that holds the image's owner lock. It is kept open until the VM ends and not used.
+ * image:NAME, optional: the open file description that holds the image's owner lock. It is kept open until the VM ends; all that is ever
+ * done with it is to ask for the lock of the backend's I/O.
  * With virtio_console: hvc0 (SOCK_STREAM, listening), whose clients see and type as those of console do. With vsock: vhost_vsock (/dev/vhost-vsock).
  *
  * The launch with disks is answered when the backend of each has said what it offers, and how large the disk is; if one has

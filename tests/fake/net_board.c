@@ -124,12 +124,19 @@ static void disk_spec_fill(struct vmm_spec *spec, const struct vmm_disk_spec *di
 
 void disk_board_init(struct net_board *b, const struct vmm_disk_spec *disk)
 {
+	disk_board_init_image(b, disk, -1);
+}
+
+void disk_board_init_image(struct net_board *b, const struct vmm_disk_spec *disk, int image_fd)
+{
 	struct disks_env env;
 	struct err e = { 0 };
 
 	memset(b, 0, sizeof(*b));
 	vmm_spec_init(&b->spec);
 	disk_spec_fill(&b->spec, disk);
+	if (image_fd >= 0)
+		b->spec.disk_fds[0].image_fd = dup(image_fd);
 	fake_backend_disk_init(&b->backend, b->spec.disks[0].queues);
 	board_make(b, b->spec.disk_fds[0].socket_fd);
 	env = (struct disks_env){ .loop = b->loop,

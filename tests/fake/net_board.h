@@ -91,6 +91,9 @@ void net_board_init_many(struct net_board *b, const struct vmm_net_spec *net, un
 /* A board with a disk instead: a gibibyte, two queues if it says nothing. The back end has what a good one has. */
 void disk_board_init(struct net_board *b, const struct vmm_disk_spec *disk);
 
+/* The same; the VMM has a duplicate of that description of the image. */
+void disk_board_init_image(struct net_board *b, const struct vmm_disk_spec *disk, int image_fd);
+
 /* Until nothing is left to do, or ms have passed without. */
 void net_board_step(struct net_board *b, int ms);
 

@@ -80,6 +80,7 @@ class Vmm:
         self.console_listener = self._listen("console", socket.SOCK_STREAM)
         self.vhosts = {}
         self.disks = {}
+        self.images = {}  # disk -> path: what the VMM keeps open of them
         self.launch_sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self.process = subprocess.Popen(
@@ -198,6 +199,7 @@ class Vmm:
         for disk in spec.get("disks", ()):
             self.disk(disk["disk"])
             fds.append((f"disk:{disk['disk']}", os.dup(self.disks[disk["disk"]].fileno())))
+        fds += [(f"image:{disk}", os.open(path, os.O_RDWR | os.O_CLOEXEC)) for disk, path in self.images.items()]
         if spec.get("virtio_console"):
             fds.append(("hvc0", self.hvc0()))
         if "vsock" in spec:

@@ -19,6 +19,7 @@ LAYERS = {
 # Processes share message structs, never functions: these headers may be included from afar.
 MESSAGE_HEADERS = {
     "vf-manager": (r"vmm/\w*_msg\.h", r"pmd-backends/\w*_msg\.h"),
+    "vmm": (r"pmd-backends/\w*_msg\.h",),
     "cli": (r"vf-manager/api\.h",),
     "image": (r"pmd-backends/\w*_msg\.h",),
 }

@@ -11,12 +11,17 @@
 #include "base/log.h"
 #include "vmm/virtio_blk.h"
 
+#include "pmd-backends/pmd_msg.h"
+
+#include <fcntl.h>
 #include <linux/pci_regs.h>
 #include <linux/virtio_pci.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -401,6 +406,39 @@ static void a_backend_with_requests_under_way_is_waited_for(void **state)
 	assert_true(disks_pause(b->disks, false));
 }
 
+/* What it left to the kernel when it died still writes: its lock on the image says so. */
+static void a_dead_backends_io_is_waited_for(void **state)
+{
+	const struct flock busy = { .l_type = F_WRLCK, .l_start = PMD_LOCK_BUSY, .l_len = 1 };
+	auto_fd int image = memfd_create("image", MFD_CLOEXEC);
+	struct net_board *b = &board;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", image);
+	for (int comes = 0; comes < 2; comes++) {
+		auto_fd int theirs = open(path, O_RDWR | O_CLOEXEC);
+
+		disk_board_init_image(b, &(struct vmm_disk_spec){ .queues = 2 }, image);
+		start(b);
+		assert_int_equal(fcntl(theirs, F_OFD_SETLK, &busy), 0);
+		fake_backend_close(b);
+		net_board_step(b, QUICK_MS);
+		net_write(b, VIRTIO_PCI_COMMON_STATUS, 1, 0);
+		net_board_step(b, 60);
+		assert_int_not_equal(net_read(b, VIRTIO_PCI_COMMON_STATUS, 1), 0);
+		assert_false(disks_pause(b->disks, true));
+		if (comes)
+			connect_and_look(b);
+		else
+			fd_close(&theirs);
+		net_board_step(b, 60);
+		assert_int_equal(net_read(b, VIRTIO_PCI_COMMON_STATUS, 1), 0);
+		assert_true(disks_pause(b->disks, true));
+		net_board_fini(b);
+		fake_kvm_reset();
+	}
+}
+
 /* --- a new size ------------------------------------------------------------------------------ */
 
 static void change_say(struct fake_backend *k, uint32_t request, uint32_t flags)
@@ -530,6 +568,7 @@ int main(void)
 		WITH_BOARD(the_next_one_goes_on_where_the_last_died),
 		WITH_BOARD(a_reset_forgets_what_was_in_flight),
 		WITH_BOARD(a_backend_with_requests_under_way_is_waited_for),
+		cmocka_unit_test(a_dead_backends_io_is_waited_for),
 		WITH_BOARD(a_new_size_is_told_while_the_disk_runs),
 		WITH_BOARD(what_it_says_by_itself_is_bounded),
 		cmocka_unit_test(every_lie_costs_the_disk_its_backend),

@@ -25,7 +25,7 @@
 #include <cmocka.h>
 
 struct fixture {
-	unsigned int devices, nets;
+	unsigned int devices, nets, disks;
 	bool firmware, has_extras;
 	int launch_sock, peer;
 	struct vmm_spec spec;
@@ -79,6 +79,22 @@ static void nets_fill(struct fixture *f)
 	}
 }
 
+static void disks_fill(struct fixture *f)
+{
+	struct vmm_spec *spec = &f->spec;
+
+	spec->disk_count = spec->disk_fds_count = f->disks;
+	for (unsigned int i = 0; i < f->disks; i++) {
+		spec->disks[i] = (struct vmm_disk_spec){ .disk = { (char)('p' + i) },
+							 .queues = 2,
+							 .queue_size = 256,
+							 .boot = i + 1,
+							 .fds = i };
+		spec->disk_fds[i].socket_fd = listener_make(SOCK_STREAM);
+		spec->disk_fds[i].image_fd = memfd_create("image", MFD_CLOEXEC);
+	}
+}
+
 static void extras_fill(struct vmm_spec *spec)
 {
 	spec->has_rng = spec->has_virtio_console = true;
@@ -121,6 +137,7 @@ static void setting_make(struct fixture *f)
 		devices_fill(f);
 	}
 	nets_fill(f);
+	disks_fill(f);
 	if (f->has_extras)
 		extras_fill(&f->spec);
 	if (f->firmware)
@@ -224,6 +241,18 @@ static void machine_with_polled_ports(void **state)
 	assert_true(fault_sweep(&sweep) > 140);
 }
 
+/* In the firmware's boot order, too. */
+static void machine_with_disks(void **state)
+{
+	struct fixture f = { .disks = 2, .firmware = true };
+	const struct fault_sweep sweep = {
+		"machine with disks", &f, machine_make, machine_end, nothing_is_left,
+	};
+
+	fake_kvm.vfio = NULL;
+	assert_true(fault_sweep(&sweep) > 120);
+}
+
 static int vhost_ioctl(unsigned long request, void *arg)
 {
 	return 0;
@@ -258,6 +287,7 @@ int main(void)
 		cmocka_unit_test(machine_without_devices),
 		cmocka_unit_test(machine_with_a_function),
 		cmocka_unit_test(machine_with_polled_ports),
+		cmocka_unit_test(machine_with_disks),
 		cmocka_unit_test(machine_with_small_devices),
 		cmocka_unit_test(machine_with_firmware),
 	};
