@@ -188,11 +188,12 @@ static void offer_consoles(struct cli *cli, const char *prefix, const char *type
 	complete_offer(cli, prefix, typed, CONSOLE_HVC0, "the virtio console");
 }
 
-static void offer_ports(struct cli *cli, const char *prefix, const char *typed)
+/* Things of VMs: VM/NAME. */
+static void offer_parts(struct cli *cli, const struct source *source, const char *prefix,
+			const char *typed)
 {
-	static const struct source ports = { "/v1/ports", "ports", NULL, NULL, NULL };
-	auto_json json_t *reply = source_ask(cli, &ports);
-	const json_t *list = json_object_get(reply, ports.array);
+	auto_json json_t *reply = source_ask(cli, source);
+	const json_t *list = json_object_get(reply, source->array);
 
 	for (size_t i = 0; i < json_array_size(list) && i < OFFERS_MAX; i++) {
 		const json_t *row = json_array_get(list, i);
@@ -202,8 +203,28 @@ static void offer_ports(struct cli *cli, const char *prefix, const char *typed)
 		if (vm == NULL || name == NULL)
 			continue;
 		snprintf(word, sizeof(word), "%.64s/%.64s", vm, name);
-		complete_offer(cli, prefix, typed, word, row_text(row, "engine"));
+		complete_offer(cli, prefix, typed, word, row_text(row, source->what));
 	}
+}
+
+static void offer_ports(struct cli *cli, const char *prefix, const char *typed)
+{
+	static const struct source ports = { "/v1/ports", "ports", NULL, NULL, "engine" };
+
+	offer_parts(cli, &ports, prefix, typed);
+}
+
+static void offer_disks(struct cli *cli, const char *prefix, const char *typed)
+{
+	static const struct source disks = { "/v1/disks", "disks", NULL, NULL, "state" };
+
+	offer_parts(cli, &disks, prefix, typed);
+}
+
+static void offer_limits(struct cli *cli, const char *prefix, const char *typed)
+{
+	complete_offer(cli, prefix, typed, "iops=", "operations a second, or off");
+	complete_offer(cli, prefix, typed, "bandwidth=", "bytes a second, such as 200M, or off");
 }
 
 static void offer_codes(struct cli *cli, const char *prefix, const char *typed)
@@ -251,6 +272,8 @@ static const struct {
 	{ "KEY=VALUE...", offer_attributes },
 	{ "VM/PORT", offer_ports },
 	{ "WORD=VALUE...", offer_port_words },
+	{ "VM/DISK", offer_disks },
+	{ "LIMIT=VALUE...", offer_limits },
 	{ "CODE", offer_codes },
 	{ "NOUN", offer_nouns },
 	{ "FILE", offer_files },

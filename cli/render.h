@@ -50,6 +50,9 @@ render_fn render_vm_stats; /* of two samples: {"before":STATS,"after":STATS} */
 render_fn render_port_list;
 render_fn render_port;
 render_fn render_port_stats; /* of two samples, as render_vm_stats */
+render_fn render_disk_list;
+render_fn render_disk;
+render_fn render_disk_stats;
 render_fn render_operation_list;
 render_fn render_operation;
 render_fn render_events;
@@ -69,6 +72,9 @@ void vm_unsafe_print(FILE *out, const json_t *vm);
 
 /* What is kept of a VM that is defined; nothing of others. */
 void vm_defined_print(FILE *out, const json_t *vm);
+
+/* A line for each of its disks. */
+void vm_disks_print(FILE *out, const json_t *vm);
 
 /* How a polled port of a VM is served; nothing of a VF. */
 void port_polled_print(FILE *out, const json_t *port);

@@ -504,6 +504,7 @@ int render_vm(FILE *out, const json_t *reply, struct err *e)
 	char name[TEXT_CELL];
 
 	vm_block(out, reply);
+	vm_disks_print(out, reply);
 	vm_defined_print(out, reply);
 	vm_unsafe_print(out, reply);
 	text_value(text_member(reply, "name"), name, sizeof(name));

@@ -9,6 +9,7 @@
 #include "vf-manager/vmdef.h"
 #include "vf-manager/vmend.h"
 #include "vf-manager/vmm_client.h"
+#include "vf-manager/vmstart_disks.h"
 #include "vf-manager/watch.h"
 
 #include "base/fd.h"
@@ -152,6 +153,7 @@ int daemon_reconcile(struct daemon *d, struct err *e)
 	for (size_t i = 0; i < d->vm_count; i++)
 		vm_reconcile(d, d->vms[i]);
 	ports_polled_restore(d);
+	disks_restore(d);
 	recover_vfs(d);
 	fnpool_reconcile(d);
 	op_unlock(d);

@@ -18,8 +18,8 @@ void alarms_backend_down(struct alarms *a, struct daemon *d)
 	if (b == NULL)
 		return;
 	look_lock(b);
-	is_down = b->state == BACKEND_DOWN;
-	why = b->why;
+	is_down = b->p.state == BACKEND_DOWN;
+	why = b->p.why;
 	ports = b->port_count;
 	look_unlock(b);
 	one = is_down ? alarm_found(a, BACKEND_NAME) : NULL;
@@ -42,7 +42,7 @@ static void uplink_trouble(const struct backend *b, unsigned int i, char text[AL
 	text[0] = '\0';
 	if (wish->why.errnum != 0)
 		alarm_text_set(text, "uplink %s does not work: %.160s", up->name, wish->why.text);
-	else if (b->has_status && wish->down_ns != 0 &&
+	else if (b->p.has_status && wish->down_ns != 0 &&
 		 (wish->had_link || now_ns() - wish->down_ns >= LINK_GRACE_NS))
 		alarm_text_set(text, "uplink %s has no link", up->name);
 }
@@ -57,7 +57,7 @@ void alarms_uplink_down(struct alarms *a, struct daemon *d)
 
 		look_lock(b);
 		text[0] = '\0';
-		if (b->state != BACKEND_DOWN) /* that is an alarm of its own */
+		if (b->p.state != BACKEND_DOWN) /* that is an alarm of its own */
 			uplink_trouble(b, i, text);
 		memcpy(hint, b->uplinks[i].why.hint, sizeof(hint));
 		look_unlock(b);
@@ -100,7 +100,8 @@ static bool is_absent(const struct backend *b, const struct wish_port *p, char t
 			       "the port is served by nobody: network %s has no uplink for polled "
 			       "ports any more",
 			       p->network);
-	else if (b->has_status && p->why.errnum != 0 && pmd_port_find(&b->status, p->name) == NULL)
+	else if (b->p.has_status && p->why.errnum != 0 &&
+		 pmd_port_find(&b->status, p->name) == NULL)
 		alarm_text_set(text, "the port is served by nobody: %.200s", p->why.text);
 	else
 		return false;

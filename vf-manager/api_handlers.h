@@ -2,7 +2,7 @@
 /*
  * The handlers of the API's paths (api.h describes them): what the request says, checked; the work
  * done by the files named after it; the reply. One file for each noun: api_host.c, api_pf.c,
- * api_vf.c, api_fn.c (functions), api_iommu.c, api_config.c (networks too), api_vm.c, api_life.c (VMs that are defined), api_port.c, api_event.c (events and
+ * api_vf.c, api_fn.c (functions), api_iommu.c, api_config.c (networks too), api_vm.c, api_life.c (VMs that are defined), api_port.c, api_disk.c, api_event.c (events and
  * alarms), api_operation.c, api_fault.c, api_metrics.c.
  */
 #ifndef VIADUCT_VF_MANAGER_API_HANDLERS_H
@@ -21,6 +21,7 @@ route_handler api_vm_check, api_vm_run, api_vms, api_vm, api_vm_stop, api_vm_kil
 	api_vm_quarantine, api_vm_unquarantine, api_vm_console, api_vm_stats;
 route_handler api_host_stop_vms, api_host_start_vms;
 route_handler api_ports, api_ports_stats, api_port_set;
+route_handler api_disks, api_disk_set, api_disk_resize;
 route_handler api_operations, api_operation;
 route_handler api_events, api_alarms, api_faults, api_metrics;
 route_handler api_iommu_audit;

@@ -21,6 +21,7 @@
 #include "vf-manager/vmops.h"
 #include "vf-manager/vmplace.h"
 #include "vf-manager/vmstart.h"
+#include "vf-manager/vmstart_disks.h"
 #include "vf-manager/vmstats.h"
 
 #include "base/fd.h"
@@ -84,6 +85,8 @@ static int vm_input_read(struct request *req, struct vm_input *out, struct err *
 	r = vm_spec_parse(&text, out->spec, out->warnings, e);
 	if (r == 0)
 		r = vm_files_open(req->d, &req->who, out->spec, &out->files, e);
+	if (r == 0)
+		vm_images_warn(out->spec, &out->files, out->warnings);
 	return r < 0 && file[0] != '\0' ? err_wrap(e, "%s", file) : r;
 }
 

@@ -13,55 +13,41 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define TICK_MS 1000
-#define STEADY_NS \
-	2000000000ULL /* who has served so long is started again at once: guests wait for it */
-#define BACKOFF_MOST 30U /* seconds */
-#define SILENCES     5U /* looks in a row: it hangs */
-#define SECOND_NS    1000000000ULL
-#define UPLINK_NS    (10 * SECOND_NS) /* from an uplink that could not be added to the next try */
+#define SECOND_NS 1000000000ULL
+#define UPLINK_NS (10 * SECOND_NS) /* from an uplink that could not be added to the next try */
+
+/* A new process has been asked for no uplink. */
+static void asked_forget(struct backend_proc *p)
+{
+	struct backend *b = p->d->backend;
+
+	for (unsigned int i = 0; i < PMD_MAX_UPLINKS; i++)
+		b->uplinks[i].is_asked = false;
+}
 
 int backend_create(struct daemon *d, struct err *e)
 {
 	struct backend *b = calloc(1, sizeof(*b));
+	int r;
 
 	if (b == NULL)
 		return err_set(e, ENOMEM, "no memory");
+	d->backend = b;
 	b->d = d;
-	b->pidfd = -1;
-	pthread_mutex_init(&b->work, NULL);
-	pthread_mutex_init(&b->look, NULL);
+	r = backend_proc_init(&b->p, d, &backend_role_net, e);
+	b->p.ended = asked_forget;
 	for (unsigned int i = 0; i < d->config.uplink_count; i++)
 		if (!uplink_is_taken(d->config.uplinks[i].kind))
 			snprintf(b->uplinks[i].device, sizeof(b->uplinks[i].device), "%s",
 				 d->config.uplinks[i].device);
-	b->is_wanted = d->config.uplink_count > 0;
-	b->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	d->backend = b;
-	if (backend_reach_create(b, e) < 0)
-		return -ENOMEM;
-	return b->kick_fd < 0 ? err_set(e, errno, "eventfd: %s", strerror(errno)) : 0;
-}
-
-void backend_kick(struct backend *b)
-{
-	const uint64_t one = 1;
-
-	if (write(b->kick_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		log_warn("the watch over viaduct-pmd cannot be woken: %s", strerror(errno));
+	b->p.is_wanted = d->config.uplink_count > 0;
+	return r == 0 ? backend_reach_create(b, e) : r;
 }
 
 void backend_stop(struct daemon *d)
 {
-	struct backend *b = d->backend;
-
-	if (b != NULL && b->has_thread) {
-		/* release: pairs with acquire in backend_main() */
-		atomic_store_explicit(&b->must_end, true, memory_order_release);
-		backend_kick(b);
-		pthread_join(b->thread, NULL);
-		b->has_thread = false;
-	}
+	if (d->backend != NULL)
+		backend_proc_stop(&d->backend->p);
 }
 
 void backend_destroy(struct daemon *d)
@@ -74,49 +60,16 @@ void backend_destroy(struct daemon *d)
 	for (unsigned int i = 0; i < b->port_count; i++)
 		json_decref(b->ports[i].policy);
 	backend_reach_destroy(b);
-	fd_close(&b->pidfd);
-	fd_close(&b->kick_fd);
-	pthread_mutex_destroy(&b->work);
-	pthread_mutex_destroy(&b->look);
+	backend_proc_fini(&b->p);
 	free(b);
 	d->backend = NULL;
-}
-
-static void tell(struct backend *b, const char *text)
-{
-	struct err e = { 0 };
-
-	state_lock(b->d);
-	if (ledger_event_add(b->d->ledger, "backend", BACKEND_NAME, text, &e) < 0)
-		log_err(&e, "viaduct-pmd");
-	state_unlock(b->d);
-	if (b->d->monitor != NULL)
-		monitor_kick(b->d->monitor);
-}
-
-static void state_set(struct backend *b, enum backend_state state, const struct err *why)
-{
-	look_lock(b);
-	b->state = state;
-	b->why = why != NULL ? *why : (struct err){ 0 };
-	if (state != BACKEND_UP)
-		b->has_status = false;
-	look_unlock(b);
-}
-
-static void retry_later(struct backend *b)
-{
-	unsigned int s = b->failures == 0 ? 0 : 1U << (b->failures - 1 < 5 ? b->failures - 1 : 5);
-
-	b->retry_ns = now_ns() + (s < BACKOFF_MOST ? s : BACKOFF_MOST) * SECOND_NS;
-	b->failures++;
 }
 
 bool backend_drives(const struct backend *b, const struct pci_addr *addr)
 {
 	char text[PCI_ADDR_TEXT];
 
-	if (!b->has_status || b->pidfd < 0)
+	if (!b->p.has_status || b->p.pidfd < 0)
 		return false;
 	pci_addr_text(addr, text);
 	for (unsigned int i = 0; i < b->status.uplink_count; i++)
@@ -125,53 +78,12 @@ bool backend_drives(const struct backend *b, const struct pci_addr *addr)
 	return false;
 }
 
-static void end_note(struct backend *b)
-{
-	struct err why = { 0 };
-	char text[128], said[192];
-	const bool has_served = b->has_status;
-
-	if (!backend_has_ended(b, text))
-		return;
-	if (has_served && now_ns() - b->up_ns >= STEADY_NS)
-		b->failures = 0;
-	b->restarts++;
-	retry_later(b);
-	err_set(&why, ECONNRESET, "%s", text);
-	state_set(b, BACKEND_DOWN, &why);
-	log_warn("viaduct-pmd: %s", text);
-	snprintf(said, sizeof(said), "viaduct-pmd is gone: %s", text);
-	tell(b, said);
-}
-
-static void start(struct backend *b)
-{
-	struct err e = { 0 };
-	char text[96];
-
-	if (backend_spawn(b, &e) < 0) {
-		bool is_news = strcmp(e.text, b->why.text) != 0;
-
-		retry_later(b);
-		state_set(b, BACKEND_DOWN, &e);
-		if (is_news)
-			log_err(&e, "polled backend");
-		return;
-	}
-	state_set(b, BACKEND_UP, NULL);
-	for (unsigned int i = 0; i < b->d->config.uplink_count; i++)
-		b->uplinks[i].retry_ns = 0;
-	log_info("viaduct-pmd: started, pid %d", (int)b->peer.pid);
-	snprintf(text, sizeof(text), "viaduct-pmd started, pid %d", (int)b->peer.pid);
-	tell(b, text);
-}
-
 int backend_ask(struct backend *b, json_t *body, json_t **result, struct err *e)
 {
 	struct pmd_peer peer;
 
 	look_lock(b);
-	peer = b->peer;
+	peer = b->p.peer;
 	look_unlock(b);
 	return pmd_call(b->d, &peer, body, result, e);
 }
@@ -179,7 +91,7 @@ int backend_ask(struct backend *b, json_t *body, json_t **result, struct err *e)
 static int status_read(struct backend *b, struct err *e)
 {
 	auto_json json_t *body = json_pack("{s:s}", "op", "status"), *result = NULL;
-	int r = pmd_call(b->d, &b->peer, body, &result, e);
+	int r = pmd_call(b->d, &b->p.peer, body, &result, e);
 
 	return r < 0 ? r : pmd_status_read(result, &b->fresh, e);
 }
@@ -264,7 +176,7 @@ static int requests_make(struct backend *b, json_t *list)
 
 		r = kind_prepare(b, body, &e);
 		if (r == 0)
-			r = pmd_call(b->d, &b->peer, body, NULL, &e);
+			r = pmd_call(b->d, &b->p.peer, body, NULL, &e);
 		if (strcmp(op, "uplink-add") == 0)
 			uplink_asked(b, body, r == 0);
 		else if (r == 0 && (strcmp(op, "port-add") == 0 || strcmp(op, "port-set") == 0))
@@ -307,8 +219,8 @@ static void publish(struct backend *b)
 	look_lock(b);
 	links_note(b, &is_news);
 	b->status = b->fresh;
-	is_news |= !b->has_status;
-	b->has_status = true;
+	is_news |= !b->p.has_status;
+	b->p.has_status = true;
 	look_unlock(b);
 	if (is_news && b->d->monitor != NULL)
 		monitor_kick(b->d->monitor);
@@ -337,20 +249,11 @@ static void look(struct backend *b)
 	struct err e = { 0 };
 
 	if (steps_make(b, &e) == 0) {
-		b->silences = 0;
+		b->p.silences = 0;
 		publish(b);
 		return;
 	}
-	if (b->silences == 0)
-		log_err(&e, "viaduct-pmd");
-	if (++b->silences < SILENCES)
-		return;
-	log_warn("viaduct-pmd: no good answer for %u looks: it is ended", b->silences);
-	tell(b, "viaduct-pmd does not answer as it should: it is ended");
-	backend_end(b);
-	retry_later(b);
-	b->restarts++;
-	state_set(b, BACKEND_DOWN, &e);
+	backend_silence(&b->p, &e);
 }
 
 static bool uplink_waits(const struct backend *b, unsigned int i, uint64_t now)
@@ -374,19 +277,27 @@ static void fns_take(struct backend *b)
 	}
 }
 
+static void start(struct backend *b)
+{
+	if (!backend_proc_start(&b->p))
+		return;
+	for (unsigned int i = 0; i < b->d->config.uplink_count; i++)
+		b->uplinks[i].retry_ns = 0;
+}
+
 void backend_settle(struct backend *b, bool has_op)
 {
-	end_note(b);
+	backend_end_note(&b->p);
 	backend_vfs_check(b);
-	if (!b->is_wanted && b->pidfd < 0 && b->state == BACKEND_DOWN)
-		state_set(b, BACKEND_OFF, NULL);
-	if (has_op && b->is_wanted)
+	if (!b->p.is_wanted && b->p.pidfd < 0 && b->p.state == BACKEND_DOWN)
+		backend_state_set(&b->p, BACKEND_OFF, NULL);
+	if (has_op && b->p.is_wanted)
 		fns_take(b);
-	if (b->is_wanted && b->pidfd < 0 && now_ns() >= b->retry_ns)
+	if (b->p.is_wanted && b->p.pidfd < 0 && now_ns() >= b->p.retry_ns)
 		start(b);
-	if (b->pidfd >= 0)
+	if (b->p.pidfd >= 0)
 		look(b);
-	if (has_op && b->silences == 0) {
+	if (has_op && b->p.silences == 0) {
 		backend_fns_return(b);
 		backend_vfs_return(b);
 	}
@@ -407,34 +318,22 @@ static bool needs_op(struct backend *b)
 /* Op and work locked. What is given back, the process has been seen to have let go. */
 static void fns_settle(struct backend *b)
 {
-	if (b->is_wanted)
+	if (b->p.is_wanted)
 		fns_take(b);
-	if (b->silences == 0 && (b->has_status || b->pidfd < 0)) {
+	if (b->p.silences == 0 && (b->p.has_status || b->p.pidfd < 0)) {
 		backend_fns_return(b);
 		backend_vfs_return(b);
 	}
 	backend_reach_settle(b, true);
 }
 
-static int wait_ms(const struct backend *b)
-{
-	uint64_t now = now_ns();
-
-	if (b->pidfd < 0 && b->is_wanted && b->retry_ns < now + TICK_MS * 1000000ULL)
-		return b->retry_ns > now ? (int)((b->retry_ns - now) / 1000000) + 1 : 1;
-	return TICK_MS;
-}
-
 static void *backend_main(void *arg)
 {
 	struct backend *b = arg;
 
-	/* acquire: pairs with release in backend_destroy() */
-	while (!atomic_load_explicit(&b->must_end, memory_order_acquire)) {
-		struct pollfd p[2] = { { .fd = b->kick_fd, .events = POLLIN }, { .fd = -1 } };
+	while (!backend_proc_must_end(&b->p)) {
 		bool has_op;
-		uint64_t n;
-		int ms;
+		int pidfd, ms;
 
 		work_lock(b);
 		has_op = needs_op(b);
@@ -450,13 +349,11 @@ static void *backend_main(void *arg)
 		}
 		work_lock(b);
 		backend_settle(b, false);
-		p[1] = (struct pollfd){ .fd = b->pidfd, .events = POLLIN };
-		ms = wait_ms(b);
+		pidfd = b->p.pidfd;
+		ms = backend_proc_tick(&b->p);
 		work_unlock(b);
 		backend_carriers_follow(b);
-		if (poll(p, ARRAY_SIZE(p), ms) > 0 && p[0].revents != 0 &&
-		    read(b->kick_fd, &n, sizeof(n)) < 0)
-			log_warn("eventfd: %s", strerror(errno));
+		backend_proc_wait(&b->p, pidfd, ms);
 	}
 	return NULL;
 }
@@ -465,17 +362,12 @@ int backend_start(struct daemon *d, struct err *e)
 {
 	struct backend *b = d->backend;
 	struct err filters = { 0 };
-	int r;
 
 	work_lock(b);
-	b->is_wanted |= b->port_count > 0;
+	b->p.is_wanted |= b->port_count > 0;
 	if (backend_reach_load(b, &filters) < 0)
 		log_err(&filters, "filters");
-	backend_find(b);
+	backend_find(&b->p);
 	work_unlock(b);
-	r = -pthread_create(&b->thread, NULL, backend_main, b);
-	if (r < 0)
-		return err_set(e, r, "the watch over viaduct-pmd: %s", strerror(-r));
-	b->has_thread = true;
-	return 0;
+	return backend_proc_watch(&b->p, backend_main, b, e);
 }

@@ -26,7 +26,7 @@ static bool uplinks_are_lost(const struct backend *b, const char *network)
 {
 	const struct config_network *net = config_network_find(&b->d->config, network);
 
-	if (!b->has_status || net == NULL || net->polled_count == 0)
+	if (!b->p.has_status || net == NULL || net->polled_count == 0)
 		return false;
 	for (unsigned int i = 0; i < net->polled_count; i++) {
 		const struct pmd_uplink *up = pmd_uplink_find(&b->status, net->polled[i]);
@@ -42,7 +42,7 @@ static bool carrier_differs(const struct backend *b, const struct wish_port *p, 
 {
 	const char *slash = strchr(p->name, '/');
 
-	if (slash == NULL || !b->has_status)
+	if (slash == NULL || !b->p.has_status)
 		return false;
 	snprintf(c->vm, sizeof(c->vm), "%.*s", (int)(slash - p->name), p->name);
 	snprintf(c->port, sizeof(c->port), "%s", slash + 1);

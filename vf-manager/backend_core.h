@@ -8,11 +8,8 @@
 
 #include "vf-manager/backend.h"
 #include "vf-manager/backend_reach.h"
-#include "vf-manager/pmd_client.h"
+#include "vf-manager/backendproc.h"
 #include "vf-manager/pmd_reply.h"
-
-#include <pthread.h>
-#include <stdatomic.h>
 
 struct wish_port {
 	char name[PMD_PORT_TEXT];
@@ -34,82 +31,41 @@ struct wish_uplink {
 	struct err why; /* it does not work; errnum 0: it does */
 };
 
-enum backend_state {
-	BACKEND_OFF, /* nobody has needed it */
-	BACKEND_UP,
-	BACKEND_DOWN, /* it should be up; `why` */
-};
-
-/* `ports`, `uplinks`, `state`, `peer`, `why`, `status`, `stats`, `has_status`: written under work and look, read under
- * either. The rest is work's. */
+/* `ports`, `uplinks`, `status`, `stats`: written under work and look, read under either. The rest is work's. */
 struct backend {
 	struct daemon *d;
-	pthread_mutex_t work, look;
+	struct backend_proc p;
 	struct wish_port ports[PMD_MAX_PORTS];
 	unsigned int port_count;
 	struct wish_uplink uplinks[PMD_MAX_UPLINKS];
 	struct err network_why[PMD_MAX_NETWORKS]; /* beside config.networks */
-	enum backend_state state;
-	struct pmd_peer peer;
-	struct err why;
-	struct pmd_status status; /* of the last look; has_status: of this process */
+	struct pmd_status status; /* of the last look; p.has_status: of this process */
 	struct pmd_stats stats; /* for the metrics: of the last time that somebody asked */
-	bool has_status, has_stats;
-	uint64_t restarts; /* after a crash */
+	bool has_stats;
 
 	struct pmd_status fresh; /* one is read into this */
-	bool is_wanted;
-	bool is_child;
-	int pidfd; /* -1: no process */
-	uint64_t start_ticks, up_ns; /* up_ns: since when */
-	uint64_t retry_ns; /* no start before */
-	unsigned int failures; /* starts that came to nothing, or soon to an end, in a row */
-	unsigned int silences; /* looks without an answer, in a row */
-	unsigned char sockets[PMD_MAX_PORTS]; /* numbers that are taken */
 	struct reach *reach;
-
-	pthread_t thread;
-	bool has_thread;
-	int kick_fd;
-	_Atomic bool must_end;
 };
 
 static inline void work_lock(struct backend *b)
 {
-	pthread_mutex_lock(&b->work);
+	pthread_mutex_lock(&b->p.work);
 }
 
 static inline void work_unlock(struct backend *b)
 {
-	pthread_mutex_unlock(&b->work);
+	pthread_mutex_unlock(&b->p.work);
 }
 
 static inline void look_lock(struct backend *b)
 {
-	pthread_mutex_lock(&b->look);
+	pthread_mutex_lock(&b->p.look);
 }
 
 static inline void look_unlock(struct backend *b)
 {
-	pthread_mutex_unlock(&b->look);
+	pthread_mutex_unlock(&b->p.look);
 }
-
-/* backendproc.c. Work locked in all of them. */
-
-/* With what the process is, or should be, started; a new reference. */
-json_t *backend_launch_wish(const struct daemon *d);
-
-/* The process of the daemon before, if it runs and is what we want; else it is ended. */
-void backend_find(struct backend *b);
-
-/* -errno and b->why, or 0: it is up. */
-int backend_spawn(struct backend *b, struct err *e);
-
-/* Politely first. */
-void backend_end(struct backend *b);
-
-/* True: the process has gone, and what is left of it was put away. text: how it ended. */
-bool backend_has_ended(struct backend *b, char text[128]);
 
 /* backend_fn.c. Op and work locked, state not. */
 
@@ -157,9 +113,6 @@ json_t *sync_networks(const struct sync_wish *w, const struct pmd_status *s);
 json_t *sync_ports(const struct sync_wish *w, const struct pmd_status *s);
 
 json_t *sync_port_add(const struct wish_port *p);
-
-/* backend.c. Any lock may be held. The watch looks at once. */
-void backend_kick(struct backend *b);
 
 /* backend.c. Work locked, and op too if has_op. Starts what is wanted, and brings it to what is wished. */
 void backend_settle(struct backend *b, bool has_op);

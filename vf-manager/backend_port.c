@@ -24,73 +24,21 @@ static int no_such_port(const char *name, struct err *e)
 	return err_code(e, "no-such-port");
 }
 
-/* Of a socket's path; PMD_MAX_PORTS: it is none of ours. */
-static unsigned int socket_number(const struct daemon *d, const char *path)
-{
-	char ours[BACKEND_PATH_TEXT], file[32];
-
-	for (unsigned int nr = 0; nr < PMD_MAX_PORTS; nr++) {
-		snprintf(file, sizeof(file), "%u.sock", nr);
-		if (strcmp(backend_path(d, BACKEND_NAME, file, ours), path) == 0)
-			return nr;
-	}
-	return PMD_MAX_PORTS;
-}
-
-static uid_t uid_now(const struct daemon *d)
-{
-	return d->is_root ? backend_uid(&d->config) : geteuid();
-}
-
-/* Work locked. The folder is made again where it is missing. */
-static int socket_make(struct daemon *d, unsigned int nr, char path[PMD_SOCKET_TEXT], int *fd_out,
-		       struct err *e)
-{
-	char all[BACKEND_PATH_TEXT], file[32];
-
-	snprintf(file, sizeof(file), "%u.sock", nr);
-	backend_path(d, BACKEND_NAME, file, all);
-	if (strlen(all) >= PMD_SOCKET_TEXT)
-		return err_set(e, ENAMETOOLONG, "%s is too long for a socket's name", all);
-	memcpy(path, all, strlen(all) + 1);
-	if (priv_backend_folder_make(d, BACKEND_NAME, uid_now(d), e) < 0)
-		return -EIO;
-	return priv_backend_listen(d, path, uid_now(d), fd_out, e);
-}
-
 int backend_listener_make(struct daemon *d, char path[PMD_SOCKET_TEXT], int *fd_out, struct err *e)
 {
 	struct backend *b = d->backend;
-	unsigned int nr = 0;
 	int r;
 
 	work_lock(b);
-	while (nr < PMD_MAX_PORTS && b->sockets[nr] != 0)
-		nr++;
-	r = nr == PMD_MAX_PORTS
-		    ? err_set(e, ENOSPC, "there are %d polled ports already", PMD_MAX_PORTS)
-		    : socket_make(d, nr, path, fd_out, e);
-	if (r == 0)
-		b->sockets[nr] = 1;
+	r = backend_socket_make(&b->p, path, fd_out, e);
 	work_unlock(b);
 	return r;
-}
-
-/* Work locked. */
-static void socket_drop(struct backend *b, const char *path)
-{
-	unsigned int nr = socket_number(b->d, path);
-
-	if (nr == PMD_MAX_PORTS)
-		return;
-	unlink(path);
-	b->sockets[nr] = 0;
 }
 
 void backend_listener_remove(struct daemon *d, const char *path)
 {
 	work_lock(d->backend);
-	socket_drop(d->backend, path);
+	backend_socket_drop(&d->backend->p, path);
 	work_unlock(d->backend);
 }
 
@@ -110,13 +58,10 @@ static int wish_make(const struct backend_port *port, struct wish_port *out, str
 
 static void wish_keep(struct backend *b, const struct wish_port *wish)
 {
-	unsigned int nr = socket_number(b->d, wish->socket);
-
 	look_lock(b);
 	b->ports[b->port_count++] = *wish;
 	look_unlock(b);
-	if (nr < PMD_MAX_PORTS)
-		b->sockets[nr] = 1;
+	backend_socket_keep(&b->p, wish->socket);
 }
 
 static int room_check(struct backend *b, const char *name, struct err *e)
@@ -151,12 +96,12 @@ int backend_port_restore(struct daemon *d, const struct backend_port *port, stru
 /* Op and work locked. A process that waits for its next try is tried now. */
 static int up_now(struct backend *b, struct err *e)
 {
-	b->is_wanted = true;
-	b->retry_ns = 0;
+	b->p.is_wanted = true;
+	b->p.retry_ns = 0;
 	backend_settle(b, true);
-	if (b->state == BACKEND_UP)
+	if (b->p.state == BACKEND_UP)
 		return 0;
-	*e = b->why;
+	*e = b->p.why;
 	err_code(e, "backend-down");
 	return err_wrap(e, "viaduct-pmd is not up");
 }
@@ -178,14 +123,14 @@ int backend_port_add(struct daemon *d, const struct backend_port *port, struct e
 		r = wish_make(port, &wish, e);
 	if (r == 0) {
 		body = sync_port_add(&wish);
-		r = pmd_call(d, &b->peer, body, NULL, e);
+		r = pmd_call(d, &b->p.peer, body, NULL, e);
 	}
 	if (r == 0)
 		wish_keep(b, &wish);
 	else
 		json_decref(wish.policy);
 	backend_reach_settle(b, true);
-	b->is_wanted = d->config.uplink_count > 0 || b->port_count > 0;
+	b->p.is_wanted = d->config.uplink_count > 0 || b->port_count > 0;
 	work_unlock(b);
 	json_decref(body);
 	return r < 0 ? err_wrap(e, "port %s", port->name) : 0;
@@ -207,8 +152,8 @@ int backend_port_set(struct daemon *d, const char *name, json_t *policy, struct 
 		r = no_such_port(name, e);
 	else if (copy == NULL)
 		r = err_set(e, ENOMEM, "no memory");
-	else if (b->state == BACKEND_UP)
-		r = pmd_call(d, &b->peer, body, NULL, e);
+	else if (b->p.state == BACKEND_UP)
+		r = pmd_call(d, &b->p.peer, body, NULL, e);
 	/* One that comes back will have it. */
 	if (r < 0 && wish != NULL && e != NULL &&
 	    (strcmp(e->code, "backend-down") == 0 || strcmp(e->code, "no-such-port") == 0)) {
@@ -234,7 +179,7 @@ int backend_port_set(struct daemon *d, const char *name, json_t *policy, struct 
 /* Work locked. */
 static void wish_drop(struct backend *b, struct wish_port *wish)
 {
-	socket_drop(b, wish->socket);
+	backend_socket_drop(&b->p, wish->socket);
 	json_decref(wish->policy);
 	look_lock(b);
 	*wish = b->ports[--b->port_count];
@@ -254,15 +199,15 @@ int backend_port_remove(struct daemon *d, const char *name, struct err *e)
 	wish = port_find(b, name);
 	if (wish != NULL) {
 		wish_drop(b, wish);
-		if (b->pidfd >= 0)
-			r = pmd_call(d, &b->peer, body, NULL, &why);
+		if (b->p.pidfd >= 0)
+			r = pmd_call(d, &b->p.peer, body, NULL, &why);
 		/* Whatever it has to say: it must not touch that memory any more. */
 		if (r < 0 && strcmp(why.code, "no-such-port") != 0) {
 			log_err(&why, name);
-			b->silences = 1;
-			backend_end(b);
-			b->retry_ns = 0;
-			backend_kick(b);
+			b->p.silences = 1;
+			backend_end(&b->p);
+			b->p.retry_ns = 0;
+			backend_kick(&b->p);
 		}
 		backend_reach_settle(b, true);
 	}
@@ -333,11 +278,11 @@ int backend_ready(struct daemon *d, const char *network, struct err *e)
 	if (b == NULL)
 		return 0;
 	look_lock(b);
-	if (b->state == BACKEND_DOWN) {
-		err_set(e, EAGAIN, "viaduct-pmd is not up: %.300s", b->why.text);
-		err_hint(e, "%s", b->why.hint);
+	if (b->p.state == BACKEND_DOWN) {
+		err_set(e, EAGAIN, "viaduct-pmd is not up: %.300s", b->p.why.text);
+		err_hint(e, "%s", b->p.why.hint);
 		r = err_code(e, "backend-down");
-	} else if (b->state == BACKEND_UP && b->has_status &&
+	} else if (b->p.state == BACKEND_UP && b->p.has_status &&
 		   pmd_network_find(&b->status, network) == NULL) {
 		r = network_reason(b, net, e);
 	}

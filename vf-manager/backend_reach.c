@@ -131,7 +131,7 @@ static const struct config_network *network_carried(const struct backend *b,
 	for (unsigned int i = 0; i < config->network_count; i++) {
 		const struct config_network *net = &config->networks[i];
 		const struct pmd_network *now =
-			b->has_status ? pmd_network_find(&b->status, net->name) : NULL;
+			b->p.has_status ? pmd_network_find(&b->status, net->name) : NULL;
 		bool is_its = false;
 
 		for (unsigned int k = 0; k < net->polled_count; k++)
@@ -152,7 +152,7 @@ static const struct config_network *network_carried(const struct backend *b,
 static void vf_target_find(struct backend *b, unsigned int i, struct reach_uplink *out)
 {
 	const struct pmd_uplink *have =
-		b->has_status ? pmd_uplink_find(&b->status, b->d->config.uplinks[i].name) : NULL;
+		b->p.has_status ? pmd_uplink_find(&b->status, b->d->config.uplinks[i].name) : NULL;
 
 	snprintf(out->device, sizeof(out->device), "%s", b->uplinks[i].device);
 	out->way = have == NULL ? REACH_UNKNOWN : have->mac_room > 0 ? REACH_DRIVER : REACH_VF_MAC;

@@ -36,7 +36,7 @@ void reach_driver_fill(struct backend *b, struct reach_wish *w, unsigned int i)
 		in += w->list[k].uplink == i && uplink_has(have, w->list[k].mac);
 	body = json_pack("{s:s, s:s, s:O}", "op", "uplink-macs", "name", name, "macs", macs);
 	if ((in != json_array_size(macs) || in != have->mac_count) &&
-	    pmd_call(b->d, &b->peer, body, &result, &up->why) == 0)
+	    pmd_call(b->d, &b->p.peer, body, &result, &up->why) == 0)
 		(void)pmd_uplink_macs_read(json_object_get(result, "uplink"), b->reach->fresh,
 					   &up->why);
 	if (result != NULL && up->why.errnum == 0)

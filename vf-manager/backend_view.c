@@ -31,7 +31,7 @@ static json_t *port_view(const struct wish_port *p, const struct pmd_port *have)
 
 static const struct pmd_port *port_seen(const struct backend *b, const char *name)
 {
-	return b->has_status ? pmd_port_find(&b->status, name) : NULL;
+	return b->p.has_status ? pmd_port_find(&b->status, name) : NULL;
 }
 
 json_t *backend_port_view(struct daemon *d, const char *name)
@@ -137,7 +137,7 @@ void backend_stats_look(struct daemon *d)
 	if (b == NULL)
 		return;
 	look_lock(b);
-	is_up = b->state == BACKEND_UP;
+	is_up = b->p.state == BACKEND_UP;
 	b->has_stats = false;
 	look_unlock(b);
 	stats = is_up ? malloc(sizeof(*stats)) : NULL;
@@ -179,11 +179,11 @@ static json_t *uplink_view(struct daemon *d, unsigned int i)
 	const struct backend *b = d->backend;
 	const struct wish_uplink *wish = b != NULL ? &b->uplinks[i] : NULL;
 	const struct pmd_uplink *have =
-		b != NULL && b->has_status ? pmd_uplink_find(&b->status, up->name) : NULL;
+		b != NULL && b->p.has_status ? pmd_uplink_find(&b->status, up->name) : NULL;
 	const char *why = wish != NULL && wish->why.errnum != 0 ? wish->why.text : "";
 
-	if (b != NULL && b->state == BACKEND_DOWN)
-		why = b->why.text;
+	if (b != NULL && b->p.state == BACKEND_DOWN)
+		why = b->p.why.text;
 	return json_pack(
 		"{s:s, s:s, s:s, s:o, s:i, s:s?, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:s?}",
 		"name", up->name, "kind", config_uplink_kind_text(up->kind), "device", up->device,
@@ -256,19 +256,19 @@ json_t *backend_process_view(struct daemon *d)
 		return json_null();
 	lcores = json_array();
 	look_lock(b);
-	for (unsigned int i = 0; b->has_status && i < b->status.lcore_count; i++)
+	for (unsigned int i = 0; b->p.has_status && i < b->status.lcore_count; i++)
 		json_array_append_new(lcores, json_pack("{s:i, s:i, s:f}", "lcore",
 							(int)b->status.lcores[i].lcore, "cpu",
 							b->status.lcores[i].cpu, "busy",
 							b->status.lcores[i].busy));
 	out = json_pack("{s:s, s:s, s:o, s:o, s:I, s:o, s:s?}", "name", BACKEND_NAME, "state",
-			b->state == BACKEND_UP	   ? "up"
-			: b->state == BACKEND_DOWN ? "down"
-						   : "off",
-			"pid", b->peer.pid != 0 ? json_integer(b->peer.pid) : json_null(), "dpdk",
-			text_or_null(b->has_status ? b->status.dpdk : ""), "restarts",
-			(json_int_t)b->restarts, "lcores", lcores, "problem",
-			b->state == BACKEND_DOWN ? b->why.text : NULL);
+			b->p.state == BACKEND_UP     ? "up"
+			: b->p.state == BACKEND_DOWN ? "down"
+						     : "off",
+			"pid", b->p.peer.pid != 0 ? json_integer(b->p.peer.pid) : json_null(),
+			"dpdk", text_or_null(b->p.has_status ? b->status.dpdk : ""), "restarts",
+			(json_int_t)b->p.restarts, "lcores", lcores, "problem",
+			b->p.state == BACKEND_DOWN ? b->p.why.text : NULL);
 	look_unlock(b);
 	return out;
 }
@@ -313,7 +313,7 @@ const char *backend_network_active(struct daemon *d, const char *network, char b
 	if (b == NULL)
 		return NULL;
 	look_lock(b);
-	net = b->has_status ? pmd_network_find(&b->status, network) : NULL;
+	net = b->p.has_status ? pmd_network_find(&b->status, network) : NULL;
 	if (net != NULL)
 		memcpy(buf, net->active, PMD_NAME_TEXT);
 	look_unlock(b);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The process viaduct-pmd: started, found again, ended. Its row in the ledger is written before it gets anything. */
-#include "vf-manager/backend_core.h"
-#include "vf-manager/hostcheck.h"
+#include "vf-manager/backendproc.h"
+
+#include "vf-manager/ledger_event.h"
+#include "vf-manager/monitor.h"
 #include "vf-manager/privops.h"
 #include "vf-manager/vm.h"
 
@@ -10,120 +11,129 @@
 #include "base/seqmsg.h"
 
 #include <errno.h>
-#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LAUNCH_MS   60000 /* DPDK loads all of its drivers */
-#define QUIT_MS	    3000
-#define KILL_MS	    5000
-#define HUGE_BYTES  MIB(2)
-#define LOCK_SPARE  MIB(256) /* what DPDK keeps beside packets */
-#define CAP_BPF_BIT 39 /* CAP_BPF, linux 5.8 */
+#define LAUNCH_MS 60000 /* DPDK loads all of its drivers */
+#define QUIT_MS	  3000
+#define KILL_MS	  5000
+#define TICK_MS	  1000
+#define STEADY_NS \
+	2000000000ULL /* who has served so long is started again at once: guests wait for it */
+#define BACKOFF_MOST 30U /* seconds */
+#define SILENCES     5U /* looks in a row: it hangs */
+#define SECOND_NS    1000000000ULL
 
-/* What a uplink of each kind takes. */
-static const uint64_t kind_caps[PMD_UPLINK_KINDS] = {
-	[PMD_UPLINK_PCI] = 0,
-	/* CAP_IPC_LOCK: packet memory that the kernel shares is counted as locked. */
-	[PMD_UPLINK_AF_XDP] = BIT_ULL(CAP_NET_ADMIN) | BIT_ULL(CAP_NET_RAW) |
-			      BIT_ULL(CAP_IPC_LOCK) | BIT_ULL(CAP_BPF_BIT),
-	[PMD_UPLINK_AF_PACKET] = BIT_ULL(CAP_NET_ADMIN) | BIT_ULL(CAP_NET_RAW),
-	[PMD_UPLINK_TAP] = BIT_ULL(CAP_NET_ADMIN),
-	[PMD_UPLINK_NULL] = 0,
-	[PMD_UPLINK_VF] = 0,
-};
-
-static uint64_t caps_of(const struct config *config)
+int backend_proc_init(struct backend_proc *p, struct daemon *d, const struct backend_role *role,
+		      struct err *e)
 {
-	uint64_t caps = 0;
-
-	for (unsigned int i = 0; i < config->uplink_count; i++)
-		caps |= kind_caps[config->uplinks[i].kind];
-	return caps;
+	p->d = d;
+	p->role = role;
+	p->peer.name = role->name;
+	p->pidfd = -1;
+	pthread_mutex_init(&p->work, NULL);
+	pthread_mutex_init(&p->look, NULL);
+	p->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return p->kick_fd < 0 ? err_set(e, errno, "eventfd: %s", strerror(errno)) : 0;
 }
 
-/* What devices reach is pinned. 0: nothing is. */
-static uint64_t memlock_of(const struct config *config)
+void backend_proc_fini(struct backend_proc *p)
 {
-	for (unsigned int i = 0; i < config->uplink_count; i++)
-		if (uplink_is_taken(config->uplinks[i].kind))
-			return 2 * config->backends.memory_bytes + LOCK_SPARE;
+	backend_proc_stop(p);
+	fd_close(&p->pidfd);
+	fd_close(&p->kick_fd);
+	pthread_mutex_destroy(&p->work);
+	pthread_mutex_destroy(&p->look);
+}
+
+int backend_proc_watch(struct backend_proc *p, void *(*watch)(void *), void *arg, struct err *e)
+{
+	int r = -pthread_create(&p->thread, NULL, watch, arg);
+
+	if (r < 0)
+		return err_set(e, r, "the watch over %s: %s", p->role->label, strerror(-r));
+	p->has_thread = true;
 	return 0;
 }
 
-uid_t backend_uid(const struct config *config)
+void backend_kick(struct backend_proc *p)
 {
-	return config->backends.uid != 0 ? config->backends.uid
-					 : config->uid_first + config->uid_count - 1;
+	const uint64_t one = 1;
+
+	if (write(p->kick_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		log_warn("the watch over %s cannot be woken: %s", p->role->label, strerror(errno));
 }
 
-static uid_t uid_now(const struct daemon *d)
+void backend_proc_wait(struct backend_proc *p, int pidfd, int ms)
 {
-	return d->is_root ? backend_uid(&d->config) : geteuid();
+	struct pollfd fds[2] = { { .fd = p->kick_fd, .events = POLLIN },
+				 { .fd = pidfd, .events = POLLIN } };
+	uint64_t n;
+
+	if (poll(fds, ARRAY_SIZE(fds), ms) > 0 && fds[0].revents != 0 &&
+	    read(p->kick_fd, &n, sizeof(n)) < 0)
+		log_warn("eventfd: %s", strerror(errno));
 }
 
-json_t *backend_launch_wish(const struct daemon *d)
+void backend_proc_stop(struct backend_proc *p)
 {
-	const struct config_backends *c = &d->config.backends;
-	json_t *cpus = json_array();
-
-	for (unsigned int i = 0; i < c->core_count; i++)
-		json_array_append_new(cpus, json_integer(c->cores[i]));
-	return json_pack("{s:s, s:o, s:I, s:s, s:s, s:[I, I], s:I, s:I}", "name", BACKEND_NAME,
-			 "cpus", cpus, "memory", (json_int_t)c->memory_bytes, "hugepages",
-			 config_huge_text(c->huge), "idle", config_idle_text(c->idle), "guest_uid",
-			 (json_int_t)(d->is_root ? d->config.uid_first : geteuid()),
-			 (json_int_t)(d->is_root ? d->config.uid_count : 1), "caps",
-			 (json_int_t)caps_of(&d->config), "memlock",
-			 (json_int_t)memlock_of(&d->config));
+	if (!p->has_thread)
+		return;
+	/* release: pairs with acquire in backend_proc_must_end() */
+	atomic_store_explicit(&p->must_end, true, memory_order_release);
+	backend_kick(p);
+	pthread_join(p->thread, NULL);
+	p->has_thread = false;
 }
 
-static bool has_hugepages(struct daemon *d)
+int backend_proc_tick(const struct backend_proc *p)
 {
-	const struct config_backends *c = &d->config.backends;
-	struct host_hugepages have;
+	uint64_t now = now_ns();
 
-	if (c->huge == CONFIG_HUGE_ON)
-		priv_hugepages_allow(d, HUGE_BYTES, c->memory_bytes);
-	if (c->huge != CONFIG_HUGE_AUTO)
-		return c->huge == CONFIG_HUGE_ON;
-	return host_hugepages_read(d, HUGE_BYTES, &have) == 0 &&
-	       have.unreserved >= c->memory_bytes / HUGE_BYTES;
+	if (p->pidfd < 0 && p->is_wanted && p->retry_ns < now + TICK_MS * 1000000ULL)
+		return p->retry_ns > now ? (int)((p->retry_ns - now) / 1000000) + 1 : 1;
+	return TICK_MS;
 }
 
-static int row_put(struct backend *b, json_t *wish, struct err *e)
+uid_t backend_proc_uid(const struct backend_proc *p)
+{
+	return p->d->is_root ? p->role->uid(&p->d->config) : geteuid();
+}
+
+static int row_put(struct backend_proc *p, json_t *wish, struct err *e)
 {
 	struct backend_row row = {
-		.uid = b->peer.uid, .pid = b->peer.pid, .start_ticks = b->start_ticks, .wish = wish
+		.uid = p->peer.uid, .pid = p->peer.pid, .start_ticks = p->start_ticks, .wish = wish
 	};
 	int r;
 
-	memcpy(row.boot_id, b->d->boot_id, sizeof(row.boot_id));
-	state_lock(b->d);
-	r = ledger_backend_put(b->d->ledger, BACKEND_NAME, &row, e);
-	state_unlock(b->d);
+	memcpy(row.boot_id, p->d->boot_id, sizeof(row.boot_id));
+	state_lock(p->d);
+	r = ledger_backend_put(p->d->ledger, p->role->name, &row, e);
+	state_unlock(p->d);
 	return r;
 }
 
-static void peer_set(struct backend *b, uid_t uid, pid_t pid)
+static void peer_set(struct backend_proc *p, uid_t uid, pid_t pid)
 {
-	look_lock(b);
-	b->peer = (struct pmd_peer){ uid, pid };
-	b->has_status = false;
-	look_unlock(b);
+	pthread_mutex_lock(&p->look);
+	p->peer = (struct pmd_peer){ p->role->name, uid, pid };
+	p->has_status = false;
+	pthread_mutex_unlock(&p->look);
 }
 
 /* The process of the row, and no later one with its number. */
 static int process_open(const struct backend_row *row, int *pidfd_out)
 {
 	auto_fd int pidfd = (int)syscall(SYS_pidfd_open, row->pid, 0);
-	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	struct pollfd fd = { .fd = pidfd, .events = POLLIN };
 	char path[32];
 	struct stat st;
 	uint64_t ticks;
@@ -131,7 +141,8 @@ static int process_open(const struct backend_row *row, int *pidfd_out)
 	snprintf(path, sizeof(path), "/proc/%d", (int)row->pid);
 	/* Opened first: what is then read is of this process, or it has ended. Root's while it is not dumpable. */
 	if (pidfd < 0 || process_start_ticks(row->pid, &ticks) < 0 || ticks != row->start_ticks ||
-	    stat(path, &st) < 0 || (st.st_uid != row->uid && st.st_uid != 0) || poll(&p, 1, 0) != 0)
+	    stat(path, &st) < 0 || (st.st_uid != row->uid && st.st_uid != 0) ||
+	    poll(&fd, 1, 0) != 0)
 		return -ESRCH;
 	*pidfd_out = fd_take(&pidfd);
 	return 0;
@@ -139,35 +150,35 @@ static int process_open(const struct backend_row *row, int *pidfd_out)
 
 static bool ends_within(int pidfd, int ms)
 {
-	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	struct pollfd fd = { .fd = pidfd, .events = POLLIN };
 
-	return poll(&p, 1, ms) > 0;
+	return poll(&fd, 1, ms) > 0;
 }
 
-void backend_end(struct backend *b)
+void backend_end(struct backend_proc *p)
 {
 	auto_json json_t *quit = json_pack("{s:s}", "op", "quit");
 	char text[128];
 
-	if (b->pidfd < 0)
+	if (p->pidfd < 0)
 		return;
-	if (b->silences == 0 && pmd_call(b->d, &b->peer, quit, NULL, NULL) == 0 &&
-	    ends_within(b->pidfd, QUIT_MS)) {
-		(void)backend_has_ended(b, text);
+	if (p->silences == 0 && pmd_call(p->d, &p->peer, quit, NULL, NULL) == 0 &&
+	    ends_within(p->pidfd, QUIT_MS)) {
+		(void)backend_has_ended(p, text);
 		return;
 	}
-	syscall(SYS_pidfd_send_signal, b->pidfd, SIGKILL, NULL, 0);
-	if (!ends_within(b->pidfd, KILL_MS))
-		log_warn("viaduct-pmd (process %d) does not end", (int)b->peer.pid);
-	(void)backend_has_ended(b, text);
+	syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, 0);
+	if (!ends_within(p->pidfd, KILL_MS))
+		log_warn("%s (process %d) does not end", p->role->label, (int)p->peer.pid);
+	(void)backend_has_ended(p, text);
 }
 
-static void end_text(struct backend *b, char text[128])
+static void end_text(struct backend_proc *p, char text[128])
 {
 	siginfo_t info = { 0 };
 
 	snprintf(text, 128, "it has ended");
-	if (!b->is_child || waitid(P_PIDFD, (id_t)b->pidfd, &info, WEXITED | WNOHANG) < 0 ||
+	if (!p->is_child || waitid(P_PIDFD, (id_t)p->pidfd, &info, WEXITED | WNOHANG) < 0 ||
 	    info.si_pid == 0)
 		return;
 	if (info.si_code == CLD_EXITED)
@@ -176,58 +187,60 @@ static void end_text(struct backend *b, char text[128])
 		snprintf(text, 128, "signal %d ended it", info.si_status);
 }
 
-bool backend_has_ended(struct backend *b, char text[128])
+bool backend_has_ended(struct backend_proc *p, char text[128])
 {
 	auto_json json_t *none = json_object();
 	struct err e = { 0 };
 
-	if (b->pidfd < 0 || !ends_within(b->pidfd, 0))
+	if (p->pidfd < 0 || !ends_within(p->pidfd, 0))
 		return false;
-	end_text(b, text);
-	fd_close(&b->pidfd);
-	b->is_child = false;
-	b->start_ticks = 0;
-	b->silences = 0;
-	peer_set(b, b->peer.uid, 0);
-	for (unsigned int i = 0; i < PMD_MAX_UPLINKS; i++)
-		b->uplinks[i].is_asked = false;
-	priv_backend_cgroup_remove(b->d, BACKEND_NAME);
-	if (row_put(b, none, &e) < 0)
-		log_err(&e, "viaduct-pmd");
+	end_text(p, text);
+	fd_close(&p->pidfd);
+	p->is_child = false;
+	p->start_ticks = 0;
+	p->silences = 0;
+	peer_set(p, p->peer.uid, 0);
+	if (p->ended != NULL)
+		p->ended(p);
+	priv_backend_cgroup_remove(p->d, p->role->name);
+	if (row_put(p, none, &e) < 0)
+		log_err(&e, p->role->label);
 	return true;
 }
 
-void backend_find(struct backend *b)
+void backend_find(struct backend_proc *p)
 {
-	auto_json json_t *wish = backend_launch_wish(b->d);
+	auto_json json_t *wish = p->role->wish(p->d);
 	struct backend_row row = { 0 };
 	struct err e = { 0 };
 	int r;
 
-	state_lock(b->d);
-	r = ledger_backend_get(b->d->ledger, BACKEND_NAME, &row, &e);
-	state_unlock(b->d);
-	if (r == 0 && row.pid != 0 && strcmp(row.boot_id, b->d->boot_id) == 0 &&
-	    process_open(&row, &b->pidfd) == 0) {
-		b->start_ticks = row.start_ticks;
-		b->up_ns = now_ns();
-		peer_set(b, row.uid, row.pid);
-		if (!b->is_wanted || !json_equal(row.wish, wish) || row.uid != uid_now(b->d)) {
-			log_info("viaduct-pmd, pid %d: ended, since %s", (int)row.pid,
-				 b->is_wanted ? "the configuration wants another one"
+	state_lock(p->d);
+	r = ledger_backend_get(p->d->ledger, p->role->name, &row, &e);
+	state_unlock(p->d);
+	if (r == 0 && row.pid != 0 && strcmp(row.boot_id, p->d->boot_id) == 0 &&
+	    process_open(&row, &p->pidfd) == 0) {
+		p->start_ticks = row.start_ticks;
+		p->up_ns = now_ns();
+		peer_set(p, row.uid, row.pid);
+		if (!p->is_wanted || !json_equal(row.wish, wish) ||
+		    row.uid != backend_proc_uid(p)) {
+			log_info("%s, pid %d: ended, since %s", p->role->label, (int)row.pid,
+				 p->is_wanted ? "the configuration wants another one"
 					      : "nothing needs it");
-			backend_end(b);
+			backend_end(p);
 		} else {
-			log_info("viaduct-pmd: found again, pid %d", (int)row.pid);
-			b->state = BACKEND_UP;
+			log_info("%s: found again, pid %d", p->role->label, (int)row.pid);
+			p->state = BACKEND_UP;
 		}
 	} else if (r < 0 && r != -ENOENT) {
-		log_err(&e, "viaduct-pmd");
+		log_err(&e, p->role->label);
 	}
 	json_decref(row.wish);
 }
 
-static int launch_send(struct backend *b, int sock, int listener, const json_t *wish, struct err *e)
+static int launch_send(struct backend_proc *p, int sock, int listener, const json_t *wish,
+		       struct err *e)
 {
 	auto_json json_t *spec = json_deep_copy(wish);
 	auto_json json_t *body = NULL;
@@ -235,7 +248,8 @@ static int launch_send(struct backend *b, int sock, int listener, const json_t *
 
 	json_object_del(spec, "caps");
 	json_object_del(spec, "memlock");
-	json_object_set_new(spec, "hugepages", json_boolean(has_hugepages(b->d)));
+	if (p->role->complete != NULL)
+		p->role->complete(p->d, spec);
 	body = json_pack("{s:i, s:s, s:[s], s:O}", "v", PMD_MSG_VERSION, "op", "launch", "fds",
 			 "listener", "spec", spec);
 	r = seqmsg_send(sock, body, &listener, 1);
@@ -243,46 +257,47 @@ static int launch_send(struct backend *b, int sock, int listener, const json_t *
 }
 
 /* A failed start: nobody has heard of it. */
-static void spawn_undo(struct backend *b)
+static void spawn_undo(struct backend_proc *p)
 {
 	char text[128];
 
-	if (b->pidfd < 0)
+	if (p->pidfd < 0)
 		return;
-	syscall(SYS_pidfd_send_signal, b->pidfd, SIGKILL, NULL, 0);
-	(void)ends_within(b->pidfd, KILL_MS);
-	(void)backend_has_ended(b, text);
+	syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, 0);
+	(void)ends_within(p->pidfd, KILL_MS);
+	(void)backend_has_ended(p, text);
 }
 
-static int process_make(struct backend *b, struct spawn_wish *wish, json_t *launch, struct err *e)
+static int process_make(struct backend_proc *p, struct spawn_wish *wish, json_t *launch,
+			struct err *e)
 {
 	char unit[SCOPE_UNIT_TEXT];
 	struct err scope = { 0 };
 	pid_t pid = 0;
-	int r = priv_vm_spawn(b->d, wish, &pid, &b->pidfd, e);
+	int r = priv_vm_spawn(p->d, wish, &pid, &p->pidfd, e);
 
 	if (r < 0)
 		return r;
-	b->is_child = true;
-	peer_set(b, wish->uid, pid);
-	if (process_start_ticks(pid, &b->start_ticks) < 0)
+	p->is_child = true;
+	peer_set(p, wish->uid, pid);
+	if (process_start_ticks(pid, &p->start_ticks) < 0)
 		return err_set(e, ESRCH, "viaduct-pmd died at once");
-	r = row_put(b, launch, e);
-	if (r == 0 && priv_backend_scope_make(b->d, BACKEND_NAME, pid, unit, &scope) < 0)
-		log_warn("viaduct-pmd has no scope and runs in a cgroup of viaduct's: %s",
+	r = row_put(p, launch, e);
+	if (r == 0 && priv_backend_scope_make(p->d, p->role->name, pid, unit, &scope) < 0)
+		log_warn("%s has no scope and runs in a cgroup of viaduct's: %s", p->role->label,
 			 scope.text);
 	return r;
 }
 
-int backend_spawn(struct backend *b, struct err *e)
+static int backend_spawn(struct backend_proc *p, struct err *e)
 {
-	auto_json json_t *launch = backend_launch_wish(b->d);
+	auto_json json_t *launch = p->role->wish(p->d);
 	struct backend_files files = { -1, -1 };
-	struct spawn_wish wish = { .name = BACKEND_NAME,
-				   .uid = uid_now(b->d),
+	struct spawn_wish wish = { .name = p->role->name,
+				   .uid = backend_proc_uid(p),
 				   .is_pmd = true,
-				   .caps = caps_of(&b->d->config),
-				   .memlock_bytes = memlock_of(&b->d->config) };
+				   .caps = p->role->caps(&p->d->config),
+				   .memlock_bytes = p->role->memlock(&p->d->config) };
 	auto_fd int ours = -1, theirs = -1;
 	int pair[2], r;
 
@@ -290,27 +305,123 @@ int backend_spawn(struct backend *b, struct err *e)
 		return err_set(e, errno, "socketpair: %s", strerror(errno));
 	ours = pair[0];
 	theirs = wish.sock = pair[1];
-	r = priv_backend_files_make(b->d, BACKEND_NAME, wish.uid, &files, e);
+	r = priv_backend_files_make(p->d, p->role->name, wish.uid, &files, e);
 	wish.log = files.log;
 	wish.listener = files.listener;
 	if (r == 0)
-		r = process_make(b, &wish, launch, e);
+		r = process_make(p, &wish, launch, e);
 	fd_close(&theirs);
 	if (r == 0)
-		r = launch_send(b, ours, files.listener, launch, e);
+		r = launch_send(p, ours, files.listener, launch, e);
 	fd_close(&files.listener);
 	fd_close(&files.log);
 	if (r == 0)
 		r = pmd_reply(ours, LAUNCH_MS, NULL, e);
 	/* What it has of them it took before it answered. */
-	priv_hugepages_settle(b->d);
+	priv_hugepages_settle(p->d);
 	if (r == 0) {
-		b->up_ns = now_ns();
+		p->up_ns = now_ns();
 		return 0;
 	}
-	spawn_undo(b);
+	spawn_undo(p);
 	if (e->hint[0] == '\0')
-		err_hint(e, "%s/pmd/" BACKEND_NAME "/pmd.log   has its last words",
-			 b->d->opt->run_dir);
-	return err_wrap(e, "viaduct-pmd");
+		err_hint(e, "%s/pmd/%s/pmd.log   has its last words", p->d->opt->run_dir,
+			 p->role->name);
+	return err_wrap(e, "%s", p->role->label);
+}
+
+static void tell(struct backend_proc *p, const char *text)
+{
+	struct err e = { 0 };
+
+	state_lock(p->d);
+	if (ledger_event_add(p->d->ledger, "backend", p->role->name, text, &e) < 0)
+		log_err(&e, p->role->label);
+	state_unlock(p->d);
+	if (p->d->monitor != NULL)
+		monitor_kick(p->d->monitor);
+}
+
+void backend_state_set(struct backend_proc *p, enum backend_state state, const struct err *why)
+{
+	pthread_mutex_lock(&p->look);
+	p->state = state;
+	p->why = why != NULL ? *why : (struct err){ 0 };
+	if (state != BACKEND_UP)
+		p->has_status = false;
+	pthread_mutex_unlock(&p->look);
+}
+
+void backend_proc_off(struct backend_proc *p)
+{
+	if (p->pidfd >= 0)
+		backend_end(p);
+	if (p->pidfd < 0 && p->state != BACKEND_OFF)
+		backend_state_set(p, BACKEND_OFF, NULL);
+}
+
+static void retry_later(struct backend_proc *p)
+{
+	unsigned int s = p->failures == 0 ? 0 : 1U << (p->failures - 1 < 5 ? p->failures - 1 : 5);
+
+	p->retry_ns = now_ns() + (s < BACKOFF_MOST ? s : BACKOFF_MOST) * SECOND_NS;
+	p->failures++;
+}
+
+void backend_end_note(struct backend_proc *p)
+{
+	struct err why = { 0 };
+	char text[128], said[192];
+	const bool has_served = p->has_status;
+
+	if (!backend_has_ended(p, text))
+		return;
+	if (has_served && now_ns() - p->up_ns >= STEADY_NS)
+		p->failures = 0;
+	p->restarts++;
+	retry_later(p);
+	err_set(&why, ECONNRESET, "%s", text);
+	backend_state_set(p, BACKEND_DOWN, &why);
+	log_warn("%s: %s", p->role->label, text);
+	snprintf(said, sizeof(said), "%s is gone: %s", p->role->label, text);
+	tell(p, said);
+}
+
+bool backend_proc_start(struct backend_proc *p)
+{
+	struct err e = { 0 };
+	char text[96];
+
+	if (backend_spawn(p, &e) < 0) {
+		bool is_news = strcmp(e.text, p->why.text) != 0;
+
+		retry_later(p);
+		backend_state_set(p, BACKEND_DOWN, &e);
+		if (is_news)
+			log_err(&e, "polled backend");
+		return false;
+	}
+	backend_state_set(p, BACKEND_UP, NULL);
+	log_info("%s: started, pid %d", p->role->label, (int)p->peer.pid);
+	snprintf(text, sizeof(text), "%s started, pid %d", p->role->label, (int)p->peer.pid);
+	tell(p, text);
+	return true;
+}
+
+void backend_silence(struct backend_proc *p, const struct err *e)
+{
+	char text[96];
+
+	if (p->silences == 0)
+		log_err(e, p->role->label);
+	if (++p->silences < SILENCES)
+		return;
+	log_warn("%s: no good answer for %u looks: it is ended", p->role->label, p->silences);
+	snprintf(text, sizeof(text), "%s does not answer as it should: it is ended",
+		 p->role->label);
+	tell(p, text);
+	backend_end(p);
+	retry_later(p);
+	p->restarts++;
+	backend_state_set(p, BACKEND_DOWN, e);
 }

@@ -135,22 +135,44 @@ static int path_open(const char *path, int *fd_out)
 	return 0;
 }
 
-static int path_open_as(const struct caller *who, const char *path, int *fd_out)
+int caller_run(const struct caller *who, int (*fn)(void *), void *arg)
 {
 	struct caller self;
 	int r;
 
 	caller_self(&self);
 	if (who->uid == self.uid && who->gid == self.gid)
-		return path_open(path, fd_out);
+		return fn(arg);
 	r = identity_take(who);
 	if (r == 0)
-		r = path_open(path, fd_out);
+		r = fn(arg);
 	identity_restore(&self);
 	return r;
 }
 
-static bool path_is_inside(const struct config *config, const char *path)
+struct path_wish {
+	const char *path;
+	int fd;
+};
+
+static int path_open_fn(void *arg)
+{
+	struct path_wish *wish = arg;
+
+	return path_open(wish->path, &wish->fd);
+}
+
+static int path_open_as(const struct caller *who, const char *path, int *fd_out)
+{
+	struct path_wish wish = { path, -1 };
+	int r = caller_run(who, path_open_fn, &wish);
+
+	if (r == 0)
+		*fd_out = wish.fd;
+	return r;
+}
+
+bool caller_path_is_inside(const struct config *config, const char *path)
 {
 	if (config->root_count == 0)
 		return true;
@@ -191,7 +213,7 @@ int caller_open(const struct caller *who, const struct config *config, const str
 	struct stat st;
 	int r;
 
-	if (wish->path[0] != '/' || !path_is_inside(config, wish->path)) {
+	if (wish->path[0] != '/' || !caller_path_is_inside(config, wish->path)) {
 		err_set(e, EACCES, "%s %s: not in a folder that files may come from", wish->what,
 			wish->path);
 		return err_hint(e, "file_roots in viaductd.yaml names the folders");

@@ -35,6 +35,13 @@ int caller_user(uid_t uid, char *buf, size_t cap, struct err *e);
 enum caller_class { CALLER_OTHER, CALLER_MANAGER, CALLER_ROOT };
 enum caller_class caller_class(const struct caller *who, gid_t gid);
 
+/* fn with the caller's uid and groups for access to files, in this thread alone. What it returns; -EPERM, -errno: they could
+ * not be taken. */
+int caller_run(const struct caller *who, int (*fn)(void *), void *arg);
+
+/* Inside the configured folders, by its name. */
+bool caller_path_is_inside(const struct config *config, const char *path);
+
 /*
  * A regular file for reading, with the caller's uid and groups, without following any symbolic
  * link, inside the configured folders. `what` is its role ("kernel"). -EACCES, -ELOOP code

@@ -56,6 +56,8 @@ struct raw_config {
 	struct raw_uids *uids;
 	char **file_roots;
 	unsigned int file_roots_count;
+	char **block_devices;
+	unsigned int block_devices_count;
 	unsigned int *rescan_s;
 };
 
@@ -119,6 +121,8 @@ static const cyaml_schema_field_t config_fields[] = {
 	CYAML_FIELD_MAPPING_PTR("uids", OPT, struct raw_config, uids, uids_fields),
 	CYAML_FIELD_SEQUENCE("file_roots", OPT, struct raw_config, file_roots, &path_value, 0,
 			     CONFIG_ROOTS),
+	CYAML_FIELD_SEQUENCE("block_devices", OPT, struct raw_config, block_devices, &path_value, 0,
+			     CONFIG_DEVICES),
 	CYAML_FIELD_STRING_PTR("firmware", OPT, struct raw_config, firmware, 1, 255),
 	CYAML_FIELD_UINT_PTR("rescan_s", OPT, struct raw_config, rescan_s),
 	CYAML_FIELD_END
@@ -231,6 +235,21 @@ static int access_parse(const struct raw_access *raw, struct config *out, struct
 	return 0;
 }
 
+static int devices_parse(const struct raw_config *raw, struct config *out, struct err *e)
+{
+	for (unsigned int i = 0; i < raw->block_devices_count; i++) {
+		const char *text = raw->block_devices[i];
+
+		if (text[0] != '/' || strstr(text, "/../") != NULL)
+			return err_set(e, EINVAL,
+				       "block_devices: '%s' is not an absolute path without ..",
+				       text);
+		snprintf(out->devices[i], sizeof(out->devices[i]), "%s", text);
+	}
+	out->device_count = raw->block_devices_count;
+	return 0;
+}
+
 static int raw_parse(const struct raw_config *raw, struct config *out, struct err *e)
 {
 	int r = pfs_parse(raw, out, e);
@@ -288,7 +307,8 @@ static int raw_parse(const struct raw_config *raw, struct config *out, struct er
 		snprintf(out->roots[i], sizeof(out->roots[i]), "%s", raw->file_roots[i]);
 	}
 	out->root_count = raw->file_roots_count;
-	return config_backend_check(out, e);
+	r = devices_parse(raw, out, e);
+	return r < 0 ? r : config_backend_check(out, e);
 }
 
 int config_parse(const char *text, size_t len, struct config *out, struct err *e)

@@ -18,6 +18,7 @@
 #define CONFIG_UPLINKS	16
 #define CONFIG_PFS	64
 #define CONFIG_ROOTS	16
+#define CONFIG_DEVICES	32
 #define CONFIG_NAME	64
 
 struct config_network {
@@ -48,6 +49,9 @@ struct config_backends {
 	enum config_huge huge;
 	enum pmd_idle idle;
 	uid_t uid; /* 0: the last of the VMs' */
+	unsigned int disk_cores[PMD_MAX_LCORES]; /* of the process that serves disks */
+	unsigned int disk_core_count; /* 0: one thread on any */
+	uid_t disk_uid; /* 0: the second last of the VMs' */
 };
 
 struct config_pf {
@@ -95,6 +99,9 @@ struct config {
 	char firmware[256]; /* OVMF's code; its variables lie beside it (vmfirmware.h) */
 	char roots[CONFIG_ROOTS][256]; /* none: files may be anywhere */
 	unsigned int root_count;
+	char devices[CONFIG_DEVICES]
+		    [256]; /* block devices that disks may be: paths, with * and ? of fnmatch(3) */
+	unsigned int device_count;
 };
 
 void config_default(struct config *out);

@@ -39,6 +39,9 @@ const cyaml_schema_field_t raw_backends_fields[] = {
 	CYAML_FIELD_STRING_PTR("hugepages", OPT, struct raw_backends, hugepages, 1, 8),
 	CYAML_FIELD_STRING_PTR("idle", OPT, struct raw_backends, idle, 1, 16),
 	CYAML_FIELD_UINT_PTR("uid", OPT, struct raw_backends, uid),
+	CYAML_FIELD_SEQUENCE("disk_cores", OPT, struct raw_backends, disk_cores, &core_value, 0,
+			     PMD_MAX_LCORES),
+	CYAML_FIELD_UINT_PTR("disk_uid", OPT, struct raw_backends, disk_uid),
 	CYAML_FIELD_END
 };
 
@@ -196,19 +199,49 @@ int config_uplinks_parse(const struct raw_uplink *raw, unsigned int count, struc
 	return r;
 }
 
-static int cores_parse(const struct raw_backends *raw, struct config_backends *out, struct err *e)
+struct core_list {
+	const char *key;
+	const unsigned int *cores;
+	unsigned int count;
+};
+
+static int cores_parse(const struct core_list *raw, unsigned int out[PMD_MAX_LCORES],
+		       unsigned int *count, struct err *e)
 {
-	for (unsigned int i = 0; i < raw->cores_count; i++) {
+	for (unsigned int i = 0; i < raw->count; i++) {
 		if (raw->cores[i] > CPU_MOST)
-			return err_set(e, EINVAL, "backends: cores: there is no CPU %u",
+			return err_set(e, EINVAL, "backends: %s: there is no CPU %u", raw->key,
 				       raw->cores[i]);
 		for (unsigned int k = 0; k < i; k++)
 			if (raw->cores[k] == raw->cores[i])
-				return err_set(e, EINVAL, "backends: cores: %u is there twice",
-					       raw->cores[i]);
-		out->cores[i] = raw->cores[i];
+				return err_set(e, EINVAL, "backends: %s: %u is there twice",
+					       raw->key, raw->cores[i]);
+		out[i] = raw->cores[i];
 	}
-	out->core_count = raw->cores_count;
+	*count = raw->count;
+	return 0;
+}
+
+/* A core that polls for both would be late for both. */
+static int disk_cores_check(const struct config_backends *b, struct err *e)
+{
+	for (unsigned int i = 0; i < b->disk_core_count; i++)
+		for (unsigned int k = 0; k < b->core_count; k++)
+			if (b->disk_cores[i] == b->cores[k])
+				return err_set(e, EINVAL,
+					       "backends: disk_cores: %u is one of cores, too",
+					       b->cores[k]);
+	return 0;
+}
+
+static int uid_parse(const unsigned int *raw, const char *key, uid_t *out, struct err *e)
+{
+	if (raw == NULL)
+		return 0;
+	if (*raw < UID_LEAST || *raw == UINT32_MAX)
+		return err_set(e, EINVAL, "backends: %s: %u is not a number from %u up", key, *raw,
+			       UID_LEAST);
+	*out = *raw;
 	return 0;
 }
 
@@ -254,18 +287,25 @@ int config_backends_parse(const struct raw_backends *raw, struct config *out, st
 
 	if (raw == NULL)
 		return 0;
-	r = cores_parse(raw, b, e);
+	r = cores_parse(&(struct core_list){ "cores", raw->cores, raw->cores_count }, b->cores,
+			&b->core_count, e);
+	if (r == 0)
+		r = cores_parse(&(struct core_list){ "disk_cores", raw->disk_cores,
+						     raw->disk_cores_count },
+				b->disk_cores, &b->disk_core_count, e);
+	if (r == 0)
+		r = disk_cores_check(b, e);
 	if (r == 0)
 		r = memory_parse(raw->memory, &b->memory_bytes, e);
 	if (r == 0)
 		r = words_parse(raw, b, e);
-	if (r < 0 || raw->uid == NULL)
-		return r;
-	if (*raw->uid < UID_LEAST || *raw->uid == UINT32_MAX)
-		return err_set(e, EINVAL, "backends: uid: %u is not a number from %u up", *raw->uid,
-			       UID_LEAST);
-	b->uid = *raw->uid;
-	return 0;
+	if (r == 0)
+		r = uid_parse(raw->uid, "uid", &b->uid, e);
+	if (r == 0)
+		r = uid_parse(raw->disk_uid, "disk_uid", &b->disk_uid, e);
+	if (r == 0 && b->disk_uid != 0 && b->disk_uid == b->uid)
+		r = err_set(e, EINVAL, "backends: disk_uid: %u is uid, too", b->uid);
+	return r;
 }
 
 static const char *network_of(const struct config *config, const char *uplink)
@@ -327,5 +367,10 @@ int config_backend_check(const struct config *config, struct err *e)
 		return err_set(e, EINVAL,
 			       "uids: viaduct-pmd has the last of them, so one is too few; or set "
 			       "backends.uid");
+	if (config->device_count > 0 && config->backends.disk_uid == 0 && config->uid_count < 3)
+		return err_set(e, EINVAL,
+			       "uids: viaduct-pmd of disks has the second last of them, so %u are "
+			       "too few; or set backends.disk_uid",
+			       config->uid_count);
 	return 0;
 }

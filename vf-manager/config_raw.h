@@ -19,7 +19,9 @@ struct raw_backends {
 	unsigned int *cores;
 	unsigned int cores_count;
 	char *memory, *hugepages, *idle; /* may be NULL */
-	unsigned int *uid;
+	unsigned int *uid, *disk_uid;
+	unsigned int *disk_cores;
+	unsigned int disk_cores_count;
 };
 
 struct raw_hugepages {

@@ -35,16 +35,28 @@ static json_t *polled_view(const struct config *config)
 	return list;
 }
 
+static json_t *cores_view(const unsigned int *cores, unsigned int count)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < count; i++)
+		json_array_append_new(list, json_integer(cores[i]));
+	return list;
+}
+
+static json_t *uid_view(uid_t uid)
+{
+	return uid != 0 ? json_integer(uid) : json_null();
+}
+
 static json_t *backends_view(const struct config_backends *b)
 {
-	json_t *cores = json_array();
-
-	for (unsigned int i = 0; i < b->core_count; i++)
-		json_array_append_new(cores, json_integer(b->cores[i]));
-	return json_pack("{s:o, s:I, s:s, s:s, s:o}", "cores", cores, "memory",
-			 (json_int_t)b->memory_bytes, "hugepages", config_huge_text(b->huge),
-			 "idle", config_idle_text(b->idle), "uid",
-			 b->uid != 0 ? json_integer(b->uid) : json_null());
+	return json_pack("{s:o, s:I, s:s, s:s, s:o, s:o, s:o}", "cores",
+			 cores_view(b->cores, b->core_count), "memory", (json_int_t)b->memory_bytes,
+			 "hugepages", config_huge_text(b->huge), "idle", config_idle_text(b->idle),
+			 "uid", uid_view(b->uid), "disk_cores",
+			 cores_view(b->disk_cores, b->disk_core_count), "disk_uid",
+			 uid_view(b->disk_uid));
 }
 
 static json_t *hugepages_view(const struct config *config)
@@ -95,15 +107,17 @@ static const char *const read_words[] = {
 
 json_t *config_view(const struct config *config)
 {
-	json_t *roots = json_array();
+	json_t *roots = json_array(), *devices = json_array();
 	char prefix[9];
 
 	for (unsigned int i = 0; i < config->root_count; i++)
 		json_array_append_new(roots, json_string(config->roots[i]));
+	for (unsigned int i = 0; i < config->device_count; i++)
+		json_array_append_new(devices, json_string(config->devices[i]));
 	snprintf(prefix, sizeof(prefix), "%02x:%02x:%02x", config->mac_prefix[0],
 		 config->mac_prefix[1], config->mac_prefix[2]);
 	return json_pack(
-		"{s:s, s:{s:s}, s:{s:s?}, s:s, s:b, s:b, s:s, s:{s:I, s:I}, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I}",
+		"{s:s, s:{s:s}, s:{s:s?}, s:s, s:b, s:b, s:s, s:{s:I, s:I}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I}",
 		"group", config->group, "access", "read", read_words[config->read], "alarms",
 		"webhook", config->webhook[0] != '\0' ? config->webhook : NULL, "mac_prefix",
 		prefix, "apply_pfs_at_start", (int)config->apply_pfs_at_start, "audit_after_assign",
@@ -111,8 +125,8 @@ json_t *config_view(const struct config *config)
 		(json_int_t)config->uid_first, "count", (json_int_t)config->uid_count, "networks",
 		networks_view(config), "pfs", pfs_view(config), "uplinks", polled_view(config),
 		"backends", backends_view(&config->backends), "hugepages", hugepages_view(config),
-		"file_roots", roots, "firmware", config->firmware, "rescan_s",
-		(json_int_t)config->rescan_s);
+		"file_roots", roots, "block_devices", devices, "firmware", config->firmware,
+		"rescan_s", (json_int_t)config->rescan_s);
 }
 
 static const struct config_pf *wanted_find(const struct config *config, const char *name)

@@ -2,6 +2,7 @@
 #include "vf-manager/daemon.h"
 
 #include "vf-manager/backend.h"
+#include "vf-manager/disks.h"
 #include "vf-manager/faultwatch.h"
 #include "vf-manager/monitor.h"
 #include "vf-manager/vm.h"
@@ -96,6 +97,8 @@ int daemon_create(const struct options *opt, struct daemon **out, struct err *e)
 		r = watcher_create(d, &d->watcher, e);
 	if (r == 0 && !d->is_oneshot)
 		r = backend_create(d, e);
+	if (r == 0 && !d->is_oneshot)
+		r = disks_create(d, e);
 	if (r < 0) {
 		daemon_destroy(d);
 		return r;
@@ -110,10 +113,12 @@ void daemon_destroy(struct daemon *d)
 		return;
 	/* It wakes the monitor; watcher and monitor ask the backend. */
 	backend_stop(d);
+	disks_stop(d);
 	fault_watch_destroy(d);
 	monitor_destroy(d->monitor);
 	watcher_destroy(d->watcher);
 	backend_destroy(d);
+	disks_destroy(d);
 	for (size_t i = 0; i < d->vm_count; i++)
 		vm_destroy(d->vms[i]);
 	for (size_t i = 0; i < d->def_count; i++)

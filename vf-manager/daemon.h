@@ -25,6 +25,7 @@
 
 struct alloc;
 struct backend;
+struct disks;
 struct fault_watch;
 struct monitor;
 struct keeper;
@@ -71,6 +72,7 @@ struct daemon {
 	uid_t followers[DAEMON_FOLLOWERS]; /* of the events */
 	unsigned int follower_count;
 	struct backend *backend; /* NULL in --oneshot */
+	struct disks *disks; /* NULL in --oneshot */
 	struct operations *operations; /* NULL in --oneshot */
 	struct fault_watch *faults; /* NULL in --oneshot, and until the monitor runs */
 	struct alloc_queue allocs;

@@ -6,6 +6,7 @@
 #include "vf-manager/adopt.h"
 #include "vf-manager/backend.h"
 #include "vf-manager/daemon.h"
+#include "vf-manager/disks.h"
 #include "vf-manager/faultwatch.h"
 #include "vf-manager/http.h"
 #include "vf-manager/hugepools.h"
@@ -129,6 +130,8 @@ static int serve(const struct options *opt, const sigset_t *set, struct err *e)
 		goto out;
 	op_lock(d);
 	r = backend_start(d, e);
+	if (r == 0)
+		r = disks_start(d, e);
 	op_unlock(d);
 	if (r == 0)
 		r = operations_create(d, e);

@@ -17,23 +17,23 @@ static void locked(struct daemon *d, FILE *out, part_fn *write)
 
 static void up(struct backend *b, FILE *out)
 {
-	if (b->state != BACKEND_OFF)
+	if (b->p.state != BACKEND_OFF)
 		fprintf(out, "viaduct_backend_up{backend=\"" BACKEND_NAME "\"} %d\n",
-			b->state == BACKEND_UP);
+			b->p.state == BACKEND_UP);
 }
 
 static void restarts(struct backend *b, FILE *out)
 {
 	fprintf(out, "viaduct_backend_restarts_total{backend=\"" BACKEND_NAME "\"} %llu\n",
-		(unsigned long long)b->restarts);
+		(unsigned long long)b->p.restarts);
 }
 
 static void links(struct backend *b, FILE *out)
 {
 	for (unsigned int i = 0; i < b->d->config.uplink_count; i++) {
 		const char *name = b->d->config.uplinks[i].name;
-		const struct pmd_uplink *have = b->has_status ? pmd_uplink_find(&b->status, name)
-							      : NULL;
+		const struct pmd_uplink *have = b->p.has_status ? pmd_uplink_find(&b->status, name)
+								: NULL;
 
 		fprintf(out, "viaduct_uplink_link{uplink=\"%s\"} %d\n", name,
 			have != NULL && have->has_link);
@@ -42,7 +42,7 @@ static void links(struct backend *b, FILE *out)
 
 static void busy(struct backend *b, FILE *out)
 {
-	for (unsigned int i = 0; b->has_status && i < b->status.lcore_count; i++)
+	for (unsigned int i = 0; b->p.has_status && i < b->status.lcore_count; i++)
 		fprintf(out, "viaduct_lcore_busy_ratio{lcore=\"%u\",cpu=\"%d\"} %.4f\n",
 			b->status.lcores[i].lcore, b->status.lcores[i].cpu,
 			b->status.lcores[i].busy);

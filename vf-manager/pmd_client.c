@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/pmd_client.h"
 
-#include "vf-manager/backend.h"
 #include "vf-manager/privops.h"
 
 #include "base/fd.h"
@@ -23,8 +22,7 @@ static int peer_connect(const struct daemon *d, const struct pmd_peer *peer, int
 
 	if (peer->pid == 0)
 		return err_set(e, ECONNREFUSED, "it does not run");
-	r = unix_connect(backend_path(d, BACKEND_NAME, "control.sock", path), SOCK_SEQPACKET, &fd,
-			 e);
+	r = unix_connect(backend_path(d, peer->name, "control.sock", path), SOCK_SEQPACKET, &fd, e);
 	if (r < 0)
 		return r;
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
@@ -95,28 +93,53 @@ static int silence(int r, struct err *e)
 	return r;
 }
 
-int pmd_call(const struct daemon *d, const struct pmd_peer *peer, json_t *body, json_t **result,
-	     struct err *e)
+struct ask {
+	json_t *body;
+	const int *image; /* NULL: none */
+};
+
+static int ask_make(const struct daemon *d, const struct pmd_peer *peer, const struct ask *ask,
+		    json_t **result, struct err *e)
 {
-	const char *op = json_string_value(json_object_get(body, "op"));
-	struct err own = { 0 };
+	const char *op = json_string_value(json_object_get(ask->body, "op"));
 	auto_fd int fd = -1;
 	int r;
 
-	if (e == NULL)
-		e = &own;
 	if (op == NULL)
 		return err_set(e, ENOMEM, "no memory");
-	json_object_set_new(body, "v", json_integer(PMD_MSG_VERSION));
+	json_object_set_new(ask->body, "v", json_integer(PMD_MSG_VERSION));
 	r = peer_connect(d, peer, &fd, e);
 	if (r == 0) {
-		r = seqmsg_send(fd, body, NULL, 0);
+		r = seqmsg_send(fd, ask->body, ask->image, ask->image != NULL ? 1 : 0);
 		if (r < 0)
 			err_set(e, r, "%s", strerror(-r));
 	}
 	if (r < 0)
-		err_wrap(e, "viaduct-pmd does not answer");
-	else
-		r = pmd_reply(fd, only_looks(op) ? PMD_QUICK_MS : PMD_SLOW_MS, result, e);
+		return err_wrap(e, "viaduct-pmd does not answer");
+	return pmd_reply(fd, only_looks(op) ? PMD_QUICK_MS : PMD_SLOW_MS, result, e);
+}
+
+int pmd_call(const struct daemon *d, const struct pmd_peer *peer, json_t *body, json_t **result,
+	     struct err *e)
+{
+	struct err own = { 0 };
+	int r;
+
+	if (e == NULL)
+		e = &own;
+	r = ask_make(d, peer, &(struct ask){ body, NULL }, result, e);
+	return r < 0 ? silence(r, e) : 0;
+}
+
+int pmd_call_image(const struct daemon *d, const struct pmd_peer *peer, json_t *body, int image,
+		   struct err *e)
+{
+	struct err own = { 0 };
+	int r;
+
+	if (e == NULL)
+		e = &own;
+	json_object_set_new(body, "fds", json_pack("[s]", "image"));
+	r = ask_make(d, peer, &(struct ask){ body, &image }, NULL, e);
 	return r < 0 ? silence(r, e) : 0;
 }

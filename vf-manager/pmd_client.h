@@ -16,6 +16,7 @@
 
 /* Who must be at the other end. */
 struct pmd_peer {
+	const char *name; /* of the instance: "net0" */
 	uid_t uid;
 	pid_t pid; /* 0: nobody */
 };
@@ -24,6 +25,10 @@ struct pmd_peer {
  * through; code "backend-down": it does not answer. */
 int pmd_call(const struct daemon *d, const struct pmd_peer *peer, json_t *body, json_t **result,
 	     struct err *e);
+
+/* The same with an fd that goes along as "image"; it stays the caller's. */
+int pmd_call_image(const struct daemon *d, const struct pmd_peer *peer, json_t *body, int image,
+		   struct err *e);
 
 /* Reads one reply from sock. -ETIMEDOUT, -ECONNRESET: it is gone. */
 int pmd_reply(int sock, int timeout_ms, json_t **result, struct err *e);

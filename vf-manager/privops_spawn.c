@@ -4,6 +4,7 @@
  * The daemon has threads, so between fork and exec there are system calls only.
  */
 #include "vf-manager/backend.h"
+#include "vf-manager/disks.h"
 #include "vf-manager/privops.h"
 
 #include "base/fd.h"
@@ -247,7 +248,9 @@ static int plan_check(const struct daemon *d, const struct spawn_wish *wish, str
 	if (wish->name != NULL && parse_name(wish->name) < 0)
 		return err_set(e, EINVAL, "'%.64s' is no name", wish->name);
 	if (wish->is_pmd)
-		return wish->uid == backend_uid(&d->config) || !d->is_root
+		return wish->uid == backend_uid(&d->config) ||
+				       (wish->uid != 0 && wish->uid == disks_uid(&d->config)) ||
+				       !d->is_root
 			       ? 0
 			       : err_set(e, EPERM, "uid %u is not viaduct-pmd's", wish->uid);
 	if (d->is_root && (wish->uid < d->config.uid_first ||

@@ -35,6 +35,9 @@ static const char *const delete_members[] = { "force", NULL };
 static const char *const stop_all_members[] = { "timeout_s", NULL };
 static const char *const stop_members[] = { "timeout_s", "kill", NULL };
 static const char *const port_members[] = { "port", NULL };
+static const char *const disk_members[] = { "disk", NULL };
+static const char *const disk_set_members[] = { "disk", "iops", "bandwidth", NULL };
+static const char *const disk_resize_members[] = { "disk", "size", NULL };
 static const char *const event_members[] = { "since", "limit", NULL };
 static const char *const selftest_members[] = { "pf", NULL };
 static const char *const audit_members[] = { "vm", NULL };
@@ -100,6 +103,11 @@ const struct route routes[] = {
 	{ "POST", "/v1/vms/*/ports/set", true, false, false, port_set_members, api_port_set },
 	{ "GET", "/v1/ports", false, false, true, NULL, api_ports },
 	{ "GET", "/v1/ports/stats", false, false, true, NULL, api_ports_stats },
+	{ "GET", "/v1/vms/*/disks", false, false, false, disk_members, api_disks },
+	{ "POST", "/v1/vms/*/disks/set", true, false, false, disk_set_members, api_disk_set },
+	{ "POST", "/v1/vms/*/disks/resize", true, false, false, disk_resize_members,
+	  api_disk_resize },
+	{ "GET", "/v1/disks", false, false, true, NULL, api_disks },
 	{ "POST", "/v1/iommu/audit", true, false, false, audit_members, api_iommu_audit },
 	{ "GET", "/v1/operations", false, false, true, NULL, api_operations },
 	{ "GET", "/v1/operations/*", false, false, false, operation_members, api_operation },

@@ -2,6 +2,7 @@
 #include "vf-manager/vm.h"
 
 #include "vf-manager/backend.h"
+#include "vf-manager/disks.h"
 #include "vf-manager/privops.h"
 #include "vf-manager/vmdef.h"
 
@@ -246,6 +247,8 @@ int vm_uid_pick(struct daemon *d, uid_t *out, struct err *e)
 		size_t k = 0;
 
 		if (config_has_polled(&d->config) && uid == backend_uid(&d->config))
+			continue;
+		if (uid == disks_uid(&d->config))
 			continue;
 		while (k < d->vm_count && (d->vms[k]->uid != uid || d->vms[k]->pid == 0))
 			k++;

@@ -6,6 +6,7 @@
 #include "vf-manager/vmextra.h"
 #include "vf-manager/vmfirmware.h"
 #include "vf-manager/vmplace.h"
+#include "vf-manager/vmstart_disks.h"
 
 #include "base/fd.h"
 
@@ -27,6 +28,9 @@ void vm_files_close(struct vm_files *files)
 	fd_close(&files->initrd);
 	fd_close(&files->firmware);
 	fd_close(&files->fresh_vars);
+	for (unsigned int i = 0; i < files->image_count; i++)
+		fd_close(&files->images[i].fd);
+	files->image_count = 0;
 }
 
 static int kernel_check(int fd, const char *path, struct err *e)
@@ -76,7 +80,24 @@ static int initrd_check(const struct vm_files *files, const struct vm_spec *spec
 	return err_hint(e, "raise memory.size");
 }
 
-int vm_files_open(const struct daemon *d, const struct caller *who, const struct vm_spec *spec,
+static int images_open(struct daemon *d, const struct caller *who, const struct vm_spec *spec,
+		       struct vm_files *out, struct err *e)
+{
+	for (unsigned int i = 0; i < spec->disk_count; i++) {
+		struct vm_image *image = &out->images[i];
+		int r = vm_image_open(who, &d->config, &spec->disks[i], image, e);
+
+		/* A VM of ours claims a device that it writes. */
+		if (r < 0 && strcmp(e->code, "device-busy") == 0)
+			(void)image_holder_say(d, &image->id, spec->disks[i].path, e);
+		if (r < 0)
+			return err_wrap(e, "disk %s", spec->disks[i].name);
+		out->image_count++;
+	}
+	return 0;
+}
+
+int vm_files_open(struct daemon *d, const struct caller *who, const struct vm_spec *spec,
 		  struct vm_files *out, struct err *e)
 {
 	const struct file_wish kernel = { .what = "kernel", .path = spec->kernel };
@@ -95,6 +116,8 @@ int vm_files_open(const struct daemon *d, const struct caller *who, const struct
 		r = caller_open(who, &d->config, &initrd, &out->initrd, e);
 	if (r == 0 && out->initrd >= 0)
 		r = initrd_check(out, spec, e);
+	if (r == 0)
+		r = images_open(d, who, spec, out, e);
 	if (r < 0)
 		vm_files_close(out);
 	return r;

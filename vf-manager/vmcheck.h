@@ -7,21 +7,24 @@
 
 #include "vf-manager/caller.h"
 #include "vf-manager/daemon.h"
+#include "vf-manager/vmimage.h"
 #include "vf-manager/vmspec.h"
 
 struct vm_files {
 	int kernel, initrd; /* -1: none */
 	int firmware, fresh_vars; /* of the host's package; -1: none */
+	struct vm_image images[VMM_MAX_DISKS]; /* of the disks, in order; not locked yet */
+	unsigned int image_count;
 };
-#define VM_FILES_NONE          \
-	{                      \
-		-1, -1, -1, -1 \
+#define VM_FILES_NONE                                                                          \
+	{                                                                                      \
+		.kernel = -1, .initrd = -1, .firmware = -1, .fresh_vars = -1, .image_count = 0 \
 	}
 
 void vm_files_close(struct vm_files *files);
 
 /* Opens what the file names, as the caller; looks at form and size. */
-int vm_files_open(const struct daemon *d, const struct caller *who, const struct vm_spec *spec,
+int vm_files_open(struct daemon *d, const struct caller *who, const struct vm_spec *spec,
 		  struct vm_files *out, struct err *e);
 
 /* What a check says beside yes: texts, and rows of budget.h (NULL: nobody wants them). */

@@ -2,6 +2,7 @@
 #include "vf-manager/vmdefops.h"
 
 #include "vf-manager/backend.h"
+#include "vf-manager/disks.h"
 #include "vf-manager/fnpool.h"
 #include "vf-manager/operations.h"
 #include "vf-manager/pool.h"
@@ -502,6 +503,7 @@ static int delete_all(struct daemon *d, const char *name, const struct vm_def *d
 	state_unlock(d);
 	if (r == 0) {
 		backend_ports_remove_vm(d, name);
+		disks_remove_vm(d, name);
 		pool_release_vm(d, name);
 		fnpool_release_vm(d, name);
 		priv_vm_cgroup_remove(d, name);

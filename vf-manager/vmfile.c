@@ -26,12 +26,15 @@ static const cyaml_schema_field_t cpus_fields[] = {
 	CYAML_FIELD_BOOL_PTR("dedicated", OPT, struct vmfile_cpus, dedicated), CYAML_FIELD_END
 };
 
+static const cyaml_schema_value_t word = { CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, 128) };
+
 static const cyaml_schema_field_t boot_fields[] = {
 	CYAML_FIELD_STRING_PTR("kernel", OPT, struct vmfile_boot, kernel, 1, PATH_MAX - 1),
 	CYAML_FIELD_STRING_PTR("initrd", OPT, struct vmfile_boot, initrd, 1, PATH_MAX - 1),
 	CYAML_FIELD_STRING_PTR("cmdline", OPT, struct vmfile_boot, cmdline, 0, VMM_MAX_CMDLINE),
 	CYAML_FIELD_STRING_PTR("firmware", OPT, struct vmfile_boot, firmware, 1, 16),
 	CYAML_FIELD_STRING_PTR("ready", OPT, struct vmfile_boot, ready, 1, VMM_MAX_READY),
+	CYAML_FIELD_SEQUENCE("order", OPT, struct vmfile_boot, order, &word, 1, VMM_MAX_DISKS),
 	CYAML_FIELD_END
 };
 
@@ -42,7 +45,6 @@ static const cyaml_schema_field_t vlan_fields[] = {
 	CYAML_FIELD_UINT_PTR("qos", OPT, struct vmfile_vlan, qos), CYAML_FIELD_END
 };
 
-static const cyaml_schema_value_t word = { CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, 128) };
 static const cyaml_schema_value_t mac_text_value = { CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *,
 									1, 32) };
 
@@ -77,6 +79,23 @@ static const cyaml_schema_field_t port_fields[] = {
 
 static const cyaml_schema_value_t port_value = { CYAML_VALUE_MAPPING(
 	CYAML_FLAG_DEFAULT, struct vmfile_port, port_fields) };
+
+static const cyaml_schema_field_t disk_fields[] = {
+	CYAML_FIELD_STRING_PTR("path", CYAML_FLAG_POINTER, struct vmfile_disk, path, 1,
+			       PATH_MAX - 1),
+	CYAML_FIELD_STRING_PTR("name", OPT, struct vmfile_disk, name, 1, 128),
+	CYAML_FIELD_STRING_PTR("readonly", OPT, struct vmfile_disk, readonly, 1, 8),
+	CYAML_FIELD_STRING_PTR("serial", OPT, struct vmfile_disk, serial, 1, 128),
+	CYAML_FIELD_STRING_PTR("cache", OPT, struct vmfile_disk, cache, 1, 16),
+	CYAML_FIELD_STRING_PTR("bandwidth", OPT, struct vmfile_disk, bandwidth, 1, 32),
+	CYAML_FIELD_UINT_PTR("queues", OPT, struct vmfile_disk, queues),
+	CYAML_FIELD_UINT_PTR("queue_size", OPT, struct vmfile_disk, queue_size),
+	CYAML_FIELD_UINT_PTR("iops", OPT, struct vmfile_disk, iops),
+	CYAML_FIELD_END
+};
+
+static const cyaml_schema_value_t disk_value = { CYAML_VALUE_MAPPING(
+	CYAML_FLAG_DEFAULT, struct vmfile_disk, disk_fields) };
 
 static const cyaml_schema_field_t function_fields[] = {
 	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct vmfile_function, name, 1, 128),
@@ -118,6 +137,7 @@ static const cyaml_schema_field_t file_fields[] = {
 	CYAML_FIELD_MAPPING_PTR("memory", CYAML_FLAG_POINTER, struct vmfile, memory, memory_fields),
 	CYAML_FIELD_MAPPING_PTR("cpus", OPT, struct vmfile, cpus, cpus_fields),
 	CYAML_FIELD_MAPPING_PTR("boot", CYAML_FLAG_POINTER, struct vmfile, boot, boot_fields),
+	CYAML_FIELD_SEQUENCE("disks", OPT, struct vmfile, disks, &disk_value, 0, VMM_MAX_DISKS),
 	CYAML_FIELD_SEQUENCE("ports", OPT, struct vmfile, ports, &port_value, 0, PORTS_MAX),
 	CYAML_FIELD_SEQUENCE("functions", OPT, struct vmfile, functions, &function_value, 0,
 			     PORTS_MAX),
@@ -138,7 +158,6 @@ static const cyaml_schema_value_t file_schema = { CYAML_VALUE_MAPPING(CYAML_FLAG
 								      struct vmfile, file_fields) };
 
 static const struct yaml_later later[] = {
-	{ "disks", "disks are" },
 	{ "owner", "an owner is" },
 	{ "balloon", "a memory balloon is",
 	  "all of a guest's memory is there from its start and pinned where a device does DMA, so none could be taken back" },

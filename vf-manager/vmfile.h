@@ -21,6 +21,8 @@ struct vmfile_cpus {
 
 struct vmfile_boot {
 	char *kernel, *initrd, *cmdline, *ready, *firmware;
+	char **order;
+	unsigned int order_count;
 };
 
 struct vmfile_vlan {
@@ -40,6 +42,11 @@ struct vmfile_port {
 	unsigned int *mtu, *queues, *queue_size, *storm;
 	char *backend_grace;
 	struct vmfile_vlan *vlan;
+};
+
+struct vmfile_disk {
+	char *path, *name, *readonly, *serial, *cache, *bandwidth;
+	unsigned int *queues, *queue_size, *iops;
 };
 
 struct vmfile_function {
@@ -70,6 +77,8 @@ struct vmfile {
 	struct vmfile_memory *memory;
 	struct vmfile_cpus *cpus;
 	struct vmfile_boot *boot;
+	struct vmfile_disk *disks;
+	unsigned int disks_count;
 	struct vmfile_port *ports;
 	unsigned int ports_count;
 	struct vmfile_function *functions;

@@ -6,6 +6,7 @@
 #include "vf-manager/vm.h"
 #include "vf-manager/vmextra.h"
 #include "vf-manager/vmport.h"
+#include "vf-manager/vmstart_disks.h"
 
 #include "base/fd.h"
 #include "base/json.h"
@@ -21,6 +22,7 @@
 void start_fds_close(struct vm_start *s)
 {
 	vm_run_files_close(&s->files);
+	start_disks_close(s);
 	vm_files_close(s->wish->files);
 	fd_close(&s->kvm);
 	fd_close(&s->vars);
@@ -93,11 +95,12 @@ static json_t *spec_json(const struct vm_start *s)
 	json_object_set_new(cpus, "count", json_integer(spec->cpu_count));
 	json_object_set_new(cpus, "own",
 			    json_string(cpu_list_text(&s->place.own, own, sizeof(own))));
-	j = json_pack("{s:s, s:o, s:o, s:{s:s, s:s*}, s:o, s:o*, s:s, s:s, s:s*}", "name",
+	j = json_pack("{s:s, s:o, s:o, s:{s:s, s:s*}, s:o, s:o*, s:o*, s:s, s:s, s:s*}", "name",
 		      spec->name, "memory", memory_json(s), "cpus", cpus, "boot", "cmdline",
 		      spec->cmdline, "ready", spec->ready[0] != '\0' ? spec->ready : NULL,
 		      "devices", devices_json(s), "nets",
-		      s->net_count > 0 ? start_nets_json(s) : NULL, "on_panic",
+		      s->net_count > 0 ? start_nets_json(s) : NULL, "disks",
+		      s->disk_count > 0 ? start_disks_json(s) : NULL, "on_panic",
 		      panics[spec->on_panic], "watchdog", watchdogs[spec->watchdog], "uuid",
 		      s->uuid[0] != '\0' ? s->uuid : NULL);
 	vm_extras_json(spec, s->vsock_cid, j);
@@ -146,6 +149,7 @@ int launch_send(struct vm_start *s, struct err *e)
 		json_add_text(names, "vhost:%s", s->wish->spec->ports[s->nets[i].port].name);
 		fds[count++] = s->nets[i].fd;
 	}
+	count += start_disks_fds(s, names, fds + count);
 	body = json_pack("{s:i, s:s, s:o, s:o}", "v", VMM_MSG_VERSION, "op", "launch", "fds", names,
 			 "spec", spec_json(s));
 	r = seqmsg_send(s->sock, body, fds, count);
@@ -226,6 +230,7 @@ void launch_facts(const struct vm_start *s, json_t *facts)
 	json_object_set_new(facts, "memory", json_integer((json_int_t)spec->memory_bytes));
 	json_object_set_new(facts, "ports", ports);
 	json_object_set_new(facts, "functions", functions);
+	json_object_set_new(facts, "disks", start_disks_facts(s));
 	json_object_set_new(facts, "dma_remapping",
 			    json_boolean(is_known && host.dma_remapping == IOMMU_ON));
 	json_object_set_new(facts, "interrupt_remapping",

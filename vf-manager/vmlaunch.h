@@ -31,6 +31,17 @@ struct start_net {
 	bool is_added; /* the backend has it */
 };
 
+/* A disk, beside wish->spec->disks and wish->files->images. */
+struct start_disk {
+	char socket[PMD_SOCKET_TEXT];
+	int listener; /* listening there; -1 when closed */
+	struct image_id id;
+	struct image_open how;
+	uint64_t size; /* bytes */
+	bool has_no_direct;
+	bool is_added; /* the backend has it */
+};
+
 struct vm_start {
 	struct daemon *d;
 	const struct vm_start_wish *wish;
@@ -52,6 +63,8 @@ struct vm_start {
 	unsigned int hold_count;
 	struct start_net nets[VMM_MAX_DEVICES];
 	unsigned int net_count;
+	struct start_disk disks[VMM_MAX_DISKS];
+	unsigned int disk_count;
 	struct fn_hold fns[VMM_MAX_DEVICES]; /* of wish->spec->functions, in order */
 	unsigned int fn_count;
 	struct start_member members[VMM_MAX_DEVICES];

@@ -10,6 +10,7 @@
 #include "vf-manager/vmm_client.h"
 #include "vf-manager/vmops.h"
 #include "vf-manager/vmplace.h"
+#include "vf-manager/vmshow_disks.h"
 
 #include "base/fd.h"
 #include "base/json.h"
@@ -155,6 +156,7 @@ static void live_add(json_t *vm, const json_t *status, const char *interrupts)
 	}
 	json_array_foreach(functions, i, function)
 		port_add_live(function, "address", status, status != NULL ? interrupts : NULL);
+	disks_live_add(vm, status);
 	ready_add_live(vm, status);
 	vm_extras_add_live(vm, status);
 	firmware_add_live(json_object_get(vm, "firmware"), json_object_get(status, "firmware"));
@@ -265,6 +267,7 @@ static json_t *vm_json(struct daemon *d, const struct vm *vm)
 	defaults_add(j);
 	faults_add(d, vm, j);
 	backends_add(d, vm, j);
+	disks_show_add(d, vm, j);
 	started = json_integer_value(json_object_get(j, "started_at"));
 	json_object_set_new(j, "uptime_s",
 			    started != 0 && vm->pid != 0 ? json_integer(time(NULL) - started)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/vmspec.h"
 
+#include "vf-manager/vmdisk.h"
 #include "vf-manager/vmextra.h"
 #include "vf-manager/vmfile.h"
 #include "vf-manager/vmport.h"
@@ -166,8 +167,8 @@ static int life_parse(const struct vmfile *file, struct vm_spec *out, struct err
 	return vm_keep_parse(file, &out->keep, e);
 }
 
-static int path_parse(const char *path, const char *key, const char *base_dir, char out[PATH_MAX],
-		      struct err *e)
+int vm_path_parse(const char *path, const char *key, const char *base_dir, char out[PATH_MAX],
+		  struct err *e)
 {
 	int n;
 
@@ -196,7 +197,8 @@ static int line_parse(const char *text, const char *key, char *out, size_t cap, 
 	return 0;
 }
 
-static int firmware_parse(const struct vmfile_boot *b, struct vm_spec *out, struct err *e)
+static int firmware_parse(const struct vmfile_boot *b, bool has_disks, struct vm_spec *out,
+			  struct err *e)
 {
 	out->has_firmware = b->firmware != NULL;
 	if (b->firmware != NULL && strcmp(b->firmware, "ovmf") != 0)
@@ -206,6 +208,10 @@ static int firmware_parse(const struct vmfile_boot *b, struct vm_spec *out, stru
 			       (unsigned long long)FIRMWARE_MEMORY >> 20);
 	if (b->kernel != NULL)
 		return 0;
+	if (b->firmware == NULL && has_disks) {
+		err_set(e, EINVAL, "boot: neither firmware nor kernel: nothing starts the disks");
+		return err_hint(e, "boot: {firmware: ovmf}");
+	}
 	if (b->firmware == NULL) {
 		err_set(e, EINVAL, "boot.kernel is missing");
 		return err_hint(e, "name a bzImage or vmlinux file: boot: {kernel: "
@@ -217,15 +223,16 @@ static int firmware_parse(const struct vmfile_boot *b, struct vm_spec *out, stru
 	return 0;
 }
 
-static int boot_parse(const struct vmfile_boot *b, const char *base_dir, struct vm_spec *out,
+static int boot_parse(const struct vmfile *file, const char *base_dir, struct vm_spec *out,
 		      struct err *e)
 {
-	int r = firmware_parse(b, out, e);
+	const struct vmfile_boot *b = file->boot;
+	int r = firmware_parse(b, file->disks_count > 0, out, e);
 
 	if (r == 0 && b->kernel != NULL)
-		r = path_parse(b->kernel, "boot.kernel", base_dir, out->kernel, e);
+		r = vm_path_parse(b->kernel, "boot.kernel", base_dir, out->kernel, e);
 	if (r == 0 && b->initrd != NULL)
-		r = path_parse(b->initrd, "boot.initrd", base_dir, out->initrd, e);
+		r = vm_path_parse(b->initrd, "boot.initrd", base_dir, out->initrd, e);
 	if (r < 0)
 		return r;
 	r = line_parse(b->cmdline, "boot.cmdline", out->cmdline, sizeof(out->cmdline), e);
@@ -342,7 +349,7 @@ int vm_spec_parse(const struct vm_text *text, struct vm_spec *out, json_t *warni
 	if (r == 0)
 		r = cpus_parse(file->cpus, out, e);
 	if (r == 0)
-		r = boot_parse(file->boot, text->base_dir, out, e);
+		r = boot_parse(file, text->base_dir, out, e);
 	if (r == 0)
 		r = life_parse(file, out, e);
 	if (r == 0)
@@ -353,6 +360,8 @@ int vm_spec_parse(const struct vm_text *text, struct vm_spec *out, json_t *warni
 		r = grace_spread(file, out, warnings, e);
 	if (r == 0)
 		r = functions_parse(file, out, e);
+	if (r == 0)
+		r = vm_disks_parse(file, text->base_dir, out, e);
 	if (r == 0 && vm_spec_devices_max(out) > 0 && out->hugepage_bytes == 0)
 		json_array_append_new(
 			warnings,
@@ -390,7 +399,7 @@ json_t *vm_spec_json(const struct vm_spec *spec)
 						on_fault_text(spec->functions[i].on_fault)));
 	j = json_pack(
 		"{s:s, s:{s:I, s:I, s:b, s:I, s:o}, s:{s:i, s:o, s:b}, s:{s:s*, s:s*, s:s*, s:s, s:s*}, s:o, s:o,"
-		" s:s, s:s, s:o}",
+		" s:o, s:s, s:s, s:o}",
 		"name", spec->name, "memory", "size", (json_int_t)spec->memory_bytes, "hugepage",
 		(json_int_t)spec->hugepage_bytes, "hugepage_fallback", spec->hugepage_fallback,
 		"low_limit", (json_int_t)spec->low_limit_bytes, "numa", numa_json(spec), "cpus",
@@ -398,9 +407,9 @@ json_t *vm_spec_json(const struct vm_spec *spec)
 		"boot", "firmware", spec->has_firmware ? "ovmf" : NULL, "kernel",
 		spec->kernel[0] != '\0' ? spec->kernel : NULL, "initrd",
 		spec->initrd[0] != '\0' ? spec->initrd : NULL, "cmdline", spec->cmdline, "ready",
-		spec->ready[0] != '\0' ? spec->ready : NULL, "ports", ports, "functions", functions,
-		"on_panic", panics[spec->on_panic], "watchdog", watchdogs[spec->watchdog], "life",
-		vm_keep_json(&spec->keep));
+		spec->ready[0] != '\0' ? spec->ready : NULL, "disks", vm_disks_json(spec), "ports",
+		ports, "functions", functions, "on_panic", panics[spec->on_panic], "watchdog",
+		watchdogs[spec->watchdog], "life", vm_keep_json(&spec->keep));
 	vm_extras_json(spec, spec->vsock_cid, j);
 	return j;
 }

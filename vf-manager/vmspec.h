@@ -68,6 +68,18 @@ struct vm_function {
 	enum on_fault on_fault;
 };
 
+/* A disk: an image of the host's, served by viaduct-pmd. */
+struct vm_disk {
+	char name[VM_NAME_TEXT];
+	char path[PATH_MAX];
+	char serial[PMD_SERIAL_TEXT];
+	bool is_readonly;
+	bool is_buffered; /* through the host's page cache; else O_DIRECT, where the file system can */
+	unsigned int queues, queue_size;
+	unsigned int boot; /* place in the firmware's order, from 1; 0: none */
+	uint64_t iops, bandwidth; /* operations, bytes a second; 0: no limit */
+};
+
 struct vm_spec {
 	char name[VM_NAME_TEXT];
 	uint64_t memory_bytes;
@@ -92,6 +104,8 @@ struct vm_spec {
 	struct vm_keep keep;
 	struct vm_port ports[VMM_MAX_DEVICES];
 	unsigned int port_count;
+	struct vm_disk disks[VMM_MAX_DISKS];
+	unsigned int disk_count;
 	struct vm_function functions[VMM_MAX_DEVICES];
 	unsigned int function_count;
 };
@@ -124,6 +138,10 @@ struct vm_text {
 	const char *base_dir;
 };
 int vm_spec_parse(const struct vm_text *text, struct vm_spec *out, json_t *warnings, struct err *e);
+
+/* A path of the file made absolute. -EINVAL names the key. */
+int vm_path_parse(const char *path, const char *key, const char *base_dir, char out[PATH_MAX],
+		  struct err *e);
 
 /* Everything but the paths' content, for `vm check`. A new reference. */
 json_t *vm_spec_json(const struct vm_spec *spec);

@@ -16,6 +16,7 @@
 #include "vf-manager/vmm_client.h"
 #include "vf-manager/vmops.h"
 #include "vf-manager/vmplace.h"
+#include "vf-manager/vmstart_disks.h"
 #include "vf-manager/watch.h"
 
 #include "base/fd.h"
@@ -229,6 +230,8 @@ static int start_prepare(struct vm_start *s, struct err *e)
 
 	if (r == 0)
 		r = ports_take(s, e);
+	if (r == 0)
+		r = start_disks_take(s, e);
 	if (r < 0)
 		return r;
 	step_add(s, "ports");
@@ -251,8 +254,10 @@ static int start_prepare(struct vm_start *s, struct err *e)
 		r = start_spawn(s, e);
 	if (r == 0) {
 		start_scope(s);
-		r = launch_send(s, e);
+		r = start_disks_add(s, e);
 	}
+	if (r == 0)
+		r = launch_send(s, e);
 	if (r == 0)
 		r = start_nets_add(s, e);
 	step_add(s, "spawn");
@@ -339,6 +344,7 @@ static void start_undo(struct vm_start *s)
 	}
 	start_fds_close(s);
 	start_nets_undo(s);
+	start_disks_undo(s);
 	for (unsigned int i = s->hold_count; i-- > 0;) {
 		const struct vf_hold *h = &s->holds[i];
 		const struct vf_ref ref = { .pf = h->pf,

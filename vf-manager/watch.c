@@ -2,6 +2,7 @@
 #include "vf-manager/watch.h"
 
 #include "vf-manager/backend.h"
+#include "vf-manager/disks.h"
 #include "vf-manager/faultwatch.h"
 #include "vf-manager/fnpool.h"
 #include "vf-manager/pool.h"
@@ -87,6 +88,7 @@ void vm_ended(struct daemon *d, const char *name)
 	exit = vm_end_find(d, &end, &state, &life);
 	/* Free before it is called ended: who waits for the end may start the next at once. */
 	backend_ports_remove_vm(d, name);
+	disks_remove_vm(d, name);
 	pool_release_vm(d, name);
 	fnpool_release_vm(d, name);
 	priv_vm_files_remove(d, name, true);

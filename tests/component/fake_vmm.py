@@ -53,6 +53,15 @@ class Vm:
         self.asked = 0
         self.quarantined = set()
         self.links = {}
+        # Backends connect there, and are kept waiting.
+        self.disks = {disk["disk"]: socket.socket(fileno=self.fds[f"disk:{disk['disk']}"]) for disk in self.spec.get("disks", [])}
+        self.backends = {name: [] for name in self.disks}
+
+    def disk(self, disk):
+        backends = self.backends[disk["disk"]]
+        return {"disk": disk["disk"], "size": 0, "readonly": False, "queues": disk["queues"],
+                "backend": "connected" if backends else "waiting", "backend_pid": 0, "reconnects": max(len(backends) - 1, 0),
+                "driver_active": False, "features": "0x0", "error": ""}
 
     def net(self, net):
         """As it would be with a backend that has come and gone."""
@@ -76,6 +85,7 @@ class Vm:
             "ram_nodes": [{"node": 1, "bytes": self.spec["memory"]["size"]}],
             "guest_resets": 2, "console_bytes": 0, "devices": [], "nets": [self.net(net) for net in self.spec.get("nets", [])], "life": LIFE,
             "virtio": self.virtio(),
+            "disks": [self.disk(disk) for disk in self.spec.get("disks", [])], "disk_spec": self.spec.get("disks", []),
             "on_panic": self.spec["on_panic"], "watchdog": self.spec["watchdog"],
             "exits": {"io": 0, "mmio": 0, "hlt": 0, "other": 0},
             "quarantined": sorted(self.quarantined), "fds": sorted(self.fds), "uid": os.getuid(), "groups": os.getgroups(),
@@ -190,12 +200,15 @@ class Vm:
         hvc0 = socket.socket(fileno=self.fds["hvc0"]) if "hvc0" in self.fds else None
         clients, consoles = [self.launch], []
         while True:
-            ready, _, _ = select.select([listener, console, *([hvc0] if hvc0 else []), *clients, *consoles], [], [])
+            ready, _, _ = select.select([listener, console, *([hvc0] if hvc0 else []), *self.disks.values(), *clients, *consoles], [], [])
             for sock in ready:
                 if sock is listener:
                     clients.append(listener.accept()[0])
                 elif sock in (console, hvc0):
                     consoles.append(sock.accept()[0])
+                elif sock in self.disks.values():
+                    name = next(name for name, one in self.disks.items() if one is sock)
+                    self.backends[name].append(sock.accept()[0])
                 elif sock in clients:
                     message = None
                     try:

@@ -66,6 +66,8 @@ def valid_body(op, folder):
         "/v1/pfs/{pf}/apply": {"vfs": 2}, "/v1/vfs/alloc": {"name": "lease2"}, "/v1/vfs/{vf}/set": {"mac": "02:00:00:00:00:01"},
         "/v1/config/check": {"yaml": CONFIG, "file": "a"}, "/v1/vms/{name}/stop": {"timeout_s": 5, "kill": True},
         "/v1/vms/{name}/ports/set": {"port": "wan", "rate": 5000000},
+        "/v1/vms/{name}/disks/set": {"disk": "root", "iops": 100, "bandwidth": 1 << 20},
+        "/v1/vms/{name}/disks/resize": {"disk": "root", "size": 1 << 30},
         "/v1/vms": {"yaml": daemonkit.vm_yaml(folder, "vm2")}, "/v1/vms/create": {"yaml": daemonkit.vm_yaml(folder, "vm2")}, "/v1/vms/check": {"yaml": daemonkit.vm_yaml(folder, "vm2")},
     }
     return bodies.get(op.path, {})
@@ -118,7 +120,7 @@ def test_every_change_answers_as_described(world, short_tmp):
 # Their own cases ask them: tests/component/test_pf_change.py and the like.
 LATER = {("POST", f"/v1/pfs/{{pf}}/{verb}") for verb in ("confirm", "rollback", "adopt")} | {
     ("POST", f"/v1/vfs/{{vf}}/{verb}") for verb in ("scrub", "adopt")} | {
-    ("POST", f"/v1/vms/{{name}}/{verb}") for verb in ("quarantine", "unquarantine", "ports/set")}
+    ("POST", f"/v1/vms/{{name}}/{verb}") for verb in ("quarantine", "unquarantine", "ports/set", "disks/set", "disks/resize")}
 
 
 def refused(daemon, op, path, body):

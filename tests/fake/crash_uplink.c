@@ -21,7 +21,7 @@ static struct backend *engine(struct daemon *d, unsigned int uplinks)
 
 	memset(&b, 0, sizeof(b));
 	b.d = d;
-	b.pidfd = -1;
+	b.p.pidfd = -1;
 	d->config.uplink_count = uplinks;
 	d->config.uplinks[0] = (struct config_uplink){
 		.name = "up0", .kind = PMD_UPLINK_VF, .device = HOST_PF, .mtu = 1500

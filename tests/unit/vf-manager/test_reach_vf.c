@@ -52,7 +52,7 @@ static int setup(void **state)
 	assert_int_equal(backend_reach_create(&b, &err), 0);
 	b.status.uplink_count = 1;
 	strcpy(b.status.uplinks[0].name, "up0");
-	b.has_status = true;
+	b.p.has_status = true;
 	for (uint8_t i = 0; i < 3; i++)
 		memcpy(list[i].mac, (uint8_t[]){ 2, 0, 0, 0, 0, i }, 6);
 	list[2].uplink = 1; /* another's */

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Private to the disks: disks.c (what is wished, the watching), disks_sync.c (the process brought to it), disks_view.c, and
+ * the alarms and metrics of them.
+ */
+#ifndef VIADUCT_VF_MANAGER_DISKS_CORE_H
+#define VIADUCT_VF_MANAGER_DISKS_CORE_H
+
+#include "vf-manager/backendproc.h"
+#include "vf-manager/disks.h"
+#include "vf-manager/pmd_disks.h"
+
+struct wish_disk {
+	char name[PMD_PORT_TEXT];
+	char socket[PMD_SOCKET_TEXT];
+	char serial[PMD_SERIAL_TEXT];
+	char path[PATH_MAX];
+	struct image_id id;
+	struct image_open how;
+	unsigned int queues;
+	struct disk_limits limits;
+	int handle; /* O_PATH on the image: it is this one whatever its name; -1: not found yet */
+	pid_t vmm; /* whose descriptors have it, too; 0: not known */
+	bool is_stale; /* whether the process has heard of these limits is not known */
+	struct err why; /* it is not there; errnum 0: nothing is known against it */
+	uint64_t down_ns; /* since when nobody serves it; 0: somebody does */
+	uint64_t errors, no_space; /* counted at the look before */
+	uint64_t errors_at, no_space_at; /* when they last grew, now_ns(); 0: never */
+};
+
+/* `disks`, `status`: written under work and look, read under either. */
+struct disks {
+	struct daemon *d;
+	struct backend_proc p;
+	struct wish_disk disks[PMD_MAX_DISKS];
+	unsigned int count;
+	struct pmd_disks status; /* of the last look; p.has_status: of this process */
+	struct pmd_disks fresh;
+};
+
+static inline void disks_work_lock(struct disks *b)
+{
+	pthread_mutex_lock(&b->p.work);
+}
+
+static inline void disks_work_unlock(struct disks *b)
+{
+	pthread_mutex_unlock(&b->p.work);
+}
+
+static inline void disks_look_lock(struct disks *b)
+{
+	pthread_mutex_lock(&b->p.look);
+}
+
+static inline void disks_look_unlock(struct disks *b)
+{
+	pthread_mutex_unlock(&b->p.look);
+}
+
+/* Work locked in all of them. */
+
+/* NULL: there is none. Under look, too. */
+struct wish_disk *wish_disk_find(struct disks *b, const char *name);
+
+/* Asks the process for this disk, with a description of its own. */
+int disk_sync_add(struct disks *b, struct wish_disk *w, struct err *e);
+int disk_sync_limit(struct disks *b, struct wish_disk *w, struct err *e);
+
+/* Starts what is wanted, looks, and brings it to what is wished. */
+void disks_settle(struct disks *b);
+
+#endif
