@@ -7,9 +7,14 @@ booted again for the cases that have no outcome yet, and that is said. What a ca
 stands. A host in deterministic time that ends by its time-out (124) is booted once more, too (tests/lab/hosts.py, BOOTS).
 Cases that failed have a second go (again.py), those of a host in one boot of their own. Anything else that keeps a case
 from having an outcome is a failure of that case.
+
+Two hosts run side by side where the machine has the memory, the longest first: none of them keeps two processors busy.
+VIADUCT_LAB_STREAMS says how many. A second go has the machine for itself.
 """
 
+import concurrent.futures
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -26,6 +31,7 @@ BOOTS = {125: 3}  # exit status of lab/run -> the most boots of a host that ends
 CASE_SECONDS = 300  # as in pytest.ini
 HOST_SECONDS = {"lab": 3600, "long": 4 * 3600}  # the most that one boot may last
 LAB = TESTS / "lab"
+STREAM_MEMORY = 6 << 30  # bytes free for each host: its own, and what its files take in the page cache
 
 
 def hosts_table():
@@ -45,6 +51,43 @@ def group(rows, table):
     return {name: cases for name, cases in hosts.items() if cases}
 
 
+def streams():
+    """How many hosts run at a time."""
+    wish = os.environ.get("VIADUCT_LAB_STREAMS", "")
+    if wish.isascii() and wish.isdigit() and int(wish) > 0:
+        return int(wish)
+    with open("/proc/meminfo", encoding="ascii") as lines:
+        free = next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+    return max(1, min(2, os.cpu_count() or 1, free // STREAM_MEMORY))
+
+
+class Boots:
+    """The hosts that run now, so that an interrupted suite leaves none."""
+
+    def __init__(self):
+        self.running, self.is_over = set(), False
+
+    def begin(self, argv, **more):
+        if self.is_over:
+            raise KeyboardInterrupt
+        proc = subprocess.Popen(argv, start_new_session=True, **more)
+        self.running.add(proc)
+        if self.is_over:
+            end_group(proc)
+        return proc
+
+    def end(self, proc):
+        self.running.discard(proc)
+
+    def end_all(self):
+        self.is_over = True
+        for proc in list(self.running):
+            end_group(proc)
+
+
+BOOTED = Boots()
+
+
 def boot(host, options, names, seconds, ctx, scratch):
     """One boot; returns (exit status of lab/run, what it printed)."""
     argv = [
@@ -56,20 +99,21 @@ def boot(host, options, names, seconds, ctx, scratch):
     log = scratch.with_suffix(".log")
     env = quiet_env(VIADUCT_BUILD=str(builds.path("release")))
     with open(log, "w", encoding="utf-8") as out:
-        proc = subprocess.Popen(
-            argv, cwd=builds.TOP, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
+        proc = BOOTED.begin(argv, cwd=builds.TOP, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True, errors="replace")
         try:
             for line in proc.stdout:
                 out.write(line)
                 out.flush()
                 if ctx.verbose:
-                    sys.stdout.write(f"  | {line}")
+                    sys.stdout.write(f"  {host} | {line}")
                     sys.stdout.flush()
             status = proc.wait()
         except BaseException:
             end_group(proc)
             raise
+        finally:
+            BOOTED.end(proc)
     return status, log.read_text(encoding="utf-8", errors="replace")
 
 
@@ -114,6 +158,20 @@ def run_host(suite, host, cases, ctx, again=""):
     return results
 
 
+def run_hosts(suite, hosts, ctx):
+    """Yields the results of each host as they come."""
+    longest = sorted(hosts, key=lambda host: -sum(case["timeout"] or CASE_SECONDS for case in hosts[host]))
+    with concurrent.futures.ThreadPoolExecutor(streams()) as pool:
+        try:
+            runs = [pool.submit(run_host, suite, host, hosts[host], ctx) for host in longest]
+            for run in concurrent.futures.as_completed(runs):
+                yield run.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            BOOTED.end_all()
+            raise
+
+
 def run_folder(suite, folder, ctx):
     """The cases of a folder that keeps tests/lab's conventions."""
     more = ("-k", ctx.pattern) if ctx.pattern else ()
@@ -126,8 +184,8 @@ def run_folder(suite, folder, ctx):
     go = SecondGo(suite, ctx)
     go.take(results_of(suite, [r for r in rows if r["kind"] == "result"], status, output))
     hosts = group(rows, hosts_table())
-    for host, cases in hosts.items():
-        go.take(run_host(suite, host, cases, ctx))
+    for results in run_hosts(suite, hosts, ctx):
+        go.take(results)
     outside, env = ("--viaduct-host=outside",), {"VIADUCT_BUILD": str(builds.path("release"))}
     names = {row["name"] for row in rows if row["kind"] == "collected" and row["outside"]}
     if names:
