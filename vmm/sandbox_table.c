@@ -139,6 +139,7 @@ const struct sandbox_ioctl sandbox_ioctls[] = {
 	/* a group that joins or leaves the VM */
 	{ KVM_SET_DEVICE_ATTR, BOTH },
 	/* a vsock whose driver comes and goes */
+	{ VHOST_SET_OWNER, V },
 	{ VHOST_SET_FEATURES, V },
 	{ VHOST_SET_MEM_TABLE, V },
 	{ VHOST_SET_VRING_NUM, V },
@@ -148,7 +149,6 @@ const struct sandbox_ioctl sandbox_ioctls[] = {
 	{ VHOST_SET_VRING_KICK, V },
 	{ VHOST_SET_VRING_CALL, V },
 	{ VHOST_VSOCK_SET_RUNNING, V },
-	{ VHOST_SET_OWNER, S },
 	{ VHOST_GET_FEATURES, S },
 	/* making the VM */
 	{ KVM_GET_API_VERSION, S },

@@ -35,6 +35,7 @@ struct virtio_vsock {
 	int fd; /* /dev/vhost-vsock, borrowed */
 	uint32_t cid;
 	uint64_t kernel_features;
+	bool is_owned;
 	uint16_t base[QUEUES_KERNEL]; /* where the rings go on */
 
 	/* Main thread */
@@ -93,10 +94,21 @@ static void queues_kick(struct virtio_vsock *v)
 	}
 }
 
+/* The kernel makes its thread now, with the affinity of this one: that is the one to keep only once the machine runs. */
+static int own(struct virtio_vsock *v)
+{
+	int r = v->is_owned ? 0 : vhost_owner_set(v->fd);
+
+	v->is_owned = r == 0;
+	return r;
+}
+
 static int rings_give(struct virtio_vsock *v)
 {
-	int r = vhost_features_set(v->fd, v->vp.features);
+	int r = own(v);
 
+	if (r == 0)
+		r = vhost_features_set(v->fd, v->vp.features);
 	if (r == 0)
 		r = vhost_memory_set(v->fd, v->vp.env.gmem);
 	for (unsigned int i = 0; r == 0 && i < QUEUES_KERNEL; i++) {
@@ -194,10 +206,8 @@ static int vsock_open(struct virtio_vsock *v, const struct virtio_pci_env *env, 
 					      .queue_count = QUEUES,
 					      .is_integrated = true,
 					      .ops = &vsock_ops };
-	int r = vhost_owner_set(v->fd);
+	int r = vhost_features_get(v->fd, &v->kernel_features);
 
-	if (r == 0)
-		r = vhost_features_get(v->fd, &v->kernel_features);
 	if (r < 0)
 		return err_set(e, r, "the kernel's vsock device (/dev/vhost-vsock): %s",
 			       strerror(-r));

@@ -89,9 +89,12 @@ static int vhost_call(unsigned long request, void *arg)
 {
 	if (request == fake_vhost.fails)
 		return fail(EINVAL);
-	must(fake_vhost.is_owned || request == VHOST_SET_OWNER, "nobody owns it");
+	must(fake_vhost.is_owned || request == VHOST_SET_OWNER || request == VHOST_GET_FEATURES,
+	     "nobody owns it");
 	switch (request) {
 	case VHOST_SET_OWNER:
+		if (fake_vhost.is_owned)
+			return fail(EBUSY);
 		fake_vhost.is_owned = true;
 		return 0;
 	case VHOST_GET_FEATURES:

@@ -429,10 +429,11 @@ static void a_kick_always_reaches_the_kernel(void **state)
 
 static void what_the_kernel_refuses_is_said_and_breaks_the_device(void **state)
 {
-	static const unsigned long requests[] = { VHOST_SET_FEATURES,	VHOST_SET_MEM_TABLE,
-						  VHOST_SET_VRING_NUM,	VHOST_SET_VRING_BASE,
-						  VHOST_SET_VRING_ADDR, VHOST_SET_VRING_KICK,
-						  VHOST_SET_VRING_CALL, VHOST_VSOCK_SET_RUNNING };
+	static const unsigned long requests[] = { VHOST_SET_OWNER,	  VHOST_SET_FEATURES,
+						  VHOST_SET_MEM_TABLE,	  VHOST_SET_VRING_NUM,
+						  VHOST_SET_VRING_BASE,	  VHOST_SET_VRING_ADDR,
+						  VHOST_SET_VRING_KICK,	  VHOST_SET_VRING_CALL,
+						  VHOST_VSOCK_SET_RUNNING };
 	struct extra_board *b = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
