@@ -108,7 +108,7 @@ static int exists(struct err *e, const char *path)
 	return err_hint(e, "take another name, or remove that one first");
 }
 
-/* For file systems without files that have no name (NFS). */
+/* For file systems without files that have no name (NFS, 9p). */
 static int named_open(struct image_file *f)
 {
 	uint64_t random;
@@ -152,14 +152,25 @@ int image_file_begin(struct image_file *f, const char *path, struct err *e)
 	return 0;
 }
 
+/* Never over another: 9p and NFS know no such rename, but a second name. */
+static int rename_new(const char *from, const char *to)
+{
+	if (syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -errno;
+	if (link(from, to) < 0)
+		return -errno;
+	unlink(from);
+	return 0;
+}
+
 static int name_give(const struct image_file *f)
 {
 	char fd_path[64];
 
 	if (f->temporary[0] != '\0')
-		return syscall(SYS_renameat2, AT_FDCWD, f->temporary, AT_FDCWD, f->path, 1U) < 0
-			       ? -errno
-			       : 0;
+		return rename_new(f->temporary, f->path);
 	snprintf(fd_path, sizeof(fd_path), "/proc/self/fd/%d", f->fd);
 	return linkat(AT_FDCWD, fd_path, AT_FDCWD, f->path, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }
