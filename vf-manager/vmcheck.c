@@ -31,6 +31,7 @@ void vm_files_close(struct vm_files *files)
 	for (unsigned int i = 0; i < files->image_count; i++)
 		fd_close(&files->images[i].fd);
 	files->image_count = 0;
+	cloud_init_close(files->cloud);
 }
 
 static int kernel_check(int fd, const char *path, struct err *e)
@@ -85,14 +86,19 @@ static int images_open(struct daemon *d, const struct caller *who, const struct 
 {
 	for (unsigned int i = 0; i < spec->disk_count; i++) {
 		struct vm_image *image = &out->images[i];
-		int r = vm_image_open(who, &d->config, &spec->disks[i], image, e);
+		int r;
+
+		*image = (struct vm_image){ .fd = -1 };
+		out->image_count = i + 1;
+		if (spec->disks[i].is_seed)
+			continue;
+		r = vm_image_open(who, &d->config, &spec->disks[i], image, e);
 
 		/* A VM of ours claims a device that it writes. */
 		if (r < 0 && strcmp(e->code, "device-busy") == 0)
 			(void)image_holder_say(d, &image->id, spec->disks[i].path, e);
 		if (r < 0)
 			return err_wrap(e, "disk %s", spec->disks[i].name);
-		out->image_count++;
 	}
 	return 0;
 }
@@ -118,6 +124,8 @@ int vm_files_open(struct daemon *d, const struct caller *who, const struct vm_sp
 		r = initrd_check(out, spec, e);
 	if (r == 0)
 		r = images_open(d, who, spec, out, e);
+	if (r == 0)
+		r = cloud_init_open(who, &d->config, &spec->cloud_init, out->cloud, e);
 	if (r < 0)
 		vm_files_close(out);
 	return r;

@@ -15,10 +15,16 @@ struct vm_files {
 	int firmware, fresh_vars; /* of the host's package; -1: none */
 	struct vm_image images[VMM_MAX_DISKS]; /* of the disks, in order; not locked yet */
 	unsigned int image_count;
+	int cloud[CLOUD_FILES]; /* what the seed is made of; -1: none */
 };
-#define VM_FILES_NONE                                                                          \
-	{                                                                                      \
-		.kernel = -1, .initrd = -1, .firmware = -1, .fresh_vars = -1, .image_count = 0 \
+#define VM_FILES_NONE                                                                           \
+	{                                                                                       \
+		.kernel = -1, .initrd = -1, .firmware = -1, .fresh_vars = -1, .image_count = 0, \
+		.cloud = {                                                                      \
+			-1,                                                                     \
+			-1,                                                                     \
+			-1                                                                      \
+		}                                                                               \
 	}
 
 void vm_files_close(struct vm_files *files);

@@ -169,6 +169,31 @@ int vm_disks_parse(const struct vmfile *file, const char *base_dir, struct vm_sp
 	return order_parse(file->boot, out, e);
 }
 
+int vm_cloud_parse(const struct vmfile *file, const char *base_dir, struct vm_spec *out,
+		   struct err *e)
+{
+	struct vm_disk seed = { .name = CLOUD_DISK,
+				.path = CLOUD_PATH,
+				.serial = CLOUD_DISK,
+				.is_readonly = true,
+				.is_seed = true,
+				.is_buffered = true,
+				.queues = 1,
+				.queue_size = DISK_RING_MIN };
+	int r = cloud_init_parse(file->cloud_init, base_dir, &out->cloud_init, e);
+
+	if (r < 0 || !out->cloud_init.is_set)
+		return r;
+	if (out->disk_count == VMM_MAX_DISKS)
+		return err_set(e, EINVAL, "cloud_init: its seed is a disk, and there are %d",
+			       VMM_MAX_DISKS);
+	if (disk_is_new(out, &seed, e) < 0)
+		return err_set(e, EINVAL, "cloud_init: its seed is the disk %s, and there is one",
+			       CLOUD_DISK);
+	out->disks[out->disk_count++] = seed;
+	return 0;
+}
+
 json_t *vm_disks_json(const struct vm_spec *spec)
 {
 	json_t *list = json_array();

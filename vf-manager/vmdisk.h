@@ -16,6 +16,10 @@
 int vm_disks_parse(const struct vmfile *file, const char *base_dir, struct vm_spec *out,
 		   struct err *e);
 
+/* `cloud_init`, behind the disks: its seed is one of them, the last. -EINVAL names the key. */
+int vm_cloud_parse(const struct vmfile *file, const char *base_dir, struct vm_spec *out,
+		   struct err *e);
+
 /* For `vm check`: a list; a new reference. */
 json_t *vm_disks_json(const struct vm_spec *spec);
 

@@ -109,6 +109,17 @@ static const cyaml_schema_field_t function_fields[] = {
 static const cyaml_schema_value_t function_value = { CYAML_VALUE_MAPPING(
 	CYAML_FLAG_DEFAULT, struct vmfile_function, function_fields) };
 
+static const cyaml_schema_field_t cloud_init_fields[] = {
+	CYAML_FIELD_STRING_PTR("user_data", OPT, struct vmfile_cloud_init, user_data, 1,
+			       PATH_MAX - 1),
+	CYAML_FIELD_STRING_PTR("meta_data", OPT, struct vmfile_cloud_init, meta_data, 1,
+			       PATH_MAX - 1),
+	CYAML_FIELD_STRING_PTR("network_config", OPT, struct vmfile_cloud_init, network_config, 1,
+			       PATH_MAX - 1),
+	CYAML_FIELD_STRING_PTR("hostname", OPT, struct vmfile_cloud_init, hostname, 1, 256),
+	CYAML_FIELD_END
+};
+
 static const cyaml_schema_field_t autostart_fields[] = {
 	CYAML_FIELD_UINT_PTR("order", OPT, struct vmfile_autostart, order),
 	CYAML_FIELD_UINT_PTR("delay", OPT, struct vmfile_autostart, delay),
@@ -147,6 +158,7 @@ static const cyaml_schema_field_t file_fields[] = {
 	CYAML_FIELD_BOOL_PTR("rng", OPT, struct vmfile, rng),
 	CYAML_FIELD_BOOL_PTR("virtio_console", OPT, struct vmfile, virtio_console),
 	CYAML_FIELD_STRING_PTR("vsock", OPT, struct vmfile, vsock, 1, 16),
+	CYAML_FIELD_MAPPING_PTR("cloud_init", OPT, struct vmfile, cloud_init, cloud_init_fields),
 	CYAML_FIELD_MAPPING_PTR("autostart", OPT, struct vmfile, autostart, autostart_fields),
 	CYAML_FIELD_MAPPING_PTR("on_crash", OPT, struct vmfile, on_crash, on_crash_fields),
 	CYAML_FIELD_MAPPING_PTR("stop", OPT, struct vmfile, stop, stop_fields),

@@ -53,6 +53,10 @@ struct vmfile_function {
 	char *name, *address, *take, *on_fault;
 };
 
+struct vmfile_cloud_init {
+	char *user_data, *meta_data, *network_config, *hostname;
+};
+
 struct vmfile_autostart {
 	unsigned int *order, *delay;
 	char **after;
@@ -86,6 +90,7 @@ struct vmfile {
 	char *on_panic, *watchdog, *backend_grace;
 	bool *rng, *virtio_console;
 	char *vsock;
+	struct vmfile_cloud_init *cloud_init;
 	struct vmfile_autostart *autostart;
 	struct vmfile_on_crash *on_crash;
 	struct vmfile_stop *stop;

@@ -234,6 +234,9 @@ int priv_vm_uuid_get(struct daemon *d, const char *name, char out[UUID_TEXT], st
 
 	if (parse_name(name) < 0)
 		return err_set(e, EINVAL, "'%.64s' is no name", name);
+	r = folder_make(d, name, e);
+	if (r < 0)
+		return r;
 	vm_firmware_path(d, name, UUID_FILE, path);
 	if (file_read_at(AT_FDCWD, path, text, sizeof(text)) < 0 || !uuid_is_whole(text)) {
 		auto_fd int fd =

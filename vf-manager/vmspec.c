@@ -362,6 +362,8 @@ int vm_spec_parse(const struct vm_text *text, struct vm_spec *out, json_t *warni
 		r = functions_parse(file, out, e);
 	if (r == 0)
 		r = vm_disks_parse(file, text->base_dir, out, e);
+	if (r == 0)
+		r = vm_cloud_parse(file, text->base_dir, out, e);
 	if (r == 0 && vm_spec_devices_max(out) > 0 && out->hugepage_bytes == 0)
 		json_array_append_new(
 			warnings,
@@ -399,7 +401,7 @@ json_t *vm_spec_json(const struct vm_spec *spec)
 						on_fault_text(spec->functions[i].on_fault)));
 	j = json_pack(
 		"{s:s, s:{s:I, s:I, s:b, s:I, s:o}, s:{s:i, s:o, s:b}, s:{s:s*, s:s*, s:s*, s:s, s:s*}, s:o, s:o,"
-		" s:o, s:s, s:s, s:o}",
+		" s:o, s:s, s:s, s:o, s:o*}",
 		"name", spec->name, "memory", "size", (json_int_t)spec->memory_bytes, "hugepage",
 		(json_int_t)spec->hugepage_bytes, "hugepage_fallback", spec->hugepage_fallback,
 		"low_limit", (json_int_t)spec->low_limit_bytes, "numa", numa_json(spec), "cpus",
@@ -409,7 +411,8 @@ json_t *vm_spec_json(const struct vm_spec *spec)
 		spec->initrd[0] != '\0' ? spec->initrd : NULL, "cmdline", spec->cmdline, "ready",
 		spec->ready[0] != '\0' ? spec->ready : NULL, "disks", vm_disks_json(spec), "ports",
 		ports, "functions", functions, "on_panic", panics[spec->on_panic], "watchdog",
-		watchdogs[spec->watchdog], "life", vm_keep_json(&spec->keep));
+		watchdogs[spec->watchdog], "life", vm_keep_json(&spec->keep), "cloud_init",
+		cloud_init_json(&spec->cloud_init));
 	vm_extras_json(spec, spec->vsock_cid, j);
 	return j;
 }

@@ -6,6 +6,7 @@
 #ifndef VIADUCT_VF_MANAGER_VMSPEC_H
 #define VIADUCT_VF_MANAGER_VMSPEC_H
 
+#include "vf-manager/cloudinit.h"
 #include "vf-manager/vmkeep.h"
 
 #include "base/range.h"
@@ -74,6 +75,7 @@ struct vm_disk {
 	char path[PATH_MAX];
 	char serial[PMD_SERIAL_TEXT];
 	bool is_readonly;
+	bool is_seed; /* of cloud_init: no file, made at the start */
 	bool is_buffered; /* through the host's page cache; else O_DIRECT, where the file system can */
 	unsigned int queues, queue_size;
 	unsigned int boot; /* place in the firmware's order, from 1; 0: none */
@@ -106,6 +108,7 @@ struct vm_spec {
 	unsigned int port_count;
 	struct vm_disk disks[VMM_MAX_DISKS];
 	unsigned int disk_count;
+	struct cloud_init cloud_init;
 	struct vm_function functions[VMM_MAX_DEVICES];
 	unsigned int function_count;
 };

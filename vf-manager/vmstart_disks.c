@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define NO_DIRECT "its file system has no direct I/O: it goes through the host's page cache"
@@ -145,10 +146,31 @@ static int record(struct vm_start *s, struct err *e)
 	return r;
 }
 
+/* In the place of a file that would have been opened. */
+static int seed_make(struct vm_start *s, struct err *e)
+{
+	const struct vm_spec *spec = s->wish->spec;
+	struct vm_files *files = s->wish->files;
+	struct vm_image *image = &files->images[spec->disk_count - 1];
+	char uuid[UUID_TEXT];
+	const struct cloud_who vm = { spec->name, uuid };
+	int r = priv_vm_uuid_get(s->d, spec->name, uuid, e);
+	struct stat st;
+
+	if (r == 0)
+		r = cloud_init_seed(&spec->cloud_init, files->cloud, &vm, &image->fd, e);
+	if (r < 0)
+		return r;
+	if (fstat(image->fd, &st) < 0)
+		return err_set(e, errno, "the seed of cloud-init: %s", strerror(errno));
+	image->size = (uint64_t)st.st_size;
+	return image_id_read(image->fd, &image->id);
+}
+
 int start_disks_take(struct vm_start *s, struct err *e)
 {
 	const struct vm_spec *spec = s->wish->spec;
-	int r = 0;
+	int r = spec->cloud_init.is_set ? seed_make(s, e) : 0;
 
 	for (unsigned int i = 0; r == 0 && i < spec->disk_count; i++) {
 		const struct vm_image *image = &s->wish->files->images[i];
