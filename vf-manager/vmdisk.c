@@ -52,7 +52,7 @@ static int serial_parse(const struct vmfile_disk *in, struct vm_disk *out, struc
 	const char *text = in->serial;
 
 	if (text == NULL) {
-		snprintf(out->serial, sizeof(out->serial), "%.20s", out->name);
+		memcpy(out->serial, out->name, strnlen(out->name, sizeof(out->serial) - 1));
 		return 0;
 	}
 	for (const char *c = text; *c != '\0'; c++)
