@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define KILL_WAIT_MS 5000
@@ -79,6 +80,43 @@ static void process_end(int pidfd)
 	poll(&p, 1, KILL_WAIT_MS);
 }
 
+/* A kill that somebody asked for, or that followed a stop, has no way back: viaductd was killed in between. */
+static bool was_to_be_killed(const struct vm *vm)
+{
+	const json_t *asked = vm_asked_at(json_object_get(vm->facts, "asked"), time(NULL));
+	const char *what = json_string_value(json_object_get(asked, "what"));
+
+	return (what != NULL && strcmp(what, "kill") == 0) ||
+	       json_object_get(asked, "waited_s") != NULL;
+}
+
+/* State locked. What runs shall run: whoever stopped it is gone, and with him whoever would kill a guest that is deaf to its
+ * power button. A guest that follows it yet has ended as it was asked to, and stays down. */
+static void wish_renew(struct daemon *d, const struct vm *vm)
+{
+	struct vm_def *def = def_find(d, vm->name);
+	struct err e = { 0 };
+
+	if (def == NULL || def->is_wanted || def->held[0] != '\0')
+		return;
+	if (def_want(d, def, true, &e) < 0)
+		log_err(&e, vm->name);
+	else
+		log_warn("VM %s runs on: viaductd was killed while it was being stopped", vm->name);
+}
+
+/* Asked first, so that it can write down why it ended. */
+static void kill_take_up(struct daemon *d, const struct vm *vm)
+{
+	const struct vmm_peer peer = { .name = vm->name, .uid = vm->uid, .pid = vm->pid };
+	struct pollfd p = { .fd = vm->pidfd, .events = POLLIN };
+
+	log_info("VM %s: viaductd was killed while it was to be killed", vm->name);
+	if (vmm_call(d, &peer, "kill", NULL, NULL) == 0 && poll(&p, 1, KILL_WAIT_MS) == 1)
+		return;
+	process_end(vm->pidfd);
+}
+
 /* State not locked; the VM's process is there. */
 static void vm_adopt(struct daemon *d, struct vm *vm)
 {
@@ -101,6 +139,7 @@ static void vm_adopt(struct daemon *d, struct vm *vm)
 			     state != NULL && strcmp(state, "paused") == 0 ? VM_PAUSED
 									   : VM_RUNNING);
 	}
+	wish_renew(d, vm);
 	log_info("VM %s: adopted, pid %d", vm->name, (int)vm->pid);
 	state_unlock(d);
 	if (r == 0)
@@ -132,6 +171,9 @@ static void vm_reconcile(struct daemon *d, struct vm *vm)
 	} else if (vm->state == VM_STARTING) {
 		/* Its starter is gone, and with it whoever would have had the answer. */
 		process_end(vm->pidfd);
+		vm_ended(d, vm->name);
+	} else if (was_to_be_killed(vm)) {
+		kill_take_up(d, vm);
 		vm_ended(d, vm->name);
 	} else {
 		vm_adopt(d, vm);

@@ -7,6 +7,7 @@
 #include "vf-manager/ledger_event.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/vm.h"
+#include "vf-manager/vmdef.h"
 
 #include "base/fd.h"
 
@@ -65,6 +66,31 @@ static void vms_write(struct daemon *d, FILE *out)
 	for (unsigned int s = 0; s < VM_STATES; s++)
 		fprintf(out, "viaduct_vms{state=\"%s\"} %u\n", vm_state_text((enum vm_state)s),
 			counts[s]);
+}
+
+static void restarts_write(struct daemon *d, FILE *out)
+{
+	for (size_t i = 0; i < d->def_count; i++)
+		fprintf(out, "viaduct_vm_restarts_total{vm=\"%s\"} %u\n", d->defs[i]->name,
+			d->defs[i]->restarts);
+}
+
+static void held_write(struct daemon *d, FILE *out)
+{
+	static const char *const alarms[] = { "vm-crash-loop", "vm-start-failed" };
+	unsigned int counts[ARRAY_SIZE(alarms)] = { 0 }, waiting = 0;
+
+	for (size_t i = 0; i < d->def_count; i++) {
+		const struct vm_def *def = d->defs[i];
+
+		for (size_t k = 0; k < ARRAY_SIZE(alarms); k++)
+			counts[k] += strcmp(def->held, alarms[k]) == 0;
+		waiting += def->restart_at != 0;
+	}
+	for (size_t k = 0; k < ARRAY_SIZE(alarms); k++)
+		fprintf(out, "viaduct_vms_held{reason=\"%s\"} %u\n", alarms[k], counts[k]);
+	fprintf(out, "viaduct_vms_held{reason=\"back-off\"} %u\n", waiting);
+	fprintf(out, "viaduct_vms_held{reason=\"all-stopped\"} %u\n", d->vms_are_held ? 1 : 0);
 }
 
 static void vm_memory_write(struct daemon *d, FILE *out)
@@ -195,6 +221,11 @@ static const struct metric {
 } metrics[] = {
 	{ "viaduct_vfs", "gauge", NULL, "VFs of each PF, by state.", vfs_write },
 	{ "viaduct_vms", "gauge", NULL, "VMs, by state.", vms_write },
+	{ "viaduct_vm_restarts", "counter", NULL,
+	  "Restarts after crashes of each defined VM, since somebody started it.", restarts_write },
+	{ "viaduct_vms_held", "gauge", NULL,
+	  "VMs that shall run and are not started, by reason; all-stopped: 1 after vm stop --all.",
+	  held_write },
 	{ "viaduct_vm_memory_bytes", "gauge", "bytes",
 	  "RAM of each VM that runs, by NUMA node; asked: it may lie there.", vm_memory_write },
 	{ "viaduct_alarms", "gauge", NULL, "Alarms that are raised, by severity.", alarms_write },

@@ -2,14 +2,18 @@
 """The everyday life of VMs that are defined, with a VMM that has no KVM."""
 
 import contextlib
+import http.client
 import os
 import signal
+import sqlite3
 import subprocess
+import threading
 import time
 
 import daemonkit
 import pytest
 from daemonkit import eventually
+from test_daemon_events import metrics
 from test_daemon_vm import ask, show
 
 QUICK = "on_crash: {action: restart, backoff: 1, max: 2, within: 600}\n"
@@ -390,6 +394,69 @@ def test_a_request_ends_with_who_waited_for_it(host, short_tmp):
     crash(host)
     assert eventually(lambda: show(host)["defined"]["crashes"] == 1)
     assert show(host)["defined"]["wanted"] is True and show(host)["ends"][0]["who"] is None
+
+
+def killed_meanwhile(host, verb, body, then):
+    """A request during which viaductd is killed, once then() is true; then a new one."""
+    def request():
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            host.request("POST", f"/v1/vms/vm1/{verb}", body)
+
+    asker = threading.Thread(target=request)
+    asker.start()
+    assert eventually(then)
+    host.stop(signal.SIGKILL)
+    asker.join()
+    host.start()
+
+
+def test_a_stop_that_is_cut_short_is_forgotten(host, short_tmp):
+    create(host, short_tmp, extra=QUICK, cmdline="deaf")
+    do(host, "start")
+    killed_meanwhile(host, "stop", {"timeout_s": 600}, lambda: state(host) == "stopping")
+    vm = show(host)
+    assert vm["state"] == "running" and vm["defined"]["wanted"] is True
+    # As of any VM that shall run, an end of which the request has long run out is a crash.
+    host.stop()
+    daemonkit.ledger_change(host, "UPDATE vms SET facts = json_set(facts, '$.asked.at', ?)", int(time.time()) - 4000)
+    host.start()
+    crash(host)
+    assert eventually(lambda: show(host)["defined"]["restarts"] == 1)
+    assert 'viaduct_vm_restarts_total{vm="vm1"} 1\n' in metrics(host)
+    crash(host)
+    assert eventually(lambda: show(host)["defined"]["restarts"] == 2)
+    crash(host)
+    assert eventually(lambda: ("vm-crash-loop", "vm1") in alarms(host))
+    assert 'viaduct_vms_held{reason="vm-crash-loop"} 1\n' in metrics(host)
+
+
+def test_a_guest_that_ends_after_a_stop_was_cut_short_stays_down(host, short_tmp):
+    create(host, short_tmp, extra=QUICK, cmdline="deaf")
+    do(host, "start")
+    killed_meanwhile(host, "stop", {"timeout_s": 600}, lambda: state(host) == "stopping")
+    assert show(host)["defined"]["wanted"] is True
+    # Whatever the end: it was asked for a moment ago.
+    crash(host)
+    assert eventually(lambda: show(host)["pid"] is None)
+    assert show(host)["defined"]["wanted"] is False
+
+
+def test_a_kill_that_is_cut_short_is_taken_up(host, short_tmp):
+    create(host, short_tmp, extra=QUICK, cmdline="stubborn")
+    do(host, "start")
+    pid = show(host)["pid"]
+
+    def is_asked():
+        with contextlib.closing(sqlite3.connect(host.state_dir / "state.db")) as db:
+            return '"kill"' in db.execute("SELECT facts FROM vms WHERE name = 'vm1'").fetchone()[0]
+
+    killed_meanwhile(host, "kill", {}, is_asked)
+    assert "was killed while it was to be killed" in host.text()
+    assert eventually(lambda: show(host)["pid"] is None)
+    vm = show(host)
+    # It heeds no request either, so it has left no record.
+    assert vm["state"] == "unknown" and vm["defined"]["wanted"] is False
+    assert not os.path.exists(f"/proc/{pid}") or "Z" in open(f"/proc/{pid}/stat").read()
 
 
 def test_history_has_an_end(host, short_tmp):
