@@ -82,6 +82,29 @@ static void text_host_cpus(const json_t *cpus, char *buf, size_t cap)
 	snprintf(buf, cap, "%s%s", pin, is_dedicated ? " (dedicated)" : "");
 }
 
+/* "80 tasks, CPU weight 200, host CPUs 0-3": what the kernel holds the whole process to. */
+static void text_limits(const json_t *limits, char *buf, size_t cap)
+{
+	static const struct {
+		const char *key, *before, *after;
+	} rows[] = { { "tasks", "", " tasks" },
+		     { "cpu_weight", "CPU weight ", "" },
+		     { "cpus", "host CPUs ", "" } };
+	char value[64], clean[256] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows) && n < sizeof(clean); i++) {
+		const json_t *limit = text_member(limits, rows[i].key);
+
+		if (limit == NULL || json_is_null(limit))
+			continue;
+		text_value(limit, value, sizeof(value));
+		n += (size_t)snprintf(clean + n, sizeof(clean) - n, "%s%s%s%s", n > 0 ? ", " : "",
+				      rows[i].before, value, rows[i].after);
+	}
+	text_clean(buf, cap, clean[0] != '\0' ? clean : "-");
+}
+
 /* "/usr/share/OVMF/OVMF_CODE_4M.fd, variables in PATH (failed: No space left on device)". */
 static void text_firmware(const json_t *firmware, char *buf, size_t cap)
 {
@@ -244,6 +267,8 @@ static const struct field vm_fields[] = {
 	{ "systemd unit", "unit", text_value },
 	{ "vCPUs", "vcpus", text_value },
 	{ "host CPUs", "cpus", text_host_cpus },
+	{ "core scheduling", "core_scheduling", text_value },
+	{ "limits", "limits", text_limits },
 	{ "memory", "memory", text_bytes },
 	{ "in pages of", "page_size", text_bytes },
 	{ "memory lies", "numa", text_numa },

@@ -122,6 +122,13 @@ void vm_run_files_close(struct vm_run_files *files);
 /* Sockets only (is_ended), or all of the folder. */
 void priv_vm_files_remove(struct daemon *d, const char *name, bool is_ended);
 
+/* Of a VM's cgroup. */
+struct vm_limits {
+	unsigned int tasks; /* threads and processes; 0: no limit */
+	unsigned int weight; /* cpu.weight, 1 to 10000; 0: not said, which is 100 */
+	cpu_set_t cpus; /* where all of its threads stay; empty: anywhere */
+};
+
 struct spawn_wish {
 	const char *name; /* NULL: it is no VM's, and stays in the daemon's cgroup */
 	uid_t uid; /* in the configured range */
@@ -132,6 +139,8 @@ struct spawn_wish {
 	bool ends_with_thread; /* that started it: killed when that, or the daemon, has gone */
 	bool is_pmd; /* viaduct-pmd, with its own uid, and cgroup "pmd-NAME" */
 	uint64_t caps; /* of viaduct-pmd: it keeps these, and the host's network */
+	bool has_cookie; /* for core scheduling, of its own, if the host can */
+	struct vm_limits limits;
 };
 int priv_vm_spawn(struct daemon *d, const struct spawn_wish *wish, pid_t *pid_out, int *pidfd_out,
 		  struct err *e);
@@ -155,10 +164,10 @@ int priv_irq_place(struct daemon *d, const struct irq_line *line, const cpu_set_
 
 #define SCOPE_UNIT_TEXT 96
 
-/* Moves the VMM's process from its cgroup into a scope of systemd's (privops_scope.c); unit is its name, "" where
- * systemd is not PID 1. On failure the process stays where it is, which is as good for the VM. */
-int priv_vm_scope_make(struct daemon *d, const char *name, pid_t pid, char unit[SCOPE_UNIT_TEXT],
-		       struct err *e);
+/* Moves the VMM's process from its cgroup into a scope of systemd's with the same limits (privops_scope.c); unit is its
+ * name, "" where systemd is not PID 1. On failure the process stays where it is, which is as good for the VM. */
+int priv_vm_scope_make(struct daemon *d, const struct spawn_wish *wish, pid_t pid,
+		       char unit[SCOPE_UNIT_TEXT], struct err *e);
 
 /* The same for viaduct-pmd. */
 int priv_backend_scope_make(struct daemon *d, const char *name, pid_t pid,
@@ -166,6 +175,13 @@ int priv_backend_scope_make(struct daemon *d, const char *name, pid_t pid,
 
 /* Is this text of /proc/PID/cgroup that of a process in the unit? */
 bool priv_vm_scope_has(const char *cgroup_text, const char *unit);
+
+/* The cgroup in which the process is to begin, with its limits; an fd of its cgroup.procs. -1: there are none here (no cgroup2, not
+ * writable), and it begins in the daemon's. */
+int priv_cgroup_open(const struct daemon *d, const struct spawn_wish *wish);
+
+/* {"tasks","cpu_weight","cpus"} as the kernel has them of the process's cgroup; null: no limit. */
+json_t *priv_vm_limits_json(const struct daemon *d, pid_t pid);
 
 /* The cgroup of a VM, or of viaduct-pmd, that has ended or is in a scope. */
 void priv_vm_cgroup_remove(struct daemon *d, const char *name);

@@ -61,26 +61,77 @@ struct scope {
 	const char *what; /* "VM fw1" */
 	pid_t pid;
 	const char *unit;
+	const struct vm_limits *limits;
 	uint64_t deadline_ns;
 };
 
-/* Its limits are the VMM's own; memory accounting would cost each page of guest RAM something. As the host goes down,
- * systemd ends it only after the service that stops all VMs in their order. */
-static int scope_ask(sd_bus *bus, const struct scope *s, sd_bus_message **out)
+static int cpus_append(sd_bus_message *m, const cpu_set_t *cpus)
 {
-	sd_bus_message *m = NULL;
+	uint8_t mask[CPU_SETSIZE / 8] = { 0 };
+	size_t len = 0;
+	int r;
+
+	for (unsigned int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, cpus)) {
+			mask[cpu / 8] |= (uint8_t)BIT(cpu % 8);
+			len = cpu / 8 + 1;
+		}
+	r = sd_bus_message_open_container(m, 'r', "sv");
+	if (r >= 0)
+		r = sd_bus_message_append(m, "s", "AllowedCPUs");
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'v', "ay");
+	if (r >= 0)
+		r = sd_bus_message_append_array(m, 'y', mask, len);
+	if (r >= 0)
+		r = sd_bus_message_close_container(m);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+/* Each limit takes a controller, which systemd switches on for the scope if it must. */
+static int limits_append(sd_bus_message *m, const struct vm_limits *l)
+{
+	int r = sd_bus_message_append(m, "(sv)(sv)", "TasksAccounting", "b", l->tasks != 0,
+				      "TasksMax", "t",
+				      l->tasks != 0 ? (uint64_t)l->tasks : UINT64_MAX);
+
+	if (r >= 0 && l->weight != 0)
+		r = sd_bus_message_append(m, "(sv)", "CPUWeight", "t", (uint64_t)l->weight);
+	return r >= 0 && CPU_COUNT(&l->cpus) > 0 ? cpus_append(m, &l->cpus) : r;
+}
+
+static int properties_append(sd_bus_message *m, const struct scope *s)
+{
 	char what[96];
-	int r = sd_bus_message_new_method_call(bus, &m, MANAGER_NAME, MANAGER_PATH, MANAGER_IFACE,
-					       "StartTransientUnit");
+	int r = sd_bus_message_open_container(m, 'a', "(sv)");
 
 	snprintf(what, sizeof(what), "viaduct %s", s->what);
 	if (r >= 0)
-		r = sd_bus_message_append(m, "ssa(sv)a(sa(sv))", s->unit, "fail", 8, "Description",
-					  "s", what, "Slice", "s", SCOPE_SLICE, "CollectMode", "s",
-					  "inactive-or-failed", "MemoryAccounting", "b", 0,
-					  "TasksAccounting", "b", 0, "TasksMax", "t", UINT64_MAX,
-					  "Before", "as", 1, VMS_SERVICE, "PIDs", "au", 1,
-					  (uint32_t)s->pid, 0);
+		r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)", "Description", "s", what, "Slice",
+					  "s", SCOPE_SLICE, "CollectMode", "s",
+					  "inactive-or-failed", "MemoryAccounting", "b", 0);
+	if (r >= 0)
+		r = limits_append(m, s->limits);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "(sv)(sv)", "Before", "as", 1, VMS_SERVICE, "PIDs",
+					  "au", 1, (uint32_t)s->pid);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+/* Memory accounting would cost each page of guest RAM something. As the host goes down, systemd ends the scope only after the
+ * service that stops all VMs in their order. */
+static int scope_ask(sd_bus *bus, const struct scope *s, sd_bus_message **out)
+{
+	sd_bus_message *m = NULL;
+	int r = sd_bus_message_new_method_call(bus, &m, MANAGER_NAME, MANAGER_PATH, MANAGER_IFACE,
+					       "StartTransientUnit");
+
+	if (r >= 0)
+		r = sd_bus_message_append(m, "ss", s->unit, "fail");
+	if (r >= 0)
+		r = properties_append(m, s);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "a(sa(sv))", 0);
 	if (r < 0)
 		sd_bus_message_unref(m);
 	else
@@ -162,22 +213,23 @@ static int scope_make(sd_bus *bus, const struct scope *s, struct err *e)
 }
 
 /* 1: the process is in it; 0: there are no scopes here. */
-static int scope_enter(struct daemon *d, const char *what, pid_t pid, char unit[SCOPE_UNIT_TEXT],
-		       struct err *e)
+static int scope_enter(struct daemon *d, struct scope *s, char unit[SCOPE_UNIT_TEXT], struct err *e)
 {
-	const struct scope scope = { what, pid, unit, now_ns() + SCOPE_LIMIT_NS };
 	sd_bus *bus = NULL;
 	int r;
+
+	s->unit = unit;
+	s->deadline_ns = now_ns() + SCOPE_LIMIT_NS;
 
 	if (!d->is_root || sd_booted() <= 0) {
 		unit[0] = '\0';
 		return 0;
 	}
-	r = manager_connect(&bus, scope.deadline_ns);
+	r = manager_connect(&bus, s->deadline_ns);
 	if (r < 0)
 		err_set(e, -r, "connect to systemd: %s", strerror(-r));
 	else
-		r = scope_make(bus, &scope, e);
+		r = scope_make(bus, s, e);
 	sd_bus_close_unref(bus);
 	if (r < 0) {
 		err_wrap(e, "%s", unit);
@@ -187,10 +239,12 @@ static int scope_enter(struct daemon *d, const char *what, pid_t pid, char unit[
 	return 1;
 }
 
-int priv_vm_scope_make(struct daemon *d, const char *name, pid_t pid, char unit[SCOPE_UNIT_TEXT],
-		       struct err *e)
+int priv_vm_scope_make(struct daemon *d, const struct spawn_wish *wish, pid_t pid,
+		       char unit[SCOPE_UNIT_TEXT], struct err *e)
 {
+	const char *name = wish->name;
 	char what[80];
+	struct scope scope = { .what = what, .pid = pid, .limits = &wish->limits };
 	int r;
 
 	unit[0] = '\0';
@@ -198,7 +252,7 @@ int priv_vm_scope_make(struct daemon *d, const char *name, pid_t pid, char unit[
 		return err_set(e, EINVAL, "'%.64s' is no name", name);
 	snprintf(what, sizeof(what), "VM %s", name);
 	snprintf(unit, SCOPE_UNIT_TEXT, "viaduct-vm-%s.scope", name);
-	r = scope_enter(d, what, pid, unit, e);
+	r = scope_enter(d, &scope, unit, e);
 	/* The one that it was started in is empty now. */
 	if (r > 0)
 		priv_vm_cgroup_remove(d, name);
@@ -208,7 +262,9 @@ int priv_vm_scope_make(struct daemon *d, const char *name, pid_t pid, char unit[
 int priv_backend_scope_make(struct daemon *d, const char *name, pid_t pid,
 			    char unit[SCOPE_UNIT_TEXT], struct err *e)
 {
+	static const struct vm_limits none;
 	char what[80];
+	struct scope scope = { .what = what, .pid = pid, .limits = &none };
 	int r;
 
 	unit[0] = '\0';
@@ -216,7 +272,7 @@ int priv_backend_scope_make(struct daemon *d, const char *name, pid_t pid,
 		return err_set(e, EINVAL, "'%.64s' is no name", name);
 	snprintf(what, sizeof(what), "polled backend %s", name);
 	snprintf(unit, SCOPE_UNIT_TEXT, "viaduct-pmd-%s.scope", name);
-	r = scope_enter(d, what, pid, unit, e);
+	r = scope_enter(d, &scope, unit, e);
 	if (r > 0)
 		priv_backend_cgroup_remove(d, name);
 	return r < 0 ? r : 0;

@@ -4,6 +4,7 @@
  * The daemon has threads, so between fork and exec there are system calls only.
  */
 #include "vf-manager/backend.h"
+#include "vf-manager/coresched.h"
 #include "vf-manager/disks.h"
 #include "vf-manager/privops.h"
 
@@ -14,7 +15,6 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
-#include <linux/magic.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -24,14 +24,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define CHILD_END_NS 2000000000ULL
-#define CGROUP_ROOT  "/sys/fs/cgroup"
-#define CGROUP_OURS  CGROUP_ROOT "/viaduct"
 #define VMM_NOFILE   4096 /* a guest can make the VMM hold one for each of 1000 interrupt vectors */
 #define LISTEN_QUEUE 16
 #define REPORT_FD    (VMM_LAUNCH_FD + 1)
@@ -56,60 +53,13 @@ static const char *const step_names[] = {
 
 struct child_plan {
 	const char *path, *name; /* name: argv[0] */
-	bool is_root, keeps_network;
+	bool is_root, keeps_network, has_cookie;
 	uint64_t caps; /* that stay */
 	uid_t uid;
 	int sock, log, listener, null, exe, cgroup; /* listener, cgroup -1: none */
 	struct rlimit memlock;
 	pid_t parent; /* that it shall not outlive; 0: it may */
 };
-
-static bool cgroup_is_v2(void)
-{
-	struct statfs fs;
-
-	return statfs(CGROUP_ROOT, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
-}
-
-/* A group of its own outside the daemon's, so that nothing that ends the daemon ends the VM. Where
- * there is none (no cgroup2, not writable) the VM runs in the daemon's, which is said in the log. */
-static int cgroup_open(const struct daemon *d, const char *kind, const char *name)
-{
-	char path[256];
-	int fd;
-
-	if (!d->is_root || !cgroup_is_v2())
-		return -1;
-	mkdir(CGROUP_OURS, 0755);
-	snprintf(path, sizeof(path), CGROUP_OURS "/%s-%s", kind, name);
-	mkdir(path, 0755);
-	snprintf(path, sizeof(path), CGROUP_OURS "/%s-%s/cgroup.procs", kind, name);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		log_warn("%s %s has no cgroup of its own: %s: %s", kind, name, path,
-			 strerror(errno));
-	return fd;
-}
-
-static void cgroup_remove(struct daemon *d, const char *kind, const char *name)
-{
-	char path[256];
-
-	if (!d->is_root || parse_name(name) < 0)
-		return;
-	snprintf(path, sizeof(path), CGROUP_OURS "/%s-%s", kind, name);
-	rmdir(path);
-}
-
-void priv_vm_cgroup_remove(struct daemon *d, const char *name)
-{
-	cgroup_remove(d, "vm", name);
-}
-
-void priv_backend_cgroup_remove(struct daemon *d, const char *name)
-{
-	cgroup_remove(d, "pmd", name);
-}
 
 static int child_limits(const struct child_plan *p)
 {
@@ -184,6 +134,9 @@ static enum spawn_step child_steps(const struct child_plan *p, int report)
 		return STEP_SESSION;
 	if (p->cgroup >= 0 && write(p->cgroup, "0", 1) < 0) {
 		/* Not worth a start: the VM then shares the daemon's cgroup. */
+	}
+	if (p->has_cookie && core_cookie_make() < 0) {
+		/* What came of it is read back by whoever asked. */
 	}
 	if (child_limits(p) < 0)
 		return STEP_LIMITS;
@@ -333,12 +286,12 @@ int priv_vm_spawn(struct daemon *d, const struct spawn_wish *wish, pid_t *pid_ou
 {
 	auto_fd int sock = -1, log = -1, listener = -1, null = -1, exe = -1, cgroup = -1;
 	const char *path = wish->is_pmd ? d->opt->pmd_path : d->opt->vmm_path;
-	const char *kind = wish->is_pmd ? "pmd" : "vm";
 	auto_fd int program = open(path, O_PATH | O_CLOEXEC);
 	struct child_plan plan = { .path = path,
 				   .name = wish->is_pmd ? "viaduct-pmd" : "viaduct-vmm",
 				   .is_root = d->is_root,
 				   .keeps_network = wish->caps != 0,
+				   .has_cookie = wish->has_cookie,
 				   .caps = wish->caps };
 	auto_fd int dev_null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	int r = plan_check(d, wish, e);
@@ -360,7 +313,7 @@ int priv_vm_spawn(struct daemon *d, const struct spawn_wish *wish, pid_t *pid_ou
 		r = fd_move_up(program, &exe);
 	if (r < 0)
 		return err_set(e, r, "file descriptors: %s", strerror(-r));
-	cgroup = wish->name != NULL ? cgroup_open(d, kind, wish->name) : -1;
+	cgroup = wish->name != NULL ? priv_cgroup_open(d, wish) : -1;
 	plan.uid = wish->uid;
 	plan.sock = sock;
 	plan.log = log;
@@ -372,7 +325,9 @@ int priv_vm_spawn(struct daemon *d, const struct spawn_wish *wish, pid_t *pid_ou
 	if (d->is_root)
 		plan.memlock = (struct rlimit){ wish->memlock_bytes, wish->memlock_bytes };
 	r = fork_child(&plan, pid_out, pidfd_out, e);
-	if (r < 0 && wish->name != NULL)
-		cgroup_remove(d, kind, wish->name);
+	if (r < 0 && wish->name != NULL && wish->is_pmd)
+		priv_backend_cgroup_remove(d, wish->name);
+	else if (r < 0 && wish->name != NULL)
+		priv_vm_cgroup_remove(d, wish->name);
 	return r;
 }

@@ -38,7 +38,7 @@ struct vm {
 	char *yaml;
 	char boot_id[BOOT_ID_TEXT];
 	/* {"vcpus","memory","ports":[..],"started_at","start_seconds","start_steps","exit","cpus","numa",
-	 * "anti_affinity","stop_timeout_s","dma_remapping","dma","interrupt_remapping","asked","life","unsafe_interrupts"}: members of the API's VM. */
+	 * "anti_affinity","stop_timeout_s","dma_remapping","dma","interrupt_remapping","asked","life","unsafe_interrupts","limits","core_scheduling"}: members of the API's VM. */
 	json_t *facts;
 };
 

@@ -23,7 +23,10 @@ static const cyaml_schema_value_t number = { CYAML_VALUE_UINT(CYAML_FLAG_DEFAULT
 static const cyaml_schema_field_t cpus_fields[] = {
 	CYAML_FIELD_UINT_PTR("count", OPT, struct vmfile_cpus, count),
 	CYAML_FIELD_SEQUENCE("pin", OPT, struct vmfile_cpus, pin, &number, 0, VMM_MAX_CPUS),
-	CYAML_FIELD_BOOL_PTR("dedicated", OPT, struct vmfile_cpus, dedicated), CYAML_FIELD_END
+	CYAML_FIELD_STRING_PTR("dedicated", OPT, struct vmfile_cpus, dedicated, 1, 8),
+	CYAML_FIELD_STRING_PTR("core_scheduling", OPT, struct vmfile_cpus, core_scheduling, 1, 8),
+	CYAML_FIELD_UINT_PTR("shares", OPT, struct vmfile_cpus, shares),
+	CYAML_FIELD_END
 };
 
 static const cyaml_schema_value_t word = { CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, 128) };

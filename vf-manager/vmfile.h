@@ -16,7 +16,8 @@ struct vmfile_cpus {
 	unsigned int *count;
 	unsigned int *pin;
 	unsigned int pin_count;
-	bool *dedicated;
+	char *dedicated, *core_scheduling;
+	unsigned int *shares;
 };
 
 struct vmfile_boot {

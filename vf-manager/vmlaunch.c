@@ -45,6 +45,13 @@ static int vf_node(const struct vm_start *s)
 	return node;
 }
 
+void launch_place(struct vm_start *s)
+{
+	state_lock(s->d);
+	vm_place(s->d, s->wish->spec, vf_node(s), &s->place);
+	state_unlock(s->d);
+}
+
 static json_t *memory_json(const struct vm_start *s)
 {
 	const struct vm_spec *spec = s->wish->spec;
@@ -132,9 +139,6 @@ int launch_send(struct vm_start *s, struct err *e)
 	int fds[SEQMSG_FDS], r;
 	size_t count = 0;
 
-	state_lock(s->d);
-	vm_place(s->d, s->wish->spec, vf_node(s), &s->place);
-	state_unlock(s->d);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		if (rows[i].fd < 0)
 			continue;

@@ -77,6 +77,9 @@ struct vm_start {
 /* Everything that the VMM now has its own copy of. */
 void start_fds_close(struct vm_start *s);
 
+/* Where the VM goes; before its process is made. */
+void launch_place(struct vm_start *s);
+
 int launch_send(struct vm_start *s, struct err *e);
 
 /* "vcpus", "memory", "ports" and so on for `vm show`. */

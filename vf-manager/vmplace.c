@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/vmplace.h"
 
+#include "vf-manager/coresched.h"
 #include "vf-manager/hostcpu.h"
 #include "vf-manager/vm.h"
 
@@ -328,11 +329,22 @@ static int node_check(const struct view *v, json_t *warnings, struct err *e)
 	return r;
 }
 
+/* It was asked for, and is not to be had. Without SMT nothing shares a core. */
+static void core_warn(const struct vm_spec *spec, json_t *warnings)
+{
+	if (spec->core_sched == VM_CORE_ON && core_host_state() == CORE_UNSUPPORTED)
+		json_add_text(
+			warnings,
+			"cpus.core_scheduling: this host's kernel has none (CONFIG_SCHED_CORE, Linux 5.14): "
+			"other VMs may run on the same cores at the same time");
+}
+
 int vm_place_check(struct daemon *d, const struct vm_spec *spec, json_t *warnings, struct err *e)
 {
 	struct view v;
 	int r;
 
+	core_warn(spec, warnings);
 	if (spec->pin_count == 0 && spec->numa != VM_NUMA_NODE)
 		return 0;
 	r = view_make(d, spec, &v, e);
@@ -364,6 +376,37 @@ static int node_choose(struct daemon *d, const struct vm_spec *spec, int vf_node
 	return spec->pin_count > 0 ? host_node_of(d, &pins) : vf_node;
 }
 
+/* The cores on which viaduct-pmd polls: a VM with a cookie beside it would halve the time of both. */
+static void poll_cores(const struct daemon *d, cpu_set_t *out)
+{
+	const struct config *c = &d->config;
+	cpu_set_t core;
+
+	CPU_ZERO(out);
+	for (unsigned int i = 0; config_has_polled(c) && i < c->backends.core_count; i++) {
+		host_cpu_siblings(d, c->backends.cores[i], &core);
+		CPU_OR(out, out, &core);
+	}
+}
+
+static void cookie_place(const struct view *v, struct vm_place *out)
+{
+	cpu_set_t polled, left;
+
+	if (!core_is_wanted(v->spec) || core_host_state() != CORE_ON)
+		return;
+	out->has_cookie = true;
+	poll_cores(v->d, &polled);
+	if (v->spec->pin_count > 0 || CPU_COUNT(&polled) == 0)
+		return;
+	cpus_left(v, &left);
+	cpu_set_remove(&left, &polled);
+	if (CPU_COUNT(&left) > 0)
+		out->own = left;
+	else
+		out->has_cookie = v->spec->core_sched == VM_CORE_ON;
+}
+
 void vm_place(struct daemon *d, const struct vm_spec *spec, int vf_node, struct vm_place *out)
 {
 	struct view v;
@@ -377,6 +420,7 @@ void vm_place(struct daemon *d, const struct vm_spec *spec, int vf_node, struct 
 		return;
 	if (spec->is_dedicated || CPU_COUNT(&v.dedicated) > 0)
 		cpus_left(&v, &out->own);
+	cookie_place(&v, out);
 	if (out->node < 0)
 		return;
 	host_node_cpus(d, out->node, &out->node_cpus);

@@ -21,6 +21,7 @@ struct vm_place {
 	int node; /* of RAM; -1: any */
 	bool is_strict;
 	uint64_t hugepage_bytes; /* 0 also where the node has too few and the file allows that */
+	bool has_cookie; /* core scheduling */
 	cpu_set_t node_cpus; /* near it and no other VM's; empty: none */
 };
 

@@ -190,7 +190,8 @@ static void defaults_add(json_t *j)
 						"anti_affinity",  "unit",
 						"audit",	  "unsafe_interrupts",
 						"stop_timeout_s", "dma",
-						"firmware" };
+						"firmware",	  "limits",
+						"core_scheduling" };
 	json_t *port;
 	size_t i;
 

@@ -88,6 +88,25 @@ static int memory_parse(const struct vmfile *file, struct vm_spec *out, struct e
 	return r;
 }
 
+/* libcyaml's own booleans take any word for true. */
+static int core_words_parse(const struct vmfile_cpus *c, struct vm_spec *out, struct err *e)
+{
+	bool is_on = false;
+	int r = yaml_bool(c->dedicated, "cpus.dedicated", &out->is_dedicated, e);
+
+	if (r == 0)
+		r = yaml_bool(c->core_scheduling, "cpus.core_scheduling", &is_on, e);
+	if (r < 0)
+		return r;
+	if (c->core_scheduling != NULL)
+		out->core_sched = is_on ? VM_CORE_ON : VM_CORE_OFF;
+	if (c->shares != NULL && (*c->shares < 1 || *c->shares > VM_SHARES_MAX))
+		return err_set(e, ERANGE, "cpus.shares: %u is not between 1 and %d", *c->shares,
+			       VM_SHARES_MAX);
+	out->shares = c->shares != NULL ? *c->shares : 0;
+	return 0;
+}
+
 static int count_refuse(unsigned int count, struct err *e)
 {
 	err_set(e, ERANGE, "cpus.count: %u is not between 1 and %d", count, VMM_MAX_CPUS);
@@ -100,9 +119,14 @@ static int count_refuse(unsigned int count, struct err *e)
 
 static int cpus_parse(const struct vmfile_cpus *c, struct vm_spec *out, struct err *e)
 {
+	int r;
+
 	out->cpu_count = 1;
 	if (c == NULL)
 		return 0;
+	r = core_words_parse(c, out, e);
+	if (r < 0)
+		return r;
 	if (c->count != NULL)
 		out->cpu_count = *c->count;
 	else if (c->pin_count > 0)
@@ -125,7 +149,6 @@ static int cpus_parse(const struct vmfile_cpus *c, struct vm_spec *out, struct e
 		}
 	}
 	out->pin_count = c->pin_count;
-	out->is_dedicated = c->dedicated != NULL && *c->dedicated;
 	if (!out->is_dedicated || out->pin_count > 0)
 		return 0;
 	err_set(e, EINVAL, "cpus.dedicated: needs cpus.pin, a host CPU for each vCPU");
@@ -385,6 +408,9 @@ json_t *vm_spec_json(const struct vm_spec *spec)
 {
 	static const char *const panics[VMM_PANICS] = VMM_PANIC_WORDS;
 	static const char *const watchdogs[VMM_WATCHDOGS] = VMM_WATCHDOG_WORDS;
+	static const char *const cores[] = {
+		[VM_CORE_AUTO] = "auto", [VM_CORE_ON] = "on", [VM_CORE_OFF] = "off"
+	};
 	json_t *pin = json_array(), *ports = json_array(), *functions = json_array(), *j;
 	char addr[PCI_ADDR_TEXT];
 
@@ -400,13 +426,15 @@ json_t *vm_spec_json(const struct vm_spec *spec)
 						"take", spec->functions[i].take, "on_fault",
 						on_fault_text(spec->functions[i].on_fault)));
 	j = json_pack(
-		"{s:s, s:{s:I, s:I, s:b, s:I, s:o}, s:{s:i, s:o, s:b}, s:{s:s*, s:s*, s:s*, s:s, s:s*}, s:o, s:o,"
+		"{s:s, s:{s:I, s:I, s:b, s:I, s:o}, s:{s:i, s:o, s:b, s:s, s:o}, s:{s:s*, s:s*, s:s*, s:s, s:s*}, s:o, s:o,"
 		" s:o, s:s, s:s, s:o, s:o*}",
 		"name", spec->name, "memory", "size", (json_int_t)spec->memory_bytes, "hugepage",
 		(json_int_t)spec->hugepage_bytes, "hugepage_fallback", spec->hugepage_fallback,
 		"low_limit", (json_int_t)spec->low_limit_bytes, "numa", numa_json(spec), "cpus",
 		"count", (int)spec->cpu_count, "pin", pin, "dedicated", (int)spec->is_dedicated,
-		"boot", "firmware", spec->has_firmware ? "ovmf" : NULL, "kernel",
+		"core_scheduling", cores[spec->core_sched], "shares",
+		spec->shares != 0 ? json_integer(spec->shares) : json_null(), "boot", "firmware",
+		spec->has_firmware ? "ovmf" : NULL, "kernel",
 		spec->kernel[0] != '\0' ? spec->kernel : NULL, "initrd",
 		spec->initrd[0] != '\0' ? spec->initrd : NULL, "cmdline", spec->cmdline, "ready",
 		spec->ready[0] != '\0' ? spec->ready : NULL, "disks", vm_disks_json(spec), "ports",

@@ -25,6 +25,11 @@
 /* memory.numa: near the pinned CPUs or the VFs if it fits there; anywhere; on this node or not at all. */
 enum vm_numa { VM_NUMA_AUTO, VM_NUMA_OFF, VM_NUMA_NODE };
 
+/* cpus.core_scheduling (coresched.h) */
+enum vm_core { VM_CORE_AUTO, VM_CORE_ON, VM_CORE_OFF };
+
+#define VM_SHARES_MAX 10000 /* cpu.weight of cgroups */
+
 /* What the guest sees when the PF has no link: the same, or a link that stays. */
 enum uplink_loss { UPLINK_LOSS_UNSAID, UPLINK_LOSS_PROPAGATE, UPLINK_LOSS_KEEP };
 
@@ -94,6 +99,8 @@ struct vm_spec {
 	unsigned int pin[VMM_MAX_CPUS]; /* host CPU of each vCPU */
 	unsigned int pin_count; /* 0 or cpu_count */
 	bool is_dedicated;
+	enum vm_core core_sched;
+	unsigned int shares; /* of the host's CPUs beside others; 0: not said */
 	bool has_firmware; /* OVMF starts, and then the kernel if there is one */
 	char kernel[PATH_MAX]; /* "": none, with firmware */
 	char initrd[PATH_MAX]; /* "": none */

@@ -3,6 +3,7 @@
 
 #include "vf-manager/affinity.h"
 #include "vf-manager/budget.h"
+#include "vf-manager/coresched.h"
 #include "vf-manager/ledger_event.h"
 #include "vf-manager/operations.h"
 #include "vf-manager/pool.h"
@@ -34,6 +35,9 @@
 
 #define START_MS	60000
 #define START_MS_PER_GB 2000 /* to prefault and pin */
+
+/* Of a VMM, beside its vCPUs' threads: the main one, up to 16 that populate memory, those that write to files. */
+#define VMM_TASKS_BESIDE 64U
 
 static void step_append(struct vm_start *s, const char *name, uint64_t ns)
 {
@@ -143,21 +147,36 @@ static int start_reserve(struct vm_start *s, struct err *e)
 
 /* Before it has memory, which would stay charged to the former cgroup. A VM without a scope runs as well and outlives the
  * daemon as well; that systemd does not show it is said. */
-static void start_scope(struct vm_start *s)
+static void start_scope(struct vm_start *s, const struct spawn_wish *wish)
 {
-	const char *name = s->wish->spec->name;
 	char unit[SCOPE_UNIT_TEXT];
 	struct err e = { 0 };
 	struct vm *vm;
 
-	if (priv_vm_scope_make(s->d, name, s->pid, unit, &e) < 0)
-		log_warn("VM %s has no scope and runs in a cgroup of viaduct's: %s", name, e.text);
-	if (unit[0] == '\0')
-		return;
+	if (priv_vm_scope_make(s->d, wish, s->pid, unit, &e) < 0)
+		log_warn("VM %s has no scope and runs in a cgroup of viaduct's: %s", wish->name,
+			 e.text);
 	state_lock(s->d);
-	vm = vm_find(s->d, name);
-	json_object_set_new(vm->facts, "unit", json_string(unit));
+	vm = vm_find(s->d, wish->name);
+	if (unit[0] != '\0')
+		json_object_set_new(vm->facts, "unit", json_string(unit));
+	json_object_set_new(vm->facts, "limits", priv_vm_limits_json(s->d, s->pid));
+	json_object_set_new(vm->facts, "core_scheduling",
+			    json_string(core_state_text(
+				    core_vm_state(s->wish->spec, wish->has_cookie, s->pid))));
 	state_unlock(s->d);
+}
+
+/* A pinned VM's pins, and where the other threads of its process belong; where those may be anywhere, all may. */
+static void limits_fill(const struct vm_start *s, struct vm_limits *out)
+{
+	const struct vm_spec *spec = s->wish->spec;
+
+	out->tasks = spec->cpu_count + VMM_TASKS_BESIDE;
+	out->weight = spec->shares;
+	out->cpus = s->place.own;
+	for (unsigned int i = 0; CPU_COUNT(&s->place.own) > 0 && i < spec->pin_count; i++)
+		CPU_SET(spec->pin[i], &out->cpus);
 }
 
 static int start_spawn(struct vm_start *s, struct err *e)
@@ -169,7 +188,8 @@ static int start_spawn(struct vm_start *s, struct err *e)
 				   .listener = s->files.listener,
 				   .memlock_bytes = s->hold_count + s->fn_count > 0
 							    ? vm_memlock_need(s->wish->spec)
-							    : 0 };
+							    : 0,
+				   .has_cookie = s->place.has_cookie };
 	auto_fd int theirs = -1;
 	struct vm *vm;
 
@@ -177,6 +197,7 @@ static int start_spawn(struct vm_start *s, struct err *e)
 		return err_set(e, errno, "socketpair: %s", strerror(errno));
 	s->sock = pair[0];
 	theirs = wish.sock = pair[1];
+	limits_fill(s, &wish.limits);
 	r = priv_vm_spawn(s->d, &wish, &s->pid, &s->pidfd, e);
 	if (r < 0)
 		return r;
@@ -190,6 +211,8 @@ static int start_spawn(struct vm_start *s, struct err *e)
 	else
 		r = vm_save(s->d, vm, e);
 	state_unlock(s->d);
+	if (r == 0)
+		start_scope(s, &wish);
 	return r;
 }
 
@@ -251,11 +274,11 @@ static int start_prepare(struct vm_start *s, struct err *e)
 			r = priv_vm_files_give(s->d, spec->name, s->wish->owner.uid, e);
 	}
 	if (r == 0)
+		launch_place(s);
+	if (r == 0)
 		r = start_spawn(s, e);
-	if (r == 0) {
-		start_scope(s);
+	if (r == 0)
 		r = start_disks_add(s, e);
-	}
 	if (r == 0)
 		r = launch_send(s, e);
 	if (r == 0)

@@ -2,6 +2,8 @@
 """Which host CPUs and which NUMA node a VM gets beside the others, on a host made of files: eight
 CPUs, two threads a core, nodes 0 (CPUs 0 to 3) and 1 (4 to 7), of which 2, 3, 6 and 7 are isolated."""
 
+import ctypes
+import errno
 import json
 import signal
 import socket
@@ -167,3 +169,51 @@ def test_a_host_without_nodes(host, run, short_tmp):
     (short_tmp / "host/sys/devices/system/node/online").unlink()
     assert "it has no nodes" in run("vm1", memory="size: 64M, numa: 0", status=400)["text"]
     assert run("vm1", "{pin: [4]}")["numa"]["policy"] == "none"
+
+
+def core_cookie(pid):
+    """PR_SCHED_CORE_GET of a process's first thread; an errno if the host has no such thing."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    cookie = ctypes.c_ulong()
+    if libc.prctl(62, 0, ctypes.c_ulong(pid), ctypes.c_ulong(0), ctypes.byref(cookie)) != 0:
+        return -ctypes.get_errno()
+    return cookie.value
+
+
+def test_no_two_vms_share_a_core_at_once(run):
+    free, other = run("free"), run("other", "{count: 2}")
+    off, pinned = run("off", "{core_scheduling: false}"), run("pinned", "{pin: [1]}")
+    asked = run("asked", "{pin: [1], core_scheduling: true}")
+    assert [vm["core_scheduling"] for vm in (off, pinned)] == ["off", "off"]
+    cookies = {vm["name"]: core_cookie(vm["pid"]) for vm in (free, other, off, pinned, asked)}
+    if cookies["free"] < 0:
+        # This machine has no cores with two threads (or its kernel none of this): it says so.
+        word = "no-smt" if cookies["free"] == -errno.ENODEV else "unsupported"
+        assert [vm["core_scheduling"] for vm in (free, other, asked)] == [word] * 3
+        assert any("core_scheduling" in w for w in asked["warnings"]) is (word == "unsupported")
+        return
+    assert [vm["core_scheduling"] for vm in (free, other, asked)] == ["on"] * 3
+    assert cookies["off"] == cookies["pinned"] == 0
+    assert len({cookies[name] for name in ("free", "other", "asked")} - {0}) == 3
+
+
+def test_unpinned_vms_keep_off_the_cores_that_poll(host, run, short_tmp):
+    host.stop()
+    host.config.write_text("backends: {cores: [1]}\nnetworks: [{name: lan, uplinks: []}]\n")
+    host.start()
+    own = launched(host, run("free")["name"])[0]["own"]
+    # Only where there is core scheduling; then CPU 0 is the other thread of CPU 1's core, and may be all that there is.
+    if run("probe")["core_scheduling"] == "on":
+        assert "0" not in own.split(",") and not own.startswith("0-")
+    else:
+        assert own == ""
+
+
+@pytest.mark.parametrize("cpus, words", [
+    ("{shares: 0}", "cpus.shares: 0 is not between 1 and 10000"),
+    ("{shares: 10001}", "cpus.shares: 10001 is not between"),
+    ("{core_scheduling: perhaps}", "core_scheduling"),
+])
+def test_words_about_cpus_that_make_no_sense(run, cpus, words):
+    error = run("vm1", cpus, 400)
+    assert words in error["text"] or error["code"] == "yaml", error

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "vf-manager/coresched.h"
 #include "vf-manager/vmspec.h"
 
 #include "vf-manager/vmport.h"
@@ -95,6 +96,44 @@ static void a_whole_file_is_read(void **state)
 	shown = vm_spec_json(s);
 	assert_non_null(shown);
 	assert_int_equal(json_array_size(json_object_get(shown, "ports")), 2);
+	free(s);
+}
+
+static void cores_and_shares_are_read(void **state)
+{
+	static const struct {
+		const char *cpus;
+		enum vm_core core;
+		unsigned int shares;
+		bool is_wanted;
+	} rows[] = {
+		{ "", VM_CORE_AUTO, 0, true },
+		{ "cpus: {pin: [3]}\n", VM_CORE_AUTO, 0, false },
+		{ "cpus: {pin: [3], core_scheduling: true, shares: 10000}\n", VM_CORE_ON, 10000,
+		  true },
+		{ "cpus: {core_scheduling: false, shares: 1}\n", VM_CORE_OFF, 1, false },
+	};
+	struct vm_spec *s = calloc(1, sizeof(*s));
+	struct err e = { 0 };
+	char yaml[256];
+
+	assert_non_null(s);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct vm_text text = { .base_dir = "/srv", .yaml = yaml };
+
+		snprintf(yaml, sizeof(yaml), HEAD "%s", rows[i].cpus);
+		assert_int_equal(vm_spec_parse(&text, s, NULL, &e), 0);
+		assert_int_equal(s->core_sched, rows[i].core);
+		assert_int_equal(s->shares, rows[i].shares);
+		assert_int_equal(core_is_wanted(s), rows[i].is_wanted);
+	}
+	for (unsigned int n = 0; n <= 10001; n += 10001) {
+		const struct vm_text text = { .base_dir = "/srv", .yaml = yaml };
+
+		snprintf(yaml, sizeof(yaml), HEAD "cpus: {shares: %u}\n", n);
+		assert_int_equal(vm_spec_parse(&text, s, NULL, &e), -ERANGE);
+		assert_non_null(strstr(e.text, "is not between 1 and 10000"));
+	}
 	free(s);
 }
 
@@ -296,6 +335,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ram_lies_where_the_vmm_puts_it),
 		cmocka_unit_test(a_whole_file_is_read),
+		cmocka_unit_test(cores_and_shares_are_read),
 		cmocka_unit_test(hugepages_are_wanted_unless_the_file_says_off),
 		cmocka_unit_test(memory_lies_on_a_node_near_or_anywhere),
 		cmocka_unit_test(relative_paths_need_a_folder),
