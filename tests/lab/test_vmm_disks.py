@@ -20,6 +20,7 @@ CMDLINE = "console=ttyS0 quiet mitigations=off"
 MIB = 1 << 20
 VARS_IMAGE = 0x84000
 SCRIPT = """\
+/init load-module crc32c_generic
 /init load-module ext4
 echo "script runs"
 while read -r line; do eval "$line"; done
@@ -30,25 +31,25 @@ while read -r line; do eval "$line"; done
 def images(tmp_path_factory):
     folder = tmp_path_factory.mktemp("disks")
     (folder / "script").write_text(SCRIPT)
-    subprocess.run([TOP / "lab/guest-image", "--script", folder / "script", "--module", "ext4", "-o", folder / "initrd"],
-                   check=True)
+    subprocess.run([TOP / "lab/guest-image", "--script", folder / "script", "--module", "crc32c_generic", "--module", "ext4",
+                    "-o", folder / "initrd"], check=True)
     kernel = subprocess.run([TOP / "lab/setup-cache", "--print", "bzimage"], check=True, text=True,
                             capture_output=True).stdout.strip()
     return kernel, folder / "initrd"
 
 
 class Guest:
-    def __init__(self, vmm, images, disks, mem_mib=256):
+    def __init__(self, vmm, images, disks, cpus=2):
         self.vmm = vmm
         self.serial = vmm.console()
         self.count = 0
-        self.status = vmm.launch(vmm.spec(mem_mib, 2, CMDLINE, disks=disks), *images)
+        self.status = vmm.launch(vmm.spec(256, cpus, CMDLINE, disks=disks), *images)
         self.boots(0)
 
     def boots(self, begin):
-        assert self.serial.wait("script runs", 200, begin), self.serial.seen[begin:]
+        assert self.serial.wait("script runs", 400, begin), self.serial.seen[begin:]
 
-    def run(self, command, timeout=120):
+    def run(self, command, timeout=240):
         """What it prints, if it succeeds."""
         self.count += 1
         begin = len(self.serial.seen)
@@ -96,7 +97,7 @@ def numbers_on_disk(image, count):
     return {i for i in range(1, count + 1) if data[i * 512:].startswith(f"{i}\n".encode())}
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_a_file_system_on_a_disk_that_grows_pauses_and_reboots(vmm, blocks, images, tmp_path):
     mark = hashlib.sha256(b"a disk").digest() * 16
     image = image_make(tmp_path, "root.img", mark)
@@ -137,7 +138,7 @@ def test_a_file_system_on_a_disk_that_grows_pauses_and_reboots(vmm, blocks, imag
     for _ in range(5):
         vmm.request("pause")
         vmm.request("resume")
-    assert guest.serial.wait("load-2", 120, begin), guest.serial.seen[begin:]
+    assert guest.serial.wait("load-2", 300, begin), guest.serial.seen[begin:]
     assert "fail-ed\r\n" not in guest.serial.seen[begin:].replace("echo fail-ed", "")
     guest.run("echo 3 >/proc/sys/vm/drop_caches; md5sum -c /disk/sums >/dev/null && umount /disk")
     guest.has_no_errors()
@@ -157,12 +158,12 @@ def test_a_file_system_on_a_disk_that_grows_pauses_and_reboots(vmm, blocks, imag
     assert vmm.wait(60) == 0
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_ten_backends_die_and_no_request_is_lost(vmm, blocks, images, tmp_path):
     image = image_make(tmp_path, "root.img")
     vmm.images["root"] = image
     blocks.add("t1/root", image, vmm.disk("root"), queues=2)
-    guest = Guest(vmm, images, [{"disk": "root", "queues": 2, "backend_uid": 0}])
+    guest = Guest(vmm, images, [{"disk": "root", "queues": 2, "backend_uid": 0}], cpus=1)
     guest.run("mke2fs /dev/vda >/dev/null && mkdir /disk && mount -t ext4 /dev/vda /disk")
     begin = len(guest.serial.seen)
     # Two writers and a reader, until the last backend has come.
@@ -186,11 +187,11 @@ def test_ten_backends_die_and_no_request_is_lost(vmm, blocks, images, tmp_path):
     # A backend dies with requests under way, and the guest is reset before the next one comes.
     begin = len(guest.serial.seen)
     guest.serial.write("rm /stop; look & look & echo look-$((1+1))\n")
-    assert guest.serial.wait("look-2", 60, begin), guest.serial.seen[begin:]
+    assert guest.serial.wait("look-2", 120, begin), guest.serial.seen[begin:]
     blocks.kill()
     guest.serial.write("reboot -f\n")
     # Its driver reads the first sector, which takes until there is a backend.
-    assert guest.serial.wait("VIADUCT-GUEST init", 120, begin), guest.serial.seen[begin:]
+    assert guest.serial.wait("VIADUCT-GUEST init", 300, begin), guest.serial.seen[begin:]
     blocks.start()
     guest.boots(begin)
     guest.run("mkdir /disk && mount -t ext4 /dev/vda /disk && ls /disk/a1 && umount /disk")
@@ -200,7 +201,7 @@ def test_ten_backends_die_and_no_request_is_lost(vmm, blocks, images, tmp_path):
     begin = len(guest.serial.seen)
     guest.serial.write("i=0; while :; do i=$((i+1)); echo $i | dd of=/dev/vda bs=512 seek=$i conv=fsync,sync 2>/dev/null && "
                        "echo told-$i.; done\n")
-    assert guest.serial.wait("told-40.", 120, begin), guest.serial.seen[begin:]
+    assert guest.serial.wait("told-40.", 300, begin), guest.serial.seen[begin:]
     blocks.kill()
     vmm.process.kill()
     while guest.serial.read_some(1):
