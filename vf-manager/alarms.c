@@ -471,15 +471,25 @@ static void pf_link_lost(struct alarms *a, struct daemon *d)
 	each_pf(a, d, pf_link);
 }
 
+static void backends_down(struct alarms *a, struct daemon *d)
+{
+	alarms_backend_down(a, d);
+	alarms_disks_backend(a, d);
+}
+
 /* Every alarm there is. docs/guide.md has the same list, for people. */
 static const struct alarm_kind {
 	const char *name, *severity;
 	void (*find)(struct alarms *a, struct daemon *d); /* state locked */
 } kinds[] = {
-	{ "backend-down", "critical", alarms_backend_down },
+	{ "backend-down", "critical", backends_down },
+	{ "disk-down", "critical", alarms_disk_down },
+	{ "disk-errors", "major", alarms_disk_errors },
+	{ "disk-full", "critical", alarms_disk_full },
 	{ "dma-fault", "major", alarms_dma_faults },
 	{ "faults-lost", "minor", alarms_faults_lost },
 	{ "faults-unseen", "major", alarms_faults_unseen },
+	{ "firmware-vars", "major", alarms_firmware_vars },
 	{ "function-quarantined", "major", function_quarantined },
 	{ "hugepage-pool-short", "minor", alarms_hugepages_short },
 	{ "irq-drift", "minor", irqs_moved },

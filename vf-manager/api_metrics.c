@@ -5,6 +5,7 @@
 #include "vf-manager/backend_view.h"
 #include "vf-manager/faultwatch.h"
 #include "vf-manager/ledger_event.h"
+#include "vf-manager/metrics_disk.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/vm.h"
 #include "vf-manager/vmdef.h"
@@ -266,6 +267,7 @@ int api_metrics(struct request *req, struct err *e)
 	}
 	state_unlock(req->d);
 	backend_metrics_write(req->d, out);
+	disk_metrics_write(req->d, out);
 	fputs("# EOF\n", out);
 	req->content_type = OPENMETRICS;
 	if (fclose(out) == 0)

@@ -130,7 +130,7 @@ static int wish_make(const struct disk_want *want, struct wish_disk *out, struct
 	    snprintf(out->serial, sizeof(out->serial), "%s", want->serial) >=
 		    (int)sizeof(out->serial))
 		return err_set(e, ENAMETOOLONG, "disk %.140s: a name is too long", want->name);
-	if (want->path != NULL)
+	if (want->path != NULL) /* for people, and for whoever comes back */
 		snprintf(out->path, sizeof(out->path), "%s", want->path);
 	out->id = want->id;
 	out->how = want->how;

@@ -25,7 +25,9 @@ struct wish_disk {
 	struct err why; /* it is not there; errnum 0: nothing is known against it */
 	uint64_t down_ns; /* since when nobody serves it; 0: somebody does */
 	uint64_t errors, no_space; /* counted at the look before */
-	uint64_t errors_at, no_space_at; /* when they last grew, now_ns(); 0: never */
+	uint64_t errors_at,
+		no_space_at; /* when they last grew, now_ns(); 0: never, or that is over */
+	char io_error[PMD_DISK_NOTE]; /* of the last that failed, but for want of space */
 };
 
 /* `disks`, `status`: written under work and look, read under either. */

@@ -10,7 +10,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#define ERRORS_NS 300000000000ULL /* since the last one: then the alarm is over */
+#define SPACE_NS  5000000000ULL /* between a write that found no room, and a look whether there is */
 
 /* After a restart of the daemon: its VMM has it open, and where it was it may still be. */
 static int handle_find(struct wish_disk *w, struct err *e)
@@ -129,29 +133,43 @@ static void tell(struct disks *b, const struct wish_disk *w, const char *text)
 	state_unlock(b->d);
 }
 
-/* Look locked. True: it is worth an event. `what`: which. */
-static bool counts_note(struct wish_disk *w, const struct pmd_disk *have, uint64_t now,
-			const char **what)
+/* Look locked. What is worth an event; NULL: nothing. A new process counts from 0. */
+static const char *counts_note(struct wish_disk *w, const struct pmd_disk *have, uint64_t now)
 {
-	const uint64_t errors = have->counts[PMD_DISK_ERRORS];
 	const uint64_t no_space = have->counts[PMD_DISK_NO_SPACE];
-	bool is_news = false;
+	const uint64_t errors =
+		have->counts[PMD_DISK_ERRORS] - u64_min(no_space, have->counts[PMD_DISK_ERRORS]);
+	const char *news = NULL;
 
-	/* A new process counts from 0. */
 	if (no_space > w->no_space) {
-		is_news = w->no_space_at == 0;
+		news = w->no_space_at == 0 ? "writes fail: the file system of its image is full"
+					   : NULL;
 		w->no_space_at = now;
-		*what = "the file system of its image is full: writes fail";
 	}
-	if (errors - no_space > w->errors - w->no_space && errors > w->errors) {
-		is_news |= w->errors_at == 0;
+	if (errors > w->errors) {
+		memcpy(w->io_error, have->io_error, sizeof(w->io_error));
+		if (w->errors_at == 0 && news == NULL)
+			news = w->io_error[0] != '\0' ? w->io_error : "requests fail";
 		w->errors_at = now;
-		if (*what == NULL)
-			*what = have->io_error;
 	}
 	w->errors = errors;
 	w->no_space = no_space;
-	return is_news;
+	return news;
+}
+
+/* Look locked. What has not happened again for long, or cannot any more, is over. */
+static const char *counts_forget(struct wish_disk *w, uint64_t now)
+{
+	struct statfs fs;
+
+	if (w->errors_at != 0 && now - w->errors_at >= ERRORS_NS)
+		w->errors_at = 0;
+	if (w->no_space_at == 0 || now - w->no_space_at < SPACE_NS || w->handle < 0 ||
+	    (now - w->no_space_at < ERRORS_NS && w->id.ino == 0) ||
+	    (w->id.ino != 0 && fstatfs(w->handle, &fs) == 0 && fs.f_bavail == 0))
+		return NULL;
+	w->no_space_at = 0;
+	return "the file system of its image has room again";
 }
 
 /* True: whether it is served has changed. */
@@ -179,17 +197,19 @@ static void publish(struct disks *b)
 	for (unsigned int i = 0; i < b->count; i++) {
 		struct wish_disk *w = &b->disks[i];
 		const struct pmd_disk *have = pmd_disk_find(&b->status, w->name);
+		const uint64_t errors_at = w->errors_at;
 		const char *what = NULL;
-		bool is_told = false;
 
 		disks_look_lock(b);
 		is_news |= served_note(w, have, now);
 		if (have != NULL)
-			is_told = counts_note(w, have, now, &what);
+			what = counts_note(w, have, now);
+		if (what == NULL)
+			what = counts_forget(w, now);
 		disks_look_unlock(b);
-		if (is_told)
+		if (what != NULL)
 			tell(b, w, what);
-		is_news |= is_told;
+		is_news |= what != NULL || (errors_at == 0) != (w->errors_at == 0);
 	}
 	if (is_news && b->d->monitor != NULL)
 		monitor_kick(b->d->monitor);
@@ -214,11 +234,17 @@ static void look(struct disks *b)
 
 static void away_note(struct disks *b)
 {
+	bool is_news = false;
+
 	disks_look_lock(b);
 	for (unsigned int i = 0; i < b->count; i++)
-		if (b->disks[i].down_ns == 0)
+		if (b->disks[i].down_ns == 0) {
 			b->disks[i].down_ns = now_ns();
+			is_news = true;
+		}
 	disks_look_unlock(b);
+	if (is_news && b->d->monitor != NULL)
+		monitor_kick(b->d->monitor);
 }
 
 void disks_settle(struct disks *b)

@@ -2,6 +2,7 @@
 /* The polled engine in /metrics: as many lines as the configuration and the VMs make, whatever viaduct-pmd says. */
 #include "vf-manager/backend_core.h"
 #include "vf-manager/backend_view.h"
+#include "vf-manager/metrics_disk.h"
 
 typedef void part_fn(struct backend *b, FILE *out);
 
@@ -20,12 +21,14 @@ static void up(struct backend *b, FILE *out)
 	if (b->p.state != BACKEND_OFF)
 		fprintf(out, "viaduct_backend_up{backend=\"" BACKEND_NAME "\"} %d\n",
 			b->p.state == BACKEND_UP);
+	disk_backend_metrics_write(b->d, out, false);
 }
 
 static void restarts(struct backend *b, FILE *out)
 {
 	fprintf(out, "viaduct_backend_restarts_total{backend=\"" BACKEND_NAME "\"} %llu\n",
 		(unsigned long long)b->p.restarts);
+	disk_backend_metrics_write(b->d, out, true);
 }
 
 static void links(struct backend *b, FILE *out)

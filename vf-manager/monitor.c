@@ -7,6 +7,7 @@
 #include "vf-manager/ledger_event.h"
 #include "vf-manager/numawatch.h"
 #include "vf-manager/portlink.h"
+#include "vf-manager/varswatch.h"
 
 #include "base/fd.h"
 #include "base/loop.h"
@@ -172,6 +173,7 @@ static void time_to_look(void *arg, int fd, uint32_t events)
 	atomic_store(&m->is_kicked, false);
 	irqs_look(m);
 	numa_watch_look(m->d);
+	vars_watch_look(m->d);
 	if (!m->differs)
 		r = alarms_look(m->alarms, m->d, how_to_look(m), &e);
 	m->differs = r > 0;

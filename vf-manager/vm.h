@@ -9,6 +9,7 @@
 
 #include "vf-manager/daemon.h"
 #include "vf-manager/numawatch.h"
+#include "vf-manager/varswatch.h"
 
 #include <jansson.h>
 
@@ -33,6 +34,7 @@ struct vm {
 	uint64_t ram_bytes,
 		ram_page; /* while it starts: RAM that it will take in hugepages; 0: none */
 	struct numa_seen numa;
+	struct vars_seen vars;
 	bool is_child; /* of this daemon process, so its exit status can be had */
 	bool is_watched;
 	char *yaml;

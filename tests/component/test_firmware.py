@@ -7,6 +7,7 @@ import re
 
 import daemonkit
 import pytest
+from daemonkit import eventually
 from test_daemon_vm import ask, run
 
 IMAGE = 0x84000
@@ -49,6 +50,10 @@ def start(host, text, status=200):
     got, body = host.request("POST", "/v1/vms", {"yaml": text})
     assert got == status, body
     return body
+
+
+def alarms(host):
+    return {(a["kind"], a["object"]) for a in host.request("GET", "/v1/alarms")[1]["alarms"]}
 
 
 def stop(host, name="vm1"):
@@ -105,6 +110,10 @@ def test_a_kernel_beside_the_firmware(stopped_host, ovmf, short_tmp):
     assert {"firmware", "vars", "kernel"} <= set(ask(host, "vm1", "status")["fds"])
     assert vm["firmware"]["state"] == "failed" and vm["firmware"]["error"] == "No space left on device"
     assert "(failed: No space left on device)" in host.cli("vm", "show", "vm1").stdout
+    assert eventually(lambda: ("firmware-vars", "vm1") in alarms(host)), alarms(host)
+    stop(host)
+    assert eventually(lambda: ("firmware-vars", "vm1") not in alarms(host))
+    start(host, yaml(short_tmp, boot=both))
     body = start(host, yaml(short_tmp, "vm2", "firmware: ovmf, kernel: FOLDER/kernel"), 400)
     assert body["error"]["code"] == "kernel-no-efi"
 

@@ -14,7 +14,9 @@ import subprocess
 import daemonkit
 import pytest
 from daemonkit import eventually
+from disk_front import SECTOR, DiskError, DiskFront
 from pmdkit import SANITIZER
+from test_daemon_events import metrics
 
 MIB = 1 << 20
 OWNER, OWNER_BYTES = 100, 200  # pmd_msg.h
@@ -314,3 +316,51 @@ def test_a_file_system_without_direct_io_is_said(host):
     vm = host.ok(disks=disk(host.image()) + disk(host.image("b.img"), "b", ", cache: buffered"))
     assert vm["disks"][1]["direct"] is False and vm["disks"][1]["warning"] is None
     assert vm["disks"][0]["direct"] is (vm["disks"][0]["warning"] is None)
+
+
+def alarms(host):
+    return {(a["kind"], a["object"]): a for a in host.daemon.request("GET", "/v1/alarms")[1]["alarms"]}
+
+
+def test_a_backend_that_is_away_is_an_alarm_and_it_is_over(host):
+    host.ok(disks=disk(host.image()))
+    assert eventually(lambda: host.vm()["disks"][0]["state"] == "connected")
+    good = (host.folder / "pmd").read_text()
+    (host.folder / "pmd").write_text("#!/bin/sh\nexit 3\n")
+    os.kill(host.pmd_pid(), signal.SIGKILL)
+    assert eventually(lambda: {("backend-down", "disk0"), ("disk-down", "vm1/root")} <= set(alarms(host))), alarms(host)
+    assert 'viaduct_disk_served{disk="vm1/root"} 0' in metrics(host.daemon)
+    assert "absent" in host.daemon.cli("disk", "list").stdout
+    (host.folder / "pmd").write_text(good)
+    assert eventually(lambda: not {"backend-down", "disk-down"} & {kind for kind, _ in alarms(host)}), alarms(host)
+    said = metrics(host.daemon)
+    assert 'viaduct_disk_served{disk="vm1/root"} 1' in said and 'viaduct_disk_errors_total{disk="vm1/root",kind="no-space"} 0' in said
+
+
+def test_a_full_file_system_is_an_alarm_until_there_is_room(host):
+    """The guest's writes are those of a front end in the place of the VMM's, on a tmpfs that is full."""
+    full = host.folder / "full"
+    full.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", full], check=True)
+    try:
+        image = full / "a.img"
+        image.touch()
+        os.truncate(image, 4 * MIB)
+        host.ok(disks=disk(image))
+        assert eventually(lambda: host.vm()["disks"][0]["state"] == "connected")
+        path = host.daemon.run_dir / "pmd/disk0/0.sock"
+        path.unlink()
+        with DiskFront(str(path)) as front:
+            path.chmod(0o666)
+            os.kill(host.pmd_pid(), signal.SIGKILL)
+            front.connect()
+            front.write(0, bytes(16384))
+            with pytest.raises(DiskError):
+                for at in range(1, 128):
+                    front.write(at * 16384 // SECTOR, b"x" * 16384)
+        assert eventually(lambda: ("disk-full", "vm1/root") in alarms(host)), host.vm()
+        subprocess.run(["mount", "-o", "remount,size=16m", full], check=True)
+        assert eventually(lambda: ("disk-full", "vm1/root") not in alarms(host))
+    finally:
+        host.kill_all()
+        subprocess.run(["umount", "-l", full], check=True)

@@ -3,6 +3,7 @@
  * follow from it name only what it has or what the configuration wants. */
 #include "base/json.h"
 #include "vf-manager/backend_core.h"
+#include "vf-manager/pmd_disks.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@ static struct config config;
 static struct wish_uplink uplinks[PMD_MAX_UPLINKS];
 static struct pmd_status status;
 static struct pmd_stats stats;
+static struct pmd_disks disks;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -44,6 +46,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (pmd_stats_read(said, &stats, NULL) == 0 && stats.port_count > PMD_MAX_PORTS)
 		abort();
+	if (pmd_disks_read(said, said, &disks, NULL) == 0)
+		for (unsigned int i = 0; i < disks.count; i++)
+			if (pmd_disk_find(&disks, disks.disks[i].name) != &disks.disks[i] ||
+			    pmd_disk_state_text(disks.disks[i].state) == NULL)
+				abort();
 	if (pmd_fdb_read(said, &entries, &is_cut, NULL) == 0 &&
 	    json_array_size(entries) > PMD_FDB_MOST)
 		abort();

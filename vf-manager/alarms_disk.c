@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Alarms of disks: nobody serves one, its storage fails, its file system is full; and firmware variables that are not stored. */
+#include "vf-manager/alarms_found.h"
+#include "vf-manager/disks_core.h"
+#include "vf-manager/varswatch.h"
+#include "vf-manager/vm.h"
+
+#include <stdio.h>
+
+/* NULL: no room, or the condition has it already. Long names are cut. */
+static struct alarm *disk_found(struct alarms *a, const char *disk)
+{
+	const char *slash = strchr(disk, '/');
+	int vm = slash != NULL && slash - disk < 31 ? (int)(slash - disk) : 31;
+	char object[ALARM_OBJECT];
+
+	snprintf(object, sizeof(object), "%.*s%.32s", vm, disk, slash != NULL ? slash : "");
+	return alarm_is_found(a, object) ? NULL : alarm_found(a, object);
+}
+
+void alarms_disks_backend(struct alarms *a, struct daemon *d)
+{
+	struct disks *b = d->disks;
+	struct err why = { 0 };
+	struct alarm *one;
+	unsigned int count;
+	bool is_down;
+
+	if (b == NULL)
+		return;
+	disks_look_lock(b);
+	is_down = b->p.state == BACKEND_DOWN && b->count > 0;
+	why = b->p.why;
+	count = b->count;
+	disks_look_unlock(b);
+	one = is_down ? alarm_found(a, DISKS_BACKEND) : NULL;
+	if (one == NULL)
+		return;
+	alarm_text_set(one->text, "viaduct-pmd of disks is not up (%u disks): %.160s", count,
+		       why.text);
+	alarm_text_set(one->hint, "it is started again; %s/pmd/" DISKS_BACKEND "/pmd.log",
+		       d->opt->run_dir);
+}
+
+void alarms_disk_down(struct alarms *a, struct daemon *d)
+{
+	struct disks *b = d->disks;
+
+	if (b == NULL)
+		return;
+	disks_look_lock(b);
+	for (unsigned int i = 0; i < b->count; i++) {
+		const struct wish_disk *w = &b->disks[i];
+		struct alarm *one = w->down_ns != 0 ? disk_found(a, w->name) : NULL;
+
+		if (one == NULL)
+			continue;
+		alarm_text_set(one->text, "nobody serves the disk, its guest waits: %.200s",
+			       w->why.errnum != 0	    ? w->why.text
+			       : b->p.state == BACKEND_DOWN ? "viaduct-pmd of disks is not up"
+							    : "its image is locked elsewhere");
+		alarm_text_set(one->hint, "viaduct disk show %s", w->name);
+	}
+	disks_look_unlock(b);
+}
+
+void alarms_disk_errors(struct alarms *a, struct daemon *d)
+{
+	struct disks *b = d->disks;
+
+	if (b == NULL)
+		return;
+	disks_look_lock(b);
+	for (unsigned int i = 0; i < b->count; i++) {
+		const struct wish_disk *w = &b->disks[i];
+		struct alarm *one = w->errors_at != 0 ? disk_found(a, w->name) : NULL;
+
+		if (one == NULL)
+			continue;
+		alarm_text_set(one->text, "requests of the guest have failed: %.160s",
+			       w->io_error[0] != '\0' ? w->io_error : "an I/O error");
+		alarm_text_set(one->hint,
+			       "dmesg   shows what the storage below %.200s has; viaduct disk show "
+			       "%.100s",
+			       w->path, w->name);
+	}
+	disks_look_unlock(b);
+}
+
+void alarms_disk_full(struct alarms *a, struct daemon *d)
+{
+	struct disks *b = d->disks;
+
+	if (b == NULL)
+		return;
+	disks_look_lock(b);
+	for (unsigned int i = 0; i < b->count; i++) {
+		const struct wish_disk *w = &b->disks[i];
+		struct alarm *one = w->no_space_at != 0 ? disk_found(a, w->name) : NULL;
+
+		if (one == NULL)
+			continue;
+		alarm_text_set(one->text,
+			       "writes of the guest fail: the file system of its image is full");
+		alarm_text_set(one->hint, "df -h %.300s; make room there", w->path);
+	}
+	disks_look_unlock(b);
+}
+
+void alarms_firmware_vars(struct alarms *a, struct daemon *d)
+{
+	for (size_t i = 0; i < d->vm_count; i++) {
+		const struct vm *vm = d->vms[i];
+		const bool is_failed = vm->pid != 0 && vm->vars.error[0] != '\0';
+		struct alarm *one = is_failed ? alarm_found(a, vm->name) : NULL;
+
+		if (one == NULL)
+			continue;
+		alarm_text_set(one->text,
+			       "what its firmware stores is in memory alone and is lost at the "
+			       "VM's end: %s",
+			       vm->vars.error);
+		alarm_text_set(one->hint, "df -h %s   and make room: it is tried every 5 s",
+			       d->opt->state_dir);
+	}
+}
