@@ -376,17 +376,26 @@ static int node_choose(struct daemon *d, const struct vm_spec *spec, int vf_node
 	return spec->pin_count > 0 ? host_node_of(d, &pins) : vf_node;
 }
 
-/* The cores on which viaduct-pmd polls: a VM with a cookie beside it would halve the time of both. */
-static void poll_cores(const struct daemon *d, cpu_set_t *out)
+static void cores_add(const struct daemon *d, const unsigned int *cores, unsigned int count,
+		      cpu_set_t *out)
 {
-	const struct config *c = &d->config;
 	cpu_set_t core;
 
-	CPU_ZERO(out);
-	for (unsigned int i = 0; config_has_polled(c) && i < c->backends.core_count; i++) {
-		host_cpu_siblings(d, c->backends.cores[i], &core);
+	for (unsigned int i = 0; i < count; i++) {
+		host_cpu_siblings(d, cores[i], &core);
 		CPU_OR(out, out, &core);
 	}
+}
+
+/* The cores that viaduct-pmd's processes have: a VM with a cookie beside one that polls would halve the time of both. */
+static void poll_cores(const struct daemon *d, cpu_set_t *out)
+{
+	const struct config_backends *b = &d->config.backends;
+
+	CPU_ZERO(out);
+	if (config_has_polled(&d->config))
+		cores_add(d, b->cores, b->core_count, out);
+	cores_add(d, b->disk_cores, b->disk_core_count, out);
 }
 
 static void cookie_place(const struct view *v, struct vm_place *out)
