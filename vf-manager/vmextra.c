@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/vmextra.h"
 
+#include "vf-manager/yamlload.h"
+
 #include "base/json.h"
 
 #include <errno.h>
@@ -16,11 +18,9 @@ static int vsock_parse(const char *text, struct vm_spec *out, struct err *e)
 {
 	uint64_t cid;
 
-	if (text == NULL || strcmp(text, "false") == 0)
+	if (yaml_bool(text, "vsock", &out->has_vsock, NULL) == 0)
 		return 0;
 	out->has_vsock = true;
-	if (strcmp(text, "true") == 0)
-		return 0;
 	if (parse_u64(text, UINT32_MAX - 1, &cid) < 0 || cid < CID_MIN) {
 		err_set(e, EINVAL, "vsock: '%.16s' is not true, false or a CID (%d to %u)", text,
 			CID_MIN, UINT32_MAX - 1);
@@ -32,9 +32,13 @@ static int vsock_parse(const char *text, struct vm_spec *out, struct err *e)
 
 int vm_extras_parse(const struct vmfile *file, struct vm_spec *out, struct err *e)
 {
-	out->has_rng = file->rng == NULL || *file->rng;
-	out->has_virtio_console = file->virtio_console != NULL && *file->virtio_console;
-	return vsock_parse(file->vsock, out, e);
+	int r;
+
+	out->has_rng = true;
+	r = yaml_bool(file->rng, "rng", &out->has_rng, e);
+	if (r == 0)
+		r = yaml_bool(file->virtio_console, "virtio_console", &out->has_virtio_console, e);
+	return r == 0 ? vsock_parse(file->vsock, out, e) : r;
 }
 
 void vm_extras_json(const struct vm_spec *spec, uint32_t cid, json_t *to)

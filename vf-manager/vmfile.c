@@ -23,8 +23,8 @@ static const cyaml_schema_value_t number = { CYAML_VALUE_UINT(CYAML_FLAG_DEFAULT
 static const cyaml_schema_field_t cpus_fields[] = {
 	CYAML_FIELD_UINT_PTR("count", OPT, struct vmfile_cpus, count),
 	CYAML_FIELD_SEQUENCE("pin", OPT, struct vmfile_cpus, pin, &number, 0, VMM_MAX_CPUS),
-	CYAML_FIELD_STRING_PTR("dedicated", OPT, struct vmfile_cpus, dedicated, 1, 8),
-	CYAML_FIELD_STRING_PTR("core_scheduling", OPT, struct vmfile_cpus, core_scheduling, 1, 8),
+	CYAML_FIELD_STRING_PTR("dedicated", OPT, struct vmfile_cpus, dedicated, 1, 16),
+	CYAML_FIELD_STRING_PTR("core_scheduling", OPT, struct vmfile_cpus, core_scheduling, 1, 16),
 	CYAML_FIELD_UINT_PTR("shares", OPT, struct vmfile_cpus, shares),
 	CYAML_FIELD_END
 };
@@ -158,8 +158,8 @@ static const cyaml_schema_field_t file_fields[] = {
 	CYAML_FIELD_STRING_PTR("on_panic", OPT, struct vmfile, on_panic, 1, 16),
 	CYAML_FIELD_STRING_PTR("watchdog", OPT, struct vmfile, watchdog, 1, 16),
 	CYAML_FIELD_STRING_PTR("backend_grace", OPT, struct vmfile, backend_grace, 1, 16),
-	CYAML_FIELD_BOOL_PTR("rng", OPT, struct vmfile, rng),
-	CYAML_FIELD_BOOL_PTR("virtio_console", OPT, struct vmfile, virtio_console),
+	CYAML_FIELD_STRING_PTR("rng", OPT, struct vmfile, rng, 1, 16),
+	CYAML_FIELD_STRING_PTR("virtio_console", OPT, struct vmfile, virtio_console, 1, 16),
 	CYAML_FIELD_STRING_PTR("vsock", OPT, struct vmfile, vsock, 1, 16),
 	CYAML_FIELD_MAPPING_PTR("cloud_init", OPT, struct vmfile, cloud_init, cloud_init_fields),
 	CYAML_FIELD_MAPPING_PTR("autostart", OPT, struct vmfile, autostart, autostart_fields),

@@ -89,8 +89,7 @@ struct vmfile {
 	struct vmfile_function *functions;
 	unsigned int functions_count;
 	char *on_panic, *watchdog, *backend_grace;
-	bool *rng, *virtio_console;
-	char *vsock;
+	char *rng, *virtio_console, *vsock;
 	struct vmfile_cloud_init *cloud_init;
 	struct vmfile_autostart *autostart;
 	struct vmfile_on_crash *on_crash;
