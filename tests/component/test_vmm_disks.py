@@ -88,3 +88,15 @@ def test_a_machine_with_disks_is_reset(vmm, kernel, disks, cmdline):  # noqa: F8
     assert vmm.wait(daemonkit.PATIENCE_S) == 0
     record = vmm.record()
     assert record["reason"] == "poweroff" and record["life"]["resets"]["triple-fault"] == 1, record
+
+
+def test_as_many_disks_as_there_may_be(vmm, kernel, disks):  # noqa: F811
+    names = [f"d{i}" for i in range(16)]
+    for name in names:
+        vmm.images[name] = disks.image(f"{name}.img", MIB)
+        disks.add(f"t1/{name}", vmm.images[name], queues=16)
+    status = launch(vmm, kernel, "hlt", disks=[{"disk": name, "queues": 16, "queue_size": 1024} for name in names])
+    assert [d["disk"] for d in status["disks"]] == names
+    assert all(d["backend"] == "connected" and d["size"] == MIB and d["queues"] == 16 for d in status["disks"]), status
+    vmm.request("kill")
+    assert vmm.wait(daemonkit.PATIENCE_S) == 0
