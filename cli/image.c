@@ -18,10 +18,12 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define SUFFIX	  ".raw"
-#define NS_PER_MS 1000000ULL
+#define SUFFIX	      ".raw"
+#define ASK_TIMEOUT_S 10
+#define NS_PER_MS     1000000ULL
 
 /* What is shown while it takes: where and of what. */
 struct progress {
@@ -185,14 +187,10 @@ int image_create_run(struct cli *cli, const struct args *a, struct err *e)
 }
 
 static const struct field info_fields[] = {
-	{ "image", "path", text_value },
-	{ "format", "format", text_value },
-	{ "size", "virtual_size", text_bytes },
-	{ "taken on the disk", "allocated", text_bytes },
-	{ "file", "size", text_bytes },
-	{ "in use", "use", text_value },
-	{ "by", "vm", text_value },
-	{ "not taken by import", "unfit", text_value },
+	{ "image", "path", text_value },	{ "format", "format", text_value },
+	{ "size", "virtual_size", text_bytes }, { "taken on the disk", "allocated", text_bytes },
+	{ "file", "size", text_bytes },		{ "in use", "use", text_value },
+	{ "by", "disks", text_value },		{ "not taken by import", "unfit", text_value },
 };
 
 static int render_image_info(FILE *out, const json_t *reply, struct err *e)
@@ -207,6 +205,33 @@ static int render_image_info(FILE *out, const json_t *reply, struct err *e)
 			there[count++] = info_fields[i];
 	view_block(out, there, count, image);
 	return 0;
+}
+
+/* Which disks of VMs it is, by the daemon's word, where there is one: names may have changed, so the files are compared. */
+static void holders_add(struct cli *cli, const char *path, json_t *image)
+{
+	const struct request rq = { .method = "GET",
+				    .collection = "/v1/disks",
+				    .timeout_s = ASK_TIMEOUT_S };
+	auto_json json_t *reply = NULL;
+	json_t *disks = json_array(), *disk;
+	struct stat mine, theirs;
+	size_t i;
+
+	if (stat(path, &mine) < 0 || cli_call(cli, &rq, &reply, NULL) < 0)
+		reply = NULL;
+	json_array_foreach(json_object_get(reply, "disks"), i, disk) {
+		const char *at = json_string_value(json_object_get(disk, "path"));
+		const char *vm = json_string_value(json_object_get(disk, "vm"));
+		const char *name = json_string_value(json_object_get(disk, "name"));
+
+		if (at != NULL && vm != NULL && name != NULL && stat(at, &theirs) == 0 &&
+		    theirs.st_dev == mine.st_dev && theirs.st_ino == mine.st_ino)
+			json_add_text(disks, "%.64s/%.64s", vm, name);
+	}
+	if (json_array_size(disks) > 0)
+		json_object_set(image, "disks", disks);
+	json_decref(disks);
 }
 
 /* null where it is not known. */
@@ -233,6 +258,8 @@ int image_info_run(struct cli *cli, const struct args *a, struct err *e)
 		return err_set(e, EILSEQ, "its name is no UTF-8 text");
 	if (look.unfit.errnum != 0)
 		json_object_set_new(image, "unfit", json_string(look.unfit.text));
+	if (look.use != IMAGE_FREE)
+		holders_add(cli, a->words[0], image);
 	reply = json_pack("{s:o}", "image", image);
 	return cli_show(cli, reply, render_image_info, e);
 }

@@ -13,6 +13,7 @@ import subprocess
 
 import daemonkit
 import pytest
+from test_vm_disks import host  # noqa: F401
 
 F_OFD_SETLK = 37
 LOCK_OWNER, LOCK_OWNER_BYTES = 100, 200  # pmd-backends/pmd_msg.h
@@ -352,3 +353,16 @@ def test_an_image_that_a_vm_writes_to_is_not_copied(run, disk, out):
         fcntl.fcntl(reader, F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, LOCK_OWNER, LOCK_OWNER_BYTES, 0))
         assert json.loads(run("info", disk, "--json").stdout)["image"]["use"] == "read"
         assert run("import", disk, "--to", out / "new.raw").returncode == 0
+
+
+def test_info_says_which_vm_has_an_image(host):  # noqa: F811
+    image = host.image()
+    said = host.daemon.cli("image", "info", image)
+    assert "no" in said.stdout and "vm1" not in said.stdout, said.stderr
+    host.ok("vm1", f"  - {{path: {image}, name: root}}\n")
+    said = json.loads(host.daemon.cli("image", "info", image, "--json").stdout)["image"]
+    assert said["use"] == "written" and said["disks"] == ["vm1/root"]
+    done = host.daemon.cli("image", "import", image, "--to", host.folder / "copy.raw")
+    assert done.returncode == 1 and "image info" in done.stderr
+    host.kill_all()
+    assert daemonkit.eventually(lambda: json.loads(host.daemon.cli("image", "info", image, "--json").stdout)["image"]["use"] == "no")
