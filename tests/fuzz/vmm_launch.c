@@ -59,6 +59,10 @@ static void spec_check(const struct vmm_spec *spec)
 		    spec->vhosts[spec->nets[i].socket].fd < 0 || spec->nets[i].pairs < 1 ||
 		    spec->nets[i].pairs > VMM_MAX_PAIRS || !is_pow2(spec->nets[i].ring_size))
 			abort();
+	if (spec->has_virtio_console != (spec->hvc0_fd >= 0) ||
+	    (spec->vsock_cid != 0) != (spec->vhost_vsock_fd >= 0) || spec->vsock_cid == 1 ||
+	    spec->vsock_cid == 2 || spec->vsock_cid == UINT32_MAX)
+		abort();
 	for (unsigned int i = 0; i < spec->disk_count; i++)
 		if (spec->disks[i].fds >= spec->disk_fds_count ||
 		    spec->disk_fds[spec->disks[i].fds].socket_fd < 0 || spec->disks[i].queues < 1 ||
