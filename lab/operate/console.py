@@ -27,6 +27,10 @@ while IFS= read -r token && IFS= read -r line; do
 done
 """
 
+# The same, typed at a shell's prompt.
+SERVE = "stty -echo -icrnl; " + re.sub(r"(do|then)\n\s*|\n\s*", lambda m: f"{m[1]} " if m[1] else "; ",
+                                       GUEST_SCRIPT.partition("\n")[2].strip())
+
 
 def guest_initrd(out):
     """Write an initrd whose init serves GUEST_SCRIPT; returns its path."""
@@ -83,12 +87,33 @@ class Console:
     def wait_ready(self, timeout=120):
         return self.wait_for(re.escape(READY) + r"[^\n]*\n", timeout).group(0)
 
+    def look(self):
+        """What came and was not waited for yet."""
+        self.sock.settimeout(0.2)
+        try:
+            self.text += self.sock.recv(65536).decode("utf-8", "replace").replace("\r", "")
+        except socket.timeout:
+            pass
+        return self.text
+
+    def login(self, timeout, user="root", password="viaduct"):
+        """Log in where a system asks for it, to a shell that serves run()."""
+        self.wait_for(r"login: $", timeout)
+        self.type(f"{user}\n")
+        self.wait_for(r"Password: $", 60)
+        self.type(f"{password}\n")
+        self.wait_for(r"[#$] $", 120)
+        self.type(SERVE + "\n")
+
+    def type(self, text):
+        self.sock.settimeout(10)
+        self.sock.sendall(text.encode())
+
     def run(self, command, timeout=60):
         """Run a shell line in the guest; returns (status, output)."""
         assert "\n" not in command
         token = f"T{os.getpid()}x{next(TOKENS)}"
-        self.sock.settimeout(10)
-        self.sock.sendall(f"{token}\n{command}\n".encode())
+        self.type(f"{token}\n{command}\n")
         self.wait_for(f"<{token}\n", timeout)
         match = self.wait_for(rf"(?s)\A(.*?){token}>(\d+)\n", timeout)
         return int(match.group(2)), match.group(1)
