@@ -113,8 +113,10 @@ def halts(guest, seconds=5):
 
 
 def test_dedicated_cpu(daemon, folder):
-    with Guest(folder, "shared", cpus="1, pin: [1]") as guest:
+    with Guest(folder, "shared", cpus="1, pin: [1], shares: 250") as guest:
         assert threads(guest.show()["pid"])["vcpu0"] == "1"
+        assert guest.show()["limits"] == {"tasks": 65, "cpu_weight": 250, "cpus": None}
+        assert guest.show()["core_scheduling"] == "off"  # pinned: by somebody who knows what runs beside it
         assert guest.show()["cpus"] == {"pin": [1], "dedicated": False}
         assert halts(guest) > 0
         file = folder / "fast.yaml"
@@ -127,6 +129,10 @@ def test_dedicated_cpu(daemon, folder):
         found = threads(shown["pid"])
         assert found["vcpu0"] == "1" and found["viaduct-vmm"] == "0", found
         assert "1 (dedicated)" in cli("vm", "show", "fast")
+        # All of its process may be there, and where the host's own work is.
+        assert (shown["limits"]["tasks"], shown["limits"]["cpus"]) == (65, "0-1")
+        group = pathlib.Path("/sys/fs/cgroup/viaduct/vm-fast")
+        assert (group / "cpuset.cpus.effective").read_text().strip() == "0-1"
         assert halts(guest) == 0
         assert guest.run("echo works").strip() == "works"
         refusal = refused("vm", "run", str(other_file(folder, guest)), status=1)

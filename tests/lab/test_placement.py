@@ -71,16 +71,18 @@ def test_memory_that_somebody_moves_is_an_alarm(plain, folder):
         return [a["text"] for a in cli_json("alarms")["alarms"] if a["kind"] == "numa-drift"]
 
     with Guest(folder, "fw1", memory="96M, hugepages: off, numa: 0") as guest:
-        assert eventually(now)["drift"] is False and not alarms()
+        eventually(now, "the kernel's word of where memory lies")
+        assert now()["drift"] is False and not alarms()
         assert [n["node"] for n in now()["nodes"]] == [0]
         pages_move(guest.show()["pid"], 0, 1)
         plain.restart()  # which looks at once, and not a minute later
-        said = eventually(alarms)
+        eventually(alarms, "the alarm")
+        said = alarms()
         assert len(said) == 1 and "not all on node 0" in said[0] and "node 1: " in said[0], said
         assert "NUMA DRIFT" in cli("vm", "show", "fw1")
         pages_move(guest.show()["pid"], 1, 0)
         plain.restart()
-        assert eventually(lambda: now() and not alarms()), alarms()
+        eventually(lambda: now() and not alarms(), "the end of the alarm")
 
 
 @pytest.mark.host("numa")

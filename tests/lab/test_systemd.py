@@ -88,6 +88,8 @@ def test_vms_outlive_the_service(guest):
     pid = guest.show()["pid"]
     assert in_scope(pid) and SCOPE in cli("vm", "show", "survivor")
     assert not pathlib.Path("/sys/fs/cgroup/viaduct/vm-survivor").exists()
+    # One vCPU and 64 others; the kernel's word, and systemd's.
+    assert guest.show()["limits"]["tasks"] == 65 and run("systemctl", "show", "-P", "TasksMax", SCOPE) == "65"
     guest.run(f"({PING}) >/tmp/ping 2>&1 &")
     for end in (lambda old: os.kill(old, signal.SIGKILL), lambda old: run("systemctl", "restart", "viaductd.service"),
                 stopped_and_started):
