@@ -188,11 +188,12 @@ def test_crash_leaves_a_record(vmm, kernel):
     ({}, {"memory": {"size": 64 << 20, "hugepage": 4096}}, "hugepages of 4096 bytes"),
     ({}, {"memory": {"size": 64 << 20, "low_limit": 1}}, "low_limit of 1 bytes"),
     ({}, {"boot": {"cmdline": "x" * 2048}}, "cmdline is longer"),
-    ({}, {"disks": []}, "disks"),
+    ({}, {"tapes": []}, "tapes"),
+    ({}, {"disks": [{"disk": "root"}]}, 'fd "disk:root" is missing'),
     ({}, {"devices": [{"port": "wan", "address": "0000:01:10.0", "group": 7}]}, 'fd "group:7" is missing'),
     ({}, {"devices": [{"port": "wan", "address": "01:10", "group": 7}]}, "is no PCI address"),
     ({}, {"devices": [{"port": "", "address": "0000:01:10.0", "group": 7}]}, "is no name"),
-], ids=range(16))
+], ids=range(17))
 def test_refused_launch(vmm, kernel, body, spec, words):
     fds = vmm.spec_fds(kernel)
     try:

@@ -40,7 +40,7 @@ def not_a_kernel(folder):
     ("cpus: {count: 1}", "cpus: {count: 0}", "count"),
     ("cpus: {count: 1}", "cpus: {count: 9999}", "count"),
     ("cpus: {count: 1}", "cpus: {count: 1}\nfoo: bar", "foo"),
-    ("cpus: {count: 1}", "cpus: {count: 1}\ndisks: [{path: /x.img}]", "disks"),
+    ("cpus: {count: 1}", "cpus: {count: 1}\ndisks: [{path: /x.img, cache: never}]", "cache"),
     ("name: bad", "name: ../../etc", "name"),
     ("name: bad", "nom: bad", "nom"),
 ])

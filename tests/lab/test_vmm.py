@@ -197,7 +197,7 @@ REFUSED = {
     "own CPUs that are not there": ({"pin": [1], "own": "1000"}, "host CPUs 1000"),
     "hugepages that are not there": ({"mem_mib": 1 << 20, "hugepage": 2 << 20}, "hugepages of 2 MiB"),
     "command line too long": ({"cmdline": "x" * 2048}, "cmdline is longer"),
-    "unknown member": ({"disks": []}, "disks"),
+    "unknown member": ({"tapes": []}, "tapes"),
 }
 
 
