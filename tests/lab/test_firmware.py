@@ -51,6 +51,8 @@ def test_a_vm_with_a_vf_starts_in_ovmf(pf, folder):
         assert guest.run("cat /sys/class/net/eth0/address").strip() == mac_of(7)
         assert "igbvf" in guest.run("readlink /sys/class/net/eth0/device/driver")
         assert not guest.run("dmesg | grep -iE 'can.t assign|failed to assign|no compatible bridge' || true").strip()
+        # The firmware drives the entropy device, and the kernel's EFI stub has taken a seed of it (EFI_RNG_PROTOCOL).
+        assert "RNG=0x" in guest.run("dmesg | grep efi:")
         # The firmware has stored its variables, and they are not what the package has.
         assert shown["state"] == "stored" and shown["error"] is None
         image = pathlib.Path(shown["vars"]).read_bytes()[:IMAGE]
