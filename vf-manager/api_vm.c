@@ -304,6 +304,8 @@ int api_vm_check(struct request *req, struct err *e)
 	if (r == 0)
 		r = plan_make(req, in.spec, &plan, budget, e);
 	if (r == 0)
+		r = vm_images_check(req->d, in.spec, &in.files, plan.steps, e);
+	if (r == 0)
 		req->reply = json_pack("{s:o, s:O, s:O, s:O, s:O*}", "spec", vm_spec_json(in.spec),
 				       "warnings", in.warnings, "plan", plan.steps, "budget",
 				       budget, "placement", req->placement);

@@ -219,14 +219,24 @@ int vm_image_open(const struct caller *who, const struct config *config, const s
 	return r;
 }
 
+static struct flock owner_lock(bool readonly)
+{
+	return (struct flock){ .l_type = readonly ? F_RDLCK : F_WRLCK,
+			       .l_whence = SEEK_SET,
+			       .l_start = PMD_LOCK_OWNER,
+			       .l_len = PMD_LOCK_OWNER_BYTES };
+}
+
+bool vm_image_is_locked(int fd, bool readonly)
+{
+	struct flock lock = owner_lock(readonly);
+
+	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
 int vm_image_lock(int fd, bool readonly)
 {
-	struct flock lock = {
-		.l_type = readonly ? F_RDLCK : F_WRLCK,
-		.l_whence = SEEK_SET,
-		.l_start = PMD_LOCK_OWNER,
-		.l_len = PMD_LOCK_OWNER_BYTES,
-	};
+	struct flock lock = owner_lock(readonly);
 
 	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
 		return 0;

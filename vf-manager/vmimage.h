@@ -39,6 +39,9 @@ int vm_image_open(const struct caller *who, const struct config *config, const s
 /* The owner's lock on this open file description: it lasts as long as that. -EAGAIN: another description has it. */
 int vm_image_lock(int fd, bool readonly);
 
+/* Would that lock be refused? Takes nothing. */
+bool vm_image_is_locked(int fd, bool readonly);
+
 /* What an fd is open on; -EINVAL: neither a regular file nor a block device. */
 int image_id_read(int fd, struct image_id *out);
 

@@ -83,18 +83,58 @@ void vm_images_warn(const struct vm_spec *spec, const struct vm_files *files, js
 			json_add_text(warnings, "disk %s: %s", spec->disks[i].name, NO_DIRECT);
 }
 
+static int twice_check(const struct vm_spec *spec, const struct vm_image *images, unsigned int i,
+		       struct err *e)
+{
+	for (unsigned int k = 0; k < i; k++)
+		if (image_id_is(&images[k].id, &images[i].id)) {
+			err_set(e, EBUSY, "image %s: disk %s has it", spec->disks[i].path,
+				spec->disks[k].name);
+			return err_code(e, "image-in-use");
+		}
+	return 0;
+}
+
+static bool is_of(struct daemon *d, const struct image_id *id, const char *vm)
+{
+	char owner[OWNER_TEXT];
+	const size_t len = strlen(vm);
+	bool is_ours;
+
+	state_lock(d);
+	is_ours = holder_find(d, id, owner);
+	state_unlock(d);
+	return is_ours && strncmp(owner, vm, len) == 0 && owner[len] == '/';
+}
+
+int vm_images_check(struct daemon *d, const struct vm_spec *spec, const struct vm_files *files,
+		    json_t *steps, struct err *e)
+{
+	for (unsigned int i = 0; i < files->image_count; i++) {
+		const struct vm_disk *disk = &spec->disks[i];
+		const struct vm_image *image = &files->images[i];
+		int r = twice_check(spec, files->images, i, e);
+
+		if (r == 0 && vm_image_is_locked(image->fd, disk->is_readonly) &&
+		    !is_of(d, &image->id, spec->name))
+			r = image_in_use(d, &image->id, disk->path, e);
+		if (r < 0)
+			return err_wrap(e, "disk %s", disk->name);
+		json_add_text(steps, "disk %s: the image %s, %llu MiB, %s, locked for the VM",
+			      disk->name, disk->path, (unsigned long long)image->size >> 20,
+			      image->is_direct ? "past the page cache" : "through the page cache");
+	}
+	return 0;
+}
+
 static int disk_take(struct vm_start *s, unsigned int i, struct err *e)
 {
 	const struct vm_disk *disk = &s->wish->spec->disks[i];
 	const struct vm_image *image = &s->wish->files->images[i];
-	int r;
+	int r = twice_check(s->wish->spec, s->wish->files->images, i, e);
 
-	for (unsigned int k = 0; k < i; k++)
-		if (image_id_is(&s->wish->files->images[k].id, &image->id)) {
-			err_set(e, EBUSY, "image %s: disk %s has it", disk->path,
-				s->wish->spec->disks[k].name);
-			return err_code(e, "image-in-use");
-		}
+	if (r < 0)
+		return r;
 	r = vm_image_lock(image->fd, disk->is_readonly);
 	if (r == -EAGAIN)
 		return image_in_use(s->d, &image->id, disk->path, e);

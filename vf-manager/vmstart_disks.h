@@ -44,6 +44,11 @@ int image_in_use(struct daemon *d, const struct image_id *id, const char *path, 
 /* The same where a VM of ours has it; else *e stays as it is. */
 int image_holder_say(struct daemon *d, const struct image_id *id, const char *path, struct err *e);
 
+/* State not locked. For `vm check`: what the start would refuse, and a text for each image. What the VM itself has, if it runs, is no
+ * matter. */
+int vm_images_check(struct daemon *d, const struct vm_spec *spec, const struct vm_files *files,
+		    json_t *steps, struct err *e);
+
 /* Texts of what an open image is not, for `vm check`. */
 void vm_images_warn(const struct vm_spec *spec, const struct vm_files *files, json_t *warnings);
 

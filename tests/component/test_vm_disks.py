@@ -167,6 +167,10 @@ def test_one_image_is_of_one_vm(host):
     assert error["code"] == "image-in-use" and "disk one" in error["text"], error
     assert [vm["name"] for vm in host.daemon.request("GET", "/v1/vms")[1]["vms"]] == ["vm1"]
     assert set(host.served()) == {"vm1/root"}
+    status, reply = host.daemon.request("POST", "/v1/vms/check", {"yaml": host.yaml("vm2", disk(image))})
+    assert status == 409 and "vm1/root" in reply["error"]["text"], reply
+    status, reply = host.daemon.request("POST", "/v1/vms/check", {"yaml": host.yaml("vm1", disk(image))})
+    assert status == 200 and any(str(image) in step for step in reply["plan"]), reply
 
 
 def test_readers_share_an_image(host):
