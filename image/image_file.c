@@ -94,6 +94,7 @@ static int folder_of(struct image_file *f, struct err *e)
 		return err_set(e, EINVAL, "'%.300s' names no file", f->path);
 	if (len >= sizeof(f->folder) - 64)
 		return err_set(e, ENAMETOOLONG, "the path is too long");
+	f->name = slash == NULL ? f->path : slash + 1;
 	memcpy(f->folder, f->path, len);
 	f->folder[len] = '\0';
 	if (len == 0)
@@ -116,12 +117,28 @@ static int named_open(struct image_file *f)
 
 	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		return -EIO;
-	snprintf(f->temporary, sizeof(f->temporary), "%.4000s/.viaduct-image-%016llx", f->folder,
+	snprintf(f->temporary, sizeof(f->temporary), ".viaduct-image-%016llx",
 		 (unsigned long long)random);
-	fd = open(f->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = openat(f->folder_fd, f->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		    0600);
 	if (fd < 0)
 		f->temporary[0] = '\0';
 	return fd < 0 ? -errno : fd;
+}
+
+/* The folder is opened once: whoever may rename it meanwhile does not choose where the image goes. */
+static int files_open(struct image_file *f)
+{
+	f->folder_fd = open(f->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (f->folder_fd < 0)
+		return -errno;
+	f->fd = openat(f->folder_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (f->fd >= 0)
+		return 0;
+	if (errno != EOPNOTSUPP && errno != EISDIR)
+		return -errno;
+	f->fd = named_open(f);
+	return f->fd < 0 ? f->fd : 0;
 }
 
 int image_file_begin(struct image_file *f, const char *path, struct err *e)
@@ -130,22 +147,15 @@ int image_file_begin(struct image_file *f, const char *path, struct err *e)
 	struct stat st;
 	int r;
 
-	*f = (struct image_file){ .path = path, .fd = -1 };
+	*f = (struct image_file){ .path = path, .folder_fd = -1, .fd = -1 };
 	r = folder_of(f, e);
 	if (r < 0)
 		return r;
 	if (lstat(path, &st) == 0)
 		return exists(e, path);
-	f->fd = open(f->folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (f->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
-		f->fd = named_open(f);
-	else if (f->fd < 0)
-		f->fd = -errno;
-	if (f->fd < 0) {
-		r = err_set(e, f->fd, "a file in %.300s: %s", f->folder, strerror(-f->fd));
-		f->fd = -1;
-		return r;
-	}
+	r = files_open(f);
+	if (r < 0)
+		return err_set(e, r, "a file in %.300s: %s", f->folder, strerror(-r));
 	if (fstatvfs(f->fd, &vfs) < 0)
 		return err_set(e, errno, "%.300s: %s", f->folder, strerror(errno));
 	f->free_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
@@ -153,15 +163,15 @@ int image_file_begin(struct image_file *f, const char *path, struct err *e)
 }
 
 /* Never over another: 9p and NFS know no such rename, but a second name. */
-static int rename_new(const char *from, const char *to)
+static int rename_new(const struct image_file *f)
 {
-	if (syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+	if (renameat2(f->folder_fd, f->temporary, f->folder_fd, f->name, RENAME_NOREPLACE) == 0)
 		return 0;
 	if (errno != EINVAL && errno != ENOSYS)
 		return -errno;
-	if (link(from, to) < 0)
+	if (linkat(f->folder_fd, f->temporary, f->folder_fd, f->name, 0) < 0)
 		return -errno;
-	unlink(from);
+	unlinkat(f->folder_fd, f->temporary, 0);
 	return 0;
 }
 
@@ -170,14 +180,13 @@ static int name_give(const struct image_file *f)
 	char fd_path[64];
 
 	if (f->temporary[0] != '\0')
-		return rename_new(f->temporary, f->path);
+		return rename_new(f);
 	snprintf(fd_path, sizeof(fd_path), "/proc/self/fd/%d", f->fd);
-	return linkat(AT_FDCWD, fd_path, AT_FDCWD, f->path, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+	return linkat(AT_FDCWD, fd_path, f->folder_fd, f->name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }
 
 int image_file_publish(struct image_file *f, struct err *e)
 {
-	auto_fd int folder = -1;
 	int r;
 
 	if (fsync(f->fd) < 0)
@@ -188,18 +197,18 @@ int image_file_publish(struct image_file *f, struct err *e)
 	if (r < 0)
 		return err_set(e, r, "name the file %.300s: %s", f->path, strerror(-r));
 	f->temporary[0] = '\0';
-	folder = open(f->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (folder >= 0 && fsync(folder) == 0)
+	if (fsync(f->folder_fd) == 0)
 		return 0;
 	r = err_set(e, errno, "%.300s: %s", f->folder, strerror(errno));
-	unlink(f->path);
+	unlinkat(f->folder_fd, f->name, 0);
 	return r;
 }
 
 void image_file_end(struct image_file *f)
 {
 	if (f->temporary[0] != '\0')
-		unlink(f->temporary);
+		unlinkat(f->folder_fd, f->temporary, 0);
 	f->temporary[0] = '\0';
 	fd_close(&f->fd);
+	fd_close(&f->folder_fd);
 }

@@ -20,10 +20,10 @@ int image_hold(const char *path, int fd, struct err *e);
 
 struct image_file {
 	const char *path; /* borrowed */
+	const char *name; /* in its folder; borrowed */
 	char folder[4096];
-	char temporary
-		[4096]; /* its name until it is whole; "": it has none, and goes with the last fd */
-	int fd; /* -1: none */
+	char temporary[64]; /* until it is whole; "": it has none, and goes with the last fd */
+	int folder_fd, fd; /* -1: none */
 	uint64_t free_bytes; /* of its file system, for this user */
 };
 

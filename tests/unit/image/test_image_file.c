@@ -77,6 +77,28 @@ static void a_name_that_is_taken_meanwhile_is_kept(void **state)
 	image_file_end(&f);
 }
 
+static void a_folder_that_is_exchanged_chooses_nothing(void **state)
+{
+	char inner[96], other[96], made[128];
+	struct image_file f;
+	struct stat st;
+
+	snprintf(inner, sizeof(inner), "%s/in", folder);
+	snprintf(other, sizeof(other), "%s/other", folder);
+	snprintf(made, sizeof(made), "%s/a.raw", inner);
+	assert_int_equal(mkdir(inner, 0700), 0);
+	assert_int_equal(image_file_begin(&f, made, NULL), 0);
+	assert_int_equal(rename(inner, other), 0);
+	assert_int_equal(mkdir(inner, 0700), 0);
+	assert_int_equal(image_file_publish(&f, NULL), 0);
+	image_file_end(&f);
+	assert_true(lstat(made, &st) < 0);
+	assert_int_equal(rmdir(inner), 0);
+	snprintf(made, sizeof(made), "%s/a.raw", other);
+	assert_int_equal(unlink(made), 0);
+	assert_int_equal(rmdir(other), 0);
+}
+
 static void paths_that_name_no_file_are_refused(void **state)
 {
 	static const char *const bad[] = { "", "/tmp/", "/no/such/folder/x", "/dev/null/x" };
@@ -143,6 +165,7 @@ int main(void)
 		CASE(it_has_no_name_before_it_is_whole),
 		CASE(what_is_given_up_is_gone),
 		CASE(a_name_that_is_taken_meanwhile_is_kept),
+		CASE(a_folder_that_is_exchanged_chooses_nothing),
 		CASE(paths_that_name_no_file_are_refused),
 		CASE(the_lock_of_a_vm_is_seen),
 		CASE(what_is_no_file_is_not_opened),
