@@ -113,8 +113,15 @@ int vm_images_check(struct daemon *d, const struct vm_spec *spec, const struct v
 	for (unsigned int i = 0; i < files->image_count; i++) {
 		const struct vm_disk *disk = &spec->disks[i];
 		const struct vm_image *image = &files->images[i];
-		int r = twice_check(spec, files->images, i, e);
+		int r;
 
+		if (disk->is_seed) {
+			json_add_text(steps,
+				      "disk %s: the seed for cloud-init, made afresh in memory",
+				      disk->name);
+			continue;
+		}
+		r = twice_check(spec, files->images, i, e);
 		if (r == 0 && vm_image_is_locked(image->fd, disk->is_readonly) &&
 		    !is_of(d, &image->id, spec->name))
 			r = image_in_use(d, &image->id, disk->path, e);

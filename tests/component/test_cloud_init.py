@@ -93,6 +93,16 @@ def test_it_is_made_afresh_and_the_instance_stays(host, tmp_path):  # noqa: F811
     assert yaml.safe_load(after["meta-data"])["local-hostname"] == "vm1"
 
 
+def test_a_check_says_that_it_would_be_made(host, tmp_path):  # noqa: F811
+    user = written(tmp_path, "user.yaml", USER_DATA)
+    file = host.yaml(disks=f"  - {{path: {host.image()}, name: root}}\n", extra=f"cloud_init: {{user_data: {user}, hostname: web}}\n")
+    status, reply = host.daemon.request("POST", "/v1/vms/check", {"yaml": file})
+    assert status == 200, reply
+    assert any("cidata" in step and "cloud-init" in step for step in reply["plan"]), reply["plan"]
+    assert reply["spec"]["cloud_init"] == {"user_data": str(user), "meta_data": None, "network_config": None, "hostname": "web"}
+    assert SECRET not in str(reply)
+
+
 def test_it_outlives_the_backend_and_the_daemon(host, tmp_path):  # noqa: F811
     start(host, tmp_path)
     former = host.pmd_pid()
