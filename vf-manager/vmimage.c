@@ -152,6 +152,11 @@ static int open_failed(const struct opening *o, int r, struct err *e)
 		err_code(e, "device-busy");
 		return err_hint(e, "lsblk %s   shows what uses it", path);
 	}
+	if (r == -EROFS)
+		return err_hint(e,
+				"readonly: yes   if it shall only be read; or findmnt -T %s, and "
+				"ReadWritePaths in viaductd.service",
+				path);
 	if (r == -EACCES || r == -EPERM)
 		return err_hint(e, "ls -l %s   (it is opened with the rights of whoever asks)",
 				path);

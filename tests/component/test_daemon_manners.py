@@ -134,7 +134,9 @@ def test_the_units_are_right(build_dir, short_tmp):
                           capture_output=True, text=True, check=False)
     said = [line for line in (done.stdout + done.stderr).splitlines() if "viaductd" in line]
     assert not said, said
-    # 6.9, and what uplinks of kind af-xdp take: CAP_BPF and its address family.
-    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=71", str(short_tmp / "viaductd.service")],
+    for line in ("ProtectSystem=strict", "ProtectHome=read-only", "ProtectHome=yes"):
+        assert line not in unit, "no image of a disk could be opened for writing"
+    # 6.9, and what uplinks of kind af-xdp take: CAP_BPF and its address family; and images of disks: files that are written.
+    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=73", str(short_tmp / "viaductd.service")],
                           capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-600:]
