@@ -9,13 +9,16 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define NAMESPACES \
 	(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
 #define LOOK_MS	 200 /* between two looks at whether it is cancelled */
+#define END_MS	 5000 /* for one that was killed: what waits for a disk that hangs cannot die */
 #define FDS_FROM 10 /* ours, above what the program gets */
 
 enum { PIPE_OUT, PIPE_ERR, PIPE_FAILED, PIPE_GO, PIPES };
@@ -26,8 +29,15 @@ struct failure {
 	int error;
 };
 
+/* When it last showed a sign of life, and which. */
+struct pulse {
+	uint64_t begun_ns, sign_ns;
+	uint64_t cpu_s, blocks;
+};
+
 struct helper {
 	const struct helper_wish *wish;
+	struct pulse pulse;
 	pid_t pid;
 	int read[PIPES], write[PIPES]; /* -1 when closed */
 };
@@ -172,11 +182,44 @@ static int piece_read(struct helper *h, int which, struct helper_end *end)
 	return 0;
 }
 
+/* Whole seconds of CPU time, so that what only wakes up now and then is none; clock_getcpuclockid(3). */
+static void pulse_take(struct helper *h, bool is_heard)
+{
+	struct pulse *p = &h->pulse;
+	struct timespec cpu = { 0 };
+	struct stat st = { 0 };
+	clockid_t clock;
+
+	if (clock_getcpuclockid(h->pid, &clock) == 0)
+		(void)clock_gettime(clock, &cpu);
+	if (h->wish->out >= 0)
+		(void)fstat(h->wish->out, &st);
+	if (!is_heard && (uint64_t)cpu.tv_sec <= p->cpu_s && (uint64_t)st.st_blocks <= p->blocks)
+		return;
+	p->cpu_s = u64_max(p->cpu_s, (uint64_t)cpu.tv_sec);
+	p->blocks = u64_max(p->blocks, (uint64_t)st.st_blocks);
+	p->sign_ns = now_ns();
+}
+
+static bool is_past(uint64_t from_ns, unsigned int seconds)
+{
+	return seconds != 0 && now_ns() - from_ns > seconds * 1000000000ULL;
+}
+
+static int late(const struct helper *h)
+{
+	return is_past(h->pulse.sign_ns, h->wish->quiet_s) ||
+			       is_past(h->pulse.begun_ns, h->wish->wall_s)
+		       ? -ETIMEDOUT
+		       : 0;
+}
+
 /* Until it has closed both: at its end, at the latest. */
 static int child_hear(struct helper *h, struct helper_end *end)
 {
 	int r = 0;
 
+	h->pulse.begun_ns = h->pulse.sign_ns = now_ns();
 	while (r == 0 && (h->read[PIPE_OUT] >= 0 || h->read[PIPE_ERR] >= 0)) {
 		struct pollfd fds[] = { { .fd = h->read[PIPE_OUT], .events = POLLIN },
 					{ .fd = h->read[PIPE_ERR], .events = POLLIN } };
@@ -188,6 +231,8 @@ static int child_hear(struct helper *h, struct helper_end *end)
 		for (int i = 0; r == 0 && i <= PIPE_ERR; i++)
 			if (fds[i].revents != 0)
 				r = piece_read(h, i, end);
+		pulse_take(h, fds[PIPE_OUT].revents != 0);
+		r = r < 0 ? r : late(h);
 	}
 	return r;
 }
@@ -203,6 +248,40 @@ static int failure_read(const struct helper *h, struct err *e)
 	if (failure.error == -ENOENT && strcmp(failure.what, "exec") == 0)
 		return err_set(e, ENOENT, "there is no %s", h->wish->program);
 	return no_jail(e, failure.error < 0 ? failure.error : -EIO, failure.what);
+}
+
+static int stuck(const struct helper *h, struct err *e)
+{
+	if (is_past(h->pulse.begun_ns, h->wish->wall_s))
+		err_set(e, ETIMEDOUT, "%s was not done after %u s, and was ended", h->wish->argv[0],
+			h->wish->wall_s);
+	else
+		err_set(e, ETIMEDOUT, "%s did nothing for %u s, and was ended", h->wish->argv[0],
+			h->wish->quiet_s);
+	err_code(e, "image-stuck");
+	return err_hint(e, "dmesg   names a disk, or a network file system, that hangs");
+}
+
+static int heard_failed(const struct helper *h, int r, struct err *e)
+{
+	if (r == -ETIMEDOUT)
+		return stuck(h, e);
+	return err_set(e, r, r == -ECANCELED ? "interrupted" : "%s: %s", h->wish->argv[0],
+		       strerror(-r));
+}
+
+/* Kills it, and waits for no more than its death takes. */
+static void child_kill(struct helper *h)
+{
+	kill(h->pid, SIGKILL);
+	for (unsigned int ms = 0; ms < END_MS; ms += 10) {
+		if (waitpid(h->pid, NULL, WNOHANG) != 0) {
+			h->pid = -1;
+			return;
+		}
+		(void)poll(NULL, 0, 10);
+	}
+	h->pid = -1;
 }
 
 static void child_end(struct helper *h, int *status)
@@ -230,15 +309,14 @@ int helper_run(const struct helper_wish *wish, struct helper_end *end, struct er
 	if (r == 0) {
 		r = child_hear(&h, end);
 		if (r < 0)
-			err_set(e, r, r == -ECANCELED ? "interrupted" : "%s: %s", wish->argv[0],
-				strerror(-r));
+			heard_failed(&h, r, e);
 	}
 	for (size_t n = strlen(end->words); n > 0 && end->words[n - 1] == ' '; n--)
 		end->words[n - 1] = '\0';
 	if (r == 0)
 		r = failure_read(&h, e);
 	if (r < 0 && h.pid > 0)
-		kill(h.pid, SIGKILL);
+		child_kill(&h);
 	child_end(&h, &end->status);
 	if (r < 0)
 		helper_end_free(end);

@@ -3,7 +3,7 @@
  * A program that is not ours and reads bytes that nobody vouches for, run so that it can do nothing else: user,
  * mount, process, network, IPC and UTS namespaces of its own; a root that holds the system's programs, read-only,
  * and nothing more; one file to read and one to write, already open; no capability, no new privileges, a list of
- * system calls (what is not on it does not exist), landlock where the kernel has it, limits of memory, time and file
+ * system calls (what is not on it does not exist; threads, no further process), landlock where the kernel has it, limits of memory, time and file
  * size. It ends with whoever started it.
  *
  * Works for any user, where the kernel gives users namespaces of their own.
@@ -34,6 +34,9 @@ struct helper_wish {
 	uint64_t memory_bytes; /* of address space */
 	uint64_t file_bytes; /* that it may make a file large */
 	unsigned int cpu_s;
+	unsigned int
+		quiet_s; /* that it may show no sign of life: output, blocks of `out`, CPU time; 0: any */
+	unsigned int wall_s; /* and in all; 0: any */
 	/* Each piece of its standard output as it comes, instead of keeping it; or NULL. */
 	void (*heard)(void *arg, const char *text, size_t len);
 	bool (*is_cancelled)(void *arg); /* then it is killed; or NULL */
@@ -48,7 +51,7 @@ struct helper_end {
 };
 
 /* 0 when it ran to an end of its own, whichever. -ECANCELED; -EPERM code "image-sandbox" where the kernel does not give the
- * namespaces; -ENOENT: there is no such program. */
+ * namespaces; -ENOENT: there is no such program; -ETIMEDOUT code "image-stuck": quiet_s, wall_s. */
 int helper_run(const struct helper_wish *wish, struct helper_end *end, struct err *e);
 void helper_end_free(struct helper_end *end);
 

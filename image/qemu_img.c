@@ -20,6 +20,8 @@
 #define CONVERT_BYTES  GIB(2)
 #define INFO_CPU_S     60U
 #define CONVERT_CPU_S  600U
+#define QUIET_S	       600U /* a disk that is that slow is none */
+#define WALL_CPU       10U /* seconds on the clock for each of the CPU's */
 #define BYTES_A_SECOND MIB(4) /* of a slow host and much compression */
 
 /* Another build of it, also below /usr. */
@@ -86,6 +88,8 @@ static int run(const struct qemu_img *q, struct helper_wish *wish, struct helper
 
 	wish->program = program_path();
 	wish->in = q->in;
+	wish->quiet_s = QUIET_S;
+	wish->wall_s = QUIET_S + WALL_CPU * wish->cpu_s;
 	wish->is_cancelled = is_cancelled;
 	wish->arg = (void *)q;
 	if (access(wish->program, X_OK) < 0)

@@ -103,9 +103,45 @@ static void it_changes_nothing_but_what_it_is_given(void **state)
 	assert_true(run(j, "/usr/bin/cp", "/etc/ld.so.cache", HELPER_IN_PATH) > 0);
 	assert_int_equal(pread(j->wish.in, text, sizeof(text), 0), sizeof(SECRET) - 1);
 	assert_string_equal(text, SECRET);
-	assert_int_equal(run(j, "/usr/bin/cp", HELPER_IN_PATH, HELPER_OUT_PATH), 0);
+	assert_int_equal(run(j, "/usr/bin/perl", "-e",
+			     "open(I, \"<\", \"" HELPER_IN_PATH "\") or exit 1;"
+			     "open(O, \"+<\", \"" HELPER_OUT_PATH "\") or exit 2;"
+			     "print O <I>; close(O) or exit 3"),
+			 0);
 	assert_int_equal(pread(j->wish.out, text, sizeof(text), 0), sizeof(SECRET) - 1);
 	assert_string_equal(text, SECRET);
+}
+
+/* By the number of sysopen()'s flags: O_RDONLY | O_TRUNC. */
+static void what_it_may_read_it_cannot_empty(void **state)
+{
+	static const char *const ways[] = { "sysopen(F, \"" HELPER_IN_PATH
+					    "\", 512) and exit 0; exit 9",
+					    "open(F, \"<&=3\"); truncate(F, 0) and exit 0; exit 9",
+					    "truncate(\"" HELPER_IN_PATH
+					    "\", 0) and exit 0; exit 9" };
+	struct jail *j = *state;
+	char text[64] = "";
+
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+		assert_int_equal(run(j, "/usr/bin/perl", "-e", ways[i]), 9);
+		assert_int_equal(pread(j->wish.in, text, sizeof(text), 0), sizeof(SECRET) - 1);
+		assert_string_equal(text, SECRET);
+	}
+	/* Where it has nothing to write, it opens nothing to do so. */
+	fd_close(&j->wish.out);
+	assert_int_equal(run(j, "/usr/bin/perl", "-e",
+			     "open(F, \">>\", \"/dev/null\") and exit 0; exit 9"),
+			 9);
+}
+
+static void it_is_one_process_and_stays_one(void **state)
+{
+	struct jail *j = *state;
+
+	assert_int_equal(run(j, "/usr/bin/perl", "-e", "exit(defined(fork()) ? 0 : 9)"), 9);
+	assert_true(run(j, "/usr/bin/sh", "-c", "/usr/bin/cat " HELPER_IN_PATH "; :") != 0);
+	assert_string_equal(j->end.says, "");
 }
 
 static void it_sees_no_other_process_and_has_no_privilege(void **state)
@@ -146,7 +182,9 @@ static void it_ends_when_it_is_told_to_or_takes_too_much(void **state)
 	assert_int_equal(run(j, "/usr/bin/yes", NULL, NULL), -EMSGSIZE);
 	j->wish.file_bytes = 10;
 	/* The signal for it is none to the first process of a namespace. */
-	assert_true(run(j, "/usr/bin/cp", "/etc/ld.so.cache", HELPER_OUT_PATH) > 0);
+	assert_true(run(j, "/usr/bin/perl", "-e",
+			"open(O, \"+<\", \"" HELPER_OUT_PATH "\") or exit 2;"
+			"print O \"more than ten\"; close(O) or die $!") > 2);
 	assert_non_null(strstr(j->end.words, "File too large"));
 	j->wish.memory_bytes = MIB(1);
 	assert_true(run(j, "/usr/bin/cat", HELPER_IN_PATH, NULL) != 0);
@@ -155,6 +193,25 @@ static void it_ends_when_it_is_told_to_or_takes_too_much(void **state)
 static void swallow(void *arg, const char *text, size_t len)
 {
 	*(size_t *)arg += len;
+}
+
+static void it_does_not_wait_for_ever(void **state)
+{
+	struct jail *j = *state;
+	uint64_t begun = now_ns();
+	size_t bytes = 0;
+
+	j->wish.quiet_s = 1;
+	assert_int_equal(run(j, "/usr/bin/sleep", "100", NULL), -ETIMEDOUT);
+	assert_string_equal(j->e.code, "image-stuck");
+	assert_non_null(strstr(j->e.text, "did nothing for 1 s"));
+	/* Signs of life do not help for ever. */
+	j->wish.wall_s = 3;
+	j->wish.heard = swallow;
+	j->wish.arg = &bytes;
+	assert_int_equal(run(j, "/usr/bin/yes", NULL, NULL), -ETIMEDOUT);
+	assert_non_null(strstr(j->e.text, "not done after 3 s"));
+	assert_true(now_ns() - begun < 50 * 1000000000ULL);
 }
 
 static void its_time_is_counted(void **state)
@@ -185,8 +242,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(it_reads_what_it_is_given_and_nothing_else),
 		CASE(it_changes_nothing_but_what_it_is_given),
+		CASE(what_it_may_read_it_cannot_empty),
+		CASE(it_is_one_process_and_stays_one),
 		CASE(it_sees_no_other_process_and_has_no_privilege),
 		CASE(it_ends_when_it_is_told_to_or_takes_too_much),
+		CASE(it_does_not_wait_for_ever),
 		CASE(its_time_is_counted),
 		CASE(a_program_that_is_not_there_is_named),
 	};
