@@ -186,10 +186,19 @@ int image_create_run(struct cli *cli, const struct args *a, struct err *e)
 	return r < 0 ? r : made_show(cli, made_json(&wish, &made), e);
 }
 
+static void text_use(const json_t *v, char *buf, size_t cap)
+{
+	const char *use = json_string_value(v);
+
+	text_value(v, buf, cap);
+	if (use != NULL && strcmp(use, "ending") == 0)
+		snprintf(buf, cap, "ending: its VM has gone, its last write is still under way");
+}
+
 static const struct field info_fields[] = {
 	{ "image", "path", text_value },	{ "format", "format", text_value },
 	{ "size", "virtual_size", text_bytes }, { "taken on the disk", "allocated", text_bytes },
-	{ "file", "size", text_bytes },		{ "in use", "use", text_value },
+	{ "file", "size", text_bytes },		{ "in use", "use", text_use },
 	{ "by", "disks", text_value },		{ "not taken by import", "unfit", text_value },
 };
 
@@ -242,7 +251,7 @@ static json_t *bytes_json(uint64_t bytes)
 
 int image_info_run(struct cli *cli, const struct args *a, struct err *e)
 {
-	static const char *const uses[] = { "no", "read", "written" };
+	static const char *const uses[] = { "no", "read", "written", "ending" };
 	auto_json json_t *reply = NULL;
 	struct image_look look;
 	json_t *image;

@@ -41,13 +41,24 @@ int image_open(const char *path, int *fd_out, struct err *e)
 	return 0;
 }
 
-/* fcntl(2), F_OFD_GETLK: would such a lock be refused? */
-static int lock_look(int fd, short type, bool *is_refused)
+struct lock_bytes {
+	off_t start, len;
+};
+
+static const struct lock_bytes owner_bytes = { PMD_LOCK_OWNER, PMD_LOCK_OWNER_BYTES };
+static const struct lock_bytes busy_bytes = { PMD_LOCK_BUSY, 1 };
+
+static struct flock lock_of(const struct lock_bytes *bytes, short type)
 {
-	struct flock lock = { .l_type = type,
-			      .l_whence = SEEK_SET,
-			      .l_start = PMD_LOCK_OWNER,
-			      .l_len = PMD_LOCK_OWNER_BYTES };
+	return (struct flock){
+		.l_type = type, .l_whence = SEEK_SET, .l_start = bytes->start, .l_len = bytes->len
+	};
+}
+
+/* fcntl(2), F_OFD_GETLK: would such a lock be refused? */
+static int lock_look(int fd, const struct lock_bytes *bytes, short type, bool *is_refused)
+{
+	struct flock lock = lock_of(bytes, type);
 
 	if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
 		return -errno;
@@ -57,31 +68,60 @@ static int lock_look(int fd, short type, bool *is_refused)
 
 int image_use(int fd, enum image_use *out, struct err *e)
 {
-	bool is_written = false, is_read = false;
-	int r = lock_look(fd, F_RDLCK, &is_written);
+	/* The first that is refused says it. */
+	static const struct {
+		const struct lock_bytes *bytes;
+		short type;
+		enum image_use use;
+	} rows[] = {
+		{ &owner_bytes, F_RDLCK, IMAGE_WRITTEN },
+		{ &busy_bytes, F_RDLCK, IMAGE_ENDING },
+		{ &owner_bytes, F_WRLCK, IMAGE_READ },
+		{ &busy_bytes, F_WRLCK, IMAGE_READ },
+	};
 
-	if (r == 0)
-		r = lock_look(fd, F_WRLCK, &is_read);
-	if (r < 0)
-		return err_set(e, r, "locks: %s", strerror(-r));
-	*out = is_written ? IMAGE_WRITTEN : is_read ? IMAGE_READ : IMAGE_FREE;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		bool is_refused = false;
+		int r = lock_look(fd, rows[i].bytes, rows[i].type, &is_refused);
+
+		if (r < 0)
+			return err_set(e, r, "locks: %s", strerror(-r));
+		if (is_refused) {
+			*out = rows[i].use;
+			return 0;
+		}
+	}
+	*out = IMAGE_FREE;
 	return 0;
+}
+
+static int in_use(struct err *e, const char *what, const char *path, const char *remedy)
+{
+	err_set(e, EBUSY, "%s", what);
+	err_code(e, "image-in-use");
+	return err_hint(e, "viaduct image info %.200s   %s", path, remedy);
 }
 
 int image_hold(const char *path, int fd, struct err *e)
 {
-	struct flock lock = { .l_type = F_RDLCK,
-			      .l_whence = SEEK_SET,
-			      .l_start = PMD_LOCK_OWNER,
-			      .l_len = PMD_LOCK_OWNER_BYTES };
+	struct flock lock = lock_of(&owner_bytes, F_RDLCK);
+	bool is_busy = false;
+	int r;
 
-	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
-		return 0;
-	if (errno != EAGAIN && errno != EACCES)
-		return err_set(e, errno, "lock it: %s", strerror(errno));
-	err_set(e, EBUSY, "a VM, or another program, writes to it");
-	err_code(e, "image-in-use");
-	return err_hint(e, "viaduct image info %.200s   says which; stop it first", path);
+	if (fcntl(fd, F_OFD_SETLK, &lock) < 0) {
+		if (errno != EAGAIN && errno != EACCES)
+			return err_set(e, errno, "lock it: %s", strerror(errno));
+		return in_use(e, "a VM, or another program, writes to it", path,
+			      "names the VM, if it is one's; stop it first");
+	}
+	/* Only now: whoever gets the busy lock had the owner's before, which nobody gets any more. */
+	r = lock_look(fd, &busy_bytes, F_RDLCK, &is_busy);
+	if (r < 0)
+		return err_set(e, r, "locks: %s", strerror(-r));
+	if (is_busy)
+		return in_use(e, "its VM has ended, and a write of the disk is still under way",
+			      path, "says when it is done; then try again");
+	return 0;
 }
 
 /* The folder of the path, which must have a name in it. */

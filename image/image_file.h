@@ -11,11 +11,13 @@
 /* For reading. -ELOOP code "symlink", -EINVAL: no regular file. */
 int image_open(const char *path, int *fd_out, struct err *e);
 
-/* Has a VM, or another program that locks images as QEMU does, this one open? For reading and writing, or only reading. */
-enum image_use { IMAGE_FREE, IMAGE_READ, IMAGE_WRITTEN };
+/* Has a VM, or another program that locks images as QEMU does, this one open? For reading and writing, or only reading; or has
+ * its VM ended, and a write of the disk is still under way (pmd-backends/block_file.h). */
+enum image_use { IMAGE_FREE, IMAGE_READ, IMAGE_WRITTEN, IMAGE_ENDING };
 int image_use(int fd, enum image_use *out, struct err *e);
 
-/* For reading, until fd is closed: no VM can begin to write to it. -EBUSY code "image-in-use": one does. */
+/* For reading, until fd is closed: no VM can begin to write to it. -EBUSY code "image-in-use": one does, or its last
+ * write is not done. */
 int image_hold(const char *path, int fd, struct err *e);
 
 struct image_file {

@@ -181,7 +181,8 @@ int image_look(const char *path, struct image_look *out, struct err *e)
 	q.in = fd;
 	q.format = out->format;
 	/* While it is written to, what its tables say is not to be trusted, and need not be: it is raw. */
-	if (r == 0 && out->format != IMAGE_RAW && out->use != IMAGE_WRITTEN)
+	if (r == 0 && out->format != IMAGE_RAW &&
+	    (out->use == IMAGE_FREE || out->use == IMAGE_READ))
 		(void)qemu_img_info(&q, &out->virtual_bytes, &out->unfit);
 	return 0;
 }

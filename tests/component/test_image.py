@@ -16,7 +16,7 @@ import pytest
 from test_vm_disks import host  # noqa: F401
 
 F_OFD_SETLK = 37
-LOCK_OWNER, LOCK_OWNER_BYTES = 100, 200  # pmd-backends/pmd_msg.h
+LOCK_OWNER, LOCK_OWNER_BYTES, LOCK_BUSY = 100, 200, 400  # pmd-backends/pmd_msg.h
 SIZE = 8 << 20
 FORMATS = ("qcow2", "vmdk", "vhdx", "vdi", "vpc")
 
@@ -353,6 +353,15 @@ def test_an_image_that_a_vm_writes_to_is_not_copied(run, disk, out):
         fcntl.fcntl(reader, F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, LOCK_OWNER, LOCK_OWNER_BYTES, 0))
         assert json.loads(run("info", disk, "--json").stdout)["image"]["use"] == "read"
         assert run("import", disk, "--to", out / "new.raw").returncode == 0
+
+
+def test_an_image_whose_vm_has_gone_is_not_copied_before_its_last_write_is_done(run, disk, out):
+    with open(disk, "r+b") as backend:
+        fcntl.fcntl(backend, F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, LOCK_BUSY, 1, 0))
+        assert json.loads(run("info", disk, "--json").stdout)["image"]["use"] == "ending"
+        assert "still under way" in run("info", disk).stdout
+        assert refused(run, out, disk) == "image-in-use"
+    assert run("import", disk, "--to", out / "new.raw").returncode == 0
 
 
 def test_info_says_which_vm_has_an_image(host):  # noqa: F811

@@ -139,6 +139,41 @@ static void the_lock_of_a_vm_is_seen(void **state)
 	assert_int_equal(use, IMAGE_WRITTEN);
 }
 
+static void busy_lock(int fd, short type)
+{
+	struct flock lock = { .l_type = type, .l_start = PMD_LOCK_BUSY, .l_len = 1 };
+
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
+}
+
+/* The VM's lock has gone; the backend that served its disk was killed in a write. */
+static void the_last_write_of_a_vm_is_waited_for(void **state)
+{
+	auto_fd int backend = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	auto_fd int fd = -1, again = -1;
+	struct err e = { 0 };
+	enum image_use use;
+
+	assert_int_equal(image_open(path, &fd, NULL), 0);
+	busy_lock(backend, F_WRLCK);
+	assert_int_equal(image_use(fd, &use, NULL), 0);
+	assert_int_equal(use, IMAGE_ENDING);
+	assert_int_equal(image_hold(path, fd, &e), -EBUSY);
+	assert_string_equal(e.code, "image-in-use");
+	assert_non_null(strstr(e.text, "still under way"));
+	/* Reading alone harms nobody. */
+	busy_lock(backend, F_UNLCK);
+	busy_lock(backend, F_RDLCK);
+	assert_int_equal(image_use(fd, &use, NULL), 0);
+	assert_int_equal(use, IMAGE_READ);
+	fd_close(&backend);
+	fd_close(&fd);
+	assert_int_equal(image_open(path, &again, NULL), 0);
+	assert_int_equal(image_hold(path, again, NULL), 0);
+	assert_int_equal(image_use(again, &use, NULL), 0);
+	assert_int_equal(use, IMAGE_FREE);
+}
+
 static void what_is_no_file_is_not_opened(void **state)
 {
 	char link[128];
@@ -168,6 +203,7 @@ int main(void)
 		CASE(a_folder_that_is_exchanged_chooses_nothing),
 		CASE(paths_that_name_no_file_are_refused),
 		CASE(the_lock_of_a_vm_is_seen),
+		CASE(the_last_write_of_a_vm_is_waited_for),
 		CASE(what_is_no_file_is_not_opened),
 	};
 
