@@ -86,7 +86,7 @@ const struct explanation explanations[] = {
 	  "the error names the step; a PCI device must be bound to vfio-pci and its group file be viaduct-pmd's" },
 	{ "disk-backend", "viaduct-pmd did not open a disk of the VM in time, so the VM was not started.",
 	  "journalctl -u viaductd; the block process's own log is RUN_DIR/pmd/disk0/pmd.log" },
-	{ "disk-busy", "I/O of a disk that is to be taken away has not ended: its file system or device does not answer. The disk stays as it was.",
+	{ "disk-busy", "I/O of a disk that is to be taken away has not ended: its file system or device does not answer. The disk serves nobody any more and goes as soon as that has ended; until then its name and image are taken.",
 	  "look at the storage below the image (dmesg, NFS server); the same again when it answers" },
 	{ "disk-down", "Alarm: nobody serves a disk of a VM that runs, and its guest waits: viaduct-pmd of disks is not up, does not take the disk, or another process still has the image.",
 	  "viaduct disk show VM/DISK   says why; RUN_DIR/pmd/disk0/pmd.log" },

@@ -4,12 +4,18 @@
 #include "pmd-backends/guest_memory.h"
 #include "pmd-backends/vhost_thread.h"
 
+#include "base/fd.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
-#define QUIESCE_MS 5000 /* less than the daemon waits for an answer */
+#define ANSWER_MS 200 /* for an image, before an answer says that it hangs */
+#define QUIT_MS	  5000 /* for I/O under way at the end; less than the daemon waits */
+#define LOOK_MS	  2 /* between two looks at what is to end */
+#define LEAVE_MS  100
 
 static unsigned int disk_find(const struct block_backend *b, const char *name)
 {
@@ -26,6 +32,84 @@ static int no_disk(const char *name, struct err *e)
 	return err_code(e, "no-such-disk");
 }
 
+static int disk_busy(const char *name, const char *why, struct err *e)
+{
+	err_set(e, EBUSY, "disk %s: %s", name, why);
+	return err_code(e, "disk-busy");
+}
+
+/* --- disks that leave: each goes by itself once its I/O has ended ------------------------------ */
+
+static void leave_time(struct block_backend *b, bool on)
+{
+	const struct timespec every = { 0, on ? LEAVE_MS * 1000000 : 0 };
+	const struct itimerspec t = { every, every };
+
+	if (on != b->is_leave_timed)
+		(void)timerfd_settime(b->leave_fd, 0, &t, NULL);
+	b->is_leave_timed = on;
+}
+
+/* Returns how many are left of those that are leaving. */
+static unsigned int leave_look(struct block_backend *b)
+{
+	unsigned int left = 0;
+
+	for (unsigned int i = 0; i < b->disk_count;) {
+		struct block_disk *d = b->disks[i];
+		bool is_leaving = block_disk_is_leaving(d);
+
+		if (is_leaving && block_disk_leave(d)) {
+			block_disk_destroy(d);
+			b->disks[i] = b->disks[--b->disk_count];
+			continue;
+		}
+		left += is_leaving;
+		i++;
+	}
+	leave_time(b, left > 0);
+	return left;
+}
+
+static void leave_ready(void *arg, int fd, uint32_t events)
+{
+	uint64_t seen;
+
+	(void)!read(fd, &seen, sizeof(seen));
+	(void)leave_look(arg);
+}
+
+/* Every disk that can goes within the time, whichever of the others cannot. Returns how many cannot. */
+static unsigned int leave_all(struct block_backend *b, unsigned int timeout_ms)
+{
+	const uint64_t end_ns = now_ns() + timeout_ms * 1000000ULL;
+	unsigned int left;
+
+	for (unsigned int i = 0; i < b->disk_count; i++)
+		(void)block_disk_leave(b->disks[i]);
+	while ((left = leave_look(b)) > 0 && now_ns() < end_ns)
+		usleep(LOOK_MS * 1000);
+	return left;
+}
+
+/* False: it is leaving still when the time is over. */
+static bool leave_one(struct block_backend *b, const char *name)
+{
+	const uint64_t end_ns = now_ns() + ANSWER_MS * 1000000ULL;
+
+	(void)block_disk_leave(b->disks[disk_find(b, name)]);
+	for (;;) {
+		(void)leave_look(b);
+		if (disk_find(b, name) == b->disk_count)
+			return true;
+		if (now_ns() >= end_ns)
+			return false;
+		usleep(LOOK_MS * 1000);
+	}
+}
+
+/* --- requests -------------------------------------------------------------------------------- */
+
 static struct block_worker *worker_least(const struct block_backend *b)
 {
 	struct block_worker *least = block_workers_at(b->workers, 0);
@@ -41,8 +125,8 @@ static struct block_worker *worker_least(const struct block_backend *b)
 
 static json_t *status_disk(struct block_disk *d)
 {
-	const struct block_file *f = block_disk_file(d);
 	struct block_disk_facts facts;
+	const struct block_file *f = &facts.file;
 	char features[24];
 
 	block_disk_facts(d, &facts);
@@ -109,13 +193,20 @@ static int op_stats(struct block_backend *b, struct pmd_request *q, json_t **res
 }
 
 /* Two disks on one image would each undo what the other's guest wrote; two readers do no harm. */
-static int image_check(const struct block_backend *b, const struct block_disk *d, struct err *e)
+static int image_check(const struct block_backend *b, struct block_disk *d, struct err *e)
 {
-	for (unsigned int i = 0; i < b->disk_count; i++) {
-		const struct block_file *f = block_disk_file(b->disks[i]);
+	struct block_file file;
 
-		if (!block_file_is_same(f, block_disk_file(d)) ||
-		    (f->is_readonly && block_disk_file(d)->is_readonly))
+	block_disk_file(d, &file);
+	/* Which it is, is not known yet where it hangs; the lock (block_file.h) is. */
+	if (file.fd < 0)
+		return 0;
+	for (unsigned int i = 0; i < b->disk_count; i++) {
+		struct block_file other;
+
+		block_disk_file(b->disks[i], &other);
+		if (b->disks[i] == d || other.fd < 0 || !block_file_is_same(&other, &file) ||
+		    (other.is_readonly && file.is_readonly))
 			continue;
 		err_set(e, EBUSY, "the image is that of disk %s", block_disk_name(b->disks[i]));
 		return err_code(e, "image-in-use");
@@ -132,28 +223,35 @@ static int op_disk_add(struct block_backend *b, struct pmd_request *q, json_t **
 					 .worker = worker_least(b),
 					 .thread = b->vhost,
 					 .launch = b->launch };
+	unsigned int i = disk_find(b, q->name);
 	struct block_disk *d = NULL;
 	int r;
 
-	if (disk_find(b, q->name) < b->disk_count) {
+	if (i < b->disk_count && block_disk_is_leaving(b->disks[i]))
+		return disk_busy(q->name, "I/O of its predecessor has not ended", e);
+	if (i < b->disk_count) {
 		err_set(e, EEXIST, "disk %s is there already", q->name);
 		return err_code(e, "disk-exists");
 	}
 	if (b->disk_count == PMD_MAX_DISKS)
 		return err_set(e, ENOSPC, "no more than %d disks", PMD_MAX_DISKS);
 	r = block_disk_create(&cfg, &q->file, &d, e);
+	if (r < 0)
+		return r;
+	b->disks[b->disk_count++] = d;
+	r = block_disk_await(d, ANSWER_MS, e);
 	if (r < 0) {
 		err_wrap(e, "disk %s", q->name);
-		return err_code(e, "image-refused");
+		err_code(e, "image-refused");
 	}
-	r = image_check(b, d, e);
+	if (r == 0)
+		r = image_check(b, d, e);
 	if (r == 0)
 		r = block_disk_start(d, e);
 	if (r < 0) {
-		block_disk_destroy(d);
+		(void)leave_one(b, q->name);
 		return r;
 	}
-	b->disks[b->disk_count++] = d;
 	*result = json_pack("{s:o}", "disk", status_disk(d));
 	return 0;
 }
@@ -161,17 +259,10 @@ static int op_disk_add(struct block_backend *b, struct pmd_request *q, json_t **
 static int op_disk_remove(struct block_backend *b, struct pmd_request *q, json_t **result,
 			  struct err *e)
 {
-	unsigned int i = disk_find(b, q->name);
-
-	if (i == b->disk_count)
+	if (disk_find(b, q->name) == b->disk_count)
 		return no_disk(q->name, e);
-	if (block_disk_quiesce(b->disks[i], QUIESCE_MS) < 0) {
-		err_set(e, EBUSY, "disk %s: I/O that was under way has not ended in %d s", q->name,
-			QUIESCE_MS / 1000);
-		return err_code(e, "disk-busy");
-	}
-	block_disk_destroy(b->disks[i]);
-	b->disks[i] = b->disks[--b->disk_count];
+	if (!leave_one(b, q->name))
+		return disk_busy(q->name, "it goes when I/O that is under way has ended", e);
 	*result = json_object();
 	return 0;
 }
@@ -185,10 +276,12 @@ static int op_disk_resize(struct block_backend *b, struct pmd_request *q, json_t
 
 	if (i == b->disk_count)
 		return no_disk(q->name, e);
+	if (block_disk_is_leaving(b->disks[i]))
+		return disk_busy(q->name, "it is leaving", e);
 	r = block_disk_resize(b->disks[i], &size, e);
 	if (r < 0) {
 		err_wrap(e, "disk %s", q->name);
-		return err_code(e, "image-refused");
+		return r == -EBUSY ? r : err_code(e, "image-refused");
 	}
 	*result = json_pack("{s:I}", "size", (json_int_t)size);
 	return 0;
@@ -229,6 +322,7 @@ int block_backend_request(struct block_backend *b, struct pmd_request *request, 
 {
 	if (handlers[request->op] == NULL)
 		return pmd_role_refuse(b->launch, e);
+	(void)leave_look(b);
 	return handlers[request->op](b, request, result, e);
 }
 
@@ -243,8 +337,11 @@ int block_backend_create(const struct pmd_launch *launch, struct loop *loop,
 	b->launch = launch;
 	b->loop = loop;
 	b->start_ns = now_ns();
-	r = guest_memory_guard();
+	b->leave_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	r = b->leave_fd < 0 ? -errno : loop_add(loop, b->leave_fd, EPOLLIN, leave_ready, b);
 	if (r < 0)
+		err_set(e, r, "a timer: %s", strerror(-r));
+	if (r == 0 && (r = guest_memory_guard()) < 0)
 		err_set(e, r, "SIGBUS: %s", strerror(-r));
 	if (r == 0)
 		r = block_workers_start(launch, &b->workers, e);
@@ -262,12 +359,12 @@ void block_backend_destroy(struct block_backend *b)
 {
 	if (b == NULL)
 		return;
-	while (b->disk_count > 0) {
-		/* What a disk of its own has that does not answer ends with the process, and its lock later. */
-		if (block_disk_quiesce(b->disks[b->disk_count - 1], QUIESCE_MS) < 0)
-			_exit(EXIT_FAILURE);
-		block_disk_destroy(b->disks[--b->disk_count]);
-	}
+	/* What a disk of its own has that does not answer ends with the process, and its lock later; all others are let go of. */
+	if (leave_all(b, QUIT_MS) > 0)
+		_exit(EXIT_FAILURE);
+	if (b->leave_fd >= 0)
+		loop_del(b->loop, b->leave_fd);
+	fd_close(&b->leave_fd);
 	vhost_thread_stop(b->vhost);
 	block_workers_stop(b->workers);
 	free(b);

@@ -18,7 +18,9 @@ struct block_backend {
 	struct block_workers *workers;
 	uint64_t start_ns;
 	struct block_disk *disks[PMD_MAX_DISKS];
-	unsigned int disk_count;
+	unsigned int disk_count; /* those that are leaving, too */
+	int leave_fd; /* a timer, that runs while disks are leaving */
+	bool is_leave_timed;
 };
 
 /* Starts the threads, with all that they will ever open. */

@@ -2,6 +2,7 @@
 #include "pmd-backends/block_disk.h"
 
 #include "pmd-backends/block_config.h"
+#include "pmd-backends/block_keeper.h"
 #include "pmd-backends/block_kick.h"
 #include "pmd-backends/bucket.h"
 #include "pmd-backends/counter.h"
@@ -20,9 +21,10 @@
 
 #define FLIGHTS	 256U /* requests of a disk under way */
 #define TURN	 64U /* requests of a ring in one round */
+#define STEPS	 4096U /* descriptors of a disk that are read in one round */
 #define TELL	 8U /* requests that are told before the round ends */
 #define CLOCK_HZ 1000000000ULL
-#define QUIET_MS 2
+#define SIZE_MS	 200
 #define LOOK_NS	 100000ULL /* between two looks at a ring whose driver never kicks */
 #define NO_LIMIT UINT64_MAX
 
@@ -40,11 +42,11 @@ struct block_disk {
 	struct block_worker *worker;
 	struct block_job job;
 	bool has_job;
-	struct block_file file;
+	struct block_keeper keeper;
 	char serial[BLOCK_SERIAL];
 	unsigned int queues;
-	bool has_lock; /* of the thread of all VMMs */
 	bool is_leaving; /* with the client's lock: what its VMM says does not bring the rings back */
+	bool has_session; /* the control thread's */
 
 	/* The worker's. */
 	struct block_io io;
@@ -52,10 +54,12 @@ struct block_disk {
 	struct block_flight *flights, *free;
 	uint32_t in_flight;
 	unsigned int first; /* ring of the next round */
+	uint32_t steps; /* descriptors that were read in this round */
 	bool is_held; /* nothing more is taken */
 	bool is_waited_for; /* somebody waits until nothing is in flight */
 	struct bucket iops, bytes;
 	uint64_t wait_ns; /* until there is credit for what waits; NO_LIMIT: nothing does */
+	uint64_t doze_ns; /* until rings are to be looked at that wake nobody */
 };
 
 /* --- requests, on the worker ----------------------------------------------------------------- */
@@ -102,16 +106,19 @@ static bool request_take(struct block_disk *d, struct block_ring *ring)
 	d->in_flight++;
 	f->ring = ring;
 	f->io = &d->io;
-	if (block_request_read(&f->q, &chain, &d->file) < 0) {
+	/* What is no request is paid for like one. */
+	if (is_limited)
+		bucket_take(&d->iops, 1);
+	if (block_request_read(&f->q, &chain, &d->keeper.file) < 0) {
+		d->steps += f->q.steps;
 		counter_add(&d->io.counters.bad_chains, 1);
 		vring_async_put(&ring->ring, f->head, 0);
 		flight_put(d, f);
 		return true;
 	}
-	if (is_limited) {
-		bucket_take(&d->iops, 1);
+	d->steps += f->q.steps;
+	if (is_limited)
 		bucket_take(&d->bytes, f->q.len);
-	}
 	block_io_begin(f);
 	return true;
 }
@@ -144,6 +151,7 @@ static uint32_t disk_poll(void *arg, uint64_t now)
 	uint32_t n = block_io_round(&d->io);
 
 	d->wait_ns = NO_LIMIT;
+	d->steps = 0;
 	if (d->is_held || live_rings(d) == 0)
 		return n;
 	bucket_refill(&d->iops, now);
@@ -153,7 +161,8 @@ static uint32_t disk_poll(void *arg, uint64_t now)
 
 		if ((live_rings(d) & BIT(at)) == 0)
 			continue;
-		for (uint32_t k = 0; k < TURN && request_take(d, &d->rings[at]); k++) {
+		for (uint32_t k = 0; k < TURN && d->steps < STEPS && request_take(d, &d->rings[at]);
+		     k++) {
 			ring_tell(d, at, TELL);
 			n++;
 		}
@@ -200,21 +209,27 @@ static bool kick_arm(struct block_disk *d, struct block_ring *ring)
 	return block_kick_arm(&ring->kick, d->worker, fd);
 }
 
-static uint64_t disk_doze(void *arg, bool on)
+static void disk_doze(void *arg, bool on)
 {
 	struct block_disk *d = arg;
-	uint64_t ns = d->wait_ns;
 
+	d->doze_ns = NO_LIMIT;
 	for (uint32_t left = live_rings(d); left != 0; left &= left - 1) {
 		struct block_ring *ring = &d->rings[__builtin_ctz(left)];
 
 		vring_async_want_kicks(&ring->ring, on);
 		if (on && !kick_arm(d, ring))
-			ns = 0;
+			d->doze_ns = 0;
 		if (d->session.device.queues[ring->index].kick < 0)
-			ns = u64_min(ns, LOOK_NS);
+			d->doze_ns = u64_min(d->doze_ns, LOOK_NS);
 	}
-	return ns;
+}
+
+static uint64_t disk_wait(void *arg)
+{
+	const struct block_disk *d = arg;
+
+	return u64_min(d->wait_ns, d->doze_ns);
 }
 
 /* --- rings, on the worker -------------------------------------------------------------------- */
@@ -291,18 +306,15 @@ static void session_resume(void *arg)
 static bool session_is_fit(void *arg, struct err *e)
 {
 	struct block_disk *d = arg;
-	int r = d->has_lock ? 0 : block_file_busy(&d->file);
 
-	if (r == 0 && !d->has_lock) {
-		block_file_probe(&d->file);
-		d->kind.features = block_features(&d->file, d->queues);
+	if (block_keeper_wait(&d->keeper, 0, NULL, e) != BLOCK_READY)
+		return false;
+	if (d->is_leaving) {
+		err_set(e, EBUSY, "the disk is being taken away");
+		return false;
 	}
-	d->has_lock = r == 0;
-	if (r == -EAGAIN)
-		err_set(e, EBUSY, "another process has I/O under way on the image");
-	else if (r < 0)
-		err_set(e, r, "the image cannot be locked: %s", strerror(-r));
-	return d->has_lock;
+	d->kind.features = block_features(&d->keeper.file, d->queues);
+	return true;
 }
 
 static const struct vhost_session_ops session_ops = { session_quiesce, session_resume,
@@ -312,7 +324,7 @@ static uint32_t config_get(void *arg, uint8_t config[VHOST_MAX_CONFIG])
 {
 	const struct block_disk *d = arg;
 
-	return block_config(&d->file, d->queues, config);
+	return block_config(&d->keeper.file, d->queues, config);
 }
 
 /* --- life ------------------------------------------------------------------------------------ */
@@ -369,28 +381,29 @@ int block_disk_create(const struct block_disk_config *cfg, int *fd, struct block
 
 	if (d == NULL)
 		return err_set(e, ENOMEM, "no memory");
-	d->file.fd = -1;
-	r = block_file_take(&d->file, fd, cfg->wish->readonly, e);
+	r = flights_make(d, e);
 	if (r == 0)
-		r = flights_make(d, e);
+		r = block_keeper_start(&d->keeper, fd, cfg->wish->readonly, e);
 	if (r < 0) {
-		block_file_close(&d->file);
+		free(d->flights);
 		free(d);
 		return r;
 	}
 	memcpy(d->serial, cfg->wish->serial, sizeof(d->serial));
 	d->queues = cfg->wish->queues;
 	d->worker = cfg->worker;
-	d->io = (struct block_io){
-		.file = &d->file, .worker = d->worker, .serial = d->serial, .done = flight_done
-	};
-	d->job = (struct block_job){ disk_poll, disk_settle, disk_doze, d };
+	d->io = (struct block_io){ .file = &d->keeper.file,
+				   .worker = d->worker,
+				   .serial = d->serial,
+				   .done = flight_done };
+	d->job = (struct block_job){ disk_poll, disk_settle, disk_doze, disk_wait, d };
 	bucket_init(&d->iops, cfg->wish->iops, CLOCK_HZ, now_ns());
 	bucket_init(&d->bytes, cfg->wish->bandwidth, CLOCK_HZ, now_ns());
 	rings_init(d);
 	device_describe(d);
 	session.device = &d->ops;
 	vhost_session_init(&d->session, &session);
+	d->has_session = true;
 	*out = d;
 	return 0;
 }
@@ -405,28 +418,14 @@ int block_disk_start(struct block_disk *d, struct err *e)
 	return vhost_session_start(&d->session, e);
 }
 
-int block_disk_quiesce(struct block_disk *d, unsigned int timeout_ms)
+int block_disk_await(struct block_disk *d, unsigned int timeout_ms, struct err *e)
 {
-	struct vhost_client *client = &d->session.client;
-	uint64_t end_ns = now_ns() + timeout_ms * 1000000ULL;
-	bool is_quiet;
+	struct err why = { 0 };
 
-	vhost_client_lock(client);
-	d->is_leaving = true;
-	while (!(is_quiet = session_quiesce(d)) && now_ns() < end_ns) {
-		/* The thread of all VMMs is not to stand meanwhile. */
-		vhost_client_unlock(client);
-		usleep(QUIET_MS * 1000);
-		vhost_client_lock(client);
-	}
-	d->is_leaving = is_quiet;
-	if (!is_quiet) {
-		session_resume(d);
-		/* A message that waits for quiet, or the end of a session, has to ask anew. */
-		vhost_client_wake(client);
-	}
-	vhost_client_unlock(client);
-	return is_quiet ? 0 : -EBUSY;
+	if (block_keeper_wait(&d->keeper, timeout_ms, NULL, &why) != BLOCK_REFUSED)
+		return 0;
+	*e = why;
+	return -why.errnum;
 }
 
 static void idle_look(void *arg)
@@ -438,29 +437,48 @@ static void idle_look(void *arg)
 		h->is_quiet &= block_kick_end(&h->d->rings[i].kick, h->d->worker);
 }
 
-/* The worker still knows of ops within the disk until the kernel has answered the last. */
-static void idle_wait(struct block_disk *d)
+/* The VMM is let go of as soon as nothing of its guest's is in use. */
+static bool session_leave(struct block_disk *d)
+{
+	struct vhost_client *client = &d->session.client;
+	bool is_quiet;
+
+	if (!d->has_session)
+		return true;
+	vhost_client_lock(client);
+	d->is_leaving = true;
+	is_quiet = session_quiesce(d);
+	vhost_client_unlock(client);
+	if (is_quiet)
+		vhost_session_fini(&d->session);
+	d->has_session = !is_quiet;
+	return is_quiet;
+}
+
+bool block_disk_leave(struct block_disk *d)
 {
 	struct hold h = { .d = d };
 
-	for (;;) {
-		block_worker_call(d->worker, idle_look, &h);
-		if (h.is_quiet)
-			return;
-		usleep(QUIET_MS * 100);
-	}
+	if (!session_leave(d))
+		return false;
+	/* The worker still knows of ops within the disk until the kernel has answered the last. */
+	block_worker_call(d->worker, idle_look, &h);
+	if (!h.is_quiet)
+		return false;
+	if (d->has_job)
+		block_worker_job_remove(d->worker, &d->job);
+	d->has_job = false;
+	return block_keeper_end(&d->keeper);
+}
+
+bool block_disk_is_leaving(const struct block_disk *d)
+{
+	return d->is_leaving;
 }
 
 void block_disk_destroy(struct block_disk *d)
 {
-	if (d == NULL)
-		return;
-	vhost_session_fini(&d->session);
-	idle_wait(d);
-	if (d->has_job)
-		block_worker_job_remove(d->worker, &d->job);
-	block_file_close(&d->file);
-	assert(d->in_flight == 0);
+	assert(!d->has_session && !d->has_job && d->in_flight == 0);
 	free(d->flights);
 	free(d);
 }
@@ -470,9 +488,9 @@ const char *block_disk_name(const struct block_disk *d)
 	return d->session.name;
 }
 
-const struct block_file *block_disk_file(const struct block_disk *d)
+void block_disk_file(struct block_disk *d, struct block_file *out)
 {
-	return &d->file;
+	(void)block_keeper_wait(&d->keeper, 0, out, NULL);
 }
 
 struct block_worker *block_disk_worker(const struct block_disk *d)
@@ -496,22 +514,33 @@ static void facts_read(void *arg)
 	a->out->kicks = a->d->session.device.kicks;
 }
 
+/* With the client's lock. */
+static enum pmd_disk_state state_find(const struct block_disk *d, enum block_stage stage,
+				      unsigned int rings)
+{
+	if (d->is_leaving)
+		return PMD_DISK_LEAVING;
+	if (stage != BLOCK_READY)
+		return stage == BLOCK_LOCKED ? PMD_DISK_LOCKED : PMD_DISK_OPENING;
+	if (d->session.conn.sock < 0)
+		return PMD_DISK_WAITING;
+	return rings > 0 ? PMD_DISK_RUNNING : PMD_DISK_CONNECTED;
+}
+
 void block_disk_facts(struct block_disk *d, struct block_disk_facts *out)
 {
 	static const char *const words[] = PMD_DISK_STATE_WORDS;
-	enum pmd_disk_state state = PMD_DISK_CONNECTED;
 	struct reading a = { d, out };
+	enum block_stage stage;
 
 	memset(out, 0, sizeof(*out));
-	vhost_client_lock(&d->session.client);
+	out->state = words[PMD_DISK_LEAVING];
+	stage = block_keeper_wait(&d->keeper, 0, &out->file, NULL);
 	block_worker_call(d->worker, facts_read, &a);
-	if (!d->has_lock)
-		state = PMD_DISK_LOCKED;
-	else if (d->session.conn.sock < 0)
-		state = PMD_DISK_WAITING;
-	else if (out->rings > 0)
-		state = PMD_DISK_RUNNING;
-	out->state = words[state];
+	if (!d->has_session)
+		return;
+	vhost_client_lock(&d->session.client);
+	out->state = words[state_find(d, stage, out->rings)];
 	out->pid = d->session.conn.pid;
 	out->features = d->session.device.features;
 	strcpy(out->error, d->session.error);
@@ -542,20 +571,22 @@ static void size_run(void *arg)
 {
 	struct change *c = arg;
 
-	c->d->file.size = c->a;
+	c->d->keeper.file.size = c->a;
 }
 
 int block_disk_resize(struct block_disk *d, uint64_t *size, struct err *e)
 {
 	struct change c = { .d = d };
-	int r = block_file_size(&d->file, &c.a, e);
+	struct block_file file;
+	int r = block_keeper_size(&d->keeper, SIZE_MS, &c.a, e);
 
 	if (r < 0)
 		return r;
+	block_disk_file(d, &file);
 	/* A guest has mounted what is there: taking it away is no change of size. */
-	if (c.a < d->file.size)
+	if (c.a < file.size)
 		return err_set(e, EINVAL, "the image has %llu bytes, fewer than the disk's %llu",
-			       (unsigned long long)c.a, (unsigned long long)d->file.size);
+			       (unsigned long long)c.a, (unsigned long long)file.size);
 	vhost_client_lock(&d->session.client);
 	block_worker_call(d->worker, size_run, &c);
 	vhost_device_config_changed(&d->session.device);

@@ -11,6 +11,7 @@
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -56,6 +57,7 @@ static int blocks_find(struct block_file *f, struct err *e)
 {
 	void *probe = NULL;
 	int bytes = (int)SECTOR;
+	struct iovec iov;
 	ssize_t n;
 
 	f->block_size = SECTOR;
@@ -64,15 +66,16 @@ static int blocks_find(struct block_file *f, struct err *e)
 		f->block_size = (uint32_t)bytes;
 	if (!is_pow2(f->block_size) || f->block_size < SECTOR || f->block_size > KIB(64))
 		return err_set(e, EINVAL, "the device has blocks of %u bytes", f->block_size);
-	if (!f->is_direct)
-		return 0;
 	if (posix_memalign(&probe, LARGE_BLOCK, LARGE_BLOCK) != 0)
 		return err_set(e, ENOMEM, "no memory");
-	n = pread(f->fd, probe, f->block_size, 0);
+	n = f->is_direct ? pread(f->fd, probe, f->block_size, 0) : 0;
 	if (n < 0 && errno == EINVAL && f->block_size < LARGE_BLOCK)
 		f->block_size = LARGE_BLOCK;
+	iov = (struct iovec){ probe, f->block_size };
+	f->always_waits = preadv2(f->fd, &iov, 1, 0, RWF_NOWAIT) < 0 && errno == EOPNOTSUPP;
 	free(probe);
-	f->align = f->block_size;
+	if (f->is_direct)
+		f->align = f->block_size;
 	return 0;
 }
 

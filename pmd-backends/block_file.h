@@ -29,6 +29,7 @@ struct block_file {
 	bool is_readonly, is_direct, is_device;
 	bool can_discard; /* once block_file_probe() has looked */
 	bool is_memory; /* of a file system in memory: nothing is waited for */
+	bool always_waits; /* its file system knows no way to begin a read or write without waiting */
 	dev_t device; /* with `inode`: which it is, whatever its name; inode 0: a block device */
 	ino_t inode;
 };

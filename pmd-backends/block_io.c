@@ -3,6 +3,7 @@
 
 #include "pmd-backends/counter.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -45,11 +46,49 @@ static void fail(struct block_flight *f, int error)
 	finish(f, VIRTIO_BLK_S_IOERR);
 }
 
+static_assert(BLOCK_BY_THREAD + BLOCK_DIRECT <= BLOCK_WORKER_THREADS / BLOCK_WORKER_JOBS,
+	      "each has its thread");
+
+static const uint32_t gate_widths[BLOCK_GATES] = {
+	[BLOCK_GATE_THREAD] = BLOCK_BY_THREAD,
+	[BLOCK_GATE_DIRECT] = BLOCK_DIRECT,
+};
+
+static enum block_gate gate_of(const struct block_file *file, uint8_t opcode)
+{
+	bool is_write = opcode == IORING_OP_WRITE || opcode == IORING_OP_WRITEV;
+	bool is_rw = is_write || opcode == IORING_OP_READ || opcode == IORING_OP_READV;
+
+	return !is_rw || file->always_waits || (is_write && !file->is_direct) ? BLOCK_GATE_THREAD
+									      : BLOCK_GATE_DIRECT;
+}
+
+/* False: it waits, and the step is begun anew when there is room. */
+static bool gate_pass(struct block_flight *f, enum block_gate at)
+{
+	struct block_gate_state *g = &f->io->gates[at];
+
+	if (g->passed < gate_widths[at]) {
+		g->passed++;
+		f->gate = at;
+		return true;
+	}
+	f->next = NULL;
+	*(g->first == NULL ? &g->first : &g->last->next) = f;
+	g->last = f;
+	return false;
+}
+
+/* NULL: the request waits, or it has failed. */
 static struct io_uring_sqe *sqe_get(struct block_flight *f, uint8_t opcode)
 {
-	struct io_uring_sqe *sqe = block_worker_sqe(f->io->worker, &f->op);
+	struct io_uring_sqe *sqe;
 
+	if (!gate_pass(f, gate_of(f->io->file, opcode)))
+		return NULL;
+	sqe = block_worker_sqe(f->io->worker, &f->op);
 	if (sqe == NULL) {
+		f->io->gates[f->gate].passed--;
 		fail(f, EAGAIN);
 		return NULL;
 	}
@@ -418,11 +457,26 @@ static void step_done(struct block_flight *f, int32_t result)
 		fail(f, -result);
 }
 
+/* Who waits goes first: a large request keeps no small one waiting. */
+static void gate_leave(struct block_io *io, enum block_gate at)
+{
+	struct block_gate_state *g = &io->gates[at];
+	struct block_flight *f;
+
+	g->passed--;
+	/* One that fails at once leaves its room to the next. */
+	while (g->passed < gate_widths[at] && (f = g->first) != NULL) {
+		g->first = f->next;
+		steps[f->q.kind].again(f);
+	}
+}
+
 static void io_done(struct block_op *op, int32_t result)
 {
 	struct block_flight *f = container_of(op, struct block_flight, op);
 
 	block_worker_count(f->io->worker, -1);
+	gate_leave(f->io, f->gate);
 	step_done(f, result);
 }
 

@@ -10,6 +10,17 @@
 #include "pmd-backends/block_request.h"
 #include "pmd-backends/block_worker.h"
 
+/*
+ * What the kernel does for a disk at once. Some of it io_uring hands to threads, of which a worker has a bounded number for
+ * all its disks: with storage that hangs each is gone for as long. So no disk may have more than its part; what is beyond
+ * waits in the disk.
+ */
+#define BLOCK_BY_THREAD 16U /* flushes, discards, zeroes, writes by the page cache */
+#define BLOCK_DIRECT \
+	112U /* the rest, which has a thread only where the file system wants to wait */
+
+enum block_gate { BLOCK_GATE_THREAD, BLOCK_GATE_DIRECT, BLOCK_GATES };
+
 struct block_ring;
 struct block_flight;
 
@@ -37,6 +48,11 @@ struct block_io {
 	uint64_t budget; /* bytes left in this round */
 	struct block_flight *now, *now_last; /* that are to be, the next first; by `next` */
 
+	struct block_gate_state {
+		uint32_t passed; /* the kernel has them */
+		struct block_flight *first, *last; /* that wait, by `next` */
+	} gates[BLOCK_GATES];
+
 	/* The request is whole: used, with `written` bytes, or as many as `status` allows. */
 	void (*done)(struct block_io *io, struct block_flight *f);
 };
@@ -46,7 +62,8 @@ struct block_flight {
 	struct block_op op;
 	struct block_request q;
 	struct block_io *io;
-	struct block_flight *next; /* free; or of block_io.now */
+	struct block_flight *next; /* free; or of block_io.now, or of a gate */
+	enum block_gate gate; /* that it has passed */
 	struct block_ring *ring;
 	uint16_t head;
 	uint32_t iov_at; /* the first of q.iov that is not done; it is cut down as it is */

@@ -55,7 +55,7 @@ static bool chain_walk(struct walk *w, struct vring_chain *c)
 	uint32_t len = UINT32_MAX;
 	uint8_t *p;
 
-	while ((p = chain_span(c, &len)) != NULL) {
+	while (!w->is_full && (p = chain_span(c, &len)) != NULL) {
 		if (c->want == 0)
 			out_add(w, p, len);
 		else
@@ -64,7 +64,9 @@ static bool chain_walk(struct walk *w, struct vring_chain *c)
 	}
 	/* The copy of the header is what counts: not to be fetched again. */
 	atomic_signal_fence(memory_order_seq_cst);
-	return !c->is_bad && w->q->status_at != NULL && w->header_bytes == sizeof(w->header);
+	w->q->steps = c->steps;
+	return !c->is_bad && !w->is_full && w->q->status_at != NULL &&
+	       w->header_bytes == sizeof(w->header);
 }
 
 /* The status is the last byte of all, wherever the driver put it. */
@@ -74,8 +76,6 @@ static void status_cut(struct walk *w)
 	struct iovec *last = &q->iov[q->iov_count - 1];
 
 	w->in_bytes--;
-	if (w->is_full)
-		return;
 	last->iov_len--;
 	if (last->iov_len == 0)
 		q->iov_count--;
@@ -203,8 +203,8 @@ int block_request_read(struct block_request *q, struct vring_chain *chain,
 	for (size_t i = 0; row == NULL && i < ARRAY_SIZE(types); i++)
 		if (types[i].type == w.header.type)
 			row = &types[i];
-	if (row == NULL || w.is_full) {
-		refuse(q, row == NULL ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR);
+	if (row == NULL) {
+		refuse(q, VIRTIO_BLK_S_UNSUPP);
 		return 0;
 	}
 	q->kind = row->kind;

@@ -50,9 +50,10 @@ struct block_request {
 	struct block_range ranges[BLOCK_RANGES];
 	uint32_t range_count;
 	bool is_aligned; /* all of iov, to the file's `align` */
+	uint32_t steps; /* descriptors that were read for it, whatever came of it */
 };
 
-/* -EBADMSG: the chain is none, or has no place for a status. What can be answered but not done is BLOCK_NOTHING. */
+/* -EBADMSG: the chain is none, has no place for a status, or more buffers than any request has. What can be answered but not done is BLOCK_NOTHING. */
 int block_request_read(struct block_request *q, struct vring_chain *chain,
 		       const struct block_file *f);
 

@@ -165,12 +165,18 @@ static uint32_t round_run(struct block_worker *w, uint64_t now)
 	return n;
 }
 
-static uint64_t jobs_doze(struct block_worker *w, bool on)
+static void jobs_doze(struct block_worker *w, bool on)
+{
+	for (unsigned int i = 0; i < w->job_count; i++)
+		w->jobs[i]->doze(w->jobs[i]->arg, on);
+}
+
+static uint64_t jobs_wait(const struct block_worker *w)
 {
 	uint64_t ns = SLEEP_NS;
 
 	for (unsigned int i = 0; i < w->job_count; i++)
-		ns = u64_min(ns, w->jobs[i]->doze(w->jobs[i]->arg, on));
+		ns = u64_min(ns, w->jobs[i]->wait(w->jobs[i]->arg));
 	return ns;
 }
 
@@ -189,14 +195,20 @@ static void wake_arm(struct block_worker *w)
 /* Notifications on, one more look (what came before they were on made none), then sleep. */
 static void doze(struct block_worker *w)
 {
-	uint64_t ns = jobs_doze(w, true);
-	struct __kernel_timespec ts = { (int64_t)(ns / 1000000000), (int64_t)(ns % 1000000000) };
+	struct __kernel_timespec ts;
 	struct io_uring_cqe *cqe;
 
+	jobs_doze(w, true);
 	wake_arm(w);
 	if (round_run(w, now_ns()) == 0 &&
-	    atomic_load_explicit(&w->call, memory_order_relaxed) == NULL)
+	    atomic_load_explicit(&w->call, memory_order_relaxed) == NULL) {
+		/* Of this round: what it left for want of credit has its time. */
+		uint64_t ns = jobs_wait(w);
+
+		ts = (struct __kernel_timespec){ (int64_t)(ns / 1000000000),
+						 (int64_t)(ns % 1000000000) };
 		(void)io_uring_submit_and_wait_timeout(&w->uring, &cqe, 1, &ts, NULL);
+	}
 	jobs_doze(w, false);
 }
 
@@ -326,6 +338,14 @@ static int uring_make(struct io_uring *uring)
 	return r;
 }
 
+/* The kernel's own bound is four for each CPU. */
+static int uring_threads(struct io_uring *uring)
+{
+	unsigned int most[2] = { BLOCK_WORKER_THREADS, 0 };
+
+	return uring_register(uring, IORING_REGISTER_IOWQ_MAX_WORKERS, most, 2);
+}
+
 static int uring_restrict(struct io_uring *uring)
 {
 	struct io_uring_restriction rules[ARRAY_SIZE(allowed_ops) + 1] = { 0 };
@@ -357,6 +377,8 @@ static int worker_start(struct block_worker *w, const struct pmd_launch *launch,
 		return -errno;
 	r = uring_make(&w->uring);
 	w->has_uring = r >= 0;
+	if (r >= 0)
+		r = uring_threads(&w->uring);
 	if (r >= 0)
 		r = uring_restrict(&w->uring);
 	if (r >= 0)

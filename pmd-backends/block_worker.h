@@ -15,6 +15,10 @@
 #define BLOCK_ENTRIES \
 	512U /* of a submission queue; the completion queue is as long as all disks' requests */
 
+/* Threads of the kernel's for what waits, at most: as many as all disks may ever want at once, so that none lacks one because
+ * others hang (block_io.h). They are there while they are needed. */
+#define BLOCK_WORKER_THREADS (BLOCK_WORKER_JOBS * 128U)
+
 struct block_worker;
 struct block_workers;
 
@@ -30,9 +34,11 @@ struct block_job {
 	/* The last of a round: what is done is told to whom it concerns. */
 	void (*settle)(void *arg);
 
-	/* true: what comes from now on wakes the worker (block_worker_wake_on()). Returns for how long it may sleep, ns.
-	 * false: it is polled again. */
-	uint64_t (*doze)(void *arg, bool on);
+	/* true: what comes from now on wakes the worker. false: it is polled again. */
+	void (*doze)(void *arg, bool on);
+
+	/* For how long the worker may sleep, ns, as of the last poll. */
+	uint64_t (*wait)(void *arg);
 	void *arg;
 };
 

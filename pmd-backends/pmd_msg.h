@@ -38,9 +38,12 @@
  *   {"v":1,"op":"mirror-stop","port":"fw1/mgt"} -> {"frames":N,"bytes":N of the file,"lost":N frames for which there was no room or time}   "no-such-mirror"
  *  Of a process whose role is "block", beside status, stats and quit, the only ones:
  *   {"v":1,"op":"disk-add", DISK, "fds":["image"]} -> {"disk":STATUS of it}   the image, open for reading and writing (or reading), O_DIRECT or not;
- *                                      a description of its own (pmd-backends/block_file.h: locks); "disk-exists", "image-in-use", "image-refused"
- *   {"v":1,"op":"disk-remove","disk":"fw1/root"}                       what was under way has ended when this is answered; "no-such-disk", "disk-busy"
- *   {"v":1,"op":"disk-resize","disk":"fw1/root"} -> {"size":bytes}     the image has become larger, which its guest is told; "no-such-disk", "image-refused"
+ *                                      a description of its own (pmd-backends/block_file.h: locks); "disk-exists", "image-in-use", "image-refused";
+ *                                      "disk-busy": one of that name is leaving. Where its file system hangs, the disk is there and "opening"
+ *   {"v":1,"op":"disk-remove","disk":"fw1/root"}                       what was under way has ended when this is answered; "no-such-disk"; "disk-busy": I/O has not
+ *                                      ended within 200 ms. It is "leaving", serves nobody, and goes by itself; asked again until "no-such-disk"
+ *   {"v":1,"op":"disk-resize","disk":"fw1/root"} -> {"size":bytes}     the image has become larger, which its guest is told; "no-such-disk", "image-refused",
+ *                                      "disk-busy": it does not answer
  *   {"v":1,"op":"disk-set","disk":"fw1/root","iops":N,"bandwidth":N}   limits from now on; "no-such-disk"
  *   {"v":1,"op":"quit"}              -> {} ; every port let go, then the process exits
  *
@@ -110,15 +113,17 @@ enum pmd_role { PMD_ROLE_NET, PMD_ROLE_BLOCK, PMD_ROLES };
 	}
 
 enum pmd_disk_state {
+	PMD_DISK_OPENING, /* the image has not answered yet, or is refused: see "error" */
 	PMD_DISK_LOCKED, /* another process has the image */
 	PMD_DISK_WAITING, /* for its VMM */
 	PMD_DISK_CONNECTED,
 	PMD_DISK_RUNNING,
+	PMD_DISK_LEAVING, /* it was removed, and goes as soon as its I/O has ended */
 	PMD_DISK_STATES
 };
-#define PMD_DISK_STATE_WORDS                                \
-	{                                                   \
-		"locked", "waiting", "connected", "running" \
+#define PMD_DISK_STATE_WORDS                                                      \
+	{                                                                         \
+		"opening", "locked", "waiting", "connected", "running", "leaving" \
 	}
 
 /* What an lcore does without packets. */

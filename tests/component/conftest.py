@@ -14,6 +14,7 @@ import tempfile
 
 import daemonkit
 import pytest
+from diskkit import Disks
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 PROGRAMS = {"viaduct-audit": "iommu", "viaduct": "cli", "viaductd": "vf-manager", "viaduct-vmm": "vmm"}
@@ -168,3 +169,15 @@ def host(stopped_daemon, short_tmp):
 def daemon(stopped_daemon):
     """A running viaductd."""
     return stopped_daemon.start()
+
+
+@pytest.fixture
+def disks(build_dir, short_tmp):
+    made = Disks(str(build_dir / "pmd-backends" / "viaduct-pmd"), short_tmp)
+    try:
+        yield made
+        if made.pmd.process is not None:
+            assert made.pmd.stop() == 0, made.pmd.text()
+    finally:
+        made.pmd.kill()
+    assert not SANITIZER.search(made.pmd.text()), made.pmd.text()

@@ -8,7 +8,7 @@ import time
 import daemonkit
 import pytest
 from daemonkit import eventually
-from test_disk import MIB, Disks
+from diskkit import MIB, Disks
 from test_vmm import kernel, launch, vmm  # noqa: F401  (fixtures)
 from vmmdrive import Refused
 

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#define FLIGHTS 2
+#define FLIGHTS 24
 #define LARGE	MIB(20)
 
 static struct {
@@ -24,8 +24,8 @@ static struct {
 	struct block_io io;
 	struct block_flight flights[FLIGHTS];
 	uint8_t status[FLIGHTS];
-	struct io_uring_sqe sqes[8];
-	struct block_op *ops[8];
+	struct io_uring_sqe sqes[64];
+	struct block_op *ops[64];
 	unsigned int asked;
 	uint8_t *data;
 } t;
@@ -190,6 +190,54 @@ static void test_a_device_that_failed_is_asked_again(void **state)
 	assert_int_equal(t.status[0], VIRTIO_BLK_S_OK);
 }
 
+/* One whole round of requests, `count` of them at once in the kernel and the others behind, in their order. */
+static void all_pass(enum block_kind kind, uint32_t count)
+{
+	t.asked = 0;
+	for (unsigned int i = 0; i < FLIGHTS; i++) {
+		struct block_request *q = request(i, kind);
+
+		q->len = 4096;
+		q->offset = 4096 * i;
+		q->iov[q->iov_count++] = (struct iovec){ t.data + 4096 * i, 4096 };
+		block_io_begin(&t.flights[i]);
+	}
+	assert_int_equal(t.asked, count);
+	for (unsigned int i = 0; i < FLIGHTS; i++) {
+		assert_int_equal(t.status[i], 0xff);
+		assert_ptr_equal(t.ops[i], &t.flights[i].op);
+		t.ops[i]->done(t.ops[i], kind == BLOCK_FLUSH ? 0 : 4096);
+		assert_int_equal(t.status[i], VIRTIO_BLK_S_OK);
+		assert_int_equal(t.asked, u64_min(count + i + 1, FLIGHTS));
+	}
+}
+
+/* Threads of the kernel's are for all disks: with storage that hangs, no disk has more than its part of them. */
+static void test_what_takes_a_thread_waits_in_the_disk(void **state)
+{
+	all_pass(BLOCK_FLUSH, BLOCK_BY_THREAD);
+	all_pass(BLOCK_WRITE, BLOCK_BY_THREAD);
+	all_pass(BLOCK_READ, FLIGHTS);
+	t.file.always_waits = true;
+	all_pass(BLOCK_READ, BLOCK_BY_THREAD);
+	t.file = (struct block_file){ .fd = -1, .size = MIB(64), .align = 1, .is_direct = true };
+	all_pass(BLOCK_WRITE, FLIGHTS);
+}
+
+/* What waits and then cannot be asked for fails by itself, and the next is asked for. */
+static void test_what_waits_and_fails_keeps_no_other_waiting(void **state)
+{
+	for (unsigned int i = 0; i < BLOCK_BY_THREAD + 2; i++) {
+		(void)request(i, BLOCK_FLUSH);
+		block_io_begin(&t.flights[i]);
+	}
+	t.io.flush_failed = true;
+	t.ops[0]->done(t.ops[0], 0);
+	assert_int_equal(t.status[0], VIRTIO_BLK_S_OK);
+	assert_int_equal(t.status[BLOCK_BY_THREAD], VIRTIO_BLK_S_IOERR);
+	assert_int_equal(t.status[BLOCK_BY_THREAD + 1], VIRTIO_BLK_S_IOERR);
+}
+
 static void memory_file(void)
 {
 	t.file.fd = memfd_create("image", MFD_CLOEXEC);
@@ -264,6 +312,8 @@ int main(void)
 		T(test_without_flush_zeroes_go_to_the_medium),
 		T(test_a_cache_that_failed_fails_each_flush),
 		T(test_a_device_that_failed_is_asked_again),
+		T(test_what_takes_a_thread_waits_in_the_disk),
+		T(test_what_waits_and_fails_keeps_no_other_waiting),
 		T(test_a_round_copies_so_much_and_no_more),
 		T(test_a_file_in_memory_by_a_buffer_of_ours),
 	};
