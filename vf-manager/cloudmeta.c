@@ -11,8 +11,9 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define HOSTNAME "local-hostname"
-#define INSTANCE "instance-id"
+#define HOSTNAME   "local-hostname"
+#define INSTANCE   "instance-id"
+#define DEPTH_MOST 32
 
 static int unfit(struct err *e, const char *why)
 {
@@ -181,6 +182,33 @@ static int meta_complete(yaml_parser_t *parser, struct meta *m, struct cloud_tex
 	return document_write(&doc, out, e);
 }
 
+/* How deep it is nested, before libyaml builds anything: its time grows with the square of that, to minutes. */
+static int depth_check(const char *text, size_t len, struct err *e)
+{
+	yaml_parser_t parser;
+	unsigned int depth = 0;
+	bool is_end = false;
+
+	if (yaml_parser_initialize(&parser) == 0)
+		return err_set(e, ENOMEM, "no memory");
+	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
+	while (!is_end && depth <= DEPTH_MOST) {
+		yaml_event_t event;
+
+		/* What is no YAML is told by who reads it next, with its line. */
+		if (yaml_parser_parse(&parser, &event) == 0)
+			break;
+		is_end = event.type == YAML_STREAM_END_EVENT;
+		depth += event.type == YAML_SEQUENCE_START_EVENT ||
+			 event.type == YAML_MAPPING_START_EVENT;
+		depth -= event.type == YAML_SEQUENCE_END_EVENT ||
+			 event.type == YAML_MAPPING_END_EVENT;
+		yaml_event_delete(&event);
+	}
+	yaml_parser_delete(&parser);
+	return depth > DEPTH_MOST ? unfit(e, "nested deeper than 32 levels") : 0;
+}
+
 int cloud_meta_make(const struct cloud_text *file, const char *hostname, const struct cloud_who *vm,
 		    struct cloud_text *out, struct err *e)
 {
@@ -193,6 +221,9 @@ int cloud_meta_make(const struct cloud_text *file, const char *hostname, const s
 
 	if (len > YAML_MAX_BYTES)
 		return unfit(e, "more than 256 KiB");
+	r = depth_check(text, len, e);
+	if (r < 0)
+		return r;
 	if (yaml_parser_initialize(&parser) == 0)
 		return err_set(e, ENOMEM, "no memory");
 	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);

@@ -97,6 +97,7 @@ static void what_never_ends_ends(void **state)
 	memset(text, '[', 200 << 10);
 	text[200 << 10] = '\0';
 	assert_null(meta(text, "", &e));
+	assert_non_null(strstr(e.text, "deeper than 32"));
 	memset(text, 'a', 299 << 10);
 	text[299 << 10] = '\0';
 	assert_null(meta(text, "", &e));
