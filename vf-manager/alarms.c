@@ -396,8 +396,7 @@ static void irqs_moved(struct alarms *a, struct daemon *d)
 
 		if (vm == NULL || vm->pid == 0)
 			continue;
-		/* Long names may be alike when they are cut. */
-		snprintf(object, sizeof(object), "%.31s/%.31s", drift.vm, drift.port);
+		snprintf(object, sizeof(object), "%.64s/%.64s", drift.vm, drift.port);
 		for (size_t i = first; !is_there && i < a->found_count; i++)
 			is_there = strcmp(a->found[i].object, object) == 0;
 		one = is_there ? NULL : alarm_found(a, object);

@@ -75,15 +75,10 @@ void alarms_uplink_down(struct alarms *a, struct daemon *d)
 	}
 }
 
-/* NULL: no room, or the condition has it already. Long names are cut. */
+/* NULL: no room, or the condition has it already. */
 static struct alarm *port_found(struct alarms *a, const char *port)
 {
-	const char *slash = strchr(port, '/');
-	int vm = slash != NULL && slash - port < 31 ? (int)(slash - port) : 31;
-	char object[ALARM_OBJECT];
-
-	snprintf(object, sizeof(object), "%.*s%.32s", vm, port, slash != NULL ? slash : "");
-	return alarm_is_found(a, object) ? NULL : alarm_found(a, object);
+	return alarm_is_found(a, port) ? NULL : alarm_found(a, port);
 }
 
 /* Look locked. True: viaduct-pmd does not have it and will not get it. */

@@ -7,15 +7,20 @@
 
 #include <stdio.h>
 
-/* NULL: no room, or the condition has it already. Long names are cut. */
-static struct alarm *disk_found(struct alarms *a, const char *disk)
+/* Look locked. Whoever knows more. */
+static const char *down_text(const struct disks *b, const struct wish_disk *w)
 {
-	const char *slash = strchr(disk, '/');
-	int vm = slash != NULL && slash - disk < 31 ? (int)(slash - disk) : 31;
-	char object[ALARM_OBJECT];
+	const struct pmd_disk *have = b->p.has_status ? pmd_disk_find(&b->status, w->name) : NULL;
 
-	snprintf(object, sizeof(object), "%.*s%.32s", vm, disk, slash != NULL ? slash : "");
-	return alarm_is_found(a, object) ? NULL : alarm_found(a, object);
+	if (have != NULL && have->error[0] != '\0')
+		return have->error;
+	if (w->why.errnum != 0)
+		return w->why.text;
+	if (b->p.state == BACKEND_DOWN)
+		return "viaduct-pmd of disks is not up";
+	if (have != NULL && have->state == PMD_DISK_LOCKED)
+		return "its image is locked elsewhere";
+	return have != NULL ? "viaduct-pmd waits for its VMM" : "viaduct-pmd does not have it yet";
 }
 
 void alarms_disks_backend(struct alarms *a, struct daemon *d)
@@ -51,14 +56,12 @@ void alarms_disk_down(struct alarms *a, struct daemon *d)
 	disks_look_lock(b);
 	for (unsigned int i = 0; i < b->count; i++) {
 		const struct wish_disk *w = &b->disks[i];
-		struct alarm *one = w->down_ns != 0 ? disk_found(a, w->name) : NULL;
+		struct alarm *one = w->is_down ? alarm_found(a, w->name) : NULL;
 
 		if (one == NULL)
 			continue;
 		alarm_text_set(one->text, "nobody serves the disk, its guest waits: %.200s",
-			       w->why.errnum != 0	    ? w->why.text
-			       : b->p.state == BACKEND_DOWN ? "viaduct-pmd of disks is not up"
-							    : "its image is locked elsewhere");
+			       down_text(b, w));
 		alarm_text_set(one->hint, "viaduct disk show %s", w->name);
 	}
 	disks_look_unlock(b);
@@ -73,7 +76,7 @@ void alarms_disk_errors(struct alarms *a, struct daemon *d)
 	disks_look_lock(b);
 	for (unsigned int i = 0; i < b->count; i++) {
 		const struct wish_disk *w = &b->disks[i];
-		struct alarm *one = w->errors_at != 0 ? disk_found(a, w->name) : NULL;
+		struct alarm *one = w->errors_at != 0 ? alarm_found(a, w->name) : NULL;
 
 		if (one == NULL)
 			continue;
@@ -96,7 +99,7 @@ void alarms_disk_full(struct alarms *a, struct daemon *d)
 	disks_look_lock(b);
 	for (unsigned int i = 0; i < b->count; i++) {
 		const struct wish_disk *w = &b->disks[i];
-		struct alarm *one = w->no_space_at != 0 ? disk_found(a, w->name) : NULL;
+		struct alarm *one = w->no_space_at != 0 ? alarm_found(a, w->name) : NULL;
 
 		if (one == NULL)
 			continue;

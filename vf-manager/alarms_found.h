@@ -11,7 +11,7 @@
 /* NULL: there are too many, or there is no memory. */
 struct alarm *alarm_found(struct alarms *a, const char *object);
 
-/* The condition under way has found it already: long names may be alike when they are cut. */
+/* The condition under way has found it already. */
 bool alarm_is_found(const struct alarms *a, const char *object);
 
 void alarm_text_set(char out[ALARM_TEXT], const char *fmt, ...) PRINTF_LIKE(2, 3);

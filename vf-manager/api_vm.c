@@ -86,7 +86,7 @@ static int vm_input_read(struct request *req, struct vm_input *out, struct err *
 	if (r == 0)
 		r = vm_files_open(req->d, &req->who, out->spec, &out->files, e);
 	if (r == 0)
-		vm_images_warn(out->spec, &out->files, out->warnings);
+		r = vm_images_warn(out->spec, &out->files, out->warnings, e);
 	return r < 0 && file[0] != '\0' ? err_wrap(e, "%s", file) : r;
 }
 

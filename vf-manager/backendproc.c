@@ -102,9 +102,35 @@ int backend_proc_tick(const struct backend_proc *p)
 	return TICK_MS;
 }
 
+static void tell(struct backend_proc *p, const char *text)
+{
+	struct err e = { 0 };
+
+	state_lock(p->d);
+	if (ledger_event_add(p->d->ledger, "backend", p->role->name, text, &e) < 0)
+		log_err(&e, p->role->label);
+	state_unlock(p->d);
+	if (p->d->monitor != NULL)
+		monitor_kick(p->d->monitor);
+}
+
 uid_t backend_proc_uid(const struct backend_proc *p)
 {
+	if (p->uids.is_kept)
+		return p->uids.uid;
 	return p->d->is_root ? p->role->uid(&p->d->config) : geteuid();
+}
+
+/* What is launched: with the range of guests that was kept. */
+static json_t *launch_wish(const struct backend_proc *p)
+{
+	json_t *wish = p->role->wish(p->d);
+
+	if (p->uids.is_kept)
+		json_object_set_new(wish, "guest_uid",
+				    json_pack("[I, I]", (json_int_t)p->uids.first,
+					      (json_int_t)p->uids.count));
+	return wish;
 }
 
 static int row_put(struct backend_proc *p, json_t *wish, struct err *e)
@@ -162,14 +188,17 @@ void backend_end(struct backend_proc *p)
 
 	if (p->pidfd < 0)
 		return;
-	if (p->silences == 0 && pmd_call(p->d, &p->peer, quit, NULL, NULL) == 0 &&
+	if (!p->is_killed && p->silences == 0 && pmd_call(p->d, &p->peer, quit, NULL, NULL) == 0 &&
 	    ends_within(p->pidfd, QUIT_MS)) {
 		(void)backend_has_ended(p, text);
 		return;
 	}
 	syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, 0);
-	if (!ends_within(p->pidfd, KILL_MS))
+	/* Once: nobody waits for it each second. */
+	if (!ends_within(p->pidfd, p->is_killed ? 0 : KILL_MS) && !p->is_killed) {
 		log_warn("%s (process %d) does not end", p->role->label, (int)p->peer.pid);
+		p->is_killed = true;
+	}
 	(void)backend_has_ended(p, text);
 }
 
@@ -187,30 +216,89 @@ static void end_text(struct backend_proc *p, char text[128])
 		snprintf(text, 128, "signal %d ended it", info.si_status);
 }
 
-bool backend_has_ended(struct backend_proc *p, char text[128])
+/* What it was launched with stays: its uids are those of the sockets that there are. */
+static void ended_row_put(struct backend_proc *p)
 {
-	auto_json json_t *none = json_object();
+	auto_json json_t *wish = launch_wish(p);
 	struct err e = { 0 };
 
+	if (row_put(p, wish, &e) < 0)
+		log_err(&e, p->role->label);
+}
+
+bool backend_has_ended(struct backend_proc *p, char text[128])
+{
 	if (p->pidfd < 0 || !ends_within(p->pidfd, 0))
 		return false;
 	end_text(p, text);
 	fd_close(&p->pidfd);
-	p->is_child = false;
+	p->is_child = p->is_killed = false;
 	p->start_ticks = 0;
 	p->silences = 0;
 	peer_set(p, p->peer.uid, 0);
 	if (p->ended != NULL)
 		p->ended(p);
 	priv_backend_cgroup_remove(p->d, p->role->name);
-	if (row_put(p, none, &e) < 0)
-		log_err(&e, p->role->label);
+	ended_row_put(p);
 	return true;
+}
+
+static bool uids_read(const struct backend_row *row, struct backend_uids *out)
+{
+	const json_t *range = json_object_get(row->wish, "guest_uid");
+	json_int_t first = json_integer_value(json_array_get(range, 0));
+	json_int_t count = json_integer_value(json_array_get(range, 1));
+
+	if (first < 0 || first > UINT32_MAX || count < 1 || count > UINT32_MAX)
+		return false;
+	*out = (struct backend_uids){ .is_kept = true,
+				      .uid = row->uid,
+				      .first = (uid_t)first,
+				      .count = (unsigned int)count };
+	return true;
+}
+
+void backend_uids_keep(struct backend_proc *p)
+{
+	auto_json json_t *now = p->role->wish(p->d);
+	struct backend_row row = { 0 };
+	struct backend_uids kept;
+	struct err e = { 0 };
+	char text[192];
+	int r;
+
+	state_lock(p->d);
+	r = ledger_backend_get(p->d->ledger, p->role->name, &row, &e);
+	state_unlock(p->d);
+	if (r == 0 && strcmp(row.boot_id, p->d->boot_id) == 0 &&
+	    (row.uid != backend_proc_uid(p) || !json_equal(json_object_get(row.wish, "guest_uid"),
+							   json_object_get(now, "guest_uid"))) &&
+	    uids_read(&row, &kept)) {
+		pthread_mutex_lock(&p->look);
+		p->uids = kept;
+		pthread_mutex_unlock(&p->look);
+		snprintf(
+			text, sizeof(text),
+			"%s keeps uid %u and the VMs' uids %u to %u until no VM needs it; those of "
+			"the configuration wait",
+			p->role->label, p->uids.uid, p->uids.first,
+			p->uids.first + p->uids.count - 1);
+		log_warn("%s", text);
+		tell(p, text);
+	}
+	json_decref(row.wish);
+}
+
+void backend_uids_forget(struct backend_proc *p)
+{
+	pthread_mutex_lock(&p->look);
+	p->uids.is_kept = false;
+	pthread_mutex_unlock(&p->look);
 }
 
 void backend_find(struct backend_proc *p)
 {
-	auto_json json_t *wish = p->role->wish(p->d);
+	auto_json json_t *wish = launch_wish(p);
 	struct backend_row row = { 0 };
 	struct err e = { 0 };
 	int r;
@@ -291,11 +379,12 @@ static int process_make(struct backend_proc *p, struct spawn_wish *wish, json_t 
 
 static int backend_spawn(struct backend_proc *p, struct err *e)
 {
-	auto_json json_t *launch = p->role->wish(p->d);
+	auto_json json_t *launch = launch_wish(p);
 	struct backend_files files = { -1, -1 };
 	struct spawn_wish wish = { .name = p->role->name,
 				   .uid = backend_proc_uid(p),
 				   .is_pmd = true,
+				   .kept_uid = p->uids.is_kept ? p->uids.uid : 0,
 				   .caps = p->role->caps(&p->d->config),
 				   .memlock_bytes = p->role->memlock(&p->d->config) };
 	auto_fd int ours = -1, theirs = -1;
@@ -328,18 +417,6 @@ static int backend_spawn(struct backend_proc *p, struct err *e)
 		err_hint(e, "%s/pmd/%s/pmd.log   has its last words", p->d->opt->run_dir,
 			 p->role->name);
 	return err_wrap(e, "%s", p->role->label);
-}
-
-static void tell(struct backend_proc *p, const char *text)
-{
-	struct err e = { 0 };
-
-	state_lock(p->d);
-	if (ledger_event_add(p->d->ledger, "backend", p->role->name, text, &e) < 0)
-		log_err(&e, p->role->label);
-	state_unlock(p->d);
-	if (p->d->monitor != NULL)
-		monitor_kick(p->d->monitor);
 }
 
 void backend_state_set(struct backend_proc *p, enum backend_state state, const struct err *why)

@@ -4,7 +4,7 @@
  * ended. Its row in the ledger is written before it gets anything. Each instance is a row of `backend_roles`.
  *
  * Locks: `work` serialises what is asked of the process and may be held for seconds; `look` is innermost and guards what is
- * only looked at. `state`, `peer`, `why`, `has_status` are written under both and read under either; the rest is work's.
+ * only looked at. `state`, `peer`, `uids`, `why`, `has_status` are written under both and read under either; the rest is work's.
  */
 #ifndef VIADUCT_VF_MANAGER_BACKENDPROC_H
 #define VIADUCT_VF_MANAGER_BACKENDPROC_H
@@ -41,11 +41,18 @@ struct backend_proc {
 	pthread_mutex_t work, look;
 	enum backend_state state;
 	struct pmd_peer peer;
+	/* What sockets and VMMs that run have been told. While they do, the configuration's have to wait. */
+	struct backend_uids {
+		bool is_kept;
+		uid_t uid, first;
+		unsigned int count; /* of guests' */
+	} uids;
 	struct err why;
 	bool has_status; /* of this process */
 	uint64_t restarts; /* after a crash */
 	bool is_wanted;
 	bool is_child;
+	bool is_killed; /* and has not ended yet: the kernel waits for its storage */
 	int pidfd; /* -1: no process */
 	uint64_t start_ticks, up_ns; /* up_ns: since when */
 	uint64_t retry_ns; /* no start before */
@@ -85,6 +92,12 @@ uid_t backend_proc_uid(const struct backend_proc *p);
 
 /* Milliseconds to the next look. */
 int backend_proc_tick(const struct backend_proc *p);
+
+/* Those of the daemon before, if the ledger knows them of this boot and they are not the configuration's; before backend_find().
+ * Only for a role whose users stay. */
+void backend_uids_keep(struct backend_proc *p);
+/* Nobody is left who was told. */
+void backend_uids_forget(struct backend_proc *p);
 
 /* The process of the daemon before, if it runs and is what we want; else it is ended. */
 void backend_find(struct backend_proc *p);

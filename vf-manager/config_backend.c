@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* viaductd.yaml's uplinks and backends: the polled engine. */
+#include "vf-manager/backend.h"
 #include "vf-manager/config_raw.h"
+#include "vf-manager/disks.h"
 
 #include "base/parse.h"
 
@@ -303,8 +305,6 @@ int config_backends_parse(const struct raw_backends *raw, struct config *out, st
 		r = uid_parse(raw->uid, "uid", &b->uid, e);
 	if (r == 0)
 		r = uid_parse(raw->disk_uid, "disk_uid", &b->disk_uid, e);
-	if (r == 0 && b->disk_uid != 0 && b->disk_uid == b->uid)
-		r = err_set(e, EINVAL, "backends: disk_uid: %u is uid, too", b->uid);
 	return r;
 }
 
@@ -372,5 +372,13 @@ int config_backend_check(const struct config *config, struct err *e)
 			       "uids: viaduct-pmd of disks has the second last of them, so %u are "
 			       "too few; or set backends.disk_uid",
 			       config->uid_count);
+	/* Said or by default: what the one may reach, the other may not. */
+	if (disks_uid(config) != 0 && disks_uid(config) == backend_uid(config))
+		return err_set(e, EINVAL,
+			       "backends: disk_uid: %u%s is uid%s, too; each viaduct-pmd needs its "
+			       "own",
+			       disks_uid(config),
+			       config->backends.disk_uid == 0 ? " (the second last of uids)" : "",
+			       config->backends.uid == 0 ? " (the last of uids)" : "");
 	return 0;
 }

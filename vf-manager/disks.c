@@ -44,6 +44,8 @@ int disks_start(struct daemon *d, struct err *e)
 
 	disks_work_lock(b);
 	b->p.is_wanted = b->count > 0;
+	if (b->count > 0)
+		backend_uids_keep(&b->p);
 	backend_find(&b->p);
 	disks_work_unlock(b);
 	return backend_proc_watch(&b->p, disks_main, b, e);
@@ -73,7 +75,7 @@ int disk_listener_make(struct daemon *d, char path[PMD_SOCKET_TEXT], int *fd_out
 	struct disks *b = d->disks;
 	int r;
 
-	if (d->is_root && disks_uid(&d->config) == 0) {
+	if (d->is_root && disks_uid_now(d) == 0) {
 		err_set(e, EINVAL, "the range of uids is too small for viaduct-pmd of disks");
 		err_code(e, "backend-down");
 		return err_hint(e, "uids.count: %u or more in viaductd.yaml; or backends.disk_uid",
@@ -90,6 +92,34 @@ void disk_listener_remove(struct daemon *d, const char *path)
 	disks_work_lock(d->disks);
 	backend_socket_drop(&d->disks->p, path);
 	disks_work_unlock(d->disks);
+}
+
+uid_t disks_uid_now(struct daemon *d)
+{
+	uid_t uid;
+
+	disks_look_lock(d->disks);
+	uid = backend_proc_uid(&d->disks->p);
+	disks_look_unlock(d->disks);
+	return uid;
+}
+
+int disks_guest_check(struct daemon *d, uid_t uid, struct err *e)
+{
+	struct backend_uids kept;
+
+	disks_look_lock(d->disks);
+	kept = d->disks->p.uids;
+	disks_look_unlock(d->disks);
+	if (!kept.is_kept || (uid >= kept.first && uid - kept.first < kept.count))
+		return 0;
+	err_set(e, EBUSY,
+		"viaduct-pmd of disks keeps the uids %u to %u of before viaductd.yaml was changed, "
+		"and the VM has %u",
+		kept.first, kept.first + kept.count - 1, uid);
+	err_code(e, "backend-down");
+	return err_hint(e, "viaduct disk list   names the VMs; when none of them runs it takes the "
+			   "new ones");
 }
 
 struct wish_disk *wish_disk_find(struct disks *b, const char *name)
@@ -166,6 +196,9 @@ int disk_restore(struct daemon *d, const struct disk_want *want, struct err *e)
 	wish.is_stale = true;
 	if (r == 0)
 		wish_keep(b, &wish);
+	/* While its VMM has it. */
+	if (r == 0)
+		(void)disk_handle_find(b, &b->disks[b->count - 1], NULL);
 	disks_work_unlock(b);
 	return r;
 }
@@ -175,10 +208,11 @@ static int up_now(struct disks *b, struct err *e)
 {
 	b->p.is_wanted = true;
 	b->p.retry_ns = 0;
-	disks_settle(b);
-	if (b->p.state == BACKEND_UP)
+	if (disks_start_wanted(b))
 		return 0;
 	*e = b->p.why;
+	if (e->errnum == 0)
+		err_set(e, EBUSY, "one of before does not end");
 	err_code(e, "backend-down");
 	return err_wrap(e, "viaduct-pmd of disks is not up");
 }
@@ -197,6 +231,7 @@ int disk_add(struct daemon *d, const struct disk_want *want, struct err *e)
 		r = up_now(b, e);
 	if (r == 0)
 		r = disk_sync_add(b, &wish, e);
+	wish.is_counted = true;
 	if (r == 0)
 		wish_keep(b, &wish);
 	else
@@ -219,18 +254,16 @@ static void wish_drop(struct disks *b, struct wish_disk *wish)
 
 void disk_remove(struct daemon *d, const char *name)
 {
-	auto_json json_t *body = json_pack("{s:s, s:s}", "op", "disk-remove", "disk", name);
 	struct disks *b = d->disks;
 	struct wish_disk *wish;
-	struct err e = { 0 };
 
 	disks_work_lock(b);
 	wish = wish_disk_find(b, name);
 	if (wish != NULL) {
 		wish_drop(b, wish);
-		if (b->p.pidfd >= 0 && pmd_call(d, &b->p.peer, body, NULL, &e) < 0 &&
-		    strcmp(e.code, "no-such-disk") != 0)
-			log_err(&e, name);
+		/* Who has not answered just now is not waited for again. */
+		if (b->p.pidfd >= 0 && b->p.silences == 0)
+			disk_sync_remove(b, name);
 		b->p.is_wanted = b->count > 0;
 		/* Nobody waits for its end. */
 		if (!b->p.is_wanted)
@@ -304,9 +337,8 @@ int disk_image(struct daemon *d, const char *name, int *fd_out, struct err *e)
 	w = wish_disk_find(b, name);
 	if (w == NULL) {
 		r = no_such_disk(name, e);
-	} else if (w->handle < 0) {
-		err_set(e, ENOENT, "disk %.140s: its image is not to be found", name);
-		r = err_code(e, "image-lost");
+	} else if (disk_handle_find(b, w, e) < 0) {
+		r = err_wrap(e, "disk %.140s", name);
 	} else {
 		*fd_out = fcntl(w->handle, F_DUPFD_CLOEXEC, 0);
 		r = *fd_out < 0 ? err_set(e, errno, "fcntl: %s", strerror(errno)) : 0;

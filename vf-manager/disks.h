@@ -31,6 +31,11 @@ void disks_destroy(struct daemon *d);
 /* The uid of its viaduct-pmd, which no VM may have; 0: the range is too small for one. */
 uid_t disks_uid(const struct config *config);
 
+/* That of the process that there is: while VMs with disks run it is the one that they were told. Any lock may be held. */
+uid_t disks_uid_now(struct daemon *d);
+/* May a VM with this uid be served by it? Code "backend-down". */
+int disks_guest_check(struct daemon *d, uid_t uid, struct err *e);
+
 /* Listening sockets for VMMs, as of backend_listener_make(). Op locked. */
 int disk_listener_make(struct daemon *d, char path[PMD_SOCKET_TEXT], int *fd_out, struct err *e);
 void disk_listener_remove(struct daemon *d, const char *path);

@@ -24,10 +24,20 @@ struct wish_disk {
 	bool is_stale; /* whether the process has heard of these limits is not known */
 	struct err why; /* it is not there; errnum 0: nothing is known against it */
 	uint64_t down_ns; /* since when nobody serves it; 0: somebody does */
+	bool is_down; /* for so long that it is an alarm */
+	bool is_counted; /* false: what the process has counted by now is of a daemon before */
 	uint64_t errors, no_space; /* counted at the look before */
+	uint64_t written; /* bytes, when a write last found no room */
 	uint64_t errors_at,
 		no_space_at; /* when they last grew, now_ns(); 0: never, or that is over */
 	char io_error[PMD_DISK_NOTE]; /* of the last that failed, but for want of space */
+};
+
+/* One that the process shall let go, and has not yet. */
+struct leaving_disk {
+	char name[PMD_PORT_TEXT];
+	uint64_t retry_ns; /* not asked before */
+	unsigned int refusals;
 };
 
 /* `disks`, `status`: written under work and look, read under either. */
@@ -38,6 +48,8 @@ struct disks {
 	unsigned int count;
 	struct pmd_disks status; /* of the last look; p.has_status: of this process */
 	struct pmd_disks fresh;
+	struct leaving_disk leaving[PMD_MAX_DISKS]; /* work's */
+	unsigned int leaving_count;
 };
 
 static inline void disks_work_lock(struct disks *b)
@@ -69,7 +81,16 @@ struct wish_disk *wish_disk_find(struct disks *b, const char *name);
 int disk_sync_add(struct disks *b, struct wish_disk *w, struct err *e);
 int disk_sync_limit(struct disks *b, struct wish_disk *w, struct err *e);
 
-/* Starts what is wanted, looks, and brings it to what is wished. */
+/* An open handle on its image, of its VMM. Code "image-lost". */
+int disk_handle_find(struct disks *b, struct wish_disk *w, struct err *e);
+
+/* Asks for it once. A process that says that it cannot yet is asked again by the looks; one that says nothing has been silent. */
+void disk_sync_remove(struct disks *b, const char *name);
+
+/* Starts what is wanted; asks nothing. True: it is up. */
+bool disks_start_wanted(struct disks *b);
+
+/* The same, and a look: brings it to what is wished. Ends with the first answer that does not come, and after a few seconds. */
 void disks_settle(struct disks *b);
 
 #endif

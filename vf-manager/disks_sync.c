@@ -8,35 +8,31 @@
 #include "base/json.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/vfs.h>
-#include <unistd.h>
 
 #define ERRORS_NS 300000000000ULL /* since the last one: then the alarm is over */
-#define SPACE_NS  5000000000ULL /* between a write that found no room, and a look whether there is */
+#define SPACE_NS \
+	10000000000ULL /* a write that came through so long after the last that found no room */
+#define GRACE_NS  5000000000ULL /* a disk that nobody serves for longer is an alarm */
+#define LOOK_NS	  3000000000ULL /* nothing more is asked for in a look that takes longer */
+#define REMOVALS  4U /* of one look */
+#define BUSY_MOST 5U /* doublings of the second between two requests for what is busy */
+#define SECOND_NS 1000000000ULL
 
-/* After a restart of the daemon: its VMM has it open, and where it was it may still be. */
-static int handle_find(struct wish_disk *w, struct err *e)
+/* After a restart of the daemon: not by its path, which may be another's by now, but of its VMM, which has it open. */
+int disk_handle_find(struct disks *b, struct wish_disk *w, struct err *e)
 {
-	struct image_id is;
 	int fd = -1;
 
 	if (w->handle >= 0)
 		return 0;
 	if (w->vmm > 0 && image_find(w->vmm, &w->id, &fd) == 0) {
+		disks_look_lock(b);
 		w->handle = fd;
+		disks_look_unlock(b);
 		return 0;
 	}
-	fd = open(w->path, O_PATH | O_CLOEXEC);
-	if (fd >= 0 && image_id_read(fd, &is) == 0 && image_id_is(&is, &w->id)) {
-		w->handle = fd;
-		return 0;
-	}
-	fd_close(&fd);
-	err_set(e, ENOENT,
-		"its image is not to be found: its VMM has let it go, and %.200s is not it",
-		w->path);
+	err_set(e, ENOENT, "its image %.200s is not to be found: its VMM has let it go", w->path);
 	return err_code(e, "image-lost");
 }
 
@@ -48,7 +44,7 @@ int disk_sync_add(struct disks *b, struct wish_disk *w, struct err *e)
 			  "serial", w->serial, "queues", (json_int_t)w->queues, "iops",
 			  (json_int_t)w->limits.iops, "bandwidth", (json_int_t)w->limits.bandwidth);
 	auto_fd int image = -1;
-	int r = handle_find(w, e);
+	int r = disk_handle_find(b, w, e);
 
 	if (r == 0)
 		r = image_reopen(w->handle, &w->id, &w->how, &image, e);
@@ -92,35 +88,109 @@ static void why_set(struct disks *b, struct wish_disk *w, const struct err *why)
 	disks_look_unlock(b);
 }
 
-static void extra_remove(struct disks *b)
+static bool is_silence(const struct err *e)
 {
-	for (unsigned int i = 0; i < b->fresh.count; i++) {
-		const char *name = b->fresh.disks[i].name;
-		auto_json json_t *body = json_pack("{s:s, s:s}", "op", "disk-remove", "disk", name);
-
-		if (wish_disk_find(b, name) == NULL)
-			(void)pmd_call(b->d, &b->p.peer, body, NULL, NULL);
-	}
+	return strcmp(e->code, "backend-down") == 0;
 }
 
-/* How many were asked for. */
-static unsigned int missing_add(struct disks *b)
+static struct leaving_disk *leaving_find(struct disks *b, const char *name)
 {
-	unsigned int n = 0;
+	for (unsigned int i = 0; i < b->leaving_count; i++)
+		if (strcmp(b->leaving[i].name, name) == 0)
+			return &b->leaving[i];
+	return NULL;
+}
 
-	for (unsigned int i = 0; i < b->count; i++) {
+/* NULL: as many leave as there may be disks. */
+static struct leaving_disk *leaving_make(struct disks *b, const char *name)
+{
+	struct leaving_disk *l = leaving_find(b, name);
+
+	if (l != NULL || b->leaving_count == PMD_MAX_DISKS)
+		return l;
+	l = &b->leaving[b->leaving_count++];
+	*l = (struct leaving_disk){ 0 };
+	memcpy(l->name, name, strnlen(name, sizeof(l->name) - 1));
+	return l;
+}
+
+static void leaving_forget(struct disks *b)
+{
+	for (unsigned int i = b->leaving_count; i-- > 0;)
+		if (pmd_disk_find(&b->fresh, b->leaving[i].name) == NULL ||
+		    wish_disk_find(b, b->leaving[i].name) != NULL)
+			b->leaving[i] = b->leaving[--b->leaving_count];
+}
+
+/* I/O that hangs in the kernel ends when it ends: asking often does not help. */
+static int remove_ask(struct disks *b, const char *name, struct err *e)
+{
+	auto_json json_t *body = json_pack("{s:s, s:s}", "op", "disk-remove", "disk", name);
+	int r = pmd_call(b->d, &b->p.peer, body, NULL, e);
+	struct leaving_disk *l;
+
+	if (r == 0 || is_silence(e) || strcmp(e->code, "no-such-disk") == 0)
+		return r;
+	l = leaving_make(b, name);
+	if (l == NULL)
+		return r;
+	if (l->refusals == 0)
+		log_err(e, name);
+	l->retry_ns = now_ns() + (SECOND_NS << (l->refusals < BUSY_MOST ? l->refusals : BUSY_MOST));
+	l->refusals++;
+	return r;
+}
+
+void disk_sync_remove(struct disks *b, const char *name)
+{
+	struct err e = { 0 };
+
+	if (remove_ask(b, name, &e) < 0 && is_silence(&e))
+		backend_silence(&b->p, &e);
+}
+
+/* Both: a silence is an error; refusals are none. */
+static int extra_remove(struct disks *b, uint64_t until, struct err *e)
+{
+	unsigned int asked = 0;
+
+	leaving_forget(b);
+	for (unsigned int i = 0; i < b->fresh.count && asked < REMOVALS && now_ns() < until; i++) {
+		const char *name = b->fresh.disks[i].name;
+		const struct leaving_disk *l = leaving_find(b, name);
+		struct err why = { 0 };
+
+		if (wish_disk_find(b, name) != NULL || (l != NULL && now_ns() < l->retry_ns))
+			continue;
+		asked++;
+		if (remove_ask(b, name, &why) < 0 && is_silence(&why)) {
+			*e = why;
+			return -ETIMEDOUT;
+		}
+	}
+	return 0;
+}
+
+/* *asked: how many. */
+static int missing_add(struct disks *b, uint64_t until, unsigned int *asked, struct err *e)
+{
+	for (unsigned int i = 0; i < b->count && now_ns() < until; i++) {
 		struct wish_disk *w = &b->disks[i];
-		struct err e = { 0 };
+		struct err why = { 0 };
 
 		if (pmd_disk_find(&b->fresh, w->name) == NULL) {
-			(void)disk_sync_add(b, w, &e);
-			n++;
+			(void)disk_sync_add(b, w, &why);
+			++*asked;
 		} else if (w->is_stale) {
-			(void)disk_sync_limit(b, w, &e);
+			(void)disk_sync_limit(b, w, &why);
 		}
-		why_set(b, w, &e);
+		why_set(b, w, &why);
+		if (is_silence(&why)) {
+			*e = why;
+			return -ETIMEDOUT;
+		}
 	}
-	return n;
+	return 0;
 }
 
 static void tell(struct disks *b, const struct wish_disk *w, const char *text)
@@ -133,7 +203,8 @@ static void tell(struct disks *b, const struct wish_disk *w, const char *text)
 	state_unlock(b->d);
 }
 
-/* Look locked. What is worth an event; NULL: nothing. A new process counts from 0. */
+/* Look locked. What is worth an event; NULL: nothing. A new process counts from 0; what one that was found again has counted,
+ * a daemon before has told of. */
 static const char *counts_note(struct wish_disk *w, const struct pmd_disk *have, uint64_t now)
 {
 	const uint64_t no_space = have->counts[PMD_DISK_NO_SPACE];
@@ -141,7 +212,13 @@ static const char *counts_note(struct wish_disk *w, const struct pmd_disk *have,
 		have->counts[PMD_DISK_ERRORS] - u64_min(no_space, have->counts[PMD_DISK_ERRORS]);
 	const char *news = NULL;
 
+	if (!w->is_counted) {
+		w->is_counted = true;
+		w->errors = errors;
+		w->no_space = no_space;
+	}
 	if (no_space > w->no_space) {
+		w->written = have->counts[PMD_DISK_WRITTEN_BYTES];
 		news = w->no_space_at == 0 ? "writes fail: the file system of its image is full"
 					   : NULL;
 		w->no_space_at = now;
@@ -158,30 +235,32 @@ static const char *counts_note(struct wish_disk *w, const struct pmd_disk *have,
 }
 
 /* Look locked. What has not happened again for long, or cannot any more, is over. */
-static const char *counts_forget(struct wish_disk *w, uint64_t now)
+static const char *counts_forget(struct wish_disk *w, const struct pmd_disk *have, uint64_t now)
 {
-	struct statfs fs;
+	bool is_through;
 
 	if (w->errors_at != 0 && now - w->errors_at >= ERRORS_NS)
 		w->errors_at = 0;
-	if (w->no_space_at == 0 || now - w->no_space_at < SPACE_NS || w->handle < 0 ||
-	    (now - w->no_space_at < ERRORS_NS && w->id.ino == 0) ||
-	    (w->id.ino != 0 && fstatfs(w->handle, &fs) == 0 && fs.f_bavail == 0))
+	if (w->no_space_at == 0 || now - w->no_space_at < SPACE_NS)
+		return NULL;
+	is_through = have != NULL && have->counts[PMD_DISK_WRITTEN_BYTES] > w->written;
+	if (!is_through && now - w->no_space_at < ERRORS_NS)
 		return NULL;
 	w->no_space_at = 0;
-	return "the file system of its image has room again";
+	return is_through ? "writes come through again" : "no write has failed for minutes";
 }
 
-/* True: whether it is served has changed. */
+/* Look locked. True: whether it is down has changed. */
 static bool served_note(struct wish_disk *w, const struct pmd_disk *have, uint64_t now)
 {
-	const bool was_down = w->down_ns != 0;
+	const bool was_down = w->is_down;
 
-	if (have != NULL && have->state != PMD_DISK_LOCKED)
+	if (have != NULL && (have->state == PMD_DISK_CONNECTED || have->state == PMD_DISK_RUNNING))
 		w->down_ns = 0;
 	else if (w->down_ns == 0)
 		w->down_ns = now;
-	return was_down != (w->down_ns != 0);
+	w->is_down = w->down_ns != 0 && now - w->down_ns >= GRACE_NS;
+	return was_down != w->is_down;
 }
 
 static void publish(struct disks *b)
@@ -205,7 +284,7 @@ static void publish(struct disks *b)
 		if (have != NULL)
 			what = counts_note(w, have, now);
 		if (what == NULL)
-			what = counts_forget(w, now);
+			what = counts_forget(w, have, now);
 		disks_look_unlock(b);
 		if (what != NULL)
 			tell(b, w, what);
@@ -215,50 +294,72 @@ static void publish(struct disks *b)
 		monitor_kick(b->d->monitor);
 }
 
+/* Nobody says that they are served. */
+static void away_note(struct disks *b)
+{
+	const uint64_t now = now_ns();
+	bool is_news = false;
+
+	disks_look_lock(b);
+	for (unsigned int i = 0; i < b->count; i++)
+		is_news |= served_note(&b->disks[i], NULL, now);
+	disks_look_unlock(b);
+	if (is_news && b->d->monitor != NULL)
+		monitor_kick(b->d->monitor);
+}
+
 static void look(struct disks *b)
 {
+	const uint64_t until = now_ns() + LOOK_NS;
+	unsigned int asked = 0;
 	struct err e = { 0 };
 	int r = status_read(b, &e);
 
 	if (r == 0)
-		extra_remove(b);
-	if (r == 0 && missing_add(b) > 0)
+		r = extra_remove(b, until, &e);
+	if (r == 0)
+		r = missing_add(b, until, &asked, &e);
+	if (r == 0 && asked > 0)
 		r = status_read(b, &e);
 	if (r == 0) {
 		b->p.silences = 0;
 		publish(b);
 	} else {
 		backend_silence(&b->p, &e);
+		away_note(b);
 	}
 }
-
-static void away_note(struct disks *b)
+bool disks_start_wanted(struct disks *b)
 {
-	bool is_news = false;
-
-	disks_look_lock(b);
-	for (unsigned int i = 0; i < b->count; i++)
-		if (b->disks[i].down_ns == 0) {
-			b->disks[i].down_ns = now_ns();
-			is_news = true;
+	backend_end_note(&b->p);
+	if (b->p.pidfd < 0 && now_ns() >= b->p.retry_ns && backend_proc_start(&b->p)) {
+		b->leaving_count = 0;
+		/* It has none of their errors. */
+		for (unsigned int i = 0; i < b->count; i++) {
+			b->disks[i].errors = b->disks[i].no_space = b->disks[i].written = 0;
+			b->disks[i].is_counted = true;
 		}
-	disks_look_unlock(b);
-	if (is_news && b->d->monitor != NULL)
-		monitor_kick(b->d->monitor);
+		backend_kick(&b->p);
+	}
+	return b->p.pidfd >= 0 && b->p.state == BACKEND_UP;
+}
+
+static void all_gone(struct disks *b)
+{
+	backend_proc_off(&b->p);
+	for (unsigned int i = 0; i < ARRAY_SIZE(b->p.sockets); i++)
+		if (b->p.sockets[i] != 0) /* of a VM that starts */
+			return;
+	if (b->p.pidfd < 0)
+		backend_uids_forget(&b->p);
 }
 
 void disks_settle(struct disks *b)
 {
 	backend_end_note(&b->p);
-	if (!b->p.is_wanted) {
-		backend_proc_off(&b->p);
-		return;
-	}
-	if (b->p.pidfd < 0 && now_ns() >= b->p.retry_ns && backend_proc_start(&b->p))
-		/* It has none of their errors. */
-		for (unsigned int i = 0; i < b->count; i++)
-			b->disks[i].errors = b->disks[i].no_space = 0;
-	if (b->p.pidfd >= 0)
+	if (!b->p.is_wanted)
+		all_gone(b);
+	else if (disks_start_wanted(b))
 		look(b);
 	else
 		away_note(b);

@@ -2,6 +2,7 @@
 #include "vf-manager/diskset.h"
 
 #include "vf-manager/disks.h"
+#include "vf-manager/imagewait.h"
 #include "vf-manager/ledger_event.h"
 #include "vf-manager/vm.h"
 #include "vf-manager/vmdisk.h"
@@ -15,6 +16,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -165,6 +167,7 @@ int disk_set(struct daemon *d, const struct disk_wish *wish, struct err *e)
 }
 
 struct growing {
+	struct caller who;
 	int handle;
 	uint64_t size; /* wanted; 0: as it is */
 	uint64_t is; /* before */
@@ -196,6 +199,45 @@ static int grow(void *arg)
 	return ftruncate(fd, (off_t)g->size) < 0 ? -errno : 0;
 }
 
+static int grow_run(void *arg)
+{
+	struct growing *g = arg;
+
+	return caller_run(&g->who, grow, g);
+}
+
+static void grow_drop(void *arg)
+{
+	struct growing *g = arg;
+
+	fd_close(&g->handle);
+	free(g);
+}
+
+/* Takes g->handle. */
+static int grow_within(struct growing *g)
+{
+	struct growing *own = malloc(sizeof(*own));
+	const struct image_task task = { grow_run, grow_drop, own };
+	bool is_taken = false;
+	struct image_id id;
+	int r;
+
+	if (own == NULL) {
+		fd_close(&g->handle);
+		return -ENOMEM;
+	}
+	*own = *g;
+	r = image_id_read(own->handle, &id);
+	if (r == 0)
+		r = image_task_run(&id, &task, &is_taken);
+	if (is_taken)
+		return r;
+	*g = *own;
+	grow_drop(own);
+	return r;
+}
+
 static int grow_failed(const struct growing *g, const char *owner, int r, struct err *e)
 {
 	if (r == -EINVAL && strcmp(g->step, "smaller") == 0) {
@@ -212,6 +254,13 @@ static int grow_failed(const struct growing *g, const char *owner, int r, struct
 			owner, (unsigned long long)g->is);
 		err_code(e, "disk-smaller");
 		return err_hint(e, "lvextend, for example; then viaduct disk resize %s", owner);
+	}
+	if (r == -ETIMEDOUT) {
+		err_set(e, r,
+			"disk %s: the storage of its image does not answer; once it does, it may "
+			"have grown",
+			owner);
+		return err_code(e, "storage-hangs");
 	}
 	err_set(e, r, "disk %s: its image: %s", owner, strerror(-r));
 	return err_hint(e, "it is made larger with the rights of whoever asks");
@@ -248,8 +297,7 @@ static void size_note(struct daemon *d, const struct disk_wish *wish, uint64_t s
 
 int disk_resize(struct daemon *d, const struct disk_wish *wish, struct err *e)
 {
-	struct growing g = { .handle = -1, .step = "" };
-	auto_fd int handle = -1;
+	struct growing g = { .who = *wish->who, .handle = -1, .step = "" };
 	char owner[OWNER_TEXT];
 	bool is_readonly = false;
 	uint64_t size = 0;
@@ -270,12 +318,13 @@ int disk_resize(struct daemon *d, const struct disk_wish *wish, struct err *e)
 		r = err_code(e, "disk-readonly");
 	}
 	if (r == 0)
-		r = disk_image(d, owner, &handle, e);
+		r = disk_image(d, owner, &g.handle, e);
 	if (r < 0)
 		return r;
-	g.handle = handle;
-	if (!is_readonly)
-		r = caller_run(wish->who, grow, &g);
+	if (is_readonly)
+		fd_close(&g.handle);
+	else
+		r = grow_within(&g);
 	if (r < 0)
 		return grow_failed(&g, owner, r, e);
 	r = disk_resized(d, owner, &size, e);

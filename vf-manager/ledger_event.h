@@ -23,7 +23,7 @@ struct event {
 };
 
 #define ALARM_WORD   32
-#define ALARM_OBJECT 64
+#define ALARM_OBJECT 132 /* room for OWNER_TEXT */
 #define ALARM_TEXT   384
 
 struct alarm {

@@ -15,6 +15,8 @@ static void counts_write(const struct disks *b, FILE *out, const char *name, con
 	for (unsigned int i = 0; b->p.has_status && i < b->status.count; i++) {
 		const struct pmd_disk *disk = &b->status.disks[i];
 
+		if (wish_disk_find((struct disks *)b, disk->name) == NULL)
+			continue;
 		for (const struct label *l = labels; l->value != NULL; l++)
 			fprintf(out, "%s_total{disk=\"%s\",%s=\"%s\"} %llu\n", name, disk->name,
 				key, l->value, (unsigned long long)disk->counts[l->count]);

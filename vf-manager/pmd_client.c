@@ -73,9 +73,23 @@ int pmd_reply(int sock, int timeout_ms, json_t **result, struct err *e)
 	return 0;
 }
 
-static bool only_looks(const char *op)
+/* How long its answer may take; longer for all others. */
+static int patience_ms(const char *op)
 {
-	return strcmp(op, "status") == 0 || strcmp(op, "stats") == 0 || strcmp(op, "fdb") == 0;
+	static const struct {
+		const char *op;
+		int ms;
+	} rows[] = {
+		{ "status", PMD_QUICK_MS },	{ "stats", PMD_QUICK_MS },
+		{ "fdb", PMD_QUICK_MS },	{ "disk-add", PMD_DISK_MS },
+		{ "disk-remove", PMD_DISK_MS }, { "disk-set", PMD_DISK_MS },
+		{ "disk-resize", PMD_DISK_MS },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (strcmp(rows[i].op, op) == 0)
+			return rows[i].ms;
+	return PMD_SLOW_MS;
 }
 
 /* It has just ended, or it hangs; a refusal of its own has a code or none of these numbers. */
@@ -116,7 +130,7 @@ static int ask_make(const struct daemon *d, const struct pmd_peer *peer, const s
 	}
 	if (r < 0)
 		return err_wrap(e, "viaduct-pmd does not answer");
-	return pmd_reply(fd, only_looks(op) ? PMD_QUICK_MS : PMD_SLOW_MS, result, e);
+	return pmd_reply(fd, patience_ms(op), result, e);
 }
 
 int pmd_call(const struct daemon *d, const struct pmd_peer *peer, json_t *body, json_t **result,

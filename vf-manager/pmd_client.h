@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 #define PMD_QUICK_MS 1000
+#define PMD_DISK_MS  3000 /* whoever has a disk's image open already */
 #define PMD_SLOW_MS  10000 /* a device is opened, or an lcore let go */
 
 /* Who must be at the other end. */

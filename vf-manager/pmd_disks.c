@@ -2,6 +2,7 @@
 #include "vf-manager/pmd_disks.h"
 
 #include "base/json.h"
+#include "base/parse.h"
 
 #include <errno.h>
 #include <string.h>
@@ -54,9 +55,28 @@ static int count_read(const json_t *obj, const char *key, unsigned int max, unsi
 	return r;
 }
 
+/* As it goes to people, alarms and metrics. */
+static int name_read(const json_t *obj, char out[PMD_PORT_TEXT], struct err *e)
+{
+	char vm[PMD_PORT_TEXT];
+	int r = json_get_str(obj, "disk", out, PMD_PORT_TEXT, e);
+	char *slash;
+
+	if (r < 0)
+		return r;
+	memcpy(vm, out, sizeof(vm));
+	slash = strchr(vm, '/');
+	if (slash == NULL)
+		return err_set(e, EBADMSG, "disk: is no VM/DISK");
+	*slash = '\0';
+	return parse_name(vm) == 0 && parse_name(slash + 1) == 0
+		       ? 0
+		       : err_set(e, EBADMSG, "disk: is no VM/DISK");
+}
+
 static int disk_read(const json_t *obj, struct pmd_disk *out, struct err *e)
 {
-	int r = json_get_str(obj, "disk", out->name, sizeof(out->name), e);
+	int r = name_read(obj, out->name, e);
 
 	if (r == 0)
 		r = state_read(obj, &out->state, e);
@@ -91,7 +111,7 @@ static int counts_read(const json_t *stats, struct pmd_disks *out, struct err *e
 		char name[PMD_PORT_TEXT];
 		struct pmd_disk *disk;
 
-		r = json_get_str(obj, "disk", name, sizeof(name), e);
+		r = name_read(obj, name, e);
 		disk = r == 0 ? (struct pmd_disk *)pmd_disk_find(out, name) : NULL;
 		for (unsigned int k = 0; disk != NULL && r == 0 && k < PMD_DISK_COUNTS; k++)
 			r = json_get_u64(obj, pmd_disk_count_words[k], INT64_MAX, &disk->counts[k],

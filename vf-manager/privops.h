@@ -138,6 +138,7 @@ struct spawn_wish {
 	uint64_t memlock_bytes; /* 0: as it is */
 	bool ends_with_thread; /* that started it: killed when that, or the daemon, has gone */
 	bool is_pmd; /* viaduct-pmd, with its own uid, and cgroup "pmd-NAME" */
+	uid_t kept_uid; /* of viaduct-pmd, from a configuration before; 0: none */
 	uint64_t caps; /* of viaduct-pmd: it keeps these, and the host's network */
 	bool has_cookie; /* for core scheduling, of its own, if the host can */
 	struct vm_limits limits;

@@ -202,7 +202,8 @@ static int plan_check(const struct daemon *d, const struct spawn_wish *wish, str
 		return err_set(e, EINVAL, "'%.64s' is no name", wish->name);
 	if (wish->is_pmd)
 		return wish->uid == backend_uid(&d->config) ||
-				       (wish->uid != 0 && wish->uid == disks_uid(&d->config)) ||
+				       (wish->uid != 0 && (wish->uid == disks_uid(&d->config) ||
+							   wish->uid == wish->kept_uid)) ||
 				       !d->is_root
 			       ? 0
 			       : err_set(e, EPERM, "uid %u is not viaduct-pmd's", wish->uid);

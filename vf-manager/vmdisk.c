@@ -109,6 +109,10 @@ static int disk_parse(const struct vmfile_disk *in, const char *base_dir, struct
 	if (in->cache != NULL && !out->is_buffered && strcmp(in->cache, "direct") != 0)
 		return err_set(e, EINVAL, "cache: '%.16s' is neither direct nor buffered",
 			       in->cache);
+	out->is_raw = in->format != NULL;
+	if (out->is_raw && strcmp(in->format, "raw") != 0)
+		return err_set(e, EINVAL, "format: '%.16s' is not raw, which all disks are",
+			       in->format);
 	return limits_parse(in, out, e);
 }
 

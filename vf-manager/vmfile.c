@@ -90,6 +90,7 @@ static const cyaml_schema_field_t disk_fields[] = {
 	CYAML_FIELD_STRING_PTR("readonly", OPT, struct vmfile_disk, readonly, 1, 8),
 	CYAML_FIELD_STRING_PTR("serial", OPT, struct vmfile_disk, serial, 1, 128),
 	CYAML_FIELD_STRING_PTR("cache", OPT, struct vmfile_disk, cache, 1, 16),
+	CYAML_FIELD_STRING_PTR("format", OPT, struct vmfile_disk, format, 1, 16),
 	CYAML_FIELD_STRING_PTR("bandwidth", OPT, struct vmfile_disk, bandwidth, 1, 32),
 	CYAML_FIELD_UINT_PTR("queues", OPT, struct vmfile_disk, queues),
 	CYAML_FIELD_UINT_PTR("queue_size", OPT, struct vmfile_disk, queue_size),

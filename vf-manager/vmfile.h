@@ -46,7 +46,7 @@ struct vmfile_port {
 };
 
 struct vmfile_disk {
-	char *path, *name, *readonly, *serial, *cache, *bandwidth;
+	char *path, *name, *readonly, *serial, *cache, *format, *bandwidth;
 	unsigned int *queues, *queue_size, *iops;
 };
 

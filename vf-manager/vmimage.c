@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "vf-manager/vmimage.h"
+#include "vf-manager/imagewait.h"
 
 #include "base/fd.h"
 
@@ -11,14 +11,16 @@
 #include <linux/openat2.h>
 #include <stdalign.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define HEAD_BYTES 4096
 
-/* Formats that only look like disks: a guest would see their tables. */
+/* Formats that only look like disks: a guest would see their tables. LUKS is none: guests lay it on whole disks. */
 static const struct format {
 	const char *name;
 	const char *magic;
@@ -32,19 +34,20 @@ static const struct format {
 	{ "vhdx", "vhdxfile", 8 },
 	{ "vpc", "conectix", 8 },
 	{ "vdi", "<<< ", 4 },
-	{ "luks", "LUKS\272\276", 6 },
 };
 
+/* Of what the kernel remembers: a server that hangs is not asked. */
 int image_id_read(int fd, struct image_id *out)
 {
-	struct stat st;
+	struct statx st;
 
-	if (fstat(fd, &st) < 0)
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &st) < 0)
 		return -errno;
-	if (S_ISBLK(st.st_mode))
-		*out = (struct image_id){ .dev = st.st_rdev };
-	else if (S_ISREG(st.st_mode))
-		*out = (struct image_id){ .dev = st.st_dev, .ino = st.st_ino };
+	if (S_ISBLK(st.stx_mode))
+		*out = (struct image_id){ .dev = makedev(st.stx_rdev_major, st.stx_rdev_minor) };
+	else if (S_ISREG(st.stx_mode))
+		*out = (struct image_id){ .dev = makedev(st.stx_dev_major, st.stx_dev_minor),
+					  .ino = st.stx_ino };
 	else
 		return -EINVAL;
 	return 0;
@@ -163,23 +166,33 @@ static int open_failed(const struct opening *o, int r, struct err *e)
 	return r;
 }
 
-static int format_check(int fd, const char *path, struct err *e)
+static int format_read(struct vm_image *image, const char *path, struct err *e)
 {
 	alignas(HEAD_BYTES) char head[HEAD_BYTES];
-	ssize_t n = pread(fd, head, sizeof(head), 0);
+	ssize_t n = pread(image->fd, head, sizeof(head), 0);
 
 	if (n < 0)
 		return err_set(e, errno, "image %s: %s", path, strerror(errno));
 	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
 		const struct format *f = &formats[i];
 
-		if ((size_t)n < f->len || memcmp(head, f->magic, f->len) != 0)
-			continue;
-		err_set(e, EINVAL, "image %s: in %s format, and disks are raw", path, f->name);
-		err_code(e, "image-format");
-		return err_hint(e, "viaduct image import %s   makes a raw image of it", path);
+		if (image->format == NULL && (size_t)n >= f->len &&
+		    memcmp(head, f->magic, f->len) == 0)
+			image->format = f->name;
 	}
 	return 0;
+}
+
+int vm_image_format_check(const struct vm_disk *disk, const struct vm_image *image, struct err *e)
+{
+	if (image->format == NULL || disk->is_raw)
+		return 0;
+	err_set(e, EINVAL, "image %s: in %s format, and disks are raw", disk->path, image->format);
+	err_code(e, "image-format");
+	return err_hint(e,
+			"viaduct image import %s   makes a raw image of it; if its guest wrote "
+			"these bytes: format: raw",
+			disk->path);
 }
 
 static int size_read(struct vm_image *image, const struct stat *st, const char *path, struct err *e)
@@ -218,7 +231,7 @@ int vm_image_open(const struct caller *who, const struct config *config, const s
 	if (r == 0)
 		r = size_read(out, &o.st, disk->path, e);
 	if (r == 0)
-		r = format_check(out->fd, disk->path, e);
+		r = format_read(out, disk->path, e);
 	if (r < 0)
 		fd_close(&out->fd);
 	return r;
@@ -239,13 +252,60 @@ bool vm_image_is_locked(int fd, bool readonly)
 	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
-int vm_image_lock(int fd, bool readonly)
-{
-	struct flock lock = owner_lock(readonly);
+struct work {
+	int fd; /* its own number */
+	int out; /* of a reopening */
+	int flags;
+	bool is_readonly;
+};
 
-	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+static void work_drop(void *arg)
+{
+	struct work *w = arg;
+
+	fd_close(&w->fd);
+	fd_close(&w->out);
+	free(w);
+}
+
+/* work->out is the caller's then, if it wants it. */
+static int work_run(int fd, const struct image_id *id, int (*run)(void *), struct work *work)
+{
+	struct work *w = malloc(sizeof(*w));
+	const struct image_task task = { run, work_drop, w };
+	bool is_taken = false;
+	int r;
+
+	if (w == NULL)
+		return -ENOMEM;
+	*w = *work;
+	w->out = -1;
+	w->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	r = w->fd < 0 ? -errno : image_task_run(id, &task, &is_taken);
+	if (is_taken)
+		return r;
+	work->out = fd_take(&w->out);
+	work_drop(w);
+	return r;
+}
+
+static int lock_run(void *arg)
+{
+	const struct work *w = arg;
+	struct flock lock = owner_lock(w->is_readonly);
+
+	if (fcntl(w->fd, F_OFD_SETLK, &lock) == 0)
 		return 0;
 	return errno == EACCES ? -EAGAIN : -errno;
+}
+
+int vm_image_lock(int fd, bool readonly)
+{
+	struct work work = { .is_readonly = readonly };
+	struct image_id id;
+	int r = image_id_read(fd, &id);
+
+	return r < 0 ? r : work_run(fd, &id, lock_run, &work);
 }
 
 int image_find(pid_t pid, const struct image_id *id, int *fd_out)
@@ -277,15 +337,33 @@ int image_find(pid_t pid, const struct image_id *id, int *fd_out)
 	return r;
 }
 
+static int reopen_run(void *arg)
+{
+	struct work *w = arg;
+	int fd = reopen(w->fd, w->flags);
+
+	if (fd < 0)
+		return fd;
+	w->out = fd;
+	return 0;
+}
+
 int image_reopen(int handle, const struct image_id *id, const struct image_open *how, int *fd_out,
 		 struct err *e)
 {
-	auto_fd int fd = reopen(handle, (how->is_readonly ? O_RDONLY : O_RDWR) |
-						(how->is_direct ? O_DIRECT : 0));
+	struct work work = { .flags = (how->is_readonly ? O_RDONLY : O_RDWR) |
+				      (how->is_direct ? O_DIRECT : 0),
+			     .out = -1 };
+	int r = work_run(handle, id, reopen_run, &work);
+	auto_fd int fd = work.out;
 	struct image_id is;
 
-	if (fd < 0)
-		return err_set(e, fd, "the image: %s", strerror(-fd));
+	if (r == -ETIMEDOUT) {
+		err_set(e, r, "the image cannot be opened: its storage does not answer");
+		return err_code(e, "storage-hangs");
+	}
+	if (r < 0)
+		return err_set(e, r, "the image: %s", strerror(-r));
 	if (image_id_read(fd, &is) < 0 || !image_id_is(&is, id))
 		return err_set(e, ESTALE, "the image is another one now");
 	*fd_out = fd_take(&fd);

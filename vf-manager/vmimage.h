@@ -26,17 +26,23 @@ struct vm_image {
 	uint64_t size; /* bytes */
 	bool is_direct;
 	bool has_no_direct; /* wanted, and the file system cannot */
+	const char *format; /* whose first bytes it has; NULL: none's */
 };
 
 /*
  * As the caller: a regular file inside file_roots, without symbolic links, or a block device of block_devices. For reading and
  * writing unless the disk is read-only; a block device that is written, exclusively (nobody mounts it meanwhile). Codes:
- * "symlink", "image-kind" (no file and no device), "image-format" (qcow2 and its like), "device-not-allowed", "device-busy".
+ * "symlink", "image-kind" (no file and no device), "device-not-allowed", "device-busy".
  */
 int vm_image_open(const struct caller *who, const struct config *config, const struct vm_disk *disk,
 		  struct vm_image *out, struct err *e);
 
-/* The owner's lock on this open file description: it lasts as long as that. -EAGAIN: another description has it. */
+/* For whoever hands in a VM file: -EINVAL code "image-format" for qcow2 and its like, unless the disk says that it is raw. Never
+ * asked when a VM that is defined starts: a guest writes what it likes, and its disk is served raw. */
+int vm_image_format_check(const struct vm_disk *disk, const struct vm_image *image, struct err *e);
+
+/* The owner's lock on this open file description: it lasts as long as that. -EAGAIN: another description has it;
+ * -ETIMEDOUT: its storage does not answer. */
 int vm_image_lock(int fd, bool readonly);
 
 /* Would that lock be refused? Takes nothing. */
@@ -49,7 +55,7 @@ int image_id_read(int fd, struct image_id *out);
  * -ENOENT: it has none. */
 int image_find(pid_t pid, const struct image_id *id, int *fd_out);
 
-/* A description of its own, with this process's rights, of what a handle names. */
+/* A description of its own, with this process's rights, of what a handle names. Code "storage-hangs": not within seconds. */
 struct image_open {
 	bool is_readonly, is_direct;
 };

@@ -38,7 +38,7 @@ struct start_disk {
 	struct image_id id;
 	struct image_open how;
 	uint64_t size; /* bytes */
-	bool has_no_direct;
+	const char *warning; /* NULL: none */
 	bool is_added; /* the backend has it */
 };
 

@@ -81,6 +81,7 @@ struct vm_disk {
 	char serial[PMD_SERIAL_TEXT];
 	bool is_readonly;
 	bool is_seed; /* of cloud_init: no file, made at the start */
+	bool is_raw; /* says the file, whatever its image begins with */
 	bool is_buffered; /* through the host's page cache; else O_DIRECT, where the file system can */
 	unsigned int queues, queue_size;
 	unsigned int boot; /* place in the firmware's order, from 1; 0: none */

@@ -11,6 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define FOREIGN                                                                                  \
+	"it begins as an image of another format does; it is served raw (format: raw says that " \
+	"this is right)"
 #define NO_DIRECT "its file system has no direct I/O: it goes through the host's page cache"
 
 static char *owner_text(const char *vm, const char *disk, char buf[OWNER_TEXT])
@@ -76,11 +79,24 @@ int image_in_use(struct daemon *d, const struct image_id *id, const char *path, 
 	return err_hint(e, "lsof %s   says which; lslocks lists its locks", path);
 }
 
-void vm_images_warn(const struct vm_spec *spec, const struct vm_files *files, json_t *warnings)
+int vm_images_warn(const struct vm_spec *spec, const struct vm_files *files, json_t *warnings,
+		   struct err *e)
 {
-	for (unsigned int i = 0; i < files->image_count; i++)
+	for (unsigned int i = 0; i < files->image_count; i++) {
+		if (vm_image_format_check(&spec->disks[i], &files->images[i], e) < 0)
+			return err_wrap(e, "disk %s", spec->disks[i].name);
 		if (files->images[i].has_no_direct)
 			json_add_text(warnings, "disk %s: %s", spec->disks[i].name, NO_DIRECT);
+	}
+	return 0;
+}
+
+/* NULL: nothing is to be said of it. */
+static const char *disk_warning(const struct vm_disk *disk, const struct vm_image *image)
+{
+	if (image->format != NULL && !disk->is_raw)
+		return FOREIGN;
+	return image->has_no_direct ? NO_DIRECT : NULL;
 }
 
 static int twice_check(const struct vm_spec *spec, const struct vm_image *images, unsigned int i,
@@ -145,6 +161,10 @@ static int disk_take(struct vm_start *s, unsigned int i, struct err *e)
 	r = vm_image_lock(image->fd, disk->is_readonly);
 	if (r == -EAGAIN)
 		return image_in_use(s->d, &image->id, disk->path, e);
+	if (r == -ETIMEDOUT) {
+		err_set(e, r, "image %s: its storage does not answer", disk->path);
+		return err_code(e, "storage-hangs");
+	}
 	if (r < 0) {
 		err_set(e, r, "image %s: the lock of its VM: %s", disk->path, strerror(-r));
 		return err_hint(e, "locks of open files are needed: a file system without them "
@@ -168,7 +188,7 @@ static json_t *disk_facts(const struct vm_start *s, unsigned int i)
 			 (json_int_t)disk->iops, "bandwidth", (json_int_t)disk->bandwidth, "socket",
 			 d->socket, "dev", (json_int_t)d->id.dev, "ino", (json_int_t)d->id.ino,
 			 "direct", (int)d->how.is_direct, "size", (json_int_t)d->size, "warning",
-			 d->has_no_direct ? NO_DIRECT : NULL);
+			 d->warning);
 }
 
 json_t *start_disks_facts(const struct vm_start *s)
@@ -217,8 +237,10 @@ static int seed_make(struct vm_start *s, struct err *e)
 int start_disks_take(struct vm_start *s, struct err *e)
 {
 	const struct vm_spec *spec = s->wish->spec;
-	int r = spec->cloud_init.is_set ? seed_make(s, e) : 0;
+	int r = spec->disk_count > 0 ? disks_guest_check(s->d, s->uid, e) : 0;
 
+	if (r == 0 && spec->cloud_init.is_set)
+		r = seed_make(s, e);
 	for (unsigned int i = 0; r == 0 && i < spec->disk_count; i++) {
 		const struct vm_image *image = &s->wish->files->images[i];
 
@@ -228,7 +250,7 @@ int start_disks_take(struct vm_start *s, struct err *e)
 			.how = { .is_readonly = spec->disks[i].is_readonly,
 				 .is_direct = image->is_direct },
 			.size = image->size,
-			.has_no_direct = image->has_no_direct,
+			.warning = disk_warning(&spec->disks[i], image),
 		};
 		r = disk_take(s, i, e);
 		if (r < 0)
@@ -289,7 +311,7 @@ void start_disks_close(struct vm_start *s)
 
 json_t *start_disks_json(const struct vm_start *s)
 {
-	const uid_t uid = s->d->is_root ? disks_uid(&s->d->config) : geteuid();
+	const uid_t uid = s->disk_count > 0 ? disks_uid_now(s->d) : 0;
 	json_t *list = json_array();
 
 	for (unsigned int i = 0; i < s->disk_count; i++) {

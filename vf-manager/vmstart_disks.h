@@ -49,7 +49,8 @@ int image_holder_say(struct daemon *d, const struct image_id *id, const char *pa
 int vm_images_check(struct daemon *d, const struct vm_spec *spec, const struct vm_files *files,
 		    json_t *steps, struct err *e);
 
-/* Texts of what an open image is not, for `vm check`. */
-void vm_images_warn(const struct vm_spec *spec, const struct vm_files *files, json_t *warnings);
+/* For whoever hands in a VM file. Code "image-format"; else texts of what an open image is not. */
+int vm_images_warn(const struct vm_spec *spec, const struct vm_files *files, json_t *warnings,
+		   struct err *e);
 
 #endif

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Disks of VMs when something about them is wrong: a viaduct-pmd that lies or hangs, a daemon that comes back, a guest that writes."""
+
+import os
+import signal
+import time
+
+import pytest
+from daemonkit import eventually
+from test_daemon_events import metrics
+from test_vm_disks import DISK_UID, MIB, UIDS, alarms, disk, host
+
+assert host  # the fixture
+
+# A viaduct-pmd as an attacker would have it: it answers what it likes. Words of its behaviour come from a file.
+FAKE = r'''#!/usr/bin/python3
+import array, json, os, socket, threading
+WORD = os.path.join(os.path.dirname(os.path.realpath(__file__)), "word")
+COUNTS = ["in_flight", "kicks", "calls", "bad_chains", "errors", "no_space", "reads", "writes", "flushes", "discards", "zeroes",
+          "read_bytes", "written_bytes"]
+sock = socket.socket(fileno=3)
+_, fds, _, _ = socket.recv_fds(sock, 200000, 4)
+listener = socket.socket(fileno=fds[0])
+listener.setblocking(True)
+disks, asked = {}, []
+sock.send(json.dumps({"v": 1, "ok": True, "result": {}}).encode())
+
+def one(name):
+    return {"disk": name, "state": "connected", "pid": 0, "queues": 1, "size": 8388608, "block_size": 512, "readonly": False,
+            "direct": False, "features": "0x0", "error": "", "io_error": ""}
+
+def answer(ask):
+    word, op = open(WORD).read(), ask["op"]
+    names = list(disks) + (['vm1/x"y', "vm1/other"] if word == "names" else ["vm1/other"] if word == "others" else [])
+    if op == "status":
+        return {"disks": [one(name) for name in names]}
+    if op == "stats":
+        return {"disks": [dict({"disk": name}, **{count: 0 for count in COUNTS}) for name in names]}
+    if op == "disk-add":
+        disks[ask["disk"]] = 1
+        return {"disk": one(ask["disk"])}
+    if op == "disk-remove":
+        with open(WORD + ".log", "a") as log:
+            log.write(ask["disk"] + "\n")
+        if word == "busy":
+            return {"code": "disk-busy", "errno": 16, "text": "its I/O has not ended"}
+        return None
+    if op == "quit":
+        os._exit(0)
+    return {}
+
+def serve(conn):
+    while data := conn.recv(200000):
+        result = answer(json.loads(data))
+        if result is not None and "code" in result:
+            conn.send(json.dumps({"v": 1, "ok": False, "error": result}).encode())
+        elif result is not None:
+            conn.send(json.dumps({"v": 1, "ok": True, "result": result}).encode())
+
+while True:
+    conn, _ = listener.accept()
+    threading.Thread(target=serve, args=(conn,), daemon=True).start()
+'''
+
+
+def fake(host, word):
+    (host.folder / "word").write_text(word)
+    (host.folder / "word.log").write_text("")
+    os.chmod(host.folder / "word.log", 0o666)
+    (host.folder / "pmd").write_text(FAKE)
+
+
+def backend(host):
+    return [one for one in host.daemon.request("GET", "/v1/backends")[1]["backends"] if one["name"] == "disk0"]
+
+
+def test_a_backend_that_never_lets_a_disk_go_keeps_nobody_waiting(host):
+    fake(host, "silent")
+    host.ok(disks=disk(host.image()))
+    os.kill(host.vm()["pid"], signal.SIGKILL)
+    begin = time.monotonic()
+    assert eventually(lambda: host.vm()["state"] != "running")
+    status, reply = host.daemon.request("POST", "/v1/vms", {"yaml": host.yaml("vm2").replace("disks:\n", "")})
+    assert status == 200, reply
+    assert time.monotonic() - begin < 25
+    assert eventually(lambda: host.pmd_pid() is None)
+
+
+def test_a_disk_that_is_busy_is_asked_for_seldom(host):
+    fake(host, "busy")
+    host.ok(disks=disk(host.image()) + disk(host.image("b.img"), "b"))
+    host.ok("vm2", disks=disk(host.image("c.img")))
+    assert host.daemon.request("POST", "/v1/vms/vm1/kill", {})[0] == 200
+    time.sleep(8)
+    asked = (host.folder / "word.log").read_text().splitlines()
+    assert set(asked) == {"vm1/root", "vm1/b"} and 2 <= asked.count("vm1/root") <= 5, asked
+    assert host.vm("vm2")["disks"][0]["state"] == "connected"
+
+
+@pytest.mark.parametrize("word", ["names", "others"])
+def test_names_of_a_backend_that_lies_are_not_passed_on(host, word):
+    fake(host, "silent")
+    host.ok(disks=disk(host.image()))
+    assert eventually(lambda: 'viaduct_disk_requests_total{disk="vm1/root"' in metrics(host.daemon))
+    (host.folder / "word").write_text(word)
+    for _ in range(4):
+        time.sleep(1)
+        said = metrics(host.daemon)
+        assert 'x"y' not in said and 'disk="vm1/other"' not in said
+    (host.folder / "word").write_text("silent")
+
+
+def test_a_guest_cannot_make_its_own_disk_unfit(host):
+    """What it writes at its beginning is no reason to refuse a start: only who hands in a file hears of it."""
+    image = host.image()
+    assert host.daemon.request("POST", "/v1/vms/create", {"yaml": host.yaml(disks=disk(image))})[0] == 200
+    for magic in (b"QFI\xfb", b"conectix", b"LUKS\xba\xbe"):
+        with open(image, "r+b") as file:
+            file.write(magic)
+        status, reply = host.daemon.request("POST", "/v1/vms/vm1/start", {})
+        assert status == 200, reply
+        assert ("format: raw" in (host.vm()["disks"][0]["warning"] or "")) is (magic[:4] != b"LUKS")
+        assert host.daemon.request("POST", "/v1/vms/vm1/kill", {})[0] == 200
+    with open(image, "r+b") as file:
+        file.write(b"QFI\xfb")
+    error = host.refused("vm2", disks=disk(image))
+    assert error["code"] == "image-format" and "format: raw" in error["hint"], error
+    host.ok("vm2", disks=disk(image, more=", format: raw"))
+    assert host.vm("vm2")["disks"][0]["warning"] is None or "direct" in host.vm("vm2")["disks"][0]["warning"]
+
+
+def test_a_disk_grows_after_the_daemon_came_back(host):
+    image = host.image()
+    host.ok(disks=disk(image))
+    host.daemon.stop(signal.SIGKILL)
+    image.rename(host.folder / "moved.img")
+    host.daemon.start()
+    said = host.daemon.cli("disk", "resize", "vm1/root", "24M")
+    assert said.returncode == 0, said
+    assert (host.folder / "moved.img").stat().st_size == 24 * MIB
+
+
+def test_a_disk_whose_vmm_is_not_reached_is_an_alarm(host):
+    host.ok(disks=disk(host.image()))
+    assert eventually(lambda: host.vm()["disks"][0]["state"] == "connected")
+    (host.daemon.run_dir / "pmd/disk0/0.sock").unlink()
+    os.kill(host.pmd_pid(), signal.SIGKILL)
+    assert eventually(lambda: ("disk-down", "vm1/root") in alarms(host))
+    assert 'viaduct_disk_served{disk="vm1/root"} 0' in metrics(host.daemon)
+
+
+def test_uids_that_change_while_vms_run_wait(host):
+    host.ok(disks=disk(host.image()))
+    assert eventually(lambda: host.vm()["disks"][0]["state"] == "connected")
+    host.daemon.stop(signal.SIGKILL)
+    host.daemon.config.write_text("uids: {first: 64000, count: 101}\n")
+    host.daemon.start()
+    for _ in range(2):
+        assert eventually(lambda: host.vm()["disks"][0]["state"] == "connected"), host.daemon.text()
+        pid = host.pmd_pid()
+        os.kill(pid, signal.SIGKILL)
+        assert eventually(lambda before=pid: host.pmd_pid() not in (None, before))
+    assert eventually(lambda: host.vm()["disks"][0]["state"] == "connected")
+    assert f"keeps uid {DISK_UID}" in host.daemon.text()
+    assert ("disk-down", "vm1/root") not in alarms(host)
+    host.kill_all()
+    assert eventually(lambda: host.pmd_pid() is None)
+    host.ok(disks=disk(host.image()))
+    assert host.vmm()["disk_spec"][0]["backend_uid"] == DISK_UID + 1
+    assert eventually(lambda: host.vm()["disks"][0]["state"] == "connected")
+
+
+@pytest.mark.parametrize("backends", ["{uid: 64098}", "{disk_uid: 64099}", "{uid: 1900, disk_uid: 1900}"])
+def test_no_two_backends_have_one_uid(host, backends):
+    host.daemon.stop()
+    host.daemon.config.write_text(UIDS + f"backends: {backends}\n")
+    with pytest.raises(pytest.fail.Exception, match="is uid"):
+        host.daemon.start()
+    host.daemon.config.write_text(UIDS)
+    host.daemon.start()
