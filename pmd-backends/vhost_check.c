@@ -180,6 +180,14 @@ static int log_fd_check(const struct vhost_message *m, const int *fds, size_t fd
 #define TABLE	 sizeof(struct vhost_memory_table)
 #define CONFIG	 sizeof(struct vhost_config_wire)
 
+enum stops {
+	STOPS_NONE,
+	STOPS_ALL,
+	STOPS_STATE, /* the ring of its vhost_ring_state */
+	STOPS_PLACE, /* the ring of its vhost_ring_addr */
+	STOPS_FD, /* the ring of its fd */
+};
+
 /* What is not here is not understood. */
 static const struct message_row {
 	const char *name;
@@ -187,37 +195,41 @@ static const struct message_row {
 	bool asks; /* its answer has a payload of its own */
 	bool has_fds; /* else there may be none */
 	check_fn *check;
-	bool stops; /* rings, if they run: what is taken from them is to be done first */
+	enum stops stops; /* rings, if they run: what is taken from them is to be done first */
 } rows[VHOST_REQUESTS] = {
 	[VHOST_GET_FEATURES] = { "GET_FEATURES", 0, 0, true, false, NULL },
-	[VHOST_SET_FEATURES] = { "SET_FEATURES", 8, 8, false, false, NULL, true },
+	[VHOST_SET_FEATURES] = { "SET_FEATURES", 8, 8, false, false, NULL, STOPS_ALL },
 	[VHOST_SET_OWNER] = { "SET_OWNER", 0, 0, false, false, NULL },
 	[VHOST_RESET_OWNER] = { "RESET_OWNER", 0, 0, false, false, NULL },
-	[VHOST_SET_MEM_TABLE] = { "SET_MEM_TABLE", 40, TABLE, false, true, memory_check, true },
-	[VHOST_SET_LOG_BASE] = { "SET_LOG_BASE", LOG, LOG, true, true, log_check, true },
+	[VHOST_SET_MEM_TABLE] = { "SET_MEM_TABLE", 40, TABLE, false, true, memory_check,
+				  STOPS_ALL },
+	[VHOST_SET_LOG_BASE] = { "SET_LOG_BASE", LOG, LOG, true, true, log_check, STOPS_ALL },
 	[VHOST_SET_LOG_FD] = { "SET_LOG_FD", 0, 8, false, true, log_fd_check },
 	[VHOST_SET_VRING_NUM] = { "SET_VRING_NUM", STATE, STATE, false, false, ring_size_check,
-				  true },
-	[VHOST_SET_VRING_ADDR] = { "SET_VRING_ADDR", ADDR, ADDR, false, false, ring_check, true },
-	[VHOST_SET_VRING_BASE] = { "SET_VRING_BASE", STATE, STATE, false, false, ring_check, true },
-	[VHOST_GET_VRING_BASE] = { "GET_VRING_BASE", STATE, STATE, true, false, ring_check, true },
-	[VHOST_SET_VRING_KICK] = { "SET_VRING_KICK", 8, 8, false, true, ring_fd_check, true },
-	[VHOST_SET_VRING_CALL] = { "SET_VRING_CALL", 8, 8, false, true, ring_fd_check, true },
+				  STOPS_STATE },
+	[VHOST_SET_VRING_ADDR] = { "SET_VRING_ADDR", ADDR, ADDR, false, false, ring_check,
+				   STOPS_PLACE },
+	[VHOST_SET_VRING_BASE] = { "SET_VRING_BASE", STATE, STATE, false, false, ring_check,
+				   STOPS_STATE },
+	[VHOST_GET_VRING_BASE] = { "GET_VRING_BASE", STATE, STATE, true, false, ring_check,
+				   STOPS_STATE },
+	[VHOST_SET_VRING_KICK] = { "SET_VRING_KICK", 8, 8, false, true, ring_fd_check, STOPS_FD },
+	[VHOST_SET_VRING_CALL] = { "SET_VRING_CALL", 8, 8, false, true, ring_fd_check, STOPS_FD },
 	[VHOST_SET_VRING_ERR] = { "SET_VRING_ERR", 8, 8, false, true, ring_fd_check },
 	[VHOST_GET_PROTOCOL_FEATURES] = { "GET_PROTOCOL_FEATURES", 0, 0, true, false, NULL },
 	[VHOST_SET_PROTOCOL_FEATURES] = { "SET_PROTOCOL_FEATURES", 8, 8, false, false, NULL },
 	[VHOST_GET_QUEUE_NUM] = { "GET_QUEUE_NUM", 0, 0, true, false, NULL },
 	[VHOST_SET_VRING_ENABLE] = { "SET_VRING_ENABLE", STATE, STATE, false, false, ring_check,
-				     true },
+				     STOPS_STATE },
 	[VHOST_SEND_RARP] = { "SEND_RARP", 8, 8, false, false, NULL },
-	[VHOST_NET_SET_MTU] = { "NET_SET_MTU", 8, 8, false, false, NULL, true },
+	[VHOST_NET_SET_MTU] = { "NET_SET_MTU", 8, 8, false, false, NULL, STOPS_ALL },
 	[VHOST_SET_BACKEND_REQ_FD] = { "SET_BACKEND_REQ_FD", 0, 0, false, true, socket_check },
 	[VHOST_GET_CONFIG] = { "GET_CONFIG", VHOST_CONFIG_HEAD, CONFIG, true, false, config_check },
 	[VHOST_GET_INFLIGHT_FD] = { "GET_INFLIGHT_FD", VHOST_INFLIGHT_MIN, INFLIGHT, true, false,
 				    inflight_rings_check },
 	[VHOST_SET_INFLIGHT_FD] = { "SET_INFLIGHT_FD", VHOST_INFLIGHT_MIN, INFLIGHT, false, true,
-				    inflight_check, true },
-	[VHOST_SET_STATUS] = { "SET_STATUS", 8, 8, false, false, NULL, true },
+				    inflight_check, STOPS_ALL },
+	[VHOST_SET_STATUS] = { "SET_STATUS", 8, 8, false, false, NULL, STOPS_ALL },
 	[VHOST_GET_STATUS] = { "GET_STATUS", 0, 0, true, false, NULL },
 };
 
@@ -261,11 +273,28 @@ bool vhost_message_asks(const struct vhost_message *m)
 	return row != NULL && row->asks;
 }
 
-bool vhost_message_stops(const struct vhost_message *m)
+static uint32_t ring_bit(uint64_t ring)
+{
+	return ring < VHOST_MAX_RINGS ? BIT(ring) : 0;
+}
+
+uint32_t vhost_message_stops(const struct vhost_message *m)
 {
 	const struct message_row *row = row_find(m->h.request);
 
-	return row != NULL && row->stops;
+	switch (row != NULL ? row->stops : STOPS_NONE) {
+	case STOPS_ALL:
+		return BIT(VHOST_MAX_RINGS) - 1;
+	case STOPS_STATE:
+		return ring_bit(m->payload.state.index);
+	case STOPS_PLACE:
+		return ring_bit(m->payload.addr.index);
+	case STOPS_FD:
+		return ring_bit(m->payload.number & VHOST_RING_MASK);
+	case STOPS_NONE:
+		break;
+	}
+	return 0;
 }
 
 const char *vhost_request_name(uint32_t request)

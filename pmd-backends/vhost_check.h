@@ -22,8 +22,8 @@ int vhost_message_check(const struct vhost_message *m, const int *fds, size_t fd
 /* Does its answer carry more than success or failure? */
 bool vhost_message_asks(const struct vhost_message *m);
 
-/* Must what was taken from the rings be done before this is? */
-bool vhost_message_stops(const struct vhost_message *m);
+/* Rings of which all that was taken must be done before this is, if they run. Of a message that was checked. */
+uint32_t vhost_message_stops(const struct vhost_message *m);
 
 /* For errors: "SET_MEM_TABLE". */
 const char *vhost_request_name(uint32_t request);

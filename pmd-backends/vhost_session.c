@@ -101,12 +101,15 @@ static int message_do(struct vhost_session *s, struct err *e)
 /* 1: it waits. */
 static int message_begin(struct vhost_session *s, struct err *e)
 {
-	bool must_be_quiet = s->ops != NULL && vhost_message_stops(&s->conn.m);
+	bool must_be_quiet = s->is_waiting;
 	int r = s->is_waiting ? 0
 			      : vhost_message_check(&s->conn.m, s->conn.fds, s->conn.fd_count, e);
 
 	if (r < 0)
 		return r;
+	/* Of a ring that does not run, nothing is under way. */
+	must_be_quiet |= s->ops != NULL &&
+			 (vhost_message_stops(&s->conn.m) & vhost_device_live(&s->device)) != 0;
 	if (must_be_quiet && !is_quiet(s)) {
 		if (!s->is_waiting)
 			vhost_client_unwatch(&s->client, s->conn.sock);

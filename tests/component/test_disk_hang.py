@@ -11,7 +11,7 @@ from daemonkit import eventually
 from disk_front import T_OUT, T_ZEROES
 from diskkit import MIB, Disks
 from pmdkit import PmdError
-from vhost_front import NEED_REPLY, SET_VRING_CALL
+from vhost_front import NEED_REPLY, SET_VRING_CALL, SET_VRING_ENABLE, SET_VRING_KICK
 
 
 @pytest.fixture
@@ -167,3 +167,26 @@ def test_at_the_end_all_disks_go_but_the_one_that_hangs(disks, frozen, build_dir
             second.pmd.kill()
         freeze(False)
         disks.pmd.kill()
+
+
+def test_a_ring_is_set_up_while_another_has_requests_under_way(disks, frozen):
+    folder, freeze = frozen
+    path = folder / "disk.img"
+    path.write_bytes(bytes(MIB))
+    with disks.front("vm/root", queues=2) as front:
+        disks.add("vm/root", path, queues=2)
+        front.connect()
+        front.order(SET_VRING_ENABLE, struct.pack("<II", 1, 0))
+        freeze(True)
+        slot = front.begin(T_OUT, data=b"w" * 4096)
+        front.kick(0)
+        assert eventually(lambda: disks.stats("vm/root")["in_flight"] == 1)
+        begin = time.monotonic()
+        front.order(SET_VRING_CALL, struct.pack("<Q", 1), (front.calls[1],))
+        front.order(SET_VRING_KICK, struct.pack("<Q", 1), (front.kicks[1],))
+        front.order(SET_VRING_ENABLE, struct.pack("<II", 1, 1))
+        assert time.monotonic() - begin < 2
+        assert disks.stats("vm/root")["in_flight"] == 1
+        freeze(False)
+        assert front.wait(slot)[1] == 0
+        assert front.read(0, 4096, queue=1) == b"w" * 4096

@@ -37,7 +37,7 @@ static void ring_changed(void *arg, unsigned int ring, bool is_live)
 	if (is_live != ((device.live & BIT(ring)) != 0))
 		abort();
 	/* What a disk has under way is waited for before such messages alone. */
-	if (!is_live && saying != NULL && !vhost_message_stops(saying))
+	if (!is_live && saying != NULL && (vhost_message_stops(saying) & BIT(ring)) == 0)
 		abort();
 }
 
