@@ -16,7 +16,8 @@
 #define RNG_RATE      (1U << 20)
 #define RNG_CHUNK \
 	4096U /* of one buffer at most: 5.4.6 lets a device give less than there is room for */
-#define RNG_TURN 65536
+#define RNG_TURN  65536
+#define RNG_PRICE 256 /* of a buffer, however small, in bytes */
 
 #define FEATURES                                                         \
 	(BIT_ULL(VIRTIO_F_VERSION_1) | BIT_ULL(VIRTIO_F_INDIRECT_DESC) | \
@@ -66,20 +67,21 @@ static int64_t serve(struct virtio_served *s, unsigned int queue)
 	struct virtqueue *vq = virtio_served_ring(s, queue);
 	struct virtq_chain chain;
 	bool interrupt = false;
-	int64_t moved = 0, n = 1;
+	int64_t moved = 0, price = 0, n = 1;
 
-	while (n > 0 && moved < RNG_TURN) {
+	for (uint32_t i = 0; n > 0 && i < vq->size && price < RNG_TURN; i++) {
 		n = virtqueue_pop(vq, &chain);
 		if (n > 0)
 			n = chain_fill(vq, &chain, &interrupt);
 		moved += n > 0 ? n : 0;
+		price += n > 0 ? n + RNG_PRICE : 0;
 	}
 	rng_of(&s->vp)->bytes += (uint64_t)moved;
 	if (interrupt)
 		virtio_pci_queue_raise(&s->vp, queue);
 	if (n > 0)
 		virtio_served_poke(s, queue);
-	return n < 0 ? n : moved;
+	return n < 0 ? n : price;
 }
 
 static const struct virtio_pci_ops rng_ops = {
