@@ -95,14 +95,17 @@ bool machine_devices_let_go(struct machine *m)
 	return disks_pause(m->disks, true);
 }
 
-static bool has_ended(struct machine *m)
+/* Not 0: the machine is to end, and why. */
+static int end_check(struct machine *m, const char *disk, struct err *e)
 {
-	bool is_over;
+	int r = 0;
 
 	pthread_mutex_lock(&m->request_lock);
-	is_over = m->end != MACHINE_RUNS;
+	if (m->end != MACHINE_RUNS)
+		r = err_set(e, ECANCELED, "disk %s: its backend was waited for: %s", disk,
+			    m->end_text);
 	pthread_mutex_unlock(&m->request_lock);
-	return is_over;
+	return r;
 }
 
 int machine_devices_wait(struct machine *m, struct err *e)
@@ -114,7 +117,9 @@ int machine_devices_wait(struct machine *m, struct err *e)
 	while ((disk = disks_waiting(m->disks, &why)) != NULL && r == 0) {
 		uint64_t now = now_ns();
 
-		if (now >= end || has_ended(m)) {
+		if (end_check(m, disk, e) < 0)
+			return -ECANCELED;
+		if (now >= end) {
 			err_set(e, ETIMEDOUT, "disk %s: no backend has opened it within %d s%s%s",
 				disk, VMM_DISKS_WAIT_MS / 1000, why[0] != '\0' ? ": " : "", why);
 			return err_code(e, "disk-backend");

@@ -22,7 +22,7 @@ int machine_devices_pin(struct machine *m, struct err *e);
 int machine_devices_create(struct machine *m, struct err *e);
 
 /* Main thread, the machine is there and no vCPU has run: waits until every disk's backend has said what it is. Error code
- * "disk-backend": one has not in time, or the machine is to end. */
+ * "disk-backend": one has not in time. -ECANCELED: the machine is to end. */
 int machine_devices_wait(struct machine *m, struct err *e);
 
 /* Main thread, without the lock, every vCPU parked: asks for guest RAM back. False: a disk's requests are under way, to be asked

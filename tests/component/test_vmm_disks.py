@@ -3,6 +3,7 @@
 launch waits for, and what STATUS says when the backend dies, comes back, and when the disk grows."""
 
 import os
+import threading
 import time
 
 import daemonkit
@@ -35,6 +36,18 @@ def test_the_launch_waits_for_every_disk(vmm, kernel, disks):  # noqa: F811
     assert error["code"] == "disk-backend" and "disk data: no backend has opened it within 10 s" in error["text"], error
     assert vmm.wait(daemonkit.PATIENCE_S) == 1
     assert vmm.record()["reason"] == "launch-failed"
+
+
+def test_a_vm_that_is_to_end_waits_for_no_disk(vmm, kernel, disks):  # noqa: F811
+    timer = threading.Timer(1, vmm.process.terminate)
+    timer.start()
+    begin = time.monotonic()
+    with pytest.raises(Refused, match="disk data: its backend was waited for: ended by signal 15"):
+        launch(vmm, kernel, "hlt", disks=[{"disk": "data"}])
+    assert time.monotonic() - begin < 9
+    timer.join()
+    assert vmm.wait(daemonkit.PATIENCE_S) == 1
+    assert "ended by signal 15" in vmm.record()["text"]
 
 
 def test_a_backend_of_too_few_queues_says_why(vmm, kernel, disks):  # noqa: F811
