@@ -118,18 +118,20 @@ void block_file_close(struct block_file *f)
 	fd_close(&f->fd);
 }
 
-int block_file_busy(const struct block_file *f)
+static int byte_lock(const struct block_file *f, short type, off_t at)
 {
-	struct flock lock = {
-		.l_type = f->is_readonly ? F_RDLCK : F_WRLCK,
-		.l_whence = SEEK_SET,
-		.l_start = PMD_LOCK_BUSY,
-		.l_len = 1,
-	};
+	struct flock lock = { .l_type = type, .l_whence = SEEK_SET, .l_start = at, .l_len = 1 };
 
 	if (fcntl(f->fd, F_OFD_SETLK, &lock) == 0)
 		return 0;
 	return errno == EACCES ? -EAGAIN : -errno;
+}
+
+int block_file_busy(const struct block_file *f)
+{
+	int r = byte_lock(f, f->is_readonly ? F_RDLCK : F_WRLCK, PMD_LOCK_BUSY);
+
+	return r == 0 ? byte_lock(f, F_RDLCK, PMD_LOCK_PROCESS + getpid()) : r;
 }
 
 bool block_file_is_same(const struct block_file *a, const struct block_file *b)

@@ -8,7 +8,9 @@
  *    backend. The bytes include those by which QEMU locks images, so that neither takes the other's.
  *  - PMD_LOCK_BUSY of the description that each backend process gets for itself. The kernel holds it until the last
  *    I/O of a process that was killed has ended, so that no write of a dead backend's comes after its successor's.
- * A disk that is only read has both shared.
+ * A disk that is only read has both shared. By a third, shared on the same description, its VMM sees whose I/O has not ended:
+ *  - PMD_LOCK_PROCESS + the backend's pid. What a dead reader has under way still lands in the guest's memory, which is not
+ *    the guest's again, nor its successor's, before.
  */
 #ifndef VIADUCT_PMD_BACKENDS_BLOCK_FILE_H
 #define VIADUCT_PMD_BACKENDS_BLOCK_FILE_H

@@ -105,6 +105,7 @@
 #define PMD_LOCK_OWNER	     100
 #define PMD_LOCK_OWNER_BYTES 200
 #define PMD_LOCK_BUSY	     400
+#define PMD_LOCK_PROCESS     1024 /* + its pid */
 
 enum pmd_role { PMD_ROLE_NET, PMD_ROLE_BLOCK, PMD_ROLES };
 #define PMD_ROLE_WORDS         \

@@ -53,13 +53,14 @@ static void device_look(struct vhost_device *d, bool runs)
 	disk_of(d)->dev.backend_features = has_backend ? d->front.features : UINT64_MAX;
 }
 
-/* By the lock that each viaduct-pmd has on the image until its last I/O has ended. Seen from the description that came with the
- * launch, which is never read: without it, or with backends that lock nothing, it is always quiet. */
-static bool device_is_quiet(const struct vhost_device *d)
+/* By the lock that each viaduct-pmd has on the image, beside those of others, until its last I/O has ended. Seen from the description
+ * that came with the launch, which is never read: without it, or with backends that lock nothing, it is always quiet. */
+static bool device_is_quiet(const struct vhost_device *d, pid_t pid)
 {
-	struct flock busy = {
-		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = PMD_LOCK_BUSY, .l_len = 1
-	};
+	struct flock busy = { .l_type = F_WRLCK,
+			      .l_whence = SEEK_SET,
+			      .l_start = PMD_LOCK_PROCESS + pid,
+			      .l_len = 1 };
 	int fd = disk_of(d)->image_fd;
 
 	return fd < 0 || fcntl(fd, F_OFD_GETLK, &busy) < 0 || busy.l_type == F_UNLCK;

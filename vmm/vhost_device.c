@@ -113,12 +113,14 @@ static bool is_rung(const struct vhost_device *d)
 /* What is to be done next. */
 enum act { ACT_NOTHING, ACT_LOOK, ACT_START, ACT_STOP, ACT_ENABLE, ACT_DROP };
 
-/* Who died with the rings may have left I/O to the kernel, which still writes into the guest's memory. A successor that
- * connects has waited for that itself. */
+/* Who died with the rings may have left I/O to the kernel, which still writes into the guest's memory, whoever has connected
+ * since. The same process has waited for that itself before it connects again. */
 static bool has_echo(const struct vhost_device *d)
 {
-	return d->front.state == VHOST_ABSENT && d->vp->attached && d->ops->is_quiet != NULL &&
-	       !d->ops->is_quiet(d);
+	bool is_back = d->front.state != VHOST_ABSENT && d->front.pid == d->holder;
+
+	return d->front.state <= VHOST_READY && d->vp->attached && !is_back &&
+	       d->ops->is_quiet != NULL && !d->ops->is_quiet(d, d->holder);
 }
 
 /* With the lock. */
@@ -127,7 +129,7 @@ static enum act act_find(struct vhost_device *d, bool is_wanted, struct vhost_ri
 	struct virtio_pci *vp = d->vp;
 
 	if (has_echo(d))
-		return vp->stopping ? ACT_LOOK : ACT_NOTHING;
+		return vp->stopping || d->front.state == VHOST_READY ? ACT_LOOK : ACT_NOTHING;
 	switch (d->front.state) {
 	case VHOST_ABSENT:
 	case VHOST_HELLO:
@@ -167,6 +169,7 @@ static void act_do(struct vhost_device *d, enum act act, const struct vhost_ring
 		break;
 	case ACT_START:
 		d->is_starting = true;
+		d->holder = d->front.pid;
 		vhost_front_start(&d->front, rings);
 		break;
 	case ACT_STOP:

@@ -30,8 +30,9 @@ struct vhost_device_ops {
 	/* Without the lock. wanted: the rings are to be served. */
 	void (*seen)(struct vhost_device *d, bool wanted);
 
-	/* A back end is gone that had the rings: nothing that it began is under way any more. NULL: that is always so. */
-	bool (*is_quiet)(const struct vhost_device *d);
+	/* The back end that had the rings, process pid, is gone: nothing that it began is under way any more. NULL: that is
+	 * always so. */
+	bool (*is_quiet)(const struct vhost_device *d, pid_t pid);
 
 	/* Without the lock: the rings are served; d->starts says for the how manieth time. */
 	void (*running)(struct vhost_device *d);
@@ -49,6 +50,7 @@ struct vhost_device {
 	int look_fd; /* timer: whether it is quiet by now; -1: not open */
 	bool paused;
 	bool is_starting; /* the rings were given away, and are not yet served */
+	pid_t holder; /* the process that the rings were last given to */
 	uint64_t starts; /* of the rings */
 	uint64_t resets; /* of the device, seen */
 };

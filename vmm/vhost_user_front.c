@@ -11,9 +11,9 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#define DIALOGUE_MS 5000 /* for a whole dialogue */
-#define PENALTY_MS  1000 /* after one that was dropped */
-#define CHANNEL_MS  50 /* between two looks at what it says by itself */
+#define ANSWER_MS  5000 /* for an answer */
+#define PENALTY_MS 1000 /* after one that was dropped */
+#define CHANNEL_MS 50 /* between two looks at what it says by itself */
 
 static void step_next(struct vhost_front *f);
 static void listener_ready(void *arg, int fd, uint32_t events);
@@ -106,7 +106,7 @@ static void dialogue_begin(struct vhost_front *f, enum vhost_state state)
 {
 	f->state = state;
 	f->step_count = f->step_at = 0;
-	timer_set(f, DIALOGUE_MS);
+	timer_set(f, ANSWER_MS);
 }
 
 /* Asks for the configuration again, where no other dialogue is under way. */
@@ -253,6 +253,7 @@ static void answer_ready(struct vhost_front *f)
 	}
 	f->due.request = 0;
 	f->step_at++;
+	timer_set(f, ANSWER_MS);
 	step_next(f);
 }
 
@@ -275,12 +276,12 @@ static void timer_ready(void *arg, int fd, uint32_t events)
 		channel_watch(f);
 	} else if (f->env.kind->is_patient && f->due.request == VHOST_USER_GET_VRING_BASE) {
 		snprintf(f->error, sizeof(f->error), "requests are under way for %d s",
-			 DIALOGUE_MS / 1000);
+			 ANSWER_MS / 1000);
 		log_warn("%s %s: the backend (process %d) is to let go of its queues: %s",
 			 f->env.kind->noun, f->env.name, (int)f->pid, f->error);
 	} else {
 		err_set(&e, ETIMEDOUT, "no answer to %s within %d s",
-			vhost_user_request_name(f->due.request), DIALOGUE_MS / 1000);
+			vhost_user_request_name(f->due.request), ANSWER_MS / 1000);
 		drop(f, &e);
 	}
 }
@@ -308,8 +309,9 @@ static void hello(struct vhost_front *f)
 		VHOST_USER_SET_PROTOCOL_FEATURES,
 		VHOST_USER_GET_QUEUE_NUM,
 		VHOST_USER_SET_OWNER,
-		VHOST_USER_GET_CONFIG,
+		/* What changes after the answer, it says. */
 		VHOST_USER_SET_BACKEND_REQ_FD,
+		VHOST_USER_GET_CONFIG,
 		VHOST_USER_SET_MEM_TABLE,
 	};
 
@@ -337,10 +339,12 @@ static void listener_ready(void *arg, int listener, uint32_t events)
 		if (r < 0)
 			err_set(&e, r, "its socket: %s", strerror(-r));
 	}
-	if (r < 0)
+	if (r < 0) {
 		drop(f, &e);
-	else
-		hello(f);
+		return;
+	}
+	f->env.changed(f->env.arg);
+	hello(f);
 }
 
 int vhost_front_init(struct vhost_front *f, const struct vhost_front_env *env, struct err *e)

@@ -86,7 +86,7 @@ struct vhost_front {
 	enum vhost_state state;
 	bool is_listening;
 	struct vhost_user_conn conn; /* .sock is owned; -1: none */
-	int timer_fd; /* the dialogue's deadline; without a back end: when the next one may come */
+	int timer_fd; /* the next answer's deadline; without a back end: when the next one may come */
 	pid_t pid; /* of the back end; 0: there never was one */
 	uint64_t connects; /* that got as far as VHOST_READY */
 	uint64_t features, protocol; /* the back end's */

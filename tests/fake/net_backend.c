@@ -264,6 +264,20 @@ static void order_take(struct fake_backend *k, struct said *s)
 	}
 }
 
+static void disk_grow(struct fake_backend *k, uint32_t request)
+{
+	const struct vhost_user_header h = { VHOST_USER_BACKEND_CONFIG_CHANGE, VHOST_USER_VERSION,
+					     0 };
+
+	if (k->grows == 0 ||
+	    (request != VHOST_USER_SET_BACKEND_REQ_FD && request != VHOST_USER_GET_CONFIG))
+		return;
+	fake_disk_config(k)->capacity = k->grows;
+	k->grows = 0;
+	if (k->channel >= 0)
+		(void)send(k->channel, &h, sizeof(h), MSG_NOSIGNAL);
+}
+
 bool fake_backend_step(struct fake_backend *k)
 {
 	struct said s;
@@ -277,6 +291,7 @@ bool fake_backend_step(struct fake_backend *k)
 		if ((s.h.flags & VHOST_USER_NEED_REPLY) != 0)
 			number_answer(k, &s, 0);
 	}
+	disk_grow(k, s.h.request);
 	for (unsigned int i = 0; i < s.fd_count; i++)
 		fd_close(&s.fds[i]);
 	return true;

@@ -59,6 +59,9 @@ struct fake_backend {
 	struct vhost_user_inflight inflight;
 	uint64_t inflight_ino; /* of the region that it was given last */
 	uint8_t config[VHOST_USER_CONFIG_BYTES]; /* of a disk: what it says of it */
+	/* Sectors that the disk has as soon as one of SET_BACKEND_REQ_FD and GET_CONFIG has come, which it says if it can; 0:
+	 * it stays as it is. */
+	uint64_t grows;
 	int channel; /* to say things by itself; -1: none */
 };
 

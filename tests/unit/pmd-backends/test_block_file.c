@@ -76,6 +76,16 @@ static void test_what_it_may_not_be(void **state)
 	assert_int_equal(truncate(path, 1 << 20), 0);
 }
 
+/* As a VMM asks, of an image that it never writes. */
+static bool is_locked(off_t at)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_start = at, .l_len = 1 };
+	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	assert_int_equal(fcntl(fd, F_OFD_GETLK, &lock), 0);
+	return lock.l_type != F_UNLCK;
+}
+
 /* Two descriptions are two owners, also within one process; a dup is the same. */
 static void test_locks(void **state)
 {
@@ -91,12 +101,15 @@ static void test_locks(void **state)
 	block_file_close(&a);
 	assert_int_equal(block_file_busy(&b), 0);
 	block_file_close(&b);
-	/* Readers share. */
+	/* Readers share; whose they are is seen. */
 	assert_int_equal(take(&a, O_RDONLY, true, &e), 0);
 	assert_int_equal(take(&b, O_RDONLY, true, &e), 0);
+	assert_false(is_locked(PMD_LOCK_PROCESS + getpid()));
 	assert_int_equal(block_file_busy(&a), 0);
 	assert_int_equal(block_file_busy(&b), 0);
 	block_file_close(&a);
+	assert_true(is_locked(PMD_LOCK_PROCESS + getpid()));
+	assert_false(is_locked(PMD_LOCK_PROCESS + getppid()));
 	assert_int_equal(take(&a, O_RDWR, false, &e), 0);
 	assert_int_equal(block_file_busy(&a), -EAGAIN);
 	block_file_close(&a);
