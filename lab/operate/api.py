@@ -24,20 +24,25 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(SOCKET)
 
 
-def ask(method, path, body=None, timeout=60):
-    """One request on a connection of its own; returns the JSON of the answer. OSError: nobody answers."""
+def text(method, path, body=None, timeout=60):
+    """One request on a connection of its own; returns what is answered. OSError: nobody answers."""
     conn = _Connection("localhost", timeout=timeout)
     try:
         conn.request(method, path, json.dumps(body) if body is not None else None)
         reply = conn.getresponse()
-        text = reply.read()
+        said = reply.read().decode("utf-8", "replace")
     except http.client.HTTPException as e:
         raise ConnectionError(f"{method} {path}: {e!r}") from e
     finally:
         conn.close()
     if reply.status // 100 != 2:
-        raise Refused(f"{method} {path}: {reply.status} {text.decode('utf-8', 'replace')[:2000]}")
-    return json.loads(text)
+        raise Refused(f"{method} {path}: {reply.status} {said[:2000]}")
+    return said
+
+
+def ask(*args, **kw):
+    """The same, where the answer is JSON."""
+    return json.loads(text(*args, **kw))
 
 
 def get(path, **kw):
