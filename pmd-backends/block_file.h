@@ -4,8 +4,9 @@
  *
  * Two locks keep one image to one VM (fcntl(2), open file description locks, which do not end with a process that has the
  * description too, and go with its last user):
- *  - PMD_LOCK_OWNER and PMD_LOCK_OWNER_BYTES of the description that the daemon keeps for as long as the VM has the disk. It outlives any
- *    backend. The bytes include those by which QEMU locks images, so that neither takes the other's.
+ *  - PMD_LOCK_OWNER and PMD_LOCK_OWNER_BYTES of the description that the daemon opens, locks and gives to viaduct-vmm, which has it as long
+ *    as the VM runs. It outlives any backend and any daemon. The bytes include those by which QEMU locks images, so that neither takes
+ *    the other's.
  *  - PMD_LOCK_BUSY of the description that each backend process gets for itself. The kernel holds it until the last
  *    I/O of a process that was killed has ended, so that no write of a dead backend's comes after its successor's.
  * A disk that is only read has both shared. By a third, shared on the same description, its VMM sees whose I/O has not ended:

@@ -36,7 +36,7 @@ int backend_proc_init(struct backend_proc *p, struct daemon *d, const struct bac
 {
 	p->d = d;
 	p->role = role;
-	p->peer.name = role->name;
+	p->peer = (struct pmd_peer){ .name = role->name, .look = role->look };
 	p->pidfd = -1;
 	pthread_mutex_init(&p->work, NULL);
 	pthread_mutex_init(&p->look, NULL);
@@ -150,7 +150,7 @@ static int row_put(struct backend_proc *p, json_t *wish, struct err *e)
 static void peer_set(struct backend_proc *p, uid_t uid, pid_t pid)
 {
 	pthread_mutex_lock(&p->look);
-	p->peer = (struct pmd_peer){ p->role->name, uid, pid };
+	p->peer = (struct pmd_peer){ p->role->name, p->role->look, uid, pid };
 	p->has_status = false;
 	pthread_mutex_unlock(&p->look);
 }
@@ -406,8 +406,8 @@ static int backend_spawn(struct backend_proc *p, struct err *e)
 	fd_close(&files.log);
 	if (r == 0)
 		r = pmd_reply(ours, LAUNCH_MS, NULL, e);
-	/* What it has of them it took before it answered. */
-	priv_hugepages_settle(p->d);
+	if (p->role->started != NULL)
+		p->role->started(p->d);
 	if (r == 0) {
 		p->up_ns = now_ns();
 		return 0;

@@ -24,12 +24,15 @@ enum backend_state {
 struct backend_role {
 	const char *name; /* "net0": of its folder, scope and row */
 	const char *label; /* in the log and for operators */
+	const char *look; /* the command that shows what it serves */
 	uid_t (*uid)(const struct config *config);
 	uint64_t (*caps)(const struct config *config);
 	uint64_t (*memlock)(const struct config *config); /* bytes; 0: as it is */
 	json_t *(*wish)(const struct daemon *d); /* the launch's "spec"; a new reference */
 	/* What only its start decides, into a copy of it; NULL: nothing. */
 	void (*complete)(struct daemon *d, json_t *spec);
+	/* After its start, or a try of it; NULL: nothing. */
+	void (*started)(struct daemon *d);
 };
 extern const struct backend_role backend_role_net, backend_role_disk;
 

@@ -87,7 +87,7 @@ static bool has_hugepages(struct daemon *d)
 	struct host_hugepages have;
 
 	if (c->huge == CONFIG_HUGE_ON)
-		priv_hugepages_allow(d, HUGE_BYTES, c->memory_bytes);
+		priv_hugepages_allow_pmd(d, HUGE_BYTES, c->memory_bytes);
 	if (c->huge != CONFIG_HUGE_AUTO)
 		return c->huge == CONFIG_HUGE_ON;
 	return host_hugepages_read(d, HUGE_BYTES, &have) == 0 &&
@@ -97,6 +97,13 @@ static bool has_hugepages(struct daemon *d)
 static void net_complete(struct daemon *d, json_t *spec)
 {
 	json_object_set_new(spec, "hugepages", json_boolean(has_hugepages(d)));
+}
+
+/* What it has of them it took before it answered. */
+static void net_started(struct daemon *d)
+{
+	priv_hugepages_allow_pmd(d, HUGE_BYTES, 0);
+	priv_hugepages_settle(d);
 }
 
 /* Images come as fds, guests by sockets: nothing is needed for either. */
@@ -120,16 +127,19 @@ static json_t *disk_wish(const struct daemon *d)
 const struct backend_role backend_role_net = {
 	.name = BACKEND_NAME,
 	.label = "viaduct-pmd",
+	.look = "viaduct uplink list",
 	.uid = backend_uid,
 	.caps = net_caps,
 	.memlock = net_memlock,
 	.wish = net_wish,
 	.complete = net_complete,
+	.started = net_started,
 };
 
 const struct backend_role backend_role_disk = {
 	.name = DISKS_BACKEND,
 	.label = "viaduct-pmd of disks",
+	.look = "viaduct disk list",
 	.uid = disks_uid,
 	.caps = disk_none,
 	.memlock = disk_none,

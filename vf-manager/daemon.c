@@ -58,6 +58,7 @@ static int locks_create(struct daemon *d)
 
 	pthread_mutex_init(&d->op, NULL);
 	pthread_mutex_init(&d->scan, NULL);
+	pthread_mutex_init(&d->pages, NULL);
 	pthread_mutex_init(&d->state, NULL);
 	pthread_mutex_init(&d->allocs.lock, NULL);
 	pthread_condattr_init(&attr);
@@ -129,6 +130,7 @@ void daemon_destroy(struct daemon *d)
 	pthread_cond_destroy(&d->changed);
 	pthread_mutex_destroy(&d->allocs.lock);
 	pthread_mutex_destroy(&d->state);
+	pthread_mutex_destroy(&d->pages);
 	pthread_mutex_destroy(&d->scan);
 	pthread_mutex_destroy(&d->op);
 	free(d);

@@ -4,7 +4,7 @@
  *
  * `op` serialises changes of the world (PFs, VFs, starts and ends of VMs) and may be held for
  * seconds. `state` guards the members below it and is held for as long as a look takes; reading
- * requests take it alone, so a long change never blocks `list`. Order: op before scan before state.
+ * requests take it alone, so a long change never blocks `list`. Order: op, then scan or pages, then state.
  */
 #ifndef VIADUCT_VF_MANAGER_DAEMON_H
 #define VIADUCT_VF_MANAGER_DAEMON_H
@@ -54,6 +54,9 @@ struct daemon {
 	pthread_mutex_t op;
 	_Atomic uint64_t op_until_ns; /* who holds it should be done by then; 0: nobody holds it */
 	pthread_mutex_t scan; /* one look at PCI at a time */
+	pthread_mutex_t pages; /* the record of hugepages, with the numbers that it is about */
+	/* What a viaduct-pmd that starts is about to take; 0 bytes: nothing. With `pages`. */
+	uint64_t pmd_page, pmd_page_bytes;
 	pthread_mutex_t state;
 	pthread_cond_t changed; /* with state: a VM entered another state, an event, or is_ending */
 	bool is_ending; /* whoever waits for a VM gives up */

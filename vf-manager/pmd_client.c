@@ -93,7 +93,7 @@ static int patience_ms(const char *op)
 }
 
 /* It has just ended, or it hangs; a refusal of its own has a code or none of these numbers. */
-static int silence(int r, struct err *e)
+static int silence(const struct pmd_peer *peer, int r, struct err *e)
 {
 	static const int nums[] = { ECONNREFUSED, ECONNRESET, ENOENT, ENOTCONN,
 				    EPIPE,	  EPERM,      EAGAIN, ETIMEDOUT };
@@ -102,7 +102,7 @@ static int silence(int r, struct err *e)
 		if (e->errnum != nums[i] || e->code[0] != '\0')
 			continue;
 		err_code(e, "backend-down");
-		return err_hint(e, "viaduct uplink list");
+		return err_hint(e, "%s", peer->look);
 	}
 	return r;
 }
@@ -142,7 +142,7 @@ int pmd_call(const struct daemon *d, const struct pmd_peer *peer, json_t *body, 
 	if (e == NULL)
 		e = &own;
 	r = ask_make(d, peer, &(struct ask){ body, NULL }, result, e);
-	return r < 0 ? silence(r, e) : 0;
+	return r < 0 ? silence(peer, r, e) : 0;
 }
 
 int pmd_call_image(const struct daemon *d, const struct pmd_peer *peer, json_t *body, int image,
@@ -155,5 +155,5 @@ int pmd_call_image(const struct daemon *d, const struct pmd_peer *peer, json_t *
 		e = &own;
 	json_object_set_new(body, "fds", json_pack("[s]", "image"));
 	r = ask_make(d, peer, &(struct ask){ body, &image }, NULL, e);
-	return r < 0 ? silence(r, e) : 0;
+	return r < 0 ? silence(peer, r, e) : 0;
 }

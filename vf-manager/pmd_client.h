@@ -18,6 +18,7 @@
 /* Who must be at the other end. */
 struct pmd_peer {
 	const char *name; /* of the instance: "net0" */
+	const char *look; /* the command that shows what it serves */
 	uid_t uid;
 	pid_t pid; /* 0: nobody */
 };

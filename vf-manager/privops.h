@@ -80,13 +80,16 @@ int priv_vsock_open(struct daemon *d, uint32_t cid, int *fd_out, struct err *e);
 int priv_vsock_check(const struct daemon *d, struct err *e);
 bool priv_vsock_is_there(const struct daemon *d);
 
-/* Lets the kernel make hugepages of ordinary memory for `bytes` of guest RAM, as far as the pool has none free: raises
- * nr_overcommit_hugepages until priv_hugepages_settle() (privops_hugepages.c). They go back when the VM ends. Not a promise:
- * memory may be too fragmented, and the VMM falls back. Op locked. */
-void priv_hugepages_allow(struct daemon *d, uint64_t page_bytes, uint64_t bytes);
+/* Lets the kernel make hugepages of ordinary memory for all VMs and processes that are about to take some, as far as the pool has
+ * none free: raises nr_overcommit_hugepages until priv_hugepages_settle() (privops_hugepages.c). They go back when the VM ends. Not
+ * a promise: memory may be too fragmented, and the VMM falls back. Any thread; state not locked, here and in all that follow. */
+void priv_hugepages_allow(struct daemon *d, uint64_t page_bytes);
 
-/* Op locked, when a start or the daemon's part in it is over: nr_overcommit_hugepages is what it was again, unless some VM is about
- * to take pages. What is taken stays its owner's until he ends. */
+/* The same for a viaduct-pmd that starts and is to have so much; 0 bytes: it has them, or has ended. */
+void priv_hugepages_allow_pmd(struct daemon *d, uint64_t page_bytes, uint64_t bytes);
+
+/* When a start or the daemon's part in it is over: nr_overcommit_hugepages is what it was again, unless somebody is about to take
+ * pages. What is taken stays its owner's until he ends. */
 void priv_hugepages_settle(struct daemon *d);
 
 /* A pool that was changed in this boot: what it had before the first change, and what it was given last. */

@@ -121,10 +121,24 @@ static char *overcommit_path(const struct daemon *d, uint64_t page_bytes, char b
 	return buf;
 }
 
-void priv_hugepages_allow(struct daemon *d, uint64_t page_bytes, uint64_t bytes)
+/* State not locked. What VMs, and a viaduct-pmd, that are starting are about to take. */
+static uint64_t awaited(struct daemon *d, uint64_t page_bytes)
+{
+	uint64_t bytes = d->pmd_page == page_bytes ? d->pmd_page_bytes : 0;
+
+	state_lock(d);
+	for (size_t i = 0; i < d->vm_count; i++)
+		if (d->vms[i]->state == VM_STARTING && d->vms[i]->ram_page == page_bytes)
+			bytes += d->vms[i]->ram_bytes;
+	state_unlock(d);
+	return bytes;
+}
+
+/* Pages locked. */
+static void allow(struct daemon *d, uint64_t page_bytes)
 {
 	struct host_hugepages have = { 0 };
-	uint64_t need = bytes / page_bytes, want;
+	uint64_t need = awaited(d, page_bytes) / page_bytes, want;
 	char path[PATH_MAX];
 
 	if (host_hugepages_read(d, page_bytes, &have) < 0 || have.unreserved >= need)
@@ -140,16 +154,21 @@ void priv_hugepages_allow(struct daemon *d, uint64_t page_bytes, uint64_t bytes)
 		(void)number_write(overcommit_path(d, page_bytes, path), want);
 }
 
-/* State not locked. Some VM is about to take pages of this size. */
-static bool is_awaited(struct daemon *d, uint64_t page_bytes)
+void priv_hugepages_allow(struct daemon *d, uint64_t page_bytes)
 {
-	bool is_any = false;
+	pthread_mutex_lock(&d->pages);
+	allow(d, page_bytes);
+	pthread_mutex_unlock(&d->pages);
+}
 
-	state_lock(d);
-	for (size_t i = 0; !is_any && i < d->vm_count; i++)
-		is_any = d->vms[i]->state == VM_STARTING && d->vms[i]->ram_page == page_bytes;
-	state_unlock(d);
-	return is_any;
+void priv_hugepages_allow_pmd(struct daemon *d, uint64_t page_bytes, uint64_t bytes)
+{
+	pthread_mutex_lock(&d->pages);
+	d->pmd_page = page_bytes;
+	d->pmd_page_bytes = bytes;
+	if (bytes > 0)
+		allow(d, page_bytes);
+	pthread_mutex_unlock(&d->pages);
 }
 
 /* True: the item is settled. */
@@ -163,7 +182,7 @@ static bool overcommit_restore(struct daemon *d, const json_t *item)
 	    json_get_u64(item, "from", PAGES_MAX, &from, NULL) < 0 ||
 	    json_get_u64(item, "to", PAGES_MAX, &to, NULL) < 0)
 		return true;
-	if (is_awaited(d, page))
+	if (awaited(d, page) > 0)
 		return false;
 	/* Another number is somebody else's, and stands. Pages that VMs have stay theirs, also above it. */
 	if (host_hugepages_read(d, page, &now) == 0 && now.overcommit == to)
@@ -173,11 +192,13 @@ static bool overcommit_restore(struct daemon *d, const json_t *item)
 
 void priv_hugepages_settle(struct daemon *d)
 {
-	auto_json json_t *record = record_read(d);
-	json_t *items = json_object_get(record, "overcommit");
 	bool is_changed = false;
 	struct err e = { 0 };
+	json_t *record, *items;
 
+	pthread_mutex_lock(&d->pages);
+	record = record_read(d);
+	items = json_object_get(record, "overcommit");
 	for (size_t i = json_array_size(items); i-- > 0;)
 		if (overcommit_restore(d, json_array_get(items, i))) {
 			json_array_remove(items, i);
@@ -185,15 +206,20 @@ void priv_hugepages_settle(struct daemon *d)
 		}
 	if (is_changed && record_write(d, record, &e) < 0)
 		log_err(&e, "hugepages");
+	pthread_mutex_unlock(&d->pages);
+	json_decref(record);
 }
 
 unsigned int priv_hugepool_raises(struct daemon *d, struct hugepool_raise *out, unsigned int cap)
 {
-	auto_json json_t *record = record_read(d);
 	const json_t *item;
 	unsigned int n = 0;
+	json_t *record;
 	size_t i;
 
+	pthread_mutex_lock(&d->pages);
+	record = record_read(d);
+	pthread_mutex_unlock(&d->pages);
 	json_array_foreach(json_object_get(record, "pools"), i, item) {
 		uint64_t node = 0;
 
@@ -203,6 +229,7 @@ unsigned int priv_hugepool_raises(struct daemon *d, struct hugepool_raise *out, 
 		    json_get_u64(item, "to", PAGES_MAX, &out[n].to, NULL) == 0)
 			out[n++].node = (unsigned int)node;
 	}
+	json_decref(record);
 	return n;
 }
 
@@ -216,20 +243,17 @@ static int raise_forget(struct daemon *d, const struct config_hugepages *pool, s
 	return record_write(d, record, e);
 }
 
-int priv_hugepool_set(struct daemon *d, const struct config_hugepages *pool, uint64_t from,
-		      uint64_t count, struct err *e)
+/* Pages locked. */
+static int pool_set(struct daemon *d, const struct config_hugepages *pool, uint64_t from,
+		    uint64_t count, struct err *e)
 {
 	char path[PATH_MAX];
-	int r;
+	int r = change_record(d, "pools",
+			      json_pack("{s:I, s:i, s:I, s:I}", "page",
+					(json_int_t)pool->page_bytes, "node", (int)pool->node,
+					"from", (json_int_t)from, "to", (json_int_t)count),
+			      e);
 
-	if ((pool->page_bytes != HUGE_2M && pool->page_bytes != GIB(1)) ||
-	    pool->node > CONFIG_NODE_MAX || count > PAGES_MAX)
-		return err_set(e, EINVAL, "no pool of hugepages");
-	r = change_record(d, "pools",
-			  json_pack("{s:I, s:i, s:I, s:I}", "page", (json_int_t)pool->page_bytes,
-				    "node", (int)pool->node, "from", (json_int_t)from, "to",
-				    (json_int_t)count),
-			  e);
 	if (r < 0)
 		return r;
 	snprintf(path, sizeof(path),
@@ -240,4 +264,18 @@ int priv_hugepool_set(struct daemon *d, const struct config_hugepages *pool, uin
 		return err_set(e, r, "write %llu to %s: %s", (unsigned long long)count, path,
 			       strerror(-r));
 	return count <= from ? raise_forget(d, pool, e) : 0;
+}
+
+int priv_hugepool_set(struct daemon *d, const struct config_hugepages *pool, uint64_t from,
+		      uint64_t count, struct err *e)
+{
+	int r;
+
+	if ((pool->page_bytes != HUGE_2M && pool->page_bytes != GIB(1)) ||
+	    pool->node > CONFIG_NODE_MAX || count > PAGES_MAX)
+		return err_set(e, EINVAL, "no pool of hugepages");
+	pthread_mutex_lock(&d->pages);
+	r = pool_set(d, pool, from, count, e);
+	pthread_mutex_unlock(&d->pages);
+	return r;
 }

@@ -216,25 +216,18 @@ static int start_spawn(struct vm_start *s, struct err *e)
 	return r;
 }
 
-/* The VMs that start at the same time take their hugepages only later: theirs count as well. */
 static void hugepages_allow(struct vm_start *s)
 {
 	const struct vm_spec *spec = s->wish->spec;
-	uint64_t bytes = 0;
 	struct vm *vm;
 
 	state_lock(s->d);
 	vm = vm_find(s->d, spec->name);
 	vm->ram_bytes = spec->memory_bytes;
 	vm->ram_page = spec->hugepage_bytes;
-	for (unsigned int i = 0; i < s->d->vm_count; i++) {
-		vm = s->d->vms[i];
-		if (vm->state == VM_STARTING && vm->ram_page == spec->hugepage_bytes)
-			bytes += vm->ram_bytes;
-	}
 	state_unlock(s->d);
 	if (spec->hugepage_fallback)
-		priv_hugepages_allow(s->d, spec->hugepage_bytes, bytes);
+		priv_hugepages_allow(s->d, spec->hugepage_bytes);
 }
 
 static int start_vars(struct vm_start *s, struct err *e)

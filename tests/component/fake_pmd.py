@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A viaduct-pmd without DPDK that speaks the contract of pmd-backends/pmd_msg.h. A file "words" in its control socket's
 folder tells it to misbehave from the next request on: hang (no answer), garbage, lie (counts below 0), huge (a list without end),
-refuse=OP (an error of its own), down=UPLINK (no link), broken (its launch fails)."""
+refuse=OP (an error of its own), down=UPLINK (no link), broken (its launch fails), slow (it takes as long as that word is
+there)."""
 
 import array
 import json
@@ -132,6 +133,8 @@ class Pmd:
             sys.exit(0)
 
     def launch(self, sock):
+        while "slow" in self.words():
+            time.sleep(0.02)
         if "broken" in self.words():
             sock.send(json.dumps({"v": 1, "ok": False, "error": {"code": "no-memory", "errno": 12, "text": "no memory for packets",
                                                                   "hint": "backends.memory"}}).encode())

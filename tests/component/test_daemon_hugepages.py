@@ -3,6 +3,7 @@
 that were written into it, whatever memory there is."""
 
 import json
+import os
 import signal
 import threading
 
@@ -158,6 +159,36 @@ def test_pages_beyond_the_pool_are_allowed_while_a_vm_starts(stopped_daemon, poo
     thread.join()
     assert "32" in seen, seen  # 64 MiB
     assert pools.overcommit.read_text().strip() == "3"
+
+
+def test_a_viaduct_pmd_that_starts_is_waited_for_too(stopped_daemon, pools, short_tmp):
+    """What it was allowed stays allowed when a VM that starts meanwhile has what it needs."""
+    pools.host_make(overcommit=3)
+    short_tmp.chmod(0o711)  # the way to its socket, for who is not root
+    stopped_daemon.config.write_text("uplinks: [{name: wire0, kind: 'null'}]\nbackends: {hugepages: on, memory: 256M}\n")
+    start(stopped_daemon)
+
+    def backend():
+        return stopped_daemon.request("GET", "/v1/uplinks")[1]["backend"]
+
+    assert daemonkit.eventually(lambda: backend()["pid"]), stopped_daemon.text()
+    assert daemonkit.eventually(lambda: pools.overcommit.read_text().strip() == "3")
+    first, words = backend()["pid"], stopped_daemon.run_dir / "pmd/net0/words"
+    words.write_text("slow")
+    os.kill(first, signal.SIGKILL)
+    assert daemonkit.eventually(lambda: pools.overcommit.read_text().strip() == "128"), stopped_daemon.text()
+    seen = set()
+    asker = threading.Thread(target=lambda: seen.add(vm_start(stopped_daemon, short_tmp)[0]))
+    asker.start()
+    asker.join(10)
+    assert seen == {200}, "a VM's start waits for viaduct-pmd's"
+    assert int(pools.overcommit.read_text()) >= 128
+    words.write_text("")
+    try:
+        assert daemonkit.eventually(lambda: pools.overcommit.read_text().strip() == "3"), stopped_daemon.text()
+    finally:
+        assert daemonkit.eventually(lambda: backend()["pid"] not in (None, first))
+        os.kill(backend()["pid"], signal.SIGKILL)
 
 
 def test_a_daemon_that_is_killed_meanwhile_leaves_nothing_raised(stopped_daemon, pools, short_tmp):

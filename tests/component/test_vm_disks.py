@@ -335,6 +335,8 @@ def test_a_backend_that_is_away_is_an_alarm_and_it_is_over(host):
     assert eventually(lambda: {("backend-down", "disk0"), ("disk-down", "vm1/root")} <= set(alarms(host))), alarms(host)
     assert 'viaduct_disk_served{disk="vm1/root"} 0' in metrics(host.daemon)
     assert "absent" in host.daemon.cli("disk", "list").stdout
+    refused = host.daemon.cli("disk", "resize", "vm1/root")
+    assert refused.returncode != 0 and "viaduct disk list" in refused.stderr, refused.stderr
     (host.folder / "pmd").write_text(good)
     assert eventually(lambda: not {"backend-down", "disk-down"} & {kind for kind, _ in alarms(host)}), alarms(host)
     said = metrics(host.daemon)
