@@ -76,6 +76,7 @@ static void what_a_disk_may_not_be_is_said_by_name_key_and_value(void **state)
 		{ "disks: [{path: a, bandwidth: 9E}]", "bandwidth: '9E' is no size" },
 		{ "disks: [{path: a, serial: '123456789012345678901'}]", "more than 20" },
 		{ "disks: [{path: a, cache: none}]", "cache: 'none' is neither" },
+		{ "disks: [{path: a, format: qcow2}]", "format: 'qcow2' is not raw" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -187,6 +188,11 @@ static void the_backends_word_is_checked(void **state)
 	assert_int_equal(read_as("fw1/root", "walking", 2, 1, &s), -EBADMSG);
 	assert_int_equal(read_as("fw1/root", "running", 17, 1, &s), -EBADMSG);
 	assert_int_equal(read_as("fw1/root", "running", 1, -1, &s), -EBADMSG);
+	/* Names go into metrics as they are. */
+	assert_int_equal(read_as("fw1", "running", 1, 1, &s), -EBADMSG);
+	assert_int_equal(read_as("fw1/", "running", 1, 1, &s), -EBADMSG);
+	assert_int_equal(read_as("fw1/a b", "running", 1, 1, &s), -EBADMSG);
+	assert_int_equal(read_as("fw1/a}x/y", "running", 1, 1, &s), -EBADMSG);
 }
 
 int main(void)
