@@ -131,11 +131,12 @@ static json_t *status_disk(struct block_disk *d)
 
 	block_disk_facts(d, &facts);
 	snprintf(features, sizeof(features), "0x%llx", (unsigned long long)facts.features);
-	return json_pack("{s:s, s:s, s:i, s:i, s:I, s:I, s:b, s:b, s:s, s:s, s:s}", "disk",
+	return json_pack("{s:s, s:s, s:i, s:i, s:I, s:I, s:b, s:b, s:b, s:s, s:s, s:s}", "disk",
 			 block_disk_name(d), "state", facts.state, "pid", facts.pid, "queues",
 			 (int)facts.rings, "size", (json_int_t)f->size, "block_size",
 			 (json_int_t)f->block_size, "readonly", f->is_readonly, "direct",
-			 f->is_direct, "features", features, "error", facts.error, "io_error",
+			 f->is_direct, "flush_failed", facts.flush_failed, "features", features,
+			 "error", facts.error, "io_error",
 			 facts.last_error == 0 ? "" : strerror(facts.last_error));
 }
 

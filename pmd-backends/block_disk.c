@@ -395,6 +395,7 @@ int block_disk_create(const struct block_disk_config *cfg, int *fd, struct block
 	d->io = (struct block_io){ .file = &d->keeper.file,
 				   .worker = d->worker,
 				   .serial = d->serial,
+				   .flush_failed = cfg->wish->flush_failed,
 				   .done = flight_done };
 	d->job = (struct block_job){ disk_poll, disk_settle, disk_doze, disk_wait, d };
 	bucket_init(&d->iops, cfg->wish->iops, CLOCK_HZ, now_ns());
@@ -510,6 +511,7 @@ static void facts_read(void *arg)
 	a->out->in_flight = a->d->in_flight;
 	a->out->counters = a->d->io.counters;
 	a->out->last_error = a->d->io.last_error;
+	a->out->flush_failed = a->d->io.flush_failed;
 	a->out->rings = (unsigned int)__builtin_popcount(live_rings(a->d));
 	a->out->kicks = a->d->session.device.kicks;
 }

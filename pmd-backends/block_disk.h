@@ -30,6 +30,7 @@ struct block_disk_facts {
 	uint64_t features, kicks;
 	struct block_counters counters;
 	int last_error;
+	bool flush_failed; /* block_io.h */
 	char error[256];
 };
 

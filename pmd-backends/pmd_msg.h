@@ -58,7 +58,8 @@
  *           "storm":broadcast and multicast frames per second from the guest (0: none)}
  *
  * DISK   = "disk":"fw1/root", "socket":"/path" (as of a port), "readonly":bool, "serial":"up to 20 characters", "queues":1 to PMD_MAX_QUEUES,
- *          "iops":operations per second (0: no limit), "bandwidth":bytes per second; all but disk and socket optional
+ *          "iops":operations per second (0: no limit), "bandwidth":bytes per second,
+ *          "flush_failed":bool (STATUS of a process before said so); all but disk and socket optional
  *
  * STATUS = {"name","pid","dpdk":"22.11.11","uptime_ns",
  *           "lcores":[{"lcore":N,"cpu":N,"busy":0.0-1.0 (of the last second),"cycles_hz":N}],
@@ -73,7 +74,7 @@
  *           "lcores":[{"lcore","busy_cycles","idle_cycles","packets"}]}      counters since the port, uplink or process began
  * STATUS of role block = {"name","pid","uptime_ns","workers":[{"cpu":N,"busy":0.0-1.0 (since the start)}],
  *           "disks":[{"disk","state":word of PMD_DISK_STATE_WORDS,"pid":N (peer),"queues":N (that run),"size":bytes,"block_size":bytes,"readonly":bool,
- *                     "direct":bool (O_DIRECT),"features":"0x..","error":as of a port,"io_error":"of the last request that failed, or empty"}]}
+ *                     "direct":bool (O_DIRECT),"flush_failed":bool (the page cache has lost what was written: each flush fails, for the disk's life),"features":"0x..","error":as of a port,"io_error":"of the last request that failed, or empty"}]}
  * STATS of role block  = {"disks":[{"disk","in_flight":N,"kicks":N,"calls":N,"bad_chains":N,"errors":N (answered with an I/O error),"no_space":N (of these: file
  *                     system full),"reads","writes","flushes","discards","zeroes":N,"read_bytes","written_bytes":N}]}
  * REASON: words of PMD_DROP_WORDS; all of them, 0 or not.

@@ -289,6 +289,8 @@ static int disk_add_parse(const json_t *body, struct pmd_request *out, struct er
 	if (r == 0)
 		r = json_get_bool_opt(body, "readonly", &d->readonly, e);
 	if (r == 0)
+		r = json_get_bool_opt(body, "flush_failed", &d->flush_failed, e);
+	if (r == 0)
 		r = json_get_str_opt(body, "serial", d->serial, sizeof(d->serial), e);
 	if (r == 0)
 		r = json_get_u64_opt(body, "queues", PMD_MAX_QUEUES, &queues, e);
@@ -328,7 +330,7 @@ static const struct op_row {
 	[PMD_OP_DISK_ADD] = { "disk-add",
 			      disk_add_parse,
 			      { "disk", "socket", "fds", "readonly", "serial", "queues", "iops",
-				"bandwidth", NULL },
+				"bandwidth", "flush_failed" },
 			      1 },
 	[PMD_OP_DISK_REMOVE] = { "disk-remove", disk_parse, { "disk", NULL } },
 	[PMD_OP_DISK_RESIZE] = { "disk-resize", disk_parse, { "disk", NULL } },

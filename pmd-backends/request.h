@@ -46,6 +46,7 @@ struct pmd_disk_wish {
 	char serial[PMD_SERIAL_TEXT]; /* zeros behind its end */
 	unsigned int queues;
 	uint64_t iops, bandwidth; /* operations, bytes a second; 0: no limit */
+	bool flush_failed; /* a predecessor's cache lost something: no flush can be true any more */
 };
 
 struct pmd_request {

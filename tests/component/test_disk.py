@@ -204,6 +204,21 @@ def test_a_full_file_system_is_an_io_error_and_is_said(disks, tmp_path):
         subprocess.run(["umount", "-l", str(tmp_path)], check=True)
 
 
+def test_what_a_cache_has_lost_stays_lost_for_the_next_process(disks):
+    with disks.front("vm/root") as front:
+        assert disks.add("vm/root", disks.image())["flush_failed"] is False
+        front.connect()
+        front.write(0, b"x" * 512)
+        front.flush()
+        disks.images["vm/root"][2]["flush_failed"] = True  # as if a flush of it had failed
+        disks.restart()
+        front.connect()
+        front.write(0, b"y" * 512)
+        with pytest.raises(DiskError) as e:
+            front.flush()
+        assert e.value.status == S_IOERR and disks.status("vm/root")["flush_failed"] is True
+
+
 def test_limits_hold_and_can_be_lifted(disks):
     with disks.front("vm/root") as front:
         disks.add("vm/root", disks.image(), iops=200)
