@@ -9,7 +9,6 @@
 #include <fnmatch.h>
 #include <linux/fs.h>
 #include <linux/openat2.h>
-#include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -168,19 +167,20 @@ static int open_failed(const struct opening *o, int r, struct err *e)
 
 static int format_read(struct vm_image *image, const char *path, struct err *e)
 {
-	alignas(HEAD_BYTES) char head[HEAD_BYTES];
-	ssize_t n = pread(image->fd, head, sizeof(head), 0);
+	/* Not on the stack: O_DIRECT wants it aligned, and a sanitizer's stack is not. */
+	char *head = aligned_alloc(HEAD_BYTES, HEAD_BYTES);
+	ssize_t n = head == NULL ? -1 : pread(image->fd, head, HEAD_BYTES, 0);
+	int r = n < 0 ? err_set(e, errno, "image %s: %s", path, strerror(errno)) : 0;
 
-	if (n < 0)
-		return err_set(e, errno, "image %s: %s", path, strerror(errno));
-	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(formats); i++) {
 		const struct format *f = &formats[i];
 
 		if (image->format == NULL && (size_t)n >= f->len &&
 		    memcmp(head, f->magic, f->len) == 0)
 			image->format = f->name;
 	}
-	return 0;
+	free(head);
+	return r;
 }
 
 int vm_image_format_check(const struct vm_disk *disk, const struct vm_image *image, struct err *e)
