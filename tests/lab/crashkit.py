@@ -26,6 +26,7 @@ PLACES = {
     "answer": r"<UNIX-STREAM:",
 }
 VM = "storm"
+IMAGE = "storm.img"  # of the VM's disk
 SLEEPS = b"\xf4\xeb\xfd"  # hlt; jmp to it
 LEASE_MAC = "02:00:00:00:0c:01"
 TRACED = re.compile(r"^(\d+) +(?:\d+\.\d+ +)?([a-z0-9_]+\(.*)")
@@ -101,10 +102,10 @@ class Step:
     changes: dict  # of State
 
 
-def steps(pf, folder):
-    """The life of two VFs, one leased by name and one in a VM."""
+def steps(pf, folder, extra=()):
+    """The life of two VFs, one leased by name and one in a VM, whose file has these lines, too."""
     kernel = pvh_kernel(folder / "sleeps.elf", SLEEPS)
-    file = vmfile.write(folder, VM, [f"name: wan, pf: {pf}"], memory="64M", kernel=kernel)
+    file = vmfile.write(folder, VM, [f"name: wan, pf: {pf}"], memory="64M", kernel=kernel, extra=list(extra))
     attrs = {"vlan": 100, "trust": True, "mac": LEASE_MAC}
     return [
         Step("create", (f"/v1/pfs/{pf}/apply", {"vfs": 2}), {"vfs": 2}),
@@ -146,8 +147,27 @@ def machine_agrees(pf, state, listed):
         bound = driver.resolve().name if driver.exists() else None
         assert bound == ("vfio-pci" if vf["state"] == "assigned" else None), vf
         attributes_agree(vf, state, real[vf["index"]])
-    holders = vmm_processes()
+    holders = processes("viaduct-vmm")
     assert len(holders) == state.vm, holders
+    disks_agree(state)
+
+
+def disks_agree(state):
+    """One process serves the VM's disk, with the image in its hands; without the VM there is none."""
+    servers = processes("viaduct-pmd")
+    assert len(servers) == state.vm, servers
+    listed = {(d["vm"], d["name"]): d for d in api.get("/v1/disks")["disks"]}
+    assert list(listed) == [(VM, "root")] * state.vm, listed
+    if state.vm:
+        assert listed[VM, "root"]["state"] in ("connected", "running"), listed
+        assert holds_image(servers[0]), servers
+
+
+def holds_image(pid):
+    try:
+        return any(str(f.resolve()).endswith(f"/{IMAGE}") for f in pathlib.Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False
 
 
 def attributes_agree(vf, state, real):
@@ -159,12 +179,12 @@ def attributes_agree(vf, state, real):
         assert real["address"] == (LEASE_MAC if vlan else "00:00:00:00:00:00"), (vf, real)
 
 
-def vmm_processes():
-    """Pids of the VMs' processes that are not on their way out."""
+def processes(name):
+    """Pids of those that are not on their way out."""
     found = []
     for proc in pathlib.Path("/proc").glob("[0-9]*"):
         try:
-            if (proc / "comm").read_text().strip() == "viaduct-vmm" and "\nState:\tZ" not in (proc / "status").read_text():
+            if (proc / "comm").read_text().strip() == name and "\nState:\tZ" not in (proc / "status").read_text():
                 found.append(int(proc.name))
         except OSError:
             continue

@@ -7,7 +7,7 @@ import collections
 import dataclasses
 
 import pytest
-from crashkit import State, Trace, acknowledged, place_of, points, settled, steps
+from crashkit import IMAGE, State, Trace, acknowledged, place_of, points, settled, steps
 from labkit import cli
 from operate import api
 
@@ -48,7 +48,8 @@ def kill_in(daemon, step, at):
 def test_killed_in_the_midst_of_real_operations(daemon, ports, folder):
     pf = ports[0]
     cli("pf", "apply", pf, "--vfs", "0")
-    todo = steps(pf, folder)
+    (folder / IMAGE).write_bytes(bytes(1 << 20))
+    todo = steps(pf, folder, [f"disks: [{{path: {folder / IMAGE}, name: root}}]"])
     there = points_of(daemon, pf, todo)
     state, kills = State(), []
     for turn in range(ROUNDS):
