@@ -138,7 +138,7 @@ class Console:
         """Give dev an IPv4 address and wait for its carrier."""
         self.check(f"ip addr add {address}/24 dev {dev}; ip link set {dev} up")
         self.check(f"n=0; until [ \"$(cat /sys/class/net/{dev}/carrier)\" = 1 ]; do n=$((n+1)); "
-                   "[ $n -lt 100 ] || exit 1; usleep 100000; done", 30)
+                   "[ $n -lt 100 ] || exit 1; sleep 0.1; done", 30)
 
     def interrupts(self, dev):
         """How many interrupts of dev the guest has counted; its MSI-X vectors are named after it."""

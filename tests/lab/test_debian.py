@@ -5,17 +5,9 @@ import time
 
 import pytest
 from labkit import Guest, mac_of
-from machinekit import Machine, debian_kernel, kernel_facts
+from machinekit import Machine, debian_kernel, kernel_facts, uses_network
 
-DEVICE = "basename $(dirname $(ls -d /sys/class/net/*/device))"
 COMPLAINTS = "EXT4-fs.*(error|recovery)|I/O error|BIOS bug|ACPI.*error|lockup"
-
-
-def uses_network(vm, number):
-    device = vm.run(DEVICE).strip()
-    assert vm.run(f"cat /sys/class/net/{device}/address").strip() == mac_of(number)
-    vm.console.network_up(device, f"10.77.0.{number}")
-    assert vm.console.ping_loss("10.77.0.1", 3) == 0
 
 
 def has_its_disk(vm):
