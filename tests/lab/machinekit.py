@@ -10,12 +10,11 @@ import tempfile
 import time
 
 import pytest
-from labkit import PEER_IP, Failed, OperateError, cli, cli_json, eventually, mac_of
+from labkit import PEER_IP, Failed, cli, cli_json, eventually, mac_of
 from operate.console import Console
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BOOT_S = 400  # of deterministic time: what it costs to read the host's own files is in it
-LOGIN_S = 20  # from the boot loader on, which takes 8 s of deterministic time; a guest that spins costs ten times as much
 DOWN, ENTER = "\x1b[B", "\r"
 VARIABLE = "/sys/firmware/efi/efivars/Lab-76696164-7563-7400-8000-000000000001"
 
@@ -45,7 +44,7 @@ class Machine:
     """A VM that is kept, with the Debian disk in memory; a context manager that leaves nothing behind."""
 
     def __init__(self, name, cpus=1, memory="1G", ports=(), entry="debian", wait=0, by_firmware=True):
-        self.name, self.by_firmware = name, by_firmware
+        self.name = name
         # What is read over 9p costs seconds of an idle clock.
         self.folder = pathlib.Path(tempfile.mkdtemp(dir="/dev/shm"))
         self.folder.chmod(0o755)
@@ -92,7 +91,7 @@ class Machine:
         self.console = Console(cli_json("vm", "console", self.name)["socket"])
 
     def login(self):
-        self.console.login(LOGIN_S if self.by_firmware else BOOT_S)
+        self.console.login(BOOT_S)
 
     def run(self, command, timeout=120):
         return self.console.check(command, timeout)
@@ -122,37 +121,14 @@ def uses_network(vm, number):
     assert vm.console.ping_loss(PEER_IP, 3) == 0
 
 
-def _spins(vm):
-    """Whether its guest leaves for the host's own interrupts alone: see "may spin" in HACKING.md, Traps."""
-    first = cli_json("vm", "stats", vm.name)["kvm"]["total"]
-    time.sleep(1)
-    spent = {kind: n - first[kind] for kind, n in cli_json("vm", "stats", vm.name)["kvm"]["total"].items()}
-    return spent["halt_exits"] == 0 and spent["exits"] - spent["irq_exits"] < 5
-
-
-def login_by_menu(vm, menu, loader):
-    """menu() answers the boot loader's; a guest that spins is killed and started again, twice at most."""
-    for more in (True, True, False):
-        menu(vm.console)
-        try:
-            vm.login()
-            break
-        except OperateError:
-            if not more or not _spins(vm):
-                raise
-            print(f"{vm.name}: the guest spins; killed and started again")
-            cli("vm", "kill", vm.name)
-            eventually(lambda: vm.show()["pid"] is None, "the end of the VM")
-            vm.start()
-    assert f"lab.loader={loader}" in vm.run("cat /proc/cmdline").split()
-
-
-def _grub(console):
+def _by_menu(vm):
     """GRUB's menu waits: one down, and it starts what is there."""
-    console.wait_for("Debian, second entry", BOOT_S)
-    console.wait_for(r"memtest86\+", BOOT_S)
-    console.type(DOWN)
-    console.type(ENTER)
+    vm.console.wait_for("Debian, second entry", BOOT_S)
+    vm.console.wait_for(r"memtest86\+", BOOT_S)
+    vm.console.type(DOWN)
+    vm.console.type(ENTER)
+    vm.login()
+    assert "lab.loader=grub-second" in vm.run("cat /proc/cmdline").split()
 
 
 def _write_variable(vm):
@@ -171,20 +147,20 @@ def stock_debian(pf, number):
     begin = time.monotonic()
     with Machine(f"debian{number}", ports=[f'name: wan, pf: "{pf}", mac: "{mac_of(number)}"'], wait=-1) as vm:
         vm.start()
-        login_by_menu(vm, _grub, "grub-second")
+        _by_menu(vm)
         print(f"login {time.monotonic() - begin:.1f} s after its disk was asked for")
         assert vm.run("cat /sys/class/dmi/id/product_uuid").strip().lower() == vm.show()["firmware"]["uuid"]
         uses_network(vm, number)
         _write_variable(vm)
         begin = time.monotonic()
         vm.send("reboot")
-        login_by_menu(vm, _grub, "grub-second")
+        _by_menu(vm)
         print(f"login again {time.monotonic() - begin:.1f} s after `reboot`")
         _has_variable(vm)
         uses_network(vm, number)
         assert vm.power_off()["reason"] == "poweroff"
         vm.start()
-        login_by_menu(vm, _grub, "grub-second")
+        _by_menu(vm)
         _has_variable(vm)
         assert vm.show()["disks"][0]["vmm"]["reconnects"] == 0
         assert vm.power_off()["reason"] == "poweroff"
