@@ -36,6 +36,10 @@ HOSTS = {
 
 DEFAULT = "default"
 
+# Hosts that nothing runs beside: all of their processors are busy all the time, and an emulator that waits for processors dies more
+# often (HACKING.md, Traps).
+ALONE = {"polled", "hostile"}
+
 # How often a host is booted that ends with this status of lab/run before its cases have, when that happens more often than
 # elsewhere. In deterministic time one stood until its time-out (124), with signs of life: a guest in a loop, it is supposed, since
 # a second of a busy processor takes ten there. Why is not known: should it come often, it is not the emulator's.

@@ -8,8 +8,8 @@ stands. A host in deterministic time that ends by its time-out (124) is booted o
 Cases that failed have a second go (again.py), those of a host in one boot of their own. Anything else that keeps a case
 from having an outcome is a failure of that case.
 
-Two hosts run side by side where the machine has the memory, the longest first: none of them keeps two processors busy.
-VIADUCT_LAB_STREAMS says how many. A second go has the machine for itself.
+Two hosts run side by side where the machine has the memory, the longest first, but for those that run alone (tests/lab/hosts.py,
+ALONE). VIADUCT_LAB_STREAMS says how many. A second go has the machine for itself.
 """
 
 import concurrent.futures
@@ -161,11 +161,14 @@ def run_host(suite, host, cases, ctx, again=""):
 def run_hosts(suite, hosts, ctx):
     """Yields the results of each host as they come."""
     longest = sorted(hosts, key=lambda host: -sum(case["timeout"] or CASE_SECONDS for case in hosts[host]))
+    alone = [host for host in longest if host in hosts_table().ALONE]
     with concurrent.futures.ThreadPoolExecutor(streams()) as pool:
         try:
-            runs = [pool.submit(run_host, suite, host, hosts[host], ctx) for host in longest]
+            runs = [pool.submit(run_host, suite, host, hosts[host], ctx) for host in longest if host not in alone]
             for run in concurrent.futures.as_completed(runs):
                 yield run.result()
+            for host in alone:
+                yield pool.submit(run_host, suite, host, hosts[host], ctx).result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             BOOTED.end_all()
