@@ -8,7 +8,7 @@ stands. A host in deterministic time that ends by its time-out (124) is booted o
 Cases that failed have a second go (again.py), those of a host in one boot of their own. Anything else that keeps a case
 from having an outcome is a failure of that case.
 
-Two hosts run side by side where the machine has the memory, the longest first, but for those that run alone (tests/lab/hosts.py,
+Two hosts run side by side where the machine has processors and memory for both, the longest first, but for those that run alone (tests/lab/hosts.py,
 ALONE). VIADUCT_LAB_STREAMS says how many. A second go has the machine for itself.
 """
 
@@ -31,6 +31,7 @@ BOOTS = {125: 3}  # exit status of lab/run -> the most boots of a host that ends
 CASE_SECONDS = 300  # as in pytest.ini
 HOST_SECONDS = {"lab": 3600, "long": 4 * 3600}  # the most that one boot may last
 LAB = TESTS / "lab"
+PROCESSORS = 2  # of a host
 STREAM_MEMORY = 6 << 30  # bytes free for each host: its own, and what its files take in the page cache
 
 
@@ -58,7 +59,7 @@ def streams():
         return int(wish)
     with open("/proc/meminfo", encoding="ascii") as lines:
         free = next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
-    return max(1, min(2, os.cpu_count() or 1, free // STREAM_MEMORY))
+    return max(1, min(2, (os.cpu_count() or 1) // PROCESSORS, free // STREAM_MEMORY))
 
 
 class Boots:
