@@ -191,11 +191,11 @@ REFUSED = {
     "no memory": ({"mem_mib": 0}, "memory of 0 bytes"),
     "too much memory": ({"mem_mib": 2 << 20}, "1024 GiB"),
     "no CPU": ({"cpus": 0}, "count of 0 vCPUs"),
-    "too many CPUs": ({"cpus": 65}, "1 to 64"),
+    "too many CPUs": ({"cpus": 255}, "1 to 254"),
     "host CPU that is not there": ({"pin": [1000]}, "host CPU 1000"),
     "dedicated and not pinned": ({"dedicated": True}, "vCPU 0 is not pinned"),
     "own CPUs that are not there": ({"pin": [1], "own": "1000"}, "host CPUs 1000"),
-    "hugepages that are not there": ({"mem_mib": 1 << 20, "hugepage": 2 << 20}, "hugepages of 2 MiB"),
+    "hugepages that are not there": ({"mem_mib": 1 << 18, "hugepage": 2 << 20}, "hugepages of 2 MiB"),
     "command line too long": ({"cmdline": "x" * 2048}, "cmdline is longer"),
     "unknown member": ({"tapes": []}, "tapes"),
 }
