@@ -29,16 +29,16 @@ void alarms_disks_backend(struct alarms *a, struct daemon *d)
 	struct err why = { 0 };
 	struct alarm *one;
 	unsigned int count;
-	bool is_down;
+	bool is_off;
 
 	if (b == NULL)
 		return;
 	disks_look_lock(b);
-	is_down = b->p.state == BACKEND_DOWN && b->count > 0;
+	is_off = b->p.state == BACKEND_DOWN && b->count > 0;
 	why = b->p.why;
 	count = b->count;
 	disks_look_unlock(b);
-	one = is_down ? alarm_found(a, DISKS_BACKEND) : NULL;
+	one = is_off ? alarm_found(a, DISKS_BACKEND) : NULL;
 	if (one == NULL)
 		return;
 	alarm_text_set(one->text, "viaduct-pmd of disks is not up (%u disks): %.160s", count,
@@ -47,67 +47,77 @@ void alarms_disks_backend(struct alarms *a, struct daemon *d)
 		       d->opt->run_dir);
 }
 
-void alarms_disk_down(struct alarms *a, struct daemon *d)
-{
-	struct disks *b = d->disks;
+/* An alarm that disks may have. Look locked. */
+struct disk_alarm {
+	bool (*is_so)(const struct wish_disk *w);
+	void (*say)(const struct disks *b, const struct wish_disk *w, struct alarm *one);
+};
 
+static void disks_find(struct alarms *a, struct disks *b, const struct disk_alarm *kind)
+{
 	if (b == NULL)
 		return;
 	disks_look_lock(b);
 	for (unsigned int i = 0; i < b->count; i++) {
 		const struct wish_disk *w = &b->disks[i];
-		struct alarm *one = w->is_down ? alarm_found(a, w->name) : NULL;
+		struct alarm *one = kind->is_so(w) ? alarm_found(a, w->name) : NULL;
 
-		if (one == NULL)
-			continue;
-		alarm_text_set(one->text, "nobody serves the disk, its guest waits: %.200s",
-			       down_text(b, w));
-		alarm_text_set(one->hint, "viaduct disk show %s", w->name);
+		if (one != NULL)
+			kind->say(b, w, one);
 	}
 	disks_look_unlock(b);
+}
+
+static bool is_down(const struct wish_disk *w)
+{
+	return w->is_down;
+}
+
+static void down_say(const struct disks *b, const struct wish_disk *w, struct alarm *one)
+{
+	alarm_text_set(one->text, "nobody serves the disk, its guest waits: %.200s",
+		       down_text(b, w));
+	alarm_text_set(one->hint, "viaduct disk show %s", w->name);
+}
+
+void alarms_disk_down(struct alarms *a, struct daemon *d)
+{
+	disks_find(a, d->disks, &(struct disk_alarm){ is_down, down_say });
+}
+
+static bool has_errors(const struct wish_disk *w)
+{
+	return w->errors_at != 0;
+}
+
+static void errors_say(const struct disks *b, const struct wish_disk *w, struct alarm *one)
+{
+	alarm_text_set(one->text, "requests of the guest have failed: %.160s",
+		       w->io_error[0] != '\0' ? w->io_error : "an I/O error");
+	alarm_text_set(one->hint,
+		       "dmesg   shows what the storage below %.200s has; viaduct disk show %.100s",
+		       w->path, w->name);
 }
 
 void alarms_disk_errors(struct alarms *a, struct daemon *d)
 {
-	struct disks *b = d->disks;
+	disks_find(a, d->disks, &(struct disk_alarm){ has_errors, errors_say });
+}
 
-	if (b == NULL)
-		return;
-	disks_look_lock(b);
-	for (unsigned int i = 0; i < b->count; i++) {
-		const struct wish_disk *w = &b->disks[i];
-		struct alarm *one = w->errors_at != 0 ? alarm_found(a, w->name) : NULL;
+static bool is_full(const struct wish_disk *w)
+{
+	return w->no_space_at != 0;
+}
 
-		if (one == NULL)
-			continue;
-		alarm_text_set(one->text, "requests of the guest have failed: %.160s",
-			       w->io_error[0] != '\0' ? w->io_error : "an I/O error");
-		alarm_text_set(one->hint,
-			       "dmesg   shows what the storage below %.200s has; viaduct disk show "
-			       "%.100s",
-			       w->path, w->name);
-	}
-	disks_look_unlock(b);
+static void full_say(const struct disks *b, const struct wish_disk *w, struct alarm *one)
+{
+	alarm_text_set(one->text, "writes of the guest fail: the file system of its image is full");
+	alarm_text_set(one->hint, "df -h %.300s; make room there", w->path);
 }
 
 void alarms_disk_full(struct alarms *a, struct daemon *d)
 {
-	struct disks *b = d->disks;
-
-	if (b == NULL)
-		return;
-	disks_look_lock(b);
-	for (unsigned int i = 0; i < b->count; i++) {
-		const struct wish_disk *w = &b->disks[i];
-		struct alarm *one = w->no_space_at != 0 ? alarm_found(a, w->name) : NULL;
-
-		if (one == NULL)
-			continue;
-		alarm_text_set(one->text,
-			       "writes of the guest fail: the file system of its image is full");
-		alarm_text_set(one->hint, "df -h %.300s; make room there", w->path);
-	}
-	disks_look_unlock(b);
+	disks_find(a, d->disks, &(struct disk_alarm){ is_full, full_say });
 }
 
 void alarms_firmware_vars(struct alarms *a, struct daemon *d)

@@ -329,6 +329,7 @@ static void look(struct disks *b)
 		away_note(b);
 	}
 }
+
 bool disks_start_wanted(struct disks *b)
 {
 	backend_end_note(&b->p);
