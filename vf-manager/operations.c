@@ -34,15 +34,19 @@ struct operations {
 	struct operation *list[OPERATIONS_KEPT]; /* oldest first */
 	size_t count;
 	uint64_t begun;
-	uint64_t epoch_s; /* first part of the ids: a daemon that starts again gives out others */
+	uint64_t epoch_ms; /* first part of the ids: a daemon that starts again gives out others */
 };
 
 int operations_create(struct daemon *d, struct err *e)
 {
+	struct timespec now;
+
 	d->operations = calloc(1, sizeof(*d->operations));
 	if (d->operations == NULL)
 		return err_set(e, ENOMEM, "no memory");
-	d->operations->epoch_s = (uint64_t)time(NULL);
+	/* Seconds are not enough: a daemon can stop and another start within one. */
+	clock_gettime(CLOCK_REALTIME, &now);
+	d->operations->epoch_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 	return 0;
 }
 
@@ -272,7 +276,7 @@ int operation_begin(struct daemon *d, const struct operation_plan *plan, json_t 
 	r = room_check(d, plan->uid, e);
 	if (r == 0) {
 		snprintf(op->id, sizeof(op->id), "%llx-%llu",
-			 (unsigned long long)d->operations->epoch_s,
+			 (unsigned long long)d->operations->epoch_ms,
 			 (unsigned long long)++d->operations->begun);
 		j = operation_json(op, true);
 		r = j != NULL ? thread_start(op, e) : err_set(e, ENOMEM, "no memory");

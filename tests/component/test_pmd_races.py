@@ -18,6 +18,8 @@ from vhost_front import (
     F_EVENT_IDX, F_PACKED, GET_FEATURES, GET_VRING_BASE, NET_SET_MTU, RX, SEND_RARP, SET_STATUS, SET_VRING_ENABLE, TX, Front, frame)
 from vhost_front import mac as mac_bytes
 
+PATIENCE = 120  # on a slow machine, until each part came round LEAST times
+LEAST = 3
 SECONDS = float(os.environ.get("VIADUCT_RACE_SECONDS", "8"))
 NAMES = ("ann", "bob", "cat", "dan")
 MAC = {name: f"02:00:00:00:00:{number:02x}" for number, name in enumerate(NAMES, 1)}
@@ -39,7 +41,7 @@ class Storm:
         def run():
             try:
                 for number in itertools.count():
-                    if self.error or time.monotonic() > self.end or self.process.process.poll() is not None:
+                    if self.error or self.is_over() or self.process.process.poll() is not None:
                         break
                     body(number)
                     self.rounds[name] = number + 1
@@ -48,6 +50,10 @@ class Storm:
 
         self.threads.append(threading.Thread(target=run))
         self.threads[-1].start()
+
+    def is_over(self):
+        late = time.monotonic() - self.end
+        return late > PATIENCE or (late > 0 and min(self.rounds.values()) >= LEAST)
 
     def join(self):
         for thread in self.threads:
@@ -142,7 +148,7 @@ def test_all_changes_at_once_under_traffic(pmd_program, short_tmp, idle):  # noq
         rounds = storm(process, SECONDS)
         assert process.process.poll() is None, process.text()
         print(rounds)
-        assert min(rounds.values()) >= 3, rounds
+        assert min(rounds.values()) >= LEAST, rounds
         assert process.stop() == 0, process.text()
     finally:
         process.kill()

@@ -60,17 +60,19 @@ def test_pfs_are_on_two_nodes():
     assert [(NET / p / "device/numa_node").read_text().strip() for p in ("pf0", "pf1")] == ["0", "1"]
 
 
-def test_cable_is_pulled_from_inside():
-    eventually(lambda: carrier("pf1") == "1")
+def test_cable_is_pulled_from_inside(far):
+    assert far.dev == "pf1"
+    far.wait_carrier()
     try:
         assert ctl("link", "pf1", "down").returncode == 0
-        eventually(lambda: carrier("pf1") == "0")
+        far.wait_carrier(up=False)
         assert carrier("pf0") == "1"
         assert ctl("link", "cable", "down").returncode == 0
         eventually(lambda: carrier("pf0") == "0")
     finally:
         ctl("link", "cable", "up")
-    eventually(lambda: carrier("pf0") == carrier("pf1") == "1")
+    far.wait_carrier()
+    eventually(lambda: carrier("pf0") == "1")
 
 
 def test_control_has_its_verbs_only():

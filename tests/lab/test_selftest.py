@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 
@@ -36,7 +37,9 @@ def test_a_free_vf_is_tried_and_free_again(daemon, pf, folder):
     assert results.pop("posted-interrupt") == "not-run", steps
     assert set(results.values()) == {"pass"}, steps
     assert (status, report["verdict"]) == (0, "pass")
-    assert "of 64 messages of the VF to a guest the host itself handled 64" in steps["posted-interrupt"]["text"], steps
+    # The host counts the vector's interrupts: the function may send some more on its own.
+    counted = re.search(r"of 64 messages of the VF to a guest the host itself handled (\d+)$", steps["posted-interrupt"]["text"])
+    assert counted and 64 <= int(counted[1]) < 128, steps
     assert "by itself" in steps["device-interrupt"]["text"] and "without an exit" in steps["guest-interrupt"]["text"]
     assert report["vf"]["device"] == "8086:10ca" and report["vf"]["pf"]["driver"] == "igb", report["vf"]
     assert json.loads(out.read_text()) == report
