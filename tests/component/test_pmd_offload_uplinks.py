@@ -16,6 +16,7 @@ from test_pmd_guests import GUESTS, SIZE, initrd  # noqa: F401
 FAR_IP, FAR_MAC = "10.9.0.1", "02:00:00:00:00:99"
 KINDS = ("tap", "af-packet", "af-xdp")
 NAMES = ("all", "none", "small", "packed")
+TIMES = 3
 RECEIVE = f"""import hashlib, socket
 with socket.create_server(("{FAR_IP}", 5000)) as server:
     print("listening", flush=True)
