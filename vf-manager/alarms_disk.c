@@ -87,13 +87,16 @@ void alarms_disk_down(struct alarms *a, struct daemon *d)
 
 static bool has_errors(const struct wish_disk *w)
 {
-	return w->errors_at != 0;
+	return w->errors_at != 0 || w->flush_failed;
 }
 
 static void errors_say(const struct disks *b, const struct wish_disk *w, struct alarm *one)
 {
-	alarm_text_set(one->text, "requests of the guest have failed: %.160s",
-		       w->io_error[0] != '\0' ? w->io_error : "an I/O error");
+	alarm_text_set(one->text, "requests of the guest have failed: %.160s%s",
+		       w->io_error[0] != '\0' ? w->io_error : "an I/O error",
+		       w->flush_failed ? "; the page cache has lost what it wrote, and each flush "
+					 "fails until the VM is started again"
+				       : "");
 	alarm_text_set(one->hint,
 		       "dmesg   shows what the storage below %.200s has; viaduct disk show %.100s",
 		       w->path, w->name);

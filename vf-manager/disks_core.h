@@ -31,6 +31,7 @@ struct wish_disk {
 	uint64_t errors_at,
 		no_space_at; /* when they last grew, now_ns(); 0: never, or that is over */
 	char io_error[PMD_DISK_NOTE]; /* of the last that failed, but for want of space */
+	bool flush_failed; /* a process has said so: each later one is told, since it cannot know */
 };
 
 /* One that the process shall let go, and has not yet. */

@@ -38,11 +38,11 @@ int disk_handle_find(struct disks *b, struct wish_disk *w, struct err *e)
 
 int disk_sync_add(struct disks *b, struct wish_disk *w, struct err *e)
 {
-	auto_json json_t *body =
-		json_pack("{s:s, s:s, s:s, s:b, s:s, s:I, s:I, s:I}", "op", "disk-add", "disk",
-			  w->name, "socket", w->socket, "readonly", (int)w->how.is_readonly,
-			  "serial", w->serial, "queues", (json_int_t)w->queues, "iops",
-			  (json_int_t)w->limits.iops, "bandwidth", (json_int_t)w->limits.bandwidth);
+	auto_json json_t *body = json_pack(
+		"{s:s, s:s, s:s, s:b, s:s, s:I, s:I, s:I, s:b}", "op", "disk-add", "disk", w->name,
+		"socket", w->socket, "readonly", (int)w->how.is_readonly, "serial", w->serial,
+		"queues", (json_int_t)w->queues, "iops", (json_int_t)w->limits.iops, "bandwidth",
+		(json_int_t)w->limits.bandwidth, "flush_failed", (int)w->flush_failed);
 	auto_fd int image = -1;
 	int r = disk_handle_find(b, w, e);
 
@@ -281,8 +281,10 @@ static void publish(struct disks *b)
 
 		disks_look_lock(b);
 		is_news |= served_note(w, have, now);
-		if (have != NULL)
+		if (have != NULL) {
+			w->flush_failed |= have->flush_failed;
 			what = counts_note(w, have, now);
+		}
 		if (what == NULL)
 			what = counts_forget(w, have, now);
 		disks_look_unlock(b);

@@ -51,6 +51,7 @@ void disk_view_add(struct daemon *d, const char *name, json_t *out)
 	if (have != NULL) {
 		json_object_set_new(out, "size", json_integer((json_int_t)have->size));
 		json_object_set_new(out, "direct", json_boolean(have->is_direct));
+		json_object_set_new(out, "flush_failed", json_boolean(w->flush_failed));
 		json_object_set_new(out, "io_error", text_or_null(have->io_error));
 		json_object_set_new(out, "stats", counts_json(have));
 	}

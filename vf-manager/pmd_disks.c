@@ -93,6 +93,8 @@ static int disk_read(const json_t *obj, struct pmd_disk *out, struct err *e)
 	if (r == 0)
 		r = json_get_bool_opt(obj, "direct", &out->is_direct, e);
 	if (r == 0)
+		r = json_get_bool_opt(obj, "flush_failed", &out->flush_failed, e);
+	if (r == 0)
 		r = json_get_str(obj, "features", out->features, sizeof(out->features), e);
 	if (r == 0)
 		r = json_get_str(obj, "error", out->error, sizeof(out->error), e);

@@ -38,6 +38,7 @@ struct pmd_disk {
 	unsigned int pid, queues;
 	uint64_t size, block_size; /* bytes */
 	bool is_readonly, is_direct;
+	bool flush_failed; /* its page cache has lost what was written: no flush of it succeeds any more */
 	char features[PMD_DISK_WORD], error[PMD_DISK_NOTE], io_error[PMD_DISK_NOTE];
 	uint64_t counts[PMD_DISK_COUNTS]; /* since the disk was added */
 };

@@ -4,10 +4,12 @@ who else has them: tests/component/test_block_devices.py."""
 
 import contextlib
 import os
+import signal
 import subprocess
 
 import pytest
-from labkit import Guest, cli, eventually, refused, vmfile
+from labkit import Guest, cli, cli_json, eventually, refused, vmfile
+from test_vm_disks import backend_pid
 
 MIB = 1 << 20
 
@@ -64,6 +66,65 @@ def test_a_block_device_is_a_disk(daemon, loop, folder, tmp_path):
             device_grows(vm, device, file)
             vm.run("! dmesg | grep -iE 'I/O error|Buffer I/O'")
         eventually(lambda: not in_use(device), "that the device is free again")
+
+
+class Frail:
+    """A device-mapper disk whose storage can go and come back. No udev: its tools make the node themselves."""
+
+    PATH = "/dev/mapper/frail"
+
+    def __init__(self, below):
+        self.good = f"0 {16 * MIB // 512} linear {below} 0"
+        self.dmsetup("create", "--table", self.good)
+
+    def dmsetup(self, verb, *words):
+        subprocess.run(["dmsetup", verb, "frail", *words], check=True, env={**os.environ, "DM_DISABLE_UDEV": "1"})
+
+    def become(self, table):
+        self.dmsetup("load", "--table", table)
+        self.dmsetup("suspend", "--noflush")
+        self.dmsetup("resume")
+
+    def break_down(self):
+        self.become(f"0 {16 * MIB // 512} error")
+
+    def mend(self):
+        self.become(self.good)
+
+
+@pytest.fixture
+def frail(loop):
+    run("modprobe", "dm-mod")
+    made = Frail(loop[0])
+    yield made
+    made.dmsetup("remove")
+
+
+def fsync_fails(vm):
+    said = vm.run("echo lost | dd of=/dev/vda bs=4096 conv=sync,fsync 2>/dev/null && echo stored || echo refused")
+    # Its kernel's words about it come to the same console.
+    assert ("stored" in said) != ("refused" in said), said
+    return "refused" in said
+
+
+@pytest.mark.timeout(600)
+def test_what_the_page_cache_lost_is_never_said_to_be_stored(daemon, frail, folder, tmp_path):
+    """The kernel reports a failed write once, to whoever had the file open then; a backend that starts later would not hear of it."""
+    extra = [f"disks: [{{path: {Frail.PATH}, name: root, cache: buffered}}]"]
+    with allowed(daemon, tmp_path / "viaductd.yaml", Frail.PATH):
+        with Guest(folder, "frail", extra=extra, memory="256M") as vm:
+            assert not fsync_fails(vm)
+            frail.break_down()
+            assert fsync_fails(vm)
+            frail.mend()
+            eventually(lambda: cli_json("disk", "show", "frail/root")["flush_failed"], "what the daemon knows")
+            os.kill(backend_pid(), signal.SIGKILL)
+            eventually(lambda: vm.show()["disks"][0]["vmm"]["reconnects"] == 1, "the next backend")
+            assert fsync_fails(vm)
+            found = next(a for a in cli_json("alarms")["alarms"] if a["kind"] == "disk-errors")
+            assert found["object"] == "frail/root" and "until the VM is started again" in found["text"]
+        with Guest(folder, "frail", extra=extra, memory="256M") as vm:
+            assert not fsync_fails(vm)
 
 
 def device_is_the_guests(vm, device, file):

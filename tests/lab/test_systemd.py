@@ -207,3 +207,15 @@ def test_vms_go_down_with_the_host_and_not_with_the_daemon(service, folder):
         end = cli_json("vm", "show", "deaf")["exit"]
         assert end["reason"] == "killed" and "within 3 s of its power button" in end["text"]
         assert [e["what"] for e in cli_json("vm", "history", "deaf")["history"]] == ["ended", "started"]
+
+
+@pytest.mark.timeout(600)
+def test_an_image_outside_of_the_daemons_folders_is_written(service, folder, tmp_path):
+    """What the unit takes from the daemon is not what disks need."""
+    image = tmp_path / "root.img"
+    image.touch()
+    os.truncate(image, 1 << 24)
+    with Guest(folder, "disky", extra=[f"disks: [{{path: {image}, name: root}}]"], memory="256M") as vm:
+        vm.run("echo first | dd of=/dev/vda bs=512 conv=sync,fsync 2>/dev/null")
+        assert image.read_bytes()[:5] == b"first"
+        assert run("systemctl", "is-active", "viaduct-pmd-disk0.scope") == "active"
