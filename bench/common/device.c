@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "bench/common/device.h"
+
+#include "base/fd.h"
+#include "base/parse.h"
+
+#include <rte_cycles.h>
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define RING	      1024
+#define SMALL_PACKETS 8191
+#define JUMBO_PACKETS 4095
+#define JUMBO_ROOM    (RTE_PKTMBUF_HEADROOM + 9216)
+#define CACHE	      256
+#define LINK_SECONDS  10
+#define LINK_WAIT_MS  50
+
+/* "WORD:REST" is DPDK's device DRIVER + port's name, with the argument KEY=REST and more. */
+static const struct kind_row {
+	const char *word;
+	const char *driver, *key, *more;
+	bool can_listen;
+	bool by_kernel; /* REST is a network device that there is */
+} kinds[] = {
+	{ "vhost-user:", "net_virtio_user_", "path", ",queues=1,queue_size=256", true, false },
+	{ "tap:", "net_tap_", "iface", "", false, false },
+	/* Its frames lie in a ring of equal places that it shares with the kernel. */
+	{ "af-packet:", "net_af_packet_", "iface", ",framesz=16384,blocksz=65536,framecnt=1024",
+	  false, true },
+	{ "af-xdp:", "net_af_xdp_", "iface", "", false, true },
+};
+
+static const char *const pci_drivers[] = { "vfio-pci", "igb_uio", "uio_pci_generic" };
+
+struct rte_mempool *device_pool(struct device_pools *pools, uint64_t mtu)
+{
+	if (mtu <= 1500) {
+		if (pools->small == NULL)
+			pools->small = rte_pktmbuf_pool_create("small", SMALL_PACKETS, CACHE, 0,
+							       RTE_MBUF_DEFAULT_BUF_SIZE,
+							       SOCKET_ID_ANY);
+		return pools->small;
+	}
+	if (pools->jumbo == NULL)
+		pools->jumbo = rte_pktmbuf_pool_create("jumbo", JUMBO_PACKETS, CACHE, 0, JUMBO_ROOM,
+						       SOCKET_ID_ANY);
+	return pools->jumbo;
+}
+
+static int refuse(const struct device_wish *w, int errnum, const char *step, struct err *e)
+{
+	errnum = errnum < 0 ? -errnum : errnum;
+	return err_set(e, errnum != 0 ? errnum : EIO, "%s: %s: %s", w->device, step,
+		       rte_strerror(errnum != 0 ? errnum : EIO));
+}
+
+/* DPDK would say no more than that there is no such device. */
+static int pci_check(const struct device_wish *w, const struct pci_addr *a, struct err *e)
+{
+	char path[128], driver[64] = "no driver", addr[PCI_ADDR_TEXT];
+
+	pci_addr_text(a, addr);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s", addr);
+	if (access(path, F_OK) < 0)
+		return err_set(e, ENODEV, "there is no %s", addr);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver", addr);
+	(void)link_base_at(AT_FDCWD, path, driver, sizeof(driver));
+	for (size_t i = 0; i < ARRAY_SIZE(pci_drivers); i++)
+		if (strcmp(driver, pci_drivers[i]) == 0)
+			return 0;
+	return err_set(e, EBUSY, "%s is with %s, not with vfio-pci or igb_uio", w->device, driver);
+}
+
+static int kernel_check(const char *iface, const char *word, struct err *e)
+{
+	char path[DEVICE_TEXT + 64];
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s", iface);
+	if (iface[0] == '\0' || strchr(iface, '/') != NULL || access(path, F_OK) < 0)
+		return err_set(e, ENODEV, "there is no network device '%s'", iface);
+	snprintf(path, sizeof(path), "/sys/class/net/%s/queues/rx-1", iface);
+	if (strcmp(word, "af-xdp:") == 0 && access(path, F_OK) == 0)
+		return err_set(e, EBUSY,
+			       "%s receives on several queues, of which af-xdp serves one: "
+			       "ethtool -L %s combined 1",
+			       iface, iface);
+	return 0;
+}
+
+static int kind_args(const struct device_wish *w, char *buf, size_t cap, struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		const struct kind_row *row = &kinds[i];
+		const char *rest = w->device + strlen(row->word);
+
+		if (strncmp(w->device, row->word, strlen(row->word)) != 0)
+			continue;
+		if (w->server && !row->can_listen)
+			return err_set(e, EINVAL, "%s cannot be a server", w->device);
+		/* A comma would begin another argument of the driver's. */
+		if (rest[0] == '\0' || strchr(rest, ',') != NULL)
+			return err_set(e, EINVAL, "'%s' is no device", w->device);
+		if (row->by_kernel && kernel_check(rest, row->word, e) < 0)
+			return -e->errnum;
+		snprintf(buf, cap, "%s%s,%s=%s%s%s", row->driver, w->name, row->key, rest,
+			 row->more, w->server ? ",server=1" : "");
+		return 0;
+	}
+	return err_set(e, EINVAL, "'%s' is no device", w->device);
+}
+
+static int probe(const struct device_wish *w, uint16_t *port, struct err *e)
+{
+	char args[2 * DEVICE_TEXT + 128], name[RTE_DEV_NAME_MAX_LEN];
+	struct pci_addr addr;
+	int r;
+
+	if (parse_pci_addr(w->device, &addr) == 0) {
+		r = w->server ? err_set(e, EINVAL, "a PCI function cannot be a server")
+			      : pci_check(w, &addr, e);
+		pci_addr_text(&addr, args);
+	} else {
+		r = kind_args(w, args, sizeof(args), e);
+	}
+	if (r < 0)
+		return r;
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(args, ","), args);
+	/* EAL's own options may have named it already. */
+	if (rte_eth_dev_get_port_by_name(name, port) == 0)
+		return rte_eth_dev_is_valid_port(*port) ? 0 : refuse(w, EBUSY, "port", e);
+	r = rte_dev_probe(args);
+	if (r < 0)
+		return refuse(w, r, "the driver does not take it", e);
+	r = rte_eth_dev_get_port_by_name(name, port);
+	return r < 0 ? refuse(w, r, "no network device of it", e) : 0;
+}
+
+static int configure(const struct device_wish *w, struct device *d, struct err *e)
+{
+	struct rte_eth_conf conf = { .intr_conf.rxq = w->interrupts };
+	struct rte_eth_dev_info info;
+	uint16_t rx = RING, tx = RING;
+	int r = rte_eth_dev_info_get(d->port, &info);
+
+	if (r < 0)
+		return refuse(w, r, "facts", e);
+	if (info.max_mtu != 0 && w->mtu > info.max_mtu)
+		return err_set(e, ERANGE, "%s: mtu %llu, the device can %u", w->device,
+			       (unsigned long long)w->mtu, info.max_mtu);
+	snprintf(d->driver, sizeof(d->driver), "%s", info.driver_name);
+	conf.rxmode.mtu = (uint32_t)w->mtu;
+	conf.rxmode.offloads = info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
+	r = rte_eth_dev_configure(d->port, 1, 1, &conf);
+	if (r == 0)
+		r = rte_eth_dev_adjust_nb_rx_tx_desc(d->port, &rx, &tx);
+	if (r == 0)
+		r = rte_eth_rx_queue_setup(d->port, 0, rx, SOCKET_ID_ANY, NULL, d->pool);
+	if (r == 0)
+		r = rte_eth_tx_queue_setup(d->port, 0, tx, SOCKET_ID_ANY, NULL);
+	return r < 0 ? refuse(w, r, "configuration", e) : 0;
+}
+
+/* DPDK's drivers of kernel devices know neither link nor speed. */
+static void link_read(const struct device_wish *w, struct device *d)
+{
+	const char *iface = strchr(w->device, ':');
+	struct rte_eth_link link = { 0 };
+	char path[DEVICE_TEXT + 64], text[16];
+	uint64_t speed;
+
+	(void)rte_eth_link_get_nowait(d->port, &link);
+	d->link_up = link.link_status == RTE_ETH_LINK_UP;
+	d->link_mbps = link.link_speed == RTE_ETH_SPEED_NUM_UNKNOWN ? 0 : link.link_speed;
+	if (strncmp(w->device, "af-", 3) != 0 || iface == NULL) {
+		struct pci_addr addr;
+
+		if (parse_pci_addr(w->device, &addr) < 0)
+			d->link_mbps = 0;
+		return;
+	}
+	d->link_mbps = 0;
+	snprintf(path, sizeof(path), "/sys/class/net/%s/speed", iface + 1);
+	/* "-1" where nobody knows. */
+	if (file_read_at(AT_FDCWD, path, text, sizeof(text)) > 0 &&
+	    parse_u64(text, UINT32_MAX - 1, &speed) == 0)
+		d->link_mbps = (uint32_t)speed;
+}
+
+static void link_wait(const struct device_wish *w, struct device *d)
+{
+	struct pci_addr addr;
+	uint64_t tries = LINK_SECONDS * 1000 / LINK_WAIT_MS;
+
+	link_read(w, d);
+	if (parse_pci_addr(w->device, &addr) < 0)
+		return;
+	while (!d->link_up && tries-- > 0) {
+		rte_delay_us_sleep(LINK_WAIT_MS * 1000);
+		link_read(w, d);
+	}
+}
+
+static int start(const struct device_wish *w, struct device *d, struct err *e)
+{
+	struct rte_ether_addr mac;
+	int r = configure(w, d, e);
+
+	if (r < 0)
+		return r;
+	r = rte_eth_dev_start(d->port);
+	if (r < 0)
+		return refuse(w, r, "start", e);
+	/* Drivers without an MTU of their own say ENOTSUP and take any frame. */
+	r = rte_eth_dev_set_mtu(d->port, (uint16_t)w->mtu);
+	if (r < 0 && r != -ENOTSUP && r != -EBUSY)
+		return refuse(w, r, "mtu", e);
+	(void)rte_eth_promiscuous_enable(d->port);
+	(void)rte_eth_allmulticast_enable(d->port);
+	(void)rte_eth_dev_set_link_up(d->port);
+	r = rte_eth_macaddr_get(d->port, &mac);
+	if (r < 0)
+		return refuse(w, r, "address", e);
+	memcpy(d->mac, mac.addr_bytes, sizeof(d->mac));
+	d->max_frame = (uint32_t)w->mtu + DEVICE_OVERHEAD;
+	link_wait(w, d);
+	return 0;
+}
+
+int device_open(const struct device_wish *wish, struct device_pools *pools, struct device *out,
+		struct err *e)
+{
+	struct device d = { .pool = device_pool(pools, wish->mtu) };
+	int r;
+
+	if (d.pool == NULL)
+		return err_set(e, ENOMEM, "no memory for packets: -m of DPDK's options is small");
+	r = probe(wish, &d.port, e);
+	if (r < 0)
+		return r;
+	snprintf(d.name, sizeof(d.name), "%s", wish->name);
+	r = start(wish, &d, e);
+	if (r < 0) {
+		device_close(&d);
+		return r;
+	}
+	*out = d;
+	return 0;
+}
+
+void device_close(struct device *d)
+{
+	struct rte_eth_dev_info info;
+	struct rte_device *device = rte_eth_dev_info_get(d->port, &info) == 0 ? info.device : NULL;
+
+	(void)rte_eth_dev_stop(d->port);
+	(void)rte_eth_dev_close(d->port);
+	/* So that the same device can be opened again. */
+	if (device != NULL)
+		(void)rte_dev_remove(device);
+}
+
+void device_misses(const struct device *d, uint64_t *unsent, uint64_t *unreceived)
+{
+	struct rte_eth_stats stats = { 0 };
+
+	(void)rte_eth_stats_get(d->port, &stats);
+	*unsent = stats.oerrors;
+	*unreceived = stats.imissed + stats.ierrors + stats.rx_nombuf;
+}
+
+int device_facts(const struct device *d, json_t *reply)
+{
+	char mac[MAC_TEXT];
+	json_t *facts = json_pack("{s:s, s:s, s:I, s:b, s:I}", "mac", mac_text(d->mac, mac),
+				  "driver", d->driver, "link_mbps", (json_int_t)d->link_mbps,
+				  "link_up", d->link_up, "max_frame", (json_int_t)d->max_frame);
+
+	return facts == NULL ? -ENOMEM : json_object_update_new(reply, facts);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A port that traffic of the benchmark goes through, by DPDK: one receive and one send queue. What a request says of it
+ * (device_wish_read(), without DPDK) and the port itself. The words for a device:
+ *
+ *	0000:01:00.0		a PCI function with vfio-pci, igb_uio or uio_pci_generic
+ *	vhost-user:PATH		a guest's end of a vhost-user socket ("server": it listens, and waits for the backend)
+ *	tap:NAME		a TAP device of that name, made here
+ *	af-packet:IFACE		a network device by its kernel driver
+ *	af-xdp:IFACE		the same by AF_XDP
+ */
+#ifndef VIADUCT_BENCH_COMMON_DEVICE_H
+#define VIADUCT_BENCH_COMMON_DEVICE_H
+
+#include "base/json.h"
+
+#define DEVICE_NAME_TEXT 32
+#define DEVICE_TEXT	 256
+#define DEVICE_MTU_MIN	 46
+#define DEVICE_MTU_MAX	 9000
+#define DEVICE_OVERHEAD	 18 /* Ethernet header and FCS */
+#define DEVICE_BURST	 32
+
+struct rte_mempool;
+
+struct device_wish {
+	char name[DEVICE_NAME_TEXT];
+	char device[DEVICE_TEXT];
+	uint64_t mtu; /* bytes of IP packets */
+	bool server;
+	bool interrupts; /* of the receive queue; the caller's to set */
+};
+
+struct device {
+	char name[DEVICE_NAME_TEXT];
+	uint16_t port; /* DPDK's */
+	char driver[32];
+	uint8_t mac[6];
+	bool link_up;
+	uint32_t link_mbps; /* 0: unknown */
+	uint32_t max_frame; /* bytes, with FCS */
+	struct rte_mempool *pool; /* of what is received; one of device_pools */
+};
+
+/* Made when first asked for: frames of up to 1,518 bytes, and of up to 9,018. */
+struct device_pools {
+	struct rte_mempool *small, *jumbo;
+};
+
+/* Members "name", "device", "mtu" (1500), "server" (false); others are refused. */
+int device_wish_read(const json_t *q, struct device_wish *out, struct err *e);
+
+/* NULL: none left of DPDK's memory. */
+struct rte_mempool *device_pool(struct device_pools *pools, uint64_t mtu);
+
+/*
+ * The port is started, promiscuous where its driver can, and a physical one's link is waited for (ten seconds). The error
+ * says what DPDK did not like.
+ */
+int device_open(const struct device_wish *wish, struct device_pools *pools, struct device *out,
+		struct err *e);
+void device_close(struct device *d);
+
+/* Frames that the device said it did not send, and that it could not receive, since it was started. */
+void device_misses(const struct device *d, uint64_t *unsent, uint64_t *unreceived);
+
+/* "mac", "driver", "link_mbps", "link_up", "max_frame". */
+int device_facts(const struct device *d, json_t *reply);
+
+#endif

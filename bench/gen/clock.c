@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "bench/gen/clock.h"
+
+#include <rte_cycles.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#define READS	 1001
+#define ROUNDS	 5000
+#define PATIENCE 10 /* parts of a second for all rounds: both may be on one CPU */
+
+static int compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static uint64_t read_cost(void)
+{
+	uint64_t all[READS], last = rte_rdtsc();
+
+	for (unsigned int i = 0; i < READS; i++) {
+		uint64_t now = rte_rdtsc();
+
+		all[i] = now - last;
+		last = now;
+	}
+	qsort(all, READS, sizeof(all[0]), compare);
+	return all[READS / 2];
+}
+
+/* Each on a line of its own, or the answer waits for the question's. */
+struct talk {
+	_Atomic uint32_t question __attribute__((aligned(128)));
+	_Atomic uint64_t answer __attribute__((aligned(128)));
+	_Atomic uint32_t answered;
+	_Atomic bool over;
+};
+
+static int talk_answer(void *arg)
+{
+	struct talk *t = arg;
+	uint32_t seen = 0;
+
+	while (!atomic_load_explicit(&t->over, memory_order_relaxed)) {
+		uint32_t q = atomic_load_explicit(&t->question, memory_order_acquire);
+
+		if (q == seen)
+			continue;
+		seen = q;
+		atomic_store_explicit(&t->answer, rte_rdtsc(), memory_order_relaxed);
+		/* release: pairs with acquire in talk_ask() */
+		atomic_store_explicit(&t->answered, q, memory_order_release);
+	}
+	return 0;
+}
+
+/* The answer was read between `begin` and now: as far as it lies from the middle, the clocks may differ. False: no answer. */
+static bool talk_ask(struct talk *t, uint32_t q, uint64_t end, uint64_t *apart, uint64_t *took)
+{
+	uint64_t begin = rte_rdtsc(), now, middle, answer;
+
+	atomic_store_explicit(&t->question, q, memory_order_release);
+	while (atomic_load_explicit(&t->answered, memory_order_acquire) != q)
+		if (rte_rdtsc() > end)
+			return false;
+	now = rte_rdtsc();
+	answer = atomic_load_explicit(&t->answer, memory_order_relaxed);
+	*took = now - begin;
+	middle = begin + *took / 2;
+	*apart = answer > middle ? answer - middle : middle - answer;
+	return true;
+}
+
+static uint64_t between(uint32_t worker)
+{
+	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() / PATIENCE, best = UINT64_MAX;
+	uint64_t error = rte_get_tsc_hz() / PATIENCE, apart, took;
+	static struct talk t;
+
+	t = (struct talk){ 0 };
+	if (rte_eal_remote_launch(talk_answer, &t, worker) < 0)
+		return error;
+	for (uint32_t q = 1; q <= ROUNDS && talk_ask(&t, q, end, &apart, &took); q++) {
+		if (took >= best)
+			continue;
+		best = took;
+		error = apart + took / 2;
+	}
+	atomic_store_explicit(&t.over, true, memory_order_relaxed);
+	rte_eal_wait_lcore(worker);
+	return error;
+}
+
+struct clock_error clock_measure(uint32_t worker)
+{
+	return (struct clock_error){
+		.read = read_cost(),
+		.between = worker == CLOCK_ALONE ? 0 : between(worker),
+	};
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The clock of the time stamps: the processor's TSC, read by whoever sends and by whoever receives. Its own error is
+ * measured: what two reads in a row differ by, and, where receiver and sender are two lcores, what their clocks may
+ * differ by, from the fastest of many questions and answers.
+ */
+#ifndef VIADUCT_BENCH_GEN_CLOCK_H
+#define VIADUCT_BENCH_GEN_CLOCK_H
+
+#include <stdint.h>
+
+#define CLOCK_ALONE UINT32_MAX
+
+struct clock_error {
+	uint64_t read; /* cycles between two reads in a row, the median */
+	uint64_t between; /* cycles that the two clocks may differ by; 0 where there is one */
+};
+
+/* `worker`: the receiver's lcore, which does nothing now, or CLOCK_ALONE. Takes some ten milliseconds. */
+struct clock_error clock_measure(uint32_t worker);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A port of the generator: a device, or a wire that gives back what it hears (impair.h). */
+#ifndef VIADUCT_BENCH_GEN_PORT_H
+#define VIADUCT_BENCH_GEN_PORT_H
+
+#include "bench/gen/impair.h"
+
+#include "bench/common/device.h"
+
+#include <rte_ethdev.h>
+
+struct port {
+	struct device device; /* of a wire: its name, address and largest frame */
+	struct impair *impair; /* NULL: a device */
+	uint64_t mtu;
+	char text[DEVICE_TEXT]; /* as it was asked for */
+};
+
+int port_open(const struct device_wish *wish, struct device_pools *pools, struct port *out,
+	      struct err *e);
+void port_close(struct port *p);
+
+/* Throws away what has come, until five milliseconds bring nothing or half a second has passed. */
+void port_drain(const struct port *p);
+
+static inline uint16_t port_send(const struct port *p, struct rte_mbuf **frames, uint16_t n)
+{
+	return p->impair != NULL ? impair_send(p->impair, frames, n)
+				 : rte_eth_tx_burst(p->device.port, 0, frames, n);
+}
+
+static inline uint16_t port_receive(const struct port *p, struct rte_mbuf **frames, uint16_t n)
+{
+	return p->impair != NULL ? impair_receive(p->impair, frames, n)
+				 : rte_eth_rx_burst(p->device.port, 0, frames, n);
+}
+
+#endif

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "bench/gen/trial.h"
+
+#include <rte_cycles.h>
+
+#include <errno.h>
+
+static json_int_t ns(double cycles)
+{
+	return (json_int_t)(cycles * 1e9 / (double)rte_get_tsc_hz() + 0.5);
+}
+
+/* What the stamps of this share of the frames are wrong by at most, all at once. */
+static uint64_t stamp_error(const struct trial_result *t, double q)
+{
+	return t->clock.read + t->clock.between + hist_quantile(&t->tx_gap, q) +
+	       hist_quantile(&t->rx_gap, q);
+}
+
+/* Null where less than one frame is beyond it, or where it is finer than the stamps of as many frames are. */
+static json_t *percentile(const struct trial_result *t, double q)
+{
+	uint64_t value = hist_quantile(&t->latency, q);
+
+	if ((double)t->latency.count * (1 - q) < 1 || value < stamp_error(t, q))
+		return json_null();
+	return json_integer(ns((double)value));
+}
+
+static json_t *histogram(const struct hist *h)
+{
+	json_t *list = json_array();
+	hist_cursor at = 0;
+	uint64_t upper, count;
+
+	while (list != NULL && hist_next(h, &at, &upper, &count))
+		json_array_append_new(list,
+				      json_pack("[I, I]", ns((double)upper), (json_int_t)count));
+	return list;
+}
+
+static json_t *latency(const struct trial_result *t)
+{
+	bool none = t->latency.count == 0;
+	double mean = none ? 0 : t->latency.sum / (double)t->latency.count;
+
+	return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o}", "count",
+			 (json_int_t)t->latency.count, "min_ns",
+			 none ? json_null() : json_integer(ns((double)t->latency.min)), "mean_ns",
+			 none ? json_null() : json_integer(ns(mean)), "p50_ns", percentile(t, 0.5),
+			 "p90_ns", percentile(t, 0.9), "p99_ns", percentile(t, 0.99), "p999_ns",
+			 percentile(t, 0.999), "max_ns",
+			 none ? json_null() : json_integer(ns((double)t->latency.max)), "jitter_ns",
+			 t->latency.count < 2 ? json_null() : json_integer(ns(t->jitter)),
+			 "error_ns", ns((double)stamp_error(t, 0.5)), "error_p99_ns",
+			 ns((double)stamp_error(t, 0.99)), "histogram", histogram(&t->latency));
+}
+
+static double per_second(uint64_t frames, uint64_t ns_taken)
+{
+	return ns_taken == 0 ? 0 : (double)frames * 1e9 / (double)ns_taken;
+}
+
+int trial_result_write(const struct trial_result *t, json_t *reply)
+{
+	json_t *out = json_pack(
+		"{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:b, s:I, s:I, s:o}",
+		"sent", (json_int_t)t->sent, "received", (json_int_t)t->received, "lost",
+		(json_int_t)t->lost, "duplicated", (json_int_t)t->duplicated, "reordered",
+		(json_int_t)t->reordered, "bad", (json_int_t)t->bad, "stray", (json_int_t)t->stray,
+		"too_old", (json_int_t)t->too_old, "ns", (json_int_t)t->ns, "tx_pps",
+		per_second(t->sent, t->ns), "rx_pps", per_second(t->received_in_time, t->ns),
+		"rate_reached", t->rate_reached, "tx_dropped", (json_int_t)t->unsent, "rx_missed",
+		(json_int_t)t->unreceived, "latency", latency(t));
+
+	if (out == NULL)
+		return -ENOMEM;
+	if (t->interrupted)
+		json_object_set_new(out, "interrupted", json_true());
+	return json_object_update_new(reply, out) < 0 ? -ENOMEM : 0;
+}
