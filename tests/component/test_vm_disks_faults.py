@@ -18,6 +18,7 @@ import array, json, os, socket, threading
 WORD = os.path.join(os.path.dirname(os.path.realpath(__file__)), "word")
 COUNTS = ["in_flight", "kicks", "calls", "bad_chains", "errors", "no_space", "reads", "writes", "flushes", "discards", "zeroes",
           "read_bytes", "written_bytes"]
+SAID = {"full": {"errors": 1, "no_space": 1, "written_bytes": 1000}, "works": {"written_bytes": 10}}
 sock = socket.socket(fileno=3)
 _, fds, _, _ = socket.recv_fds(sock, 200000, 4)
 listener = socket.socket(fileno=fds[0])
@@ -33,9 +34,9 @@ def answer(ask):
     word, op = open(WORD).read(), ask["op"]
     names = list(disks) + (['vm1/x"y', "vm1/other"] if word == "names" else ["vm1/other"] if word == "others" else [])
     if op == "status":
-        return {"disks": [one(name) for name in names]}
+        return {"pid": os.getpid(), "disks": [one(name) for name in names]}
     if op == "stats":
-        return {"disks": [dict({"disk": name}, **{count: 0 for count in COUNTS}) for name in names]}
+        return {"disks": [{"disk": name, **dict.fromkeys(COUNTS, 0), **SAID.get(word, {})} for name in names]}
     if op == "disk-add":
         disks[ask["disk"]] = 1
         return {"disk": one(ask["disk"])}
@@ -70,10 +71,6 @@ def fake(host, word):
     (host.folder / "pmd").write_text(FAKE)
 
 
-def backend(host):
-    return [one for one in host.daemon.request("GET", "/v1/backends")[1]["backends"] if one["name"] == "disk0"]
-
-
 def test_a_backend_that_never_lets_a_disk_go_keeps_nobody_waiting(host):
     fake(host, "silent")
     host.ok(disks=disk(host.image()))
@@ -95,6 +92,16 @@ def test_a_disk_that_is_busy_is_asked_for_seldom(host):
     asked = (host.folder / "word.log").read_text().splitlines()
     assert set(asked) == {"vm1/root", "vm1/b"} and 2 <= asked.count("vm1/root") <= 5, asked
     assert host.vm("vm2")["disks"][0]["state"] == "connected"
+
+
+def test_a_new_process_counts_from_nothing(host):
+    """What its disk has written is compared with nothing that a process before it has."""
+    fake(host, "full")
+    host.ok(disks=disk(host.image()))
+    assert eventually(lambda: ("disk-full", "vm1/root") in alarms(host))
+    (host.folder / "word").write_text("works")
+    os.kill(host.pmd_pid(), signal.SIGKILL)
+    assert eventually(lambda: not alarms(host)), alarms(host)
 
 
 @pytest.mark.parametrize("word", ["names", "others"])
