@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * viaduct-reflect [EAL options] [--]: the other end of viaduct-gen's traffic, on the bare host and in a guest alike. It does
+ * what standard input says, one JSON object a line (request.h), and answers each with one line on standard output:
+ * {"ok":true, ...} or {"ok":false, "text":"..."}. One lcore hears the lines, one works; without options of DPDK for them
+ * these are on the first and on the last CPU of the process, which may be one. --no-huge: for ports without DPDK's drivers.
+ */
+#include "bench/reflect/facts.h"
+#include "bench/reflect/loop.h"
+
+#include "base/fd.h"
+#include "base/parse.h"
+
+#include <rte_cycles.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_lcore.h>
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define PORTS_MAX 8
+#define ARGS_MAX  64
+
+/* An allow-list that names nothing: devices come by rte_dev_probe() alone. */
+#define NO_DEVICE "ffff:ff:1f.7"
+
+struct reflector {
+	struct port ports[PORTS_MAX];
+	struct loop loop;
+	bool done;
+};
+
+static json_t *answer(int r, const struct err *e)
+{
+	if (r < 0)
+		return json_pack("{s:b, s:s}", "ok", 0, "text", e->text);
+	return json_pack("{s:b}", "ok", 1);
+}
+
+static struct port *port_find(struct reflector *x, const char *name)
+{
+	for (unsigned int i = 0; i < PORTS_MAX; i++)
+		if (strcmp(x->ports[i].name, name) == 0)
+			return &x->ports[i];
+	return NULL;
+}
+
+static json_t *on_devices(struct reflector *x, const struct reflect_request *q, struct err *e)
+{
+	return json_pack("{s:b, s:o}", "ok", 1, "devices", facts_devices());
+}
+
+static json_t *on_port(struct reflector *x, const struct reflect_request *q, struct err *e)
+{
+	struct port *p = port_find(x, "");
+	char mac[MAC_TEXT];
+	int r;
+
+	if (port_find(x, q->name) != NULL)
+		return answer(err_set(e, EEXIST, "there is a port %s", q->name), e);
+	if (p == NULL)
+		return answer(err_set(e, ENOSPC, "%d ports at most", PORTS_MAX), e);
+	r = port_open(p, q, e);
+	if (r < 0) {
+		port_close(p);
+		return answer(r, e);
+	}
+	return json_pack("{s:b, s:s, s:s, s:I, s:I}", "ok", 1, "mac", mac_text(p->mac, mac),
+			 "driver", p->driver, "link_mbps", (json_int_t)p->link_mbps, "max_frame",
+			 (json_int_t)p->max_frame);
+}
+
+static json_t *on_start(struct reflector *x, const struct reflect_request *q, struct err *e)
+{
+	struct loop *l = &x->loop;
+	const struct port *from = port_find(x, q->from);
+	const struct port *to = q->to[0] == '\0' ? from : port_find(x, q->to);
+
+	if (from == NULL || to == NULL)
+		return answer(err_set(e, ENOENT, "there is no port %s",
+				      from == NULL ? q->from : q->to),
+			      e);
+	if (l->running)
+		return answer(err_set(e, EBUSY, "it runs"), e);
+	l->from = from;
+	l->to = to;
+	l->mode = q->mode;
+	l->interrupt = q->interrupt;
+	l->has_dst_mac = q->has_dst_mac;
+	memcpy(l->dst_mac, q->dst_mac, sizeof(l->dst_mac));
+	return answer(loop_start(l, e), e);
+}
+
+static json_t *number(bool known, uint64_t n)
+{
+	return known ? json_integer((json_int_t)n) : json_null();
+}
+
+static json_t *on_stats(struct reflector *x, const struct reflect_request *q, struct err *e)
+{
+	const struct loop *l = &x->loop;
+	const struct {
+		const char *key;
+		const _Atomic uint64_t *count;
+	} rows[] = {
+		{ "received", &l->counts.received }, { "sent", &l->counts.sent },
+		{ "dropped", &l->counts.dropped },   { "ignored", &l->counts.ignored },
+		{ "polls", &l->counts.polls },	     { "bursts", &l->counts.bursts },
+		{ "cycles", &l->counts.cycles },     { "sleeps", &l->counts.sleeps },
+	};
+	json_t *o = json_pack("{s:b, s:b}", "ok", 1, "running", l->running);
+	uint64_t n = 0;
+	bool known;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(rows); i++)
+		json_object_set_new(o, rows[i].key,
+				    json_integer((json_int_t)atomic_load_explicit(
+					    rows[i].count, memory_order_relaxed)));
+	known = loop_instructions(l, &n);
+	json_object_set_new(o, "instructions", number(known, n));
+	known = l->from != NULL && l->from->kind == REFLECT_AF_PACKET &&
+		facts_interrupts(l->from->device, &n);
+	json_object_set_new(o, "interrupts", number(known, n));
+	json_object_set_new(o, "tsc", json_integer((json_int_t)rte_rdtsc()));
+	json_object_set_new(o, "hz", json_integer((json_int_t)rte_get_tsc_hz()));
+	return o;
+}
+
+static json_t *on_stop(struct reflector *x, const struct reflect_request *q, struct err *e)
+{
+	loop_stop(&x->loop);
+	return on_stats(x, q, e);
+}
+
+static json_t *on_close(struct reflector *x, const struct reflect_request *q, struct err *e)
+{
+	struct port *p = port_find(x, q->name);
+
+	if (p == NULL)
+		return answer(err_set(e, ENOENT, "there is no port %s", q->name), e);
+	if (x->loop.running && (x->loop.from == p || x->loop.to == p))
+		return answer(err_set(e, EBUSY, "it runs on %s", q->name), e);
+	x->loop.from = x->loop.to = NULL;
+	port_close(p);
+	return answer(0, e);
+}
+
+static json_t *on_quit(struct reflector *x, const struct reflect_request *q, struct err *e)
+{
+	x->done = true;
+	return answer(0, e);
+}
+
+static json_t *request(struct reflector *x, const char *line, size_t len)
+{
+	static json_t *(*const ops[REFLECT_OPS])(struct reflector *, const struct reflect_request *,
+						 struct err *) = {
+		[REFLECT_DEVICES] = on_devices, [REFLECT_PORT] = on_port,
+		[REFLECT_START] = on_start,	[REFLECT_STATS] = on_stats,
+		[REFLECT_STOP] = on_stop,	[REFLECT_CLOSE] = on_close,
+		[REFLECT_QUIT] = on_quit,
+	};
+	struct reflect_request q;
+	struct err e = { 0 };
+	int r = reflect_request_parse(line, len, &q, &e);
+
+	return r < 0 ? answer(r, &e) : ops[q.op](x, &q, &e);
+}
+
+/* A line that does not fit is read to its end and refused as one. */
+static void serve(struct reflector *x, FILE *out)
+{
+	static char line[REFLECT_LINE_MAX + 2];
+	size_t len = 0;
+	int c;
+
+	while (!x->done && (c = getc_unlocked(stdin)) != EOF) {
+		json_t *reply;
+
+		if (c != '\n') {
+			len += len <= REFLECT_LINE_MAX;
+			line[len - 1] = (char)c;
+			continue;
+		}
+		if (len == 0)
+			continue;
+		reply = request(x, line, len);
+		json_dumpf(reply, out, JSON_COMPACT);
+		fputc('\n', out);
+		fflush(out);
+		json_decref(reply);
+		len = 0;
+	}
+}
+
+static bool args_have(int argc, char **argv, const char *word)
+{
+	for (int i = 1; i < argc; i++)
+		if (strncmp(argv[i], word, strlen(word)) == 0)
+			return true;
+	return false;
+}
+
+/* The options that are always right, those that the caller has not given, and the caller's. */
+static int start_dpdk(int argc, char **argv)
+{
+	static char lcores[64];
+	bool has_lcores = args_have(argc, argv, "-l") || args_have(argc, argv, "--lcores") ||
+			  args_have(argc, argv, "-c");
+	char *args[ARGS_MAX] = { argv[0], "--no-telemetry", "-a", NO_DEVICE };
+	int n = 4, first = 0, last = CPU_SETSIZE - 1;
+	cpu_set_t cpus;
+
+	if (argc > ARGS_MAX - 8 || sched_getaffinity(0, sizeof(cpus), &cpus) < 0)
+		return -EINVAL;
+	while (first < last && !CPU_ISSET(first, &cpus))
+		first++;
+	while (last > first && !CPU_ISSET(last, &cpus))
+		last--;
+	args[n++] = args_have(argc, argv, "--no-huge") ? "--no-shconf" : "--in-memory";
+	if (!has_lcores) {
+		snprintf(lcores, sizeof(lcores), "--lcores=0@%d,1@%d", first, last);
+		args[n++] = lcores;
+	}
+	for (int i = 1; i < argc; i++)
+		args[n++] = argv[i];
+	return rte_eal_init(n, args) < 0 ? -rte_errno : 0;
+}
+
+int main(int argc, char **argv)
+{
+	static struct reflector x;
+	int fd = dup(STDOUT_FILENO), r;
+	FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
+
+	/* Answers alone go to standard output, whatever a driver prints. */
+	if (out == NULL || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+		return 1;
+	r = start_dpdk(argc, argv);
+	if (r < 0) {
+		fprintf(stderr, "viaduct-reflect: DPDK does not start: %s\n", strerror(-r));
+		return 1;
+	}
+	x.loop.perf = -1;
+	x.loop.lcore = rte_get_next_lcore(-1, 1, 0);
+	if (x.loop.lcore >= RTE_MAX_LCORE) {
+		fprintf(stderr, "viaduct-reflect: a second lcore is missing: --lcores=0@0,1@1\n");
+		return 1;
+	}
+	serve(&x, out);
+	loop_stop(&x.loop);
+	for (unsigned int i = 0; i < PORTS_MAX; i++)
+		if (x.ports[i].name[0] != '\0')
+			port_close(&x.ports[i]);
+	rte_eal_cleanup();
+	return 0;
+}
