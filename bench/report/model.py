@@ -3,8 +3,10 @@
 
 import dataclasses
 
-EMULATED = ("This host is emulated. Rates and times say little here, and even ratios measure the emulated device more than "
-            "viaduct. What comes first are counts that do not depend on speed.")
+from .schema import NO_FIGURE  # noqa: F401, plots and compare take it from here
+
+EMULATED = ("This host is emulated. Rates and times say little here, and even ratios measure the emulated device more than viaduct.",
+            "What comes first are counts that do not depend on speed.")
 ENDED = {"done": "complete", "interrupted": "INTERRUPTED: what was measured until then", "failed": "FAILED: what was measured until then"}
 DETERMINISTIC = "deterministic-time"
 PERCENTILES = {"p50_ns": "p50", "p90_ns": "p90", "p99_ns": "p99", "p999_ns": "p99.9", "max_ns": "max", "jitter_ns": "jitter"}
@@ -103,13 +105,18 @@ def by_size(row):
     return size_key(row["size"] or "")
 
 
-def counts(result, deterministic):
-    """A table for each thing that was counted."""
+def count_groups(result, deterministic):
+    """(what, per, method) -> its rows."""
     groups = {}
     for scenario, row in in_order(each(result, "counts"), by_size):
         if (row["method"] == DETERMINISTIC) == deterministic:
             groups.setdefault((row["what"], row["per"], row["method"]), []).append((scenario, row))
-    return [count_table(*group) for group in groups.items()]
+    return groups
+
+
+def counts(result, deterministic):
+    """A table for each thing that was counted."""
+    return [count_table(*group) for group in count_groups(result, deterministic).items()]
 
 
 COUNT_NOTES = {DETERMINISTIC: "Time is instructions executed: the same every time, whatever the machine."}
@@ -130,15 +137,20 @@ def bound(row):
     return "-" if row["bound"] is None else f"{ratio(row['bound'])} {HOLDS[row['holds']]}"
 
 
-def ratios(result):
-    """A table for each two that are compared."""
+def ratio_groups(result):
+    """(a, b) -> the rows that compare them."""
     groups = {}
     for _, row in in_order(each(result, "ratios"), lambda r: r["of"], by_size):
         groups.setdefault((row["a"], row["b"]), []).append(row)
+    return groups
+
+
+def ratios(result):
+    """A table for each two that are compared."""
     return [Table(f"{a} over {b}, in turn in the same run",
                   [("of", 0), ("size", 0), *figure_columns("ratio"), ("bound", 0)],
                   [[r["of"], r["size"] or "-", *figure_cells(r["ratio"], ratio), bound(r)] for r in rows])
-            for (a, b), rows in groups.items()]
+            for (a, b), rows in ratio_groups(result).items()]
 
 
 def throughput(result):
@@ -167,6 +179,25 @@ def latency_intervals(result):
              for s, r in in_order(each(result, "latency"), by_size) for key, name in PERCENTILES.items()
              if r[key]["median"] is not None]
     return Table("Latency: intervals", [("size", 0), ("load", 0), ("of", 0), ("percentile", 0), *figure_columns("median")], lines)
+
+
+SHARES = (0.5, 0.9, 0.99, 0.999, 1)
+
+
+def distribution(result):
+    """Upper bounds of the histograms' bins that hold a share of the packets."""
+    rows = [(s, r) for s, r in in_order(each(result, "latency"), by_size) if any(count for _, count in r["histogram"])]
+    lines = []
+    for s, r in rows:
+        total, below, bounds = sum(count for _, count in r["histogram"]), 0, []
+        for upper, count in r["histogram"]:
+            below += count
+            while len(bounds) < len(SHARES) and below >= SHARES[len(bounds)] * total:
+                bounds.append(duration(upper))
+        bounds += ["-"] * (len(SHARES) - len(bounds))
+        lines.append([r["size"], percent(r["load_percent"]), series(s, r), plain(total), *bounds])
+    return Table("Distribution of latency: share of the packets that took no longer",
+                 [("size", 0), ("load", 0), ("of", 0), ("packets", 1), *((f"{100 * part:g}%", 0) for part in SHARES)], lines)
 
 
 def back_to_back(result):

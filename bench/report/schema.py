@@ -69,8 +69,8 @@ def number(value, where):
     """From 0 on: nothing that is measured here is negative."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         refuse(where, "not a number", value)
-    if not math.isfinite(value) or not 0 <= value <= NUMBER:
-        refuse(where, f"a number outside 0 to {NUMBER:g}", value)
+    if not math.isfinite(value) or (value != 0 and not 1 / NUMBER <= value <= NUMBER):
+        refuse(where, f"neither 0 nor between {1 / NUMBER:g} and {NUMBER:g}", value)
     return value
 
 
@@ -171,7 +171,8 @@ def host_value(value, where, depth=HOST_DEPTH):
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, (int, float)):
-        return number(abs(value), where) and value
+        number(abs(value), where)
+        return value
     if isinstance(value, str):
         return text(value, where)
     if depth == 0:

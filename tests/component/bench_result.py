@@ -31,8 +31,8 @@ class Maker:
 
     def with_outlier(self, value):
         values = self.around(value)["rounds"]
-        values[3] *= 0.6
-        return fig(values, [3])
+        values[-1] *= 0.6
+        return fig(values, [len(values) - 1])
 
     def histogram(self, middle):
         """Log-linear, with a tail."""

@@ -30,7 +30,7 @@ REFUSED = {
     "scenarios": ({}, "scenarios: not a list"),
     "scenarios.1.name": ("host-vf", "the result: two scenarios of one name"),
     "scenarios.0.title": ("x" * 2001, "scenarios[0].title: a text of 2001 characters, more than 2000"),
-    "scenarios.0.throughput.0.pps.median": (-1, "scenarios[0].throughput[0].pps.median: a number outside"),
+    "scenarios.0.throughput.0.pps.median": (-1, "scenarios[0].throughput[0].pps.median: neither 0 nor between"),
     "scenarios.0.throughput.0.pps.low": (1e17, "scenarios[0].throughput[0].pps: low, median and high are not in order"),
     "scenarios.0.throughput.0.pps.high": (None, "scenarios[0].throughput[0].pps: one end of an interval"),
     "scenarios.0.throughput.0.pps.outliers": ([9], "scenarios[0].throughput[0].pps: an outlier that is no round"),
@@ -114,6 +114,6 @@ def test_text_keeps_to_the_width_of_the_terminal(width):
     result["scenarios"][0]["variants"][0]["title"] = "網" * 100
     result["scenarios"][0]["notes"] = ["網" * 300, "word " * 90 + "x" * 300]
     shown = report.text(report.check(result), width)
-    from bench.report.text import cells
+    from bench.report.terminal import cells
     assert max(cells(line) for line in shown.splitlines()) <= width
     assert ("no room for" in shown) == (width < 100)

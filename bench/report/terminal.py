@@ -93,7 +93,7 @@ def text(result, width=100):
     width = max(width, LEAST_WIDTH)
     lines = wrapped("viaduct bench: ", model.head(result), width)
     if result["emulated"]:
-        lines += ["", *wrapped("", model.EMULATED, width)]
+        lines += ["", *wrapped("", " ".join(model.EMULATED), width)]
     for warning in result["warnings"]:
         lines += wrapped(f"warning {warning['code']}: ", warning["text"], width)
     measured = model.tables(result)

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What differs between two results beyond the noise, and what could not have been seen.
+
+Two sets of rounds are compared by the ratios of all their pairs (Hodges and Lehmann's estimate), with the interval that
+belongs to Mann and Whitney's test: it asks nothing of how the rounds are distributed.
+"""
+
+import functools
+import math
+
+from . import model
+from .terminal import LEAST_WIDTH, table_lines, wrapped
+
+CONFIDENCE = 0.95
+PAIRS = 250000  # with more, the intervals of the medians must do
+EXACT = 40  # rounds of both together, up to which the test's distribution is counted out
+NORMAL = 1.959964
+ALIKE = 1e-9  # of counts in deterministic time, which repeat themselves
+LISTED = 12  # names of what only one result has
+HIGHER, LOWER = "higher is better", "lower is better"
+
+
+def figures(result):
+    """(what, of) -> (figure, shape, what is better)."""
+    out = {}
+
+    def put(what, scenario, row, figure, *how):
+        out.setdefault((what, model.series(scenario, row)), (figure, *how))
+
+    for s, r in model.each(result, "throughput"):
+        put(f"throughput {r['size']} {r['criterion']}", s, r, r["pps"], model.rate, HIGHER)
+    for s, r in model.each(result, "latency"):
+        for key, name in model.PERCENTILES.items():
+            put(f"{name} {r['size']} at {model.percent(r['load_percent'])}", s, r, r[key], model.duration, LOWER)
+    for s, r in model.each(result, "back_to_back"):
+        put(f"back to back {r['size']}", s, r, r["frames"], model.plain, HIGHER)
+    for s, r in model.each(result, "counts"):
+        kind = "" if r["kind"] == "all" else f" ({r['kind']})"
+        put(f"{r['what']} per {r['per']} {r['size']}{kind}", s, r, r["value"], model.plain, LOWER)
+    for s, r in model.each(result, "start"):
+        for step in r["steps"]:
+            put(f"start, {step['step']}", s, r, step["seconds"], model.seconds, LOWER)
+    for s, r in model.each(result, "scale"):
+        put(f"{r['vms']} VMs", s, r, r["pps"], model.rate, HIGHER)
+    for s, r in model.each(result, "tcp"):
+        put(f"tcp {r['direction']}", s, r, r["gbps"], model.gbps, HIGHER)
+    return {key: value for key, value in out.items() if value[0]["median"] is not None}
+
+
+def rank_counts(n, m):
+    """How many of the orders of n and m rounds have each value of Mann and Whitney's U."""
+    ways = [1] + [0] * (n * m)
+    for step in range(1, m + 1):
+        for at in range(n * m, n + step - 1, -1):
+            ways[at] -= ways[at - n - step]
+        for at in range(step, n * m + 1):
+            ways[at] += ways[at - step]
+    return ways
+
+
+@functools.lru_cache(maxsize=256)
+def pairs_outside(n, m):
+    """How many of the ordered pairs lie outside the interval on either side; None: too few rounds for any."""
+    if n + m > EXACT:
+        return max(0, math.floor(n * m / 2 - NORMAL * math.sqrt(n * m * (n + m + 1) / 12)) - 1) or None
+    ways, total, below = rank_counts(n, m), math.comb(n + m, n), 0
+    for at, count in enumerate(ways):
+        below += count
+        if 2 * below > (1 - CONFIDENCE) * total:
+            return at - 1 if at else None
+    return None
+
+
+def ratio_interval(a, b):
+    """(low, estimate, high) of b over a, from their rounds; None: cannot be said."""
+    if not a or not b or min(a) <= 0 or min(b) <= 0 or len(a) * len(b) > PAIRS:
+        return None
+    outside = pairs_outside(len(a), len(b))
+    if outside is None:
+        return None
+    ratios = sorted(y / x for x in a for y in b)
+    middle = len(ratios) // 2
+    estimate = ratios[middle] if len(ratios) % 2 else (ratios[middle - 1] + ratios[middle]) / 2
+    return ratios[outside], estimate, ratios[-1 - outside]
+
+
+def judge(a, b):
+    """Of two figures: {"change": higher, lower, none or None (cannot be said), "ratio", "low", "high"}."""
+    ratio = b["median"] / a["median"] if a["median"] else None
+    out = {"change": None, "ratio": ratio, "low": None, "high": None}
+    fixed = [f for f in (a, b) if f["rounds"] and max(f["rounds"]) - min(f["rounds"]) <= ALIKE * max(f["rounds"])]
+    found = ratio_interval(a["rounds"], b["rounds"])
+    if len(fixed) == 2 and min(len(a["rounds"]), len(b["rounds"])) > 1:
+        out.update(low=ratio, high=ratio, change=sign(a["median"], b["median"]))
+    elif found:
+        low, out["ratio"], high = found
+        out.update(low=low, high=high, change="higher" if low > 1 else "lower" if high < 1 else "none")
+    elif a["low"] is not None and b["low"] is not None:
+        if a["low"] > 0:
+            out.update(low=b["low"] / a["high"], high=b["high"] / a["low"])
+        out["change"] = "higher" if b["low"] > a["high"] else "lower" if b["high"] < a["low"] else "none"
+    return out
+
+
+def sign(a, b):
+    return "none" if abs(b - a) <= ALIKE * max(a, b) else "higher" if b > a else "lower"
+
+
+def differences(a, b):
+    """Facts of the two runs that differ, as "name: of A -> of B"."""
+    ours, theirs = dict(model.host_lines(a["host"])), dict(model.host_lines(b["host"]))
+    for name in dict.fromkeys([*ours, *theirs]):
+        if ours.get(name) != theirs.get(name):
+            yield f"{name}: {ours.get(name, 'not known')} -> {theirs.get(name, 'not known')}"
+
+
+def cautions(a, b):
+    if a["emulated"] != b["emulated"]:
+        yield "one host is emulated, the other is not: their rates and times cannot be compared"
+    elif a["emulated"]:
+        yield "both hosts are emulated: rates and times are the emulator's more than viaduct's"
+    if a["profile"] != b["profile"]:
+        yield f"the profiles differ: {a['profile']} -> {b['profile']}"
+    for name, result in (("A", a), ("B", b)):
+        if result["ended"] != "done":
+            yield f"{name} is not complete ({result['ended']})"
+    changed = list(differences(a, b))
+    if changed:
+        yield "the hosts differ: " + "; ".join(changed)
+
+
+def compared(a, b):
+    """Everything, as an object for JSON."""
+    ours, theirs = figures(a), figures(b)
+    rows = []
+    for key in ours:
+        if key in theirs:
+            (first, shape, better), second = ours[key], theirs[key][0]
+            rows.append({"what": key[0], "of": key[1], "a": first["median"], "b": second["median"], "better": better,
+                         "a_text": shape(first["median"]), "b_text": shape(second["median"]), **judge(first, second)})
+    return {"cautions": list(cautions(a, b)), "figures": rows,
+            "only_a": [f"{what}, {of}" for what, of in ours if (what, of) not in theirs],
+            "only_b": [f"{what}, {of}" for what, of in theirs if (what, of) not in ours]}
+
+
+def verdict(row):
+    if row["change"] not in ("higher", "lower"):
+        return "-"
+    return "better" if (row["change"] == "higher") == (row["better"] == HIGHER) else "WORSE"
+
+
+def spread(row):
+    """The smallest change that the interval leaves no room for, as a share."""
+    return max(row["high"] / row["ratio"] - 1, 1 - row["low"] / row["ratio"]) if row["ratio"] and row["high"] is not None else None
+
+
+def share(value):
+    return "-" if value is None else f"{100 * (value - 1):+.2g}%"
+
+
+def row_cells(row):
+    limits = "-" if row["low"] is None else f"{share(row['low'])} to {share(row['high'])}"
+    return [row["what"], row["of"], f"{row['a_text']} -> {row['b_text']}", share(row["ratio"]), limits, verdict(row)]
+
+
+def table(title, rows):
+    return model.Table(title, [("what", 0), ("of", 0), ("A -> B", 2), ("B over A", 0), ("95% interval", 1), ("", 0)],
+                       [row_cells(row) for row in rows])
+
+
+def unseen_table(rows):
+    """What could have been seen of the figures without a change, for each of and kind of figure."""
+    groups = {}
+    for row in rows:
+        groups.setdefault(row["of"], []).append(spread(row))
+    lines = []
+    for of, spreads in groups.items():
+        known = sorted(s for s in spreads if s is not None)
+        if known:
+            lines.append([of, str(len(spreads)), f"{100 * known[0]:.2g}%", f"{100 * known[-1]:.2g}%"])
+    return model.Table("No change beyond the noise; a change of more than this would have been seen",
+                       [("of", 0), ("figures", 0), ("at best", 0), ("at worst", 0)], lines)
+
+
+def by_chance(judged):
+    """(about how many, at most how many) of so many figures would seem to change by chance alone."""
+    odds, below = 1 - CONFIDENCE, 0.0
+    for most in range(judged + 1):
+        chance = math.exp(math.lgamma(judged + 1) - math.lgamma(most + 1) - math.lgamma(judged - most + 1)
+                          + most * math.log(odds) + (judged - most) * math.log(1 - odds))
+        below += chance
+        if below >= CONFIDENCE:
+            return judged * odds, most
+    return judged * odds, judged
+
+
+def headline(changed, judged):
+    if not judged:
+        return "Nothing can be compared: no figure has enough rounds in both results."
+    if not changed:
+        return f"No change beyond the noise in {judged} figures."
+    about, most = by_chance(judged)
+    if changed <= most:
+        return f"No change beyond the noise as a whole: {changed} of {judged} figures differ, and chance alone makes about {about:.0f} do so."
+    return f"{changed} of {judged} figures changed beyond the noise; chance alone makes about {about:.0f} seem to."
+
+
+def names(title, found, width):
+    shown = "; ".join(found[:LISTED]) + (f"; {len(found) - LISTED} more" if len(found) > LISTED else "")
+    return ["", *wrapped(f"{title}: ", shown, width)] if found else []
+
+
+def compare(a, b, width=100, every=False):
+    """The comparison of two checked results for people. every: all figures one by one."""
+    width = max(width, LEAST_WIDTH)
+    found = compared(a, b)
+    by_change = {change: [row for row in found["figures"] if row["change"] == change] for change in ("higher", "lower", "none", None)}
+    changed, same = by_change["higher"] + by_change["lower"], by_change["none"]
+    lines = [*wrapped("A: ", model.head(a), width), *wrapped("B: ", model.head(b), width)]
+    for caution in found["cautions"]:
+        lines += wrapped("caution: ", caution, width)
+    judged = len(changed) + len(same)
+    lines.append("")
+    lines += wrapped("", headline(len(changed), judged), width)
+    if changed:
+        lines += ["", *table_lines(table("Figures that differ", changed), width)]
+    unseen = unseen_table(same)
+    if same and every:
+        lines += ["", *table_lines(table("No change beyond the noise", same), width)]
+    elif unseen.rows:
+        lines += ["", *table_lines(unseen, width)]
+    lines += names("Too few rounds to tell", [f"{row['what']}, {row['of']}" for row in by_change[None]], width)
+    lines += names("In A alone", found["only_a"], width) + names("In B alone", found["only_b"], width)
+    return "\n".join(lines)

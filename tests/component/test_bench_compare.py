@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""viaduct bench compare and the pictures: what counts as a change, what could have been seen, and files that are hostile."""
+
+import html.parser
+import json
+import os
+import random
+import struct
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+import zlib
+
+import bench_result
+import pytest
+
+from bench import report
+from bench.report import differ, picture
+
+BENCH = bench_result.TOP / "bench"
+SECONDS = float(os.environ.get("VIADUCT_REPORT_SECONDS", "10"))
+
+
+def checked(**options):
+    return report.check(json.loads(json.dumps(bench_result.result(**options))))
+
+
+def figure(*values):
+    return bench_result.fig(list(values))
+
+
+def test_ranks_are_those_of_mann_and_whitneys_tables():
+    assert differ.pairs_outside(3, 3) is None and differ.pairs_outside(2, 7) is None
+    # The tables give the largest U that is significant at 5%, both sides: as many pairs lie outside on either side.
+    for n, m, critical in ((4, 4, 0), (5, 5, 2), (6, 6, 5), (9, 9, 17), (5, 8, 6), (20, 20, 127)):
+        assert differ.pairs_outside(n, m) == critical
+    assert sum(differ.rank_counts(6, 5)) == 462
+    assert abs(differ.pairs_outside(21, 20) - 134) <= 1  # by the normal approximation, beyond what is counted out
+
+
+def test_the_ratio_of_two_runs_has_the_interval_that_belongs_to_it():
+    generator = random.Random(7)
+    held, runs = 0, 400
+    for _ in range(runs):
+        a, b = ([scale * generator.lognormvariate(0, 0.05) for _ in range(9)] for scale in (1, 1.1))
+        low, estimate, high = differ.ratio_interval(a, b)
+        assert low <= estimate <= high
+        held += low <= 1.1 <= high
+    assert 0.92 * runs <= held <= 0.99 * runs
+
+
+def test_changes_are_seen_and_noise_is_not():
+    a = checked()
+    same = differ.compared(a, checked(seed=2))["figures"]
+    changed = [row for row in same if row["change"] in ("higher", "lower")]
+    assert len(changed) <= differ.by_chance(len(same))[1]
+    assert "No change beyond the noise" in report.compare(a, checked(seed=2))
+    faster = differ.compared(a, checked(seed=2, change=1.2))["figures"]
+    for row in faster:
+        if row["what"].startswith("throughput"):
+            assert row["change"] == ("higher" if row["of"].endswith("/viaduct") else "none")
+            assert row["of"].endswith("/qemu") or row["low"] <= (1.2 if row["of"].endswith("/viaduct") else 1) <= row["high"]
+    text = report.compare(a, checked(seed=2, change=1.2))
+    assert "changed beyond the noise; chance alone" in text and "better" in text
+    assert "WORSE" in report.compare(checked(seed=2, change=1.2), a)
+
+
+def test_what_could_have_been_seen_is_said():
+    text = report.compare(checked(), checked(seed=2))
+    row = next(line.split() for line in text.splitlines() if line.strip().startswith("scale/viaduct"))
+    assert row[1] == "7" and 0.5 < float(row[2].rstrip("%")) < float(row[3].rstrip("%")) < 5
+    every = report.compare(checked(), checked(seed=2), 120, every=True)
+    assert "back to back 64" in every and "at worst" not in every
+
+
+@pytest.mark.parametrize("a, b, change", [
+    (figure(1, 2, 3), figure(7, 8, 9), None),  # three rounds say nothing
+    (figure(10, 11, 12, 13), figure(20, 21, 22, 23), "higher"),
+    (figure(0, 0, 0), figure(0, 0), "none"),
+    (figure(611, 611), figure(612, 612), "higher"),  # what repeats itself changes by one
+    (figure(611), figure(612), None),
+    (figure(0, 0, 0, 0, 0, 0), figure(1, 2, 3, 2, 1, 2), "higher"),
+    (figure(1, 1, 2, 3, 2, 2), figure(0, 0, 1, 1, 2, 2), "none"),
+])
+def test_verdicts(a, b, change):
+    assert differ.judge(a, b)["change"] == change
+
+
+def test_hosts_and_runs_that_differ_are_warned_about():
+    raw = bench_result.result(seed=2)
+    raw["host"]["hugepages"]["2M"] = 0
+    raw.update(emulated=False, profile="rfc", ended="interrupted")
+    del raw["scenarios"][0]
+    text = report.compare(checked(), report.check(raw), 300)
+    for caution in ("the hosts differ: hugepages.2M: 256 -> 0", "the profiles differ: lab -> rfc", "B is not complete (interrupted)",
+                    "one host is emulated, the other is not"):
+        assert f"caution: {caution}" in text
+    assert "In A alone: throughput 64 zero-loss, host-vf/bare" in text and "In B alone" not in text
+    few = report.compare(checked(rounds=3), checked(rounds=3, seed=2))
+    assert "Too few rounds to tell" in few
+
+
+def png_pixels(raw):
+    """(width, height, set of the rows' colours that occur) of an image of 8 bits a channel, without interlace."""
+    assert raw[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height, depth, kind = struct.unpack(">IIBB", raw[16:26])
+    channels = {2: 3, 6: 4}[kind]
+    assert depth == 8
+    data, at = b"", 8
+    while at < len(raw):
+        length, name = struct.unpack(">I4s", raw[at:at + 8])
+        data += raw[at + 8:at + 8 + length] if name == b"IDAT" else b""
+        at += 12 + length
+    return width, height, channels, zlib.decompress(data)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_picture_is_drawn_by_the_real_program(tmp_path, dark):
+    path = tmp_path / "plots.png"
+    result = checked()
+    report.png(result, path, ["ratios", "latency"], dark)
+    width, height, channels, lines = png_pixels(path.read_bytes())
+    assert height == 2 * picture.sheet(result, ["ratios", "latency"])[1] and 2000 < width < 2600
+    paper = (0x14, 0x17, 0x1b) if dark else (255, 255, 255)
+    # A line begins with its filter; the first pixel of the first line is the paper's whatever the filter.
+    assert tuple(lines[1:1 + 3]) == paper and len(lines) == height * (1 + width * channels)
+    assert len(set(lines)) > 100
+    assert [p.name for p in tmp_path.iterdir()] == ["plots.png"]
+
+
+def test_pictures_that_cannot_be_made_are_refused(tmp_path, monkeypatch):
+    result = checked()
+    with pytest.raises(report.ReportError, match="no plot nix in this result; it has: .*throughput"):
+        report.png(result, tmp_path / "x.png", ["nix"])
+    with pytest.raises(report.ReportError, match="absent"):
+        report.png(result, tmp_path / "absent/x.png")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(report.ReportError, match="librsvg2-bin"):
+        report.png(result, tmp_path / "x.png")
+
+
+def words(*args):
+    return subprocess.run([sys.executable, "-B", "-m", "report", *map(str, args)], cwd=BENCH, capture_output=True, text=True,
+                          check=False, timeout=120)
+
+
+def test_the_words(tmp_path):
+    a, b = tmp_path / "a.json", tmp_path / "b.json"
+    a.write_text(json.dumps(bench_result.result()))
+    b.write_text(json.dumps(bench_result.result(seed=2)))
+    assert words("report", a).stdout.startswith("viaduct bench: profile lab")
+    assert json.loads(words("report", a, "--json").stdout)["scenarios"][0]["name"] == "host-vf"
+    assert "A: profile lab" in words("compare", a, b).stdout
+    assert len(json.loads(words("compare", a, b, "--json").stdout)["figures"]) > 100
+    done = words("report", a, "--html", tmp_path / "a.html", "--png", tmp_path / "a.png", "--plot", "ratios", "--dark")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "a.html").read_text().startswith("<!DOCTYPE html>") and (tmp_path / "a.png").stat().st_size > 1000
+    for args, status, why in ((("report", tmp_path / "none"), 1, "none: No such file"), (("report",), 2, "FILE"), (("what",), 2, "what"),
+                              (("report", a, "--html", tmp_path / "no/a.html"), 1, "no/a.html: No such file"),
+                              (("compare", a, tmp_path), 1, "Is a directory")):
+        done = words(*args)
+        assert done.returncode == status and why in done.stderr and "Traceback" not in done.stderr
+
+
+class Balanced(html.parser.HTMLParser):
+    """Every element that is opened is closed, in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.open = []
+
+    def handle_starttag(self, tag, attrs):
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+NASTY = (None, True, 0, -1, 1, 0.5, 1e18, 1e-18, 5e-324, 1e999, float("nan"), 2 ** 70, "", "x", "</svg>", "\ud800", "\x1b[2J", "9" * 60,
+         [], {}, [[]], [None], {"median": 1}, {"median": 5, "low": 5, "high": 5, "rounds": [5] * 9, "outliers": [0, 0]})
+
+
+def places(value, way=()):
+    """Every place in a result, as keys from its root."""
+    yield way
+    if isinstance(value, (dict, list)):
+        for key in list(value) if isinstance(value, dict) else range(len(value)):
+            yield from places(value[key], (*way, key))
+
+
+def mutated(result, generator):
+    """A copy with some places changed, taken from elsewhere, doubled or gone."""
+    out = json.loads(result)
+    for _ in range(generator.randint(1, 6)):
+        all_places = list(places(out))
+        way, other = generator.choice(all_places), generator.choice(all_places)
+        if not way:
+            continue
+        holder, taken = out, out
+        for key in way[:-1]:
+            holder = holder[key]
+        for key in other:
+            taken = taken[key]
+        how = generator.randrange(4)
+        if how == 0:
+            holder[way[-1]] = generator.choice(NASTY)
+        elif how == 1:
+            holder[way[-1]] = json.loads(json.dumps(taken))
+        elif how == 2:
+            del holder[way[-1]]
+        elif isinstance(holder, list):
+            holder += json.loads(json.dumps(holder[:20]))
+    return json.dumps(out).encode()
+
+
+def small():
+    """A result of which most places matter."""
+    out = bench_result.result()
+    for scenario in out["scenarios"]:
+        for key, rows in scenario.items():
+            if isinstance(rows, list):
+                scenario[key] = rows[:3]
+        for row in scenario.get("latency", []):
+            row["histogram"] = row["histogram"][::8]
+    return json.dumps(out)
+
+
+def test_mutated_results_are_refused_or_shown_and_never_a_traceback():
+    generator = random.Random(os.environ.get("VIADUCT_REPORT_SEED", "1"))
+    text, whole = small(), report.parse(small().encode())
+    end, shown, refused = time.monotonic() + SECONDS, 0, 0
+    while time.monotonic() < end or not (shown and refused):
+        raw = mutated(text, generator)
+        if generator.random() < 0.1:
+            at = generator.randrange(len(raw))
+            raw = raw[:at] + bytes([generator.randrange(256)]) + raw[at + 1:]
+        try:
+            result = report.parse(raw)
+        except report.ReportError as e:
+            assert len(str(e)) < 400 and str(e).isprintable()
+            refused += 1
+            continue
+        shown += 1
+        assert report.text(result, 80)
+        assert report.compare(whole, result) and report.compare(result, whole)
+        page = Balanced()
+        page.feed(report.html(result))
+        assert page.open == []
+        json.dumps(differ.compared(whole, result), allow_nan=False)
+        try:
+            ElementTree.fromstring(picture.sheet(result)[0])
+        except report.ReportError as e:
+            assert "nothing was measured" in str(e)
+    assert shown > 5 and refused > 5
