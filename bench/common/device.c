@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define RING	      1024
+#define SMALL_MTU     1500
 #define SMALL_PACKETS 8191
 #define JUMBO_PACKETS 4095
 #define JUMBO_ROOM    (RTE_PKTMBUF_HEADROOM + 9216)
@@ -26,23 +27,25 @@
 /* "WORD:REST" is DPDK's device DRIVER + port's name, with the argument KEY=REST and more. */
 static const struct kind_row {
 	const char *word;
-	const char *driver, *key, *more;
+	const char *driver, *key, *more, *more_jumbo;
 	bool can_listen;
 	bool by_kernel; /* REST is a network device that there is */
 } kinds[] = {
-	{ "vhost-user:", "net_virtio_user_", "path", ",queues=1,queue_size=256", true, false },
-	{ "tap:", "net_tap_", "iface", "", false, false },
-	/* Its frames lie in a ring of equal places that it shares with the kernel. */
-	{ "af-packet:", "net_af_packet_", "iface", ",framesz=16384,blocksz=65536,framecnt=1024",
-	  false, true },
-	{ "af-xdp:", "net_af_xdp_", "iface", "", false, true },
+	{ "vhost-user:", "net_virtio_user_", "path", ",queues=1,queue_size=256",
+	  ",queues=1,queue_size=256", true, false },
+	{ "tap:", "net_tap_", "iface", "", "", false, false },
+	/* Its frames lie in a ring of equal places, none larger than a buffer of the pool's, whole numbers of them in a
+	 * block, which is of whole pages. */
+	{ "af-packet:", "net_af_packet_", "iface", ",framecnt=1024",
+	  ",framecnt=1024,framesz=9216,blocksz=36864", false, true },
+	{ "af-xdp:", "net_af_xdp_", "iface", "", "", false, true },
 };
 
 static const char *const pci_drivers[] = { "vfio-pci", "igb_uio", "uio_pci_generic" };
 
 struct rte_mempool *device_pool(struct device_pools *pools, uint64_t mtu)
 {
-	if (mtu <= 1500) {
+	if (mtu <= SMALL_MTU) {
 		if (pools->small == NULL)
 			pools->small = rte_pktmbuf_pool_create("small", SMALL_PACKETS, CACHE, 0,
 							       RTE_MBUF_DEFAULT_BUF_SIZE,
@@ -79,20 +82,34 @@ static int pci_check(const struct device_wish *w, const struct pci_addr *a, stru
 	return err_set(e, EBUSY, "%s is with %s, not with vfio-pci or igb_uio", w->device, driver);
 }
 
-static int kernel_check(const char *iface, const char *word, struct err *e)
+static int kernel_check(const struct device_wish *w, const char *iface, struct err *e)
 {
-	char path[DEVICE_TEXT + 64];
+	char path[DEVICE_TEXT + 64], text[16];
+	uint64_t mtu = 0;
 
-	snprintf(path, sizeof(path), "/sys/class/net/%s", iface);
-	if (iface[0] == '\0' || strchr(iface, '/') != NULL || access(path, F_OK) < 0)
+	snprintf(path, sizeof(path), "/sys/class/net/%s/mtu", iface);
+	if (iface[0] == '\0' || strchr(iface, '/') != NULL ||
+	    file_read_at(AT_FDCWD, path, text, sizeof(text)) < 0)
 		return err_set(e, ENODEV, "there is no network device '%s'", iface);
+	/* It is not ours to change. */
+	if (parse_u64(text, UINT32_MAX, &mtu) < 0 || mtu < w->mtu)
+		return err_set(e, ERANGE, "%s has an mtu of %s: ip link set %s mtu %llu", iface,
+			       text, iface, (unsigned long long)w->mtu);
 	snprintf(path, sizeof(path), "/sys/class/net/%s/queues/rx-1", iface);
-	if (strcmp(word, "af-xdp:") == 0 && access(path, F_OK) == 0)
+	if (strncmp(w->device, "af-xdp:", 7) == 0 && access(path, F_OK) == 0)
 		return err_set(e, EBUSY,
 			       "%s receives on several queues, of which af-xdp serves one: "
 			       "ethtool -L %s combined 1",
 			       iface, iface);
 	return 0;
+}
+
+static bool is_by_kernel(const struct device_wish *w)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (strncmp(w->device, kinds[i].word, strlen(kinds[i].word)) == 0)
+			return kinds[i].by_kernel;
+	return false;
 }
 
 static int kind_args(const struct device_wish *w, char *buf, size_t cap, struct err *e)
@@ -108,10 +125,11 @@ static int kind_args(const struct device_wish *w, char *buf, size_t cap, struct 
 		/* A comma would begin another argument of the driver's. */
 		if (rest[0] == '\0' || strchr(rest, ',') != NULL)
 			return err_set(e, EINVAL, "'%s' is no device", w->device);
-		if (row->by_kernel && kernel_check(rest, row->word, e) < 0)
+		if (row->by_kernel && kernel_check(w, rest, e) < 0)
 			return -e->errnum;
 		snprintf(buf, cap, "%s%s,%s=%s%s%s", row->driver, w->name, row->key, rest,
-			 row->more, w->server ? ",server=1" : "");
+			 w->mtu > SMALL_MTU ? row->more_jumbo : row->more,
+			 w->server ? ",server=1" : "");
 		return 0;
 	}
 	return err_set(e, EINVAL, "'%s' is no device", w->device);
@@ -156,7 +174,7 @@ static int configure(const struct device_wish *w, struct device *d, struct err *
 		return err_set(e, ERANGE, "%s: mtu %llu, the device can %u", w->device,
 			       (unsigned long long)w->mtu, info.max_mtu);
 	snprintf(d->driver, sizeof(d->driver), "%s", info.driver_name);
-	conf.rxmode.mtu = (uint32_t)w->mtu;
+	conf.rxmode.mtu = is_by_kernel(w) ? 0 : (uint32_t)w->mtu;
 	conf.rxmode.offloads = info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
 	r = rte_eth_dev_configure(d->port, 1, 1, &conf);
 	if (r == 0)
@@ -179,7 +197,7 @@ static void link_read(const struct device_wish *w, struct device *d)
 	(void)rte_eth_link_get_nowait(d->port, &link);
 	d->link_up = link.link_status == RTE_ETH_LINK_UP;
 	d->link_mbps = link.link_speed == RTE_ETH_SPEED_NUM_UNKNOWN ? 0 : link.link_speed;
-	if (strncmp(w->device, "af-", 3) != 0 || iface == NULL) {
+	if (!is_by_kernel(w)) {
 		struct pci_addr addr;
 
 		if (parse_pci_addr(w->device, &addr) < 0)
@@ -219,7 +237,8 @@ static int start(const struct device_wish *w, struct device *d, struct err *e)
 	if (r < 0)
 		return refuse(w, r, "start", e);
 	/* Drivers without an MTU of their own say ENOTSUP and take any frame. */
-	r = rte_eth_dev_set_mtu(d->port, (uint16_t)w->mtu);
+	if (!is_by_kernel(w))
+		r = rte_eth_dev_set_mtu(d->port, (uint16_t)w->mtu);
 	if (r < 0 && r != -ENOTSUP && r != -EBUSY)
 		return refuse(w, r, "mtu", e);
 	(void)rte_eth_promiscuous_enable(d->port);
@@ -260,6 +279,9 @@ void device_close(struct device *d)
 	struct rte_eth_dev_info info;
 	struct rte_device *device = rte_eth_dev_info_get(d->port, &info) == 0 ? info.device : NULL;
 
+	/* Of the kernel's devices it would stay so. */
+	(void)rte_eth_promiscuous_disable(d->port);
+	(void)rte_eth_allmulticast_disable(d->port);
 	(void)rte_eth_dev_stop(d->port);
 	(void)rte_eth_dev_close(d->port);
 	/* So that the same device can be opened again. */
