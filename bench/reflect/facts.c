@@ -53,12 +53,45 @@ static bool device_add(const char *name, void *arg)
 	return json_array_size(arg) < DEVICES_MAX;
 }
 
+/* A network device of hardware, a port by the kernel's driver. */
+static bool interface_add(const char *name, void *arg)
+{
+	char path[320], driver[64];
+
+	snprintf(path, sizeof(path), "/sys/class/net/%.15s/device/driver", name);
+	if (link_base_at(AT_FDCWD, path, driver, sizeof(driver)) == 0)
+		json_array_append_new(arg, json_sprintf("af-packet:%s", name));
+	return json_array_size(arg) < DEVICES_MAX;
+}
+
+static void sort(json_t *list)
+{
+	for (size_t i = 1; i < json_array_size(list); i++)
+		for (size_t k = i; k > 0; k--) {
+			json_t *a = json_array_get(list, k - 1), *b = json_array_get(list, k);
+
+			if (strcmp(json_string_value(a), json_string_value(b)) <= 0)
+				break;
+			json_incref(a);
+			json_array_set(list, k - 1, b);
+			json_array_set_new(list, k, a);
+		}
+}
+
 json_t *facts_devices(void)
 {
-	json_t *list = json_array();
+	json_t *devices = json_array(), *functions = json_array(), *interfaces = json_array();
+	const json_t *device;
+	size_t i;
 
-	folder_walk("/sys/bus/pci/devices", device_add, list);
-	return list;
+	folder_walk("/sys/bus/pci/devices", device_add, devices);
+	json_array_foreach(devices, i, device)
+		json_array_append(functions, json_object_get(device, "device"));
+	folder_walk("/sys/class/net", interface_add, interfaces);
+	sort(functions);
+	sort(interfaces);
+	return json_pack("{s:b, s:o, s:o, s:o}", "ok", 1, "functions", functions, "interfaces",
+			 interfaces, "devices", devices);
 }
 
 struct vectors {

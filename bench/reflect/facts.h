@@ -8,7 +8,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* [{"device":"0000:01:10.0","driver":"igb_uio"|null,"net":["eth0"]}]: PCI functions of class network; a new reference. */
+/*
+ * The answer to "devices", a new reference: "functions" ["0000:01:10.0"], PCI functions of class network, and "interfaces"
+ * ["af-packet:eth0"], network devices of hardware, in order, both what "device" of a port takes; "devices"
+ * [{"device":"0000:01:10.0","driver":"igbvf"|null,"net":["eth0"]}] says which is which.
+ */
 json_t *facts_devices(void);
 
 /* Interrupts of a network device since the kernel started, of all its vectors and CPUs; false: it has no MSI vectors that

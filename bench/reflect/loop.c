@@ -47,6 +47,20 @@ static void send_on(struct loop *l, struct rte_mbuf **got, uint16_t n)
 	loop_count(&l->counts.ignored, n - good);
 }
 
+void loop_note(struct loop *l, uint64_t start, unsigned int frames)
+{
+	uint64_t cycles = rte_rdtsc() - start;
+	uint64_t number = atomic_load_explicit(&l->counts.bursts, memory_order_relaxed);
+	struct loop_look *look = &l->looks[number % LOOP_LOOKS];
+
+	atomic_store_explicit(&look->frames, frames, memory_order_relaxed);
+	atomic_store_explicit(&look->cycles, (uint32_t)u64_min(cycles, UINT32_MAX),
+			      memory_order_relaxed);
+	loop_count(&l->counts.bursts, 1);
+	loop_count(&l->counts.received, frames);
+	loop_count(&l->counts.cycles, cycles);
+}
+
 static bool poll_once(struct loop *l)
 {
 	struct rte_mbuf *got[PORT_BURST];
@@ -60,9 +74,7 @@ static bool poll_once(struct loop *l)
 		rte_pktmbuf_free_bulk(got, n);
 	else
 		send_on(l, got, n);
-	loop_count(&l->counts.bursts, 1);
-	loop_count(&l->counts.received, n);
-	loop_count(&l->counts.cycles, rte_rdtsc() - start);
+	loop_note(l, start, n);
 	return true;
 }
 

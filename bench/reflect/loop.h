@@ -22,6 +22,13 @@ struct loop_counts {
 	_Atomic uint64_t sleeps;
 };
 
+#define LOOP_LOOKS 512
+
+/* One poll that found something. */
+struct loop_look {
+	_Atomic uint32_t frames, cycles; /* cycles: UINT32_MAX if they were more */
+};
+
 struct loop {
 	const struct port *from, *to; /* the same unless it forwards */
 	enum reflect_mode mode;
@@ -31,6 +38,8 @@ struct loop {
 	bool running;
 	atomic_bool stop;
 	struct loop_counts counts;
+	struct loop_look
+		looks[LOOP_LOOKS]; /* the last ones; number n of counts.bursts is at n % LOOP_LOOKS */
 	int perf; /* counts the worker's instructions, -1: cannot be counted here */
 };
 
@@ -42,6 +51,9 @@ void loop_stop(struct loop *l);
 
 /* Instructions of the worker, kernel's for it included; false: the processor or the kernel does not say. */
 bool loop_instructions(const struct loop *l, uint64_t *out);
+
+/* Counts a poll that began at `start` (TSC) and found `frames`. */
+void loop_note(struct loop *l, uint64_t start, unsigned int frames);
 
 /* The worker of AF_PACKET ports (loop_socket.c). */
 void loop_socket_run(struct loop *l);

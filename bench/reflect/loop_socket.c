@@ -99,9 +99,7 @@ void loop_socket_run(struct loop *l)
 		}
 		if (l->mode != REFLECT_SINK)
 			send_on(l, b, (unsigned int)n);
-		loop_count(&l->counts.bursts, 1);
-		loop_count(&l->counts.received, (unsigned int)n);
-		loop_count(&l->counts.cycles, rte_rdtsc() - start);
+		loop_note(l, start, (unsigned int)n);
 	}
 	drops_count(l);
 	free(b);

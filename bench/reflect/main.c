@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * viaduct-reflect [EAL options] [--]: the other end of viaduct-gen's traffic, on the bare host and in a guest alike. It does
+ * viaduct-reflect [EAL options] [-- [--bind DRIVER]]: the other end of viaduct-gen's traffic, on the bare host and in a guest alike. It does
  * what standard input says, one JSON object a line (request.h), and answers each with one line on standard output:
  * {"ok":true, ...} or {"ok":false, "text":"..."}. One lcore hears the lines, one works; without options of DPDK for them
- * these are on the first and on the last CPU of the process, which may be one. --no-huge: for ports without DPDK's drivers.
+ * these are on the first and on the last CPU of the process, which may be one. --no-huge: for ports without DPDK's drivers. --bind: a
+ * PCI function that is with another driver is given to this one when it becomes a port, as guests do, which have it for that.
  */
+#include "bench/reflect/bind.h"
 #include "bench/reflect/facts.h"
 #include "bench/reflect/loop.h"
 
@@ -28,6 +30,7 @@
 #define NO_DEVICE "ffff:ff:1f.7"
 
 struct reflector {
+	const char *bind; /* NULL: only functions that are with the right driver */
 	struct port ports[PORTS_MAX];
 	struct loop loop;
 	bool done;
@@ -50,7 +53,7 @@ static struct port *port_find(struct reflector *x, const char *name)
 
 static json_t *on_devices(struct reflector *x, const struct reflect_request *q, struct err *e)
 {
-	return json_pack("{s:b, s:o}", "ok", 1, "devices", facts_devices());
+	return facts_devices();
 }
 
 static json_t *on_port(struct reflector *x, const struct reflect_request *q, struct err *e)
@@ -63,6 +66,8 @@ static json_t *on_port(struct reflector *x, const struct reflect_request *q, str
 		return answer(err_set(e, EEXIST, "there is a port %s", q->name), e);
 	if (p == NULL)
 		return answer(err_set(e, ENOSPC, "%d ports at most", PORTS_MAX), e);
+	if (q->kind == REFLECT_PCI && x->bind != NULL && bind_to(q->device, x->bind, e) < 0)
+		return answer(-e->errnum, e);
 	r = port_open(p, q, e);
 	if (r < 0) {
 		port_close(p);
@@ -129,6 +134,25 @@ static json_t *on_stats(struct reflector *x, const struct reflect_request *q, st
 	return o;
 }
 
+static json_t *on_looks(struct reflector *x, const struct reflect_request *q, struct err *e)
+{
+	const struct loop *l = &x->loop;
+	uint64_t end = atomic_load_explicit(&l->counts.bursts, memory_order_relaxed);
+	json_t *list = json_array();
+
+	for (uint64_t i = end < LOOP_LOOKS ? 0 : end - LOOP_LOOKS; i < end; i++) {
+		const struct loop_look *look = &l->looks[i % LOOP_LOOKS];
+
+		json_array_append_new(
+			list, json_pack("[I, I]",
+					(json_int_t)atomic_load_explicit(&look->frames,
+									 memory_order_relaxed),
+					(json_int_t)atomic_load_explicit(&look->cycles,
+									 memory_order_relaxed)));
+	}
+	return json_pack("{s:b, s:o}", "ok", 1, "looks", list);
+}
+
 static json_t *on_stop(struct reflector *x, const struct reflect_request *q, struct err *e)
 {
 	loop_stop(&x->loop);
@@ -160,8 +184,8 @@ static json_t *request(struct reflector *x, const char *line, size_t len)
 						 struct err *) = {
 		[REFLECT_DEVICES] = on_devices, [REFLECT_PORT] = on_port,
 		[REFLECT_START] = on_start,	[REFLECT_STATS] = on_stats,
-		[REFLECT_STOP] = on_stop,	[REFLECT_CLOSE] = on_close,
-		[REFLECT_QUIT] = on_quit,
+		[REFLECT_LOOKS] = on_looks,	[REFLECT_STOP] = on_stop,
+		[REFLECT_CLOSE] = on_close,	[REFLECT_QUIT] = on_quit,
 	};
 	struct reflect_request q;
 	struct err e = { 0 };
@@ -204,7 +228,7 @@ static bool args_have(int argc, char **argv, const char *word)
 	return false;
 }
 
-/* The options that are always right, those that the caller has not given, and the caller's. */
+/* The options that are always right, those that the caller has not given, and the caller's. Returns where these end. */
 static int start_dpdk(int argc, char **argv)
 {
 	static char lcores[64];
@@ -227,7 +251,11 @@ static int start_dpdk(int argc, char **argv)
 	}
 	for (int i = 1; i < argc; i++)
 		args[n++] = argv[i];
-	return rte_eal_init(n, args) < 0 ? -rte_errno : 0;
+	if (rte_eal_init(n, args) < 0)
+		return -rte_errno;
+	for (n = 1; n < argc && strcmp(argv[n], "--") != 0;)
+		n++;
+	return n;
 }
 
 int main(int argc, char **argv)
@@ -244,6 +272,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "viaduct-reflect: DPDK does not start: %s\n", strerror(-r));
 		return 1;
 	}
+	if (r + 2 < argc && strcmp(argv[r + 1], "--bind") == 0)
+		x.bind = argv[r + 2];
 	x.loop.perf = -1;
 	x.loop.lcore = rte_get_next_lcore(-1, 1, 0);
 	if (x.loop.lcore >= RTE_MAX_LCORE) {

@@ -6,9 +6,9 @@
 #include <errno.h>
 
 static const char *const op_words[REFLECT_OPS] = {
-	[REFLECT_DEVICES] = "devices", [REFLECT_PORT] = "port", [REFLECT_START] = "start",
-	[REFLECT_STATS] = "stats",     [REFLECT_STOP] = "stop", [REFLECT_CLOSE] = "close",
-	[REFLECT_QUIT] = "quit",
+	[REFLECT_DEVICES] = "devices", [REFLECT_PORT] = "port",	  [REFLECT_START] = "start",
+	[REFLECT_STATS] = "stats",     [REFLECT_LOOKS] = "looks", [REFLECT_STOP] = "stop",
+	[REFLECT_CLOSE] = "close",     [REFLECT_QUIT] = "quit",
 };
 
 static const char *const mode_words[REFLECT_MODES] = {
@@ -165,6 +165,7 @@ int reflect_request_parse(const char *line, size_t len, struct reflect_request *
 		[REFLECT_START] = { start_parse,
 				    { "op", "mode", "from", "to", "dst_mac", "idle" } },
 		[REFLECT_STATS] = { nothing_parse, { "op" } },
+		[REFLECT_LOOKS] = { nothing_parse, { "op" } },
 		[REFLECT_STOP] = { nothing_parse, { "op" } },
 		[REFLECT_CLOSE] = { close_parse, { "op", "name" } },
 		[REFLECT_QUIT] = { nothing_parse, { "op" } },

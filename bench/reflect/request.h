@@ -9,6 +9,7 @@
  *   {"op":"start","mode":"reflect","from":"a","idle":"poll"}   mode: reflect (sent back with its addresses swapped), sink, or
  *                                                              forward ("to":"b"; "dst_mac": it gets this address, and b's
  *                                                              own as its source); idle: poll, interrupt
+ *   {"op":"looks"}                             [frames, cycles] of each of the last polls that found something, oldest first
  *   {"op":"stats"}  {"op":"stop"}  {"op":"close","name":"a"}  {"op":"quit"}
  */
 #ifndef VIADUCT_BENCH_REFLECT_REQUEST_H
@@ -28,6 +29,7 @@ enum reflect_op {
 	REFLECT_PORT,
 	REFLECT_START,
 	REFLECT_STATS,
+	REFLECT_LOOKS,
 	REFLECT_STOP,
 	REFLECT_CLOSE,
 	REFLECT_QUIT,

@@ -53,6 +53,7 @@ static void test_a_start(void **state)
 	assert_int_equal(parse("{\"op\":\"start\",\"mode\":\"forward\",\"from\":\"a\",\"to\":\"b\","
 			       "\"dst_mac\":\"02:00:00:00:00:09\",\"idle\":\"interrupt\"}"),
 			 0);
+	assert_int_equal(q.op, REFLECT_START);
 	assert_int_equal(q.mode, REFLECT_FORWARD);
 	assert_string_equal(q.from, "a");
 	assert_string_equal(q.to, "b");
