@@ -201,7 +201,8 @@ def headline(changed, judged):
         return f"No change beyond the noise in {judged} figures."
     about, most = by_chance(judged)
     if changed <= most:
-        return f"No change beyond the noise as a whole: {changed} of {judged} figures differ, and chance alone makes about {about:.0f} do so."
+        return (f"No change beyond the noise as a whole: {changed} of {judged} figures differ, and chance alone makes about "
+                f"{about:.0f} do so.")
     return f"{changed} of {judged} figures changed beyond the noise; chance alone makes about {about:.0f} seem to."
 
 

@@ -13,6 +13,7 @@ WIDTH, HEIGHT = 380, 250
 WIDE = 580
 LEFT, RIGHT, TOP, BOTTOM = 64, 12, 46, 44
 ROW = 40
+CROWD = 20  # marks, beyond which dots get a wide panel
 LOG_SPAN = 30  # values further apart are drawn on a logarithmic scale
 
 
@@ -113,29 +114,35 @@ def category_texts(categories, places, slot):
                    for n, c in enumerate(categories) if n % every == 0)
 
 
+def between(slot, count):
+    """Lines between the categories."""
+    return "".join(el("path", d=f"M{short(LEFT + slot * n)} {TOP}V{HEIGHT - BOTTOM}", cls="grid") for n in range(1, count))
+
+
 def dots(title, axes, categories, points, guide=(), span=()):
     """axes: x, y. points: (category, name, index, figure), those of a series in the order of categories.
     guide: (category, value) of a dashed line. span: values that the scale must hold, too."""
     x_about, y_about = axes
     values = [v for p in points for v in seen(p[3])] + [value for _, value in guide] + list(span)
     scale = svg.Scale(scale_kind(y_about, values), values, (HEIGHT - BOTTOM, TOP))
-    slot = (WIDTH - LEFT - RIGHT) / len(categories)
-    places = {c: LEFT + slot * (n + 0.5) for n, c in enumerate(categories)}
     names = list(dict.fromkeys(p[1] for p in points))
-    beside = min(14, slot * 0.8 / len(names))
+    width = WIDTH if len(categories) * len(names) <= CROWD else WIDE
+    slot = (width - LEFT - RIGHT) / len(categories)
+    places = {c: LEFT + slot * (n + 0.5) for n, c in enumerate(categories)}
+    beside = min(14, slot * 0.7 / len(names))
     shift = {name: (n - (len(names) - 1) / 2) * beside for n, name in enumerate(names)}
-    lines, marks = "", ""
+    body = heading(title, width) + y_axis(scale, y_about, width) + category_texts(categories, places, slot) \
+        + words((LEFT + width - RIGHT) / 2, HEIGHT - 10, x_about.title, cls="note middle") + between(slot, len(categories))
+    if guide:
+        body += el("polyline", points=" ".join(f"{short(places[c])},{short(scale.at(v))}" for c, v in guide), cls="guide")
+    marks = ""
     for name in names:
         own = [p for p in points if p[1] == name]
         way = " ".join(f"{short(places[p[0]] + shift[name])},{short(scale.at(p[3]['median']))}" for p in own)
-        lines += el("polyline", points=way, cls=f"k{own[0][2] % svg.COLOURS} line")
+        body += el("polyline", points=way, cls=f"k{own[0][2] % svg.COLOURS} line")
         marks += "".join(dot(places[p[0]] + shift[name], scale, p, y_about) for p in own)
-    if guide:
-        lines += el("polyline", points=" ".join(f"{short(places[c])},{short(scale.at(v))}" for c, v in guide), cls="guide")
-    body = heading(title, WIDTH) + y_axis(scale, y_about, WIDTH) + category_texts(categories, places, slot) \
-        + words((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, x_about.title, cls="note middle") + lines + marks
     text = "; ".join(tell(f"{p[1]}, {p[0]}", p[3], y_about.shape) for p in points)
-    return Panel(WIDTH, HEIGHT, el("g", body, cls="dots", data_scale=scale.kind), title, text)
+    return Panel(width, HEIGHT, el("g", body + marks, cls="dots", data_scale=scale.kind), title, text)
 
 
 def shares(histogram):
@@ -245,19 +252,23 @@ def ratio_mark(scale, row, y, axis):
                     data_row=row.label, data_value=repr(float(row.figure["median"])))
 
 
+def sign(entry, x, y):
+    """What stands beside a name in a legend. entry: (name, index, "mark"), (name, class, "swatch" or "line")."""
+    _, index, kind = entry
+    if kind == "mark":
+        return svg.mark(x + 6, y + 6, index)
+    if kind == "line":
+        return el("path", d=f"M{short(x)} {short(y + 6)}h16", cls=f"{index} curve")
+    return el("rect", x=x, y=y, width=12, height=12, cls=f"{index} part")
+
+
 def legend(entries, width):
-    """entries: (name, index, "mark"), (name, class, "swatch" or "line"); wraps to the width."""
+    """Wraps to the width."""
     x, y, body = 4.0, 14.0, ""
-    for name, index, kind in entries:
-        name = fit(name, width - 30)
-        if x > 4 and x + 22 + svg.width_of(name) > width:
+    for entry in entries:
+        name = fit(entry[0], width - 30)
+        if x > 4 and x + 24 + svg.width_of(name) > width:
             x, y = 4.0, y + 20
-        if kind == "mark":
-            body += svg.mark(x + 6, y - 4, index)
-        elif kind == "line":
-            body += el("path", d=f"M{short(x - 2)} {short(y - 4)}h16", cls=f"{index} curve")
-        else:
-            body += el("rect", x=x, y=y - 10, width=12, height=12, cls=f"{index} part")
-        body += words(x + 18, y, name, cls="tick")
-        x += 22 + svg.width_of(name) + 12
-    return Panel(width, int(y + 8), body, "Legend", ", ".join(name for name, _, _ in entries))
+        body += sign(entry, x, y - 10) + words(x + 20, y, name, cls="tick")
+        x += 24 + svg.width_of(name) + 12
+    return Panel(width, int(y + 8), body, "Legend", ", ".join(entry[0] for entry in entries))

@@ -153,8 +153,16 @@ def ratios(result):
             for (a, b), rows in ratio_groups(result).items()]
 
 
+CRITERIA = ("zero-loss", "0.001%", "offered")
+
+
+def criterion_key(row):
+    known = row["criterion"] in CRITERIA
+    return (CRITERIA.index(row["criterion"]) if known else len(CRITERIA), row["criterion"])
+
+
 def throughput(result):
-    rows = in_order(each(result, "throughput"), lambda r: r["criterion"], by_size)
+    rows = in_order(each(result, "throughput"), criterion_key, by_size)
     lines = [[r["criterion"], r["size"], series(s, r), *figure_cells(r["pps"], rate), rate_mbps(r["mbps"]["median"])] for s, r in rows]
     return Table("Throughput by frame size, packets a second",
                  [("criterion", 0), ("size", 0), ("of", 0), *figure_columns("pps"), ("Mbit/s", 1)], lines)

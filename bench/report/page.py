@@ -3,10 +3,9 @@
 
 import html as markup
 
-from . import draw, model, palette, plots
+from . import draw, model, palette, plots, svg
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"  # nothing in the page runs, whatever it holds
-LEGEND_WIDTH = 780
 
 
 def tag(name, content, **attributes):
@@ -29,14 +28,18 @@ def table(made):
                class_="wide") + note
 
 
+def legend(entries):
+    signs = (svg.el("svg", draw.sign(entry, 1.0, 1.0), viewBox="0 0 18 14", width=18, height=14, aria_hidden="true") for entry in entries)
+    return tag("ul", "".join(tag("li", sign + said(entry[0])) for sign, entry in zip(signs, entries)), class_="legend") if entries else ""
+
+
 def figure(made):
     out = tag("h2", said(made.title))
     if made.note:
         out += tag("p", said(made.note), class_="note")
     if made.panels:
-        legend = draw.legend(made.legend, LEGEND_WIDTH).image() if made.legend else ""
         panels = tag("div", "".join(panel.image() for panel in made.panels), class_="panels")
-        out += tag("figure", (tag("div", legend, class_="legend") if legend else "") + panels)
+        out += tag("figure", legend(made.legend) + panels)
     tables = "".join(table(t) for t in made.tables if t.rows)
     if tables:
         out += tag("details", tag("summary", "The numbers") + tables)

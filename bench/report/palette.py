@@ -38,6 +38,8 @@ p.note{{font-size:13px}}
 .banner{{border-left:5px solid;padding:10px 14px;margin:14px 0}}
 .warnings li{{margin:3px 0}}
 figure{{margin:10px 0}}
+.legend{{list-style:none;display:flex;flex-wrap:wrap;gap:2px 18px;margin:0 0 8px;padding:0;font-size:13px}}
+.legend svg{{vertical-align:-2px;margin-right:5px}}
 .panels{{display:flex;flex-wrap:wrap;gap:18px 14px}}
 svg.plot{{max-width:100%;height:auto}}
 .wide{{overflow-x:auto}}

@@ -58,7 +58,7 @@ def by_number(points):
 
 def throughput(result, names):
     panels, points_of_all = [], []
-    rows = [(s, r) for s, r in model.in_order(model.each(result, "throughput"), model.by_size) if r["pps"]["median"] is not None]
+    rows = [(s, r) for s, r in model.in_order(model.each(result, "throughput"), model.criterion_key, model.by_size) if r["pps"]["median"] is not None]
     rows, gone_names = keep(rows, lambda pair: model.series(*pair), MOST_NAMES)
     rows, gone = keep(rows, lambda pair: pair[1]["size"], MOST_CATEGORIES)
     for criterion in list(dict.fromkeys(r["criterion"] for _, r in rows))[:MOST_PANELS]:

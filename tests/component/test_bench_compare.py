@@ -163,6 +163,11 @@ def test_the_words(tmp_path):
         assert done.returncode == status and why in done.stderr and "Traceback" not in done.stderr
 
 
+def test_every_file_of_the_report_is_installed():
+    listed = (BENCH / "report/meson.build").read_text()
+    assert [path.name for path in sorted((BENCH / "report").glob("*.py")) if f"'{path.name}'" not in listed] == []
+
+
 class Balanced(html.parser.HTMLParser):
     """Every element that is opened is closed, in order."""
 

@@ -201,6 +201,20 @@ def test_steps_of_a_start_are_one_bar_each(show):
             assert abs(part["box"][2] - place(at)) < 1.6
 
 
+def test_legends_have_the_colours_and_shapes_of_what_is_drawn(show, browser):
+    show(bench_result.result())
+    script = """[...document.querySelectorAll("section")].map(s => {
+      const look = e => getComputedStyle(e).fill + " " + e.getAttribute("d");
+      return [s.id, Object.fromEntries([...s.querySelectorAll(".legend li")].map(li => [li.textContent, look(li.querySelector(".mark, .part, .curve"))])),
+              [...s.querySelectorAll("svg.plot .mark[data-series], svg.plot .part")].map(e => [e.dataset.series || e.dataset.part, look(e)])];
+    })"""
+    figures = {name: (legend, drawn) for name, legend, drawn in browser.evaluate(script) if drawn}
+    for name in ("throughput", "latency", "scale", "start", "exits-per-packet-deterministic-time"):
+        legend, drawn = figures[name]
+        assert drawn and all(legend[series] == look for series, look in drawn), name
+        assert len(set(legend.values())) == len(legend)
+
+
 def overlap(a, b):
     return min(a[2], b[2]) - max(a[0], b[0]) > 1 and min(a[3], b[3]) - max(a[1], b[1]) > 3
 
@@ -225,7 +239,7 @@ def many(**more):
 @pytest.mark.parametrize("made", [bench_result.result, many])
 def test_texts_neither_overlap_nor_leave_their_plot(show, made):
     _, drawn = show(made())
-    assert len(drawn) > 20
+    assert len(drawn) >= 20
     for plot in drawn:
         texts = [t for t in plot["texts"] if t["box"][2] > t["box"][0]]
         for n, text in enumerate(texts):
