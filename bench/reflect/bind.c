@@ -1,40 +1,31 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "bench/reflect/bind.h"
 
-#include "base/fd.h"
-
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-static int is_with(const char *function, const char *driver)
+int bind_with(const char *program, const char *function, struct err *e)
 {
-	char path[96], has[64];
+	char *const argv[] = { (char *)(uintptr_t)program, (char *)(uintptr_t)function, NULL };
+	posix_spawn_file_actions_t files;
+	pid_t pid;
+	int status, r;
 
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%.20s/driver", function);
-	if (link_base_at(AT_FDCWD, path, has, sizeof(has)) < 0)
-		return -ENODEV;
-	return strcmp(has, driver) == 0;
-}
-
-int bind_to(const char *function, const char *driver, struct err *e)
-{
-	char path[96];
-	int with = is_with(function, driver), r = 0;
-
-	if (with == 1)
-		return 0;
-	if (with == 0) {
-		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%.20s/driver/unbind", function);
-		r = file_write_at(AT_FDCWD, path, function);
-	}
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%.20s/driver_override", function);
+	/* Lines that come are ours alone. */
+	r = posix_spawn_file_actions_init(&files);
 	if (r == 0)
-		r = file_write_at(AT_FDCWD, path, driver);
+		r = posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", 0, 0);
 	if (r == 0)
-		r = file_write_at(AT_FDCWD, "/sys/bus/pci/drivers_probe", function);
-	if (r == 0 && is_with(function, driver) != 1)
-		r = -ENODEV;
-	return r < 0 ? err_set(e, r, "%s does not go to %s: %s", function, driver, strerror(-r))
-		     : 0;
+		r = posix_spawn(&pid, program, &files, NULL, argv, environ);
+	posix_spawn_file_actions_destroy(&files);
+	if (r != 0)
+		return err_set(e, r, "%s: %s", program, strerror(r));
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return err_set(e, errno, "%s: %s", program, strerror(errno));
+	if (status != 0)
+		return err_set(e, EIO, "%s %s: status %#x", program, function, status);
+	return 0;
 }

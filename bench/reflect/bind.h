@@ -4,8 +4,7 @@
 
 #include "base/err.h"
 
-/* Takes a PCI function from the driver that it is with, if any, and gives it to another that is loaded (driver_override,
- * Documentation/ABI/testing/sysfs-bus-pci). `function` is a checked address. */
-int bind_to(const char *function, const char *driver, struct err *e);
+/* Runs `program FUNCTION`, which gives that PCI function to a driver of DPDK's, and waits for it. -EIO: it did not end well. */
+int bind_with(const char *program, const char *function, struct err *e);
 
 #endif

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * viaduct-reflect [EAL options] [-- [--bind DRIVER]]: the other end of viaduct-gen's traffic, on the bare host and in a guest alike. It does
+ * viaduct-reflect [EAL options] [-- [--bind PROGRAM]]: the other end of viaduct-gen's traffic, on the bare host and in a guest alike. It does
  * what standard input says, one JSON object a line (request.h), and answers each with one line on standard output:
  * {"ok":true, ...} or {"ok":false, "text":"..."}. One lcore hears the lines, one works; without options of DPDK for them
- * these are on the first and on the last CPU of the process, which may be one. --no-huge: for ports without DPDK's drivers. --bind: a
- * PCI function that is with another driver is given to this one when it becomes a port, as guests do, which have it for that.
+ * these are on the first and on the last CPU of the process, which may be one. --no-huge: for ports without DPDK's drivers. --bind: before a
+ * PCI function becomes a port, PROGRAM is run with its address, which gives it to the driver that it needs, as in guests.
  */
 #include "bench/reflect/bind.h"
 #include "bench/reflect/facts.h"
@@ -30,7 +30,7 @@
 #define NO_DEVICE "ffff:ff:1f.7"
 
 struct reflector {
-	const char *bind; /* NULL: only functions that are with the right driver */
+	const char *bind; /* NULL: functions are with the right driver */
 	struct port ports[PORTS_MAX];
 	struct loop loop;
 	bool done;
@@ -66,7 +66,7 @@ static json_t *on_port(struct reflector *x, const struct reflect_request *q, str
 		return answer(err_set(e, EEXIST, "there is a port %s", q->name), e);
 	if (p == NULL)
 		return answer(err_set(e, ENOSPC, "%d ports at most", PORTS_MAX), e);
-	if (q->kind == REFLECT_PCI && x->bind != NULL && bind_to(q->device, x->bind, e) < 0)
+	if (q->kind == REFLECT_PCI && x->bind != NULL && bind_with(x->bind, q->device, e) < 0)
 		return answer(-e->errnum, e);
 	r = port_open(p, q, e);
 	if (r < 0) {
