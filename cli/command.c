@@ -12,26 +12,36 @@
 		noun, verb, { "viaduct " noun " " verb, synopsis, summary, options, min, max }, \
 			run                                                                     \
 	}
-#define ALLOC_OPTIONS \
-	(BIT(OPT_NETWORK) | BIT(OPT_PF) | BIT(OPT_NUMA) | BIT(OPT_NAME) | BIT(OPT_EXPLAIN))
-#define APPLY_OPTIONS                                                                   \
-	(BIT(OPT_VFS) | BIT(OPT_DISRUPT) | BIT(OPT_TIMEOUT) | BIT(OPT_CONFIRM_WITHIN) | \
-	 BIT(OPT_ADOPT) | BIT(OPT_NO_WAIT))
+#define ALLOC_OPTIONS                                                                     \
+	(BIT_ULL(OPT_NETWORK) | BIT_ULL(OPT_PF) | BIT_ULL(OPT_NUMA) | BIT_ULL(OPT_NAME) | \
+	 BIT_ULL(OPT_EXPLAIN))
+#define APPLY_OPTIONS                                                     \
+	(BIT_ULL(OPT_VFS) | BIT_ULL(OPT_DISRUPT) | BIT_ULL(OPT_TIMEOUT) | \
+	 BIT_ULL(OPT_CONFIRM_WITHIN) | BIT_ULL(OPT_ADOPT) | BIT_ULL(OPT_NO_WAIT))
 #define APPLY_SYNOPSIS \
 	"PF --vfs N [--adopt] [--disrupt VM,lease:LEASE,...] [--timeout SECONDS] [--confirm-within TIME] [--no-wait]"
-#define RUN_OPTIONS \
-	(BIT(OPT_DRY_RUN) | BIT(OPT_OWNER) | BIT(OPT_EXPLAIN) | BIT(OPT_NO_WAIT) | BIT(OPT_UNSAFE))
+#define RUN_OPTIONS                                                                                \
+	(BIT_ULL(OPT_DRY_RUN) | BIT_ULL(OPT_OWNER) | BIT_ULL(OPT_EXPLAIN) | BIT_ULL(OPT_NO_WAIT) | \
+	 BIT_ULL(OPT_UNSAFE))
 #define RUN_SYNOPSIS \
 	"FILE [--owner USER] [--allow-unsafe-interrupts REASON] [--dry-run [--explain] | --no-wait]"
 #define CREATE_SYNOPSIS "FILE [--replace] [--owner USER] [--allow-unsafe-interrupts REASON]"
 #define STOP_SYNOPSIS \
 	"NAME [--timeout SECONDS] [--no-kill] [--no-wait] | --all [--timeout SECONDS] [--no-wait]"
-#define IMPORT_OPTIONS \
-	(BIT(OPT_TO) | BIT(OPT_FORMAT) | BIT(OPT_SIZE) | BIT(OPT_VERIFY) | BIT(OPT_PREALLOCATE))
+#define IMPORT_OPTIONS                                                                     \
+	(BIT_ULL(OPT_TO) | BIT_ULL(OPT_FORMAT) | BIT_ULL(OPT_SIZE) | BIT_ULL(OPT_VERIFY) | \
+	 BIT_ULL(OPT_PREALLOCATE))
 #define IMPORT_SYNOPSIS \
 	"FILE [--to PATH] [--format FORMAT] [--size SIZE] [--verify] [--preallocate]"
-#define SET_WORDS  13 /* the VF and every attribute once */
-#define PORT_WORDS 13 /* the port and every word once */
+#define BENCH_OPTIONS                                                                              \
+	(BIT_ULL(OPT_PROFILE) | BIT_ULL(OPT_ROUNDS) | BIT_ULL(OPT_JSON_FILE) | BIT_ULL(OPT_HTML) | \
+	 BIT_ULL(OPT_AGAINST) | BIT_ULL(OPT_PF) | BIT_ULL(OPT_WIRE) | BIT_ULL(OPT_GUEST_KERNEL) |  \
+	 BIT_ULL(OPT_GUEST_IMAGE))
+#define BENCH_SYNOPSIS \
+	"SCENARIO... [--profile PROFILE] [--rounds N] [--json FILE] [--html FILE] [--against MONITOR] [--pf PF] [--wire PORT] [--guest-kernel FILE] [--guest-image FILE]"
+#define SET_WORDS   13 /* the VF and every attribute once */
+#define PORT_WORDS  13 /* the port and every word once */
+#define BENCH_WORDS 16
 
 /* clang-format off */
 const struct command commands[] = {
@@ -39,13 +49,13 @@ const struct command commands[] = {
 	    0, 0, 0, host_check),
 	ROW("host", "selftest", "[--pf PF] [--out FILE]",
 	    "run what only real hardware can show on a free VF, which is wiped and free again; exit status 1 unless all passes",
-	    BIT(OPT_PF) | BIT(OPT_OUT), 0, 0, host_selftest),
+	    BIT_ULL(OPT_PF) | BIT_ULL(OPT_OUT), 0, 0, host_selftest),
 	ROW("pf", "list", "", "functions with SR-IOV",
 	    0, 0, 0, pf_list),
 	ROW("pf", "show", "PF", "one of them: SR-IOV capability, isolation, VFs",
 	    0, 1, 1, pf_show),
 	ROW("pf", "plan", "PF --vfs N", "what `pf apply` would do, step by step, and whom it would hurt",
-	    BIT(OPT_VFS), 1, 1, pf_plan),
+	    BIT_ULL(OPT_VFS), 1, 1, pf_plan),
 	ROW("pf", "apply", APPLY_SYNOPSIS, "make it N VFs",
 	    APPLY_OPTIONS, 1, 1, pf_apply),
 	ROW("pf", "confirm", "PF", "keep the VFs that `pf apply --confirm-within` made",
@@ -61,9 +71,9 @@ const struct command commands[] = {
 	    "set mac, vlan, qos, proto, spoofchk, trust, link, rate, min_rate; print what is read back",
 	    0, 2, SET_WORDS, vf_set),
 	ROW("vf", "release", "VF [--no-wait]", "end the lease; reset and scrub the VF",
-	    BIT(OPT_NO_WAIT), 1, 1, vf_release),
+	    BIT_ULL(OPT_NO_WAIT), 1, 1, vf_release),
 	ROW("vf", "scrub", "VF [--no-wait]", "try again to wipe one that is quarantined",
-	    BIT(OPT_NO_WAIT), 1, 1, vf_scrub),
+	    BIT_ULL(OPT_NO_WAIT), 1, 1, vf_scrub),
 	ROW("function", "list", "", "whole functions, and which of them a VM could have",
 	    0, 0, 0, function_list),
 	ROW("function", "show", "FUNCTION", "one of them: who has it, what the host does with it",
@@ -78,10 +88,10 @@ const struct command commands[] = {
 	    0, 1, 1, iommu_group),
 	ROW("iommu", "faults", "[--follow]",
 	    "what devices did that they may not: DMA, interrupts, PCI Express errors; whose they are, and what is missing",
-	    BIT(OPT_FOLLOW), 0, 0, iommu_faults),
+	    BIT_ULL(OPT_FOLLOW), 0, 0, iommu_faults),
 	ROW("iommu", "audit", "[--vm NAME]",
 	    "does what the functions of VMs reach equal what these have, by the hardware's own tables; exit status 1 unless proven",
-	    BIT(OPT_VM), 0, 0, iommu_audit),
+	    BIT_ULL(OPT_VM), 0, 0, iommu_audit),
 	ROW("uplink", "list", "", "what joins polled ports to a wire, and the process that serves them",
 	    0, 0, 0, uplink_list),
 	ROW("uplink", "show", "UPLINK", "one of them: device, link, driver, counters",
@@ -102,11 +112,11 @@ const struct command commands[] = {
 	    "make a raw disk image of a qcow2, vmdk, vhdx, vdi, vpc or raw one that nobody vouches for",
 	    IMPORT_OPTIONS, 1, 1, image_import_run),
 	ROW("image", "create", "PATH SIZE [--preallocate]", "make an empty disk image",
-	    BIT(OPT_PREALLOCATE), 2, 2, image_create_run),
+	    BIT_ULL(OPT_PREALLOCATE), 2, 2, image_create_run),
 	ROW("image", "info", "PATH", "an image's format and size, and whether a VM has it",
 	    0, 1, 1, image_info_run),
 	ROW("vm", "check", "FILE [--explain]", "is the VM file right, and what would `vm run` do",
-	    BIT(OPT_EXPLAIN), 1, 1, vm_check),
+	    BIT_ULL(OPT_EXPLAIN), 1, 1, vm_check),
 	ROW("vm", "run", RUN_SYNOPSIS,
 	    "create and start the VM of this file ('-': standard input)",
 	    RUN_OPTIONS, 1, 1, vm_run),
@@ -116,20 +126,20 @@ const struct command commands[] = {
 	    0, 1, 1, vm_show),
 	ROW("vm", "create", CREATE_SYNOPSIS,
 	    "keep the VM of this file: it can be started, comes back after a crash and with the host",
-	    BIT(OPT_REPLACE) | BIT(OPT_OWNER) | BIT(OPT_UNSAFE), 1, 1, vm_create),
+	    BIT_ULL(OPT_REPLACE) | BIT_ULL(OPT_OWNER) | BIT_ULL(OPT_UNSAFE), 1, 1, vm_create),
 	ROW("vm", "start", "NAME [--no-wait] | --all",
 	    "start a VM that is kept; --all: those that `vm stop --all` has stopped",
-	    BIT(OPT_ALL) | BIT(OPT_NO_WAIT), 0, 1, vm_start),
+	    BIT_ULL(OPT_ALL) | BIT_ULL(OPT_NO_WAIT), 0, 1, vm_start),
 	ROW("vm", "stop", STOP_SYNOPSIS,
 	    "press the power button; kill after SECONDS (30, or what its file says); --all: in order, 240",
-	    BIT(OPT_ALL) | BIT(OPT_TIMEOUT) | BIT(OPT_NO_KILL) | BIT(OPT_NO_WAIT), 0, 1, vm_stop),
+	    BIT_ULL(OPT_ALL) | BIT_ULL(OPT_TIMEOUT) | BIT_ULL(OPT_NO_KILL) | BIT_ULL(OPT_NO_WAIT), 0, 1, vm_stop),
 	ROW("vm", "restart", "NAME [--timeout SECONDS] [--no-kill] [--no-wait]",
 	    "stop it, then start it, with the same VFs if they can be had",
-	    BIT(OPT_TIMEOUT) | BIT(OPT_NO_KILL) | BIT(OPT_NO_WAIT), 1, 1, vm_restart),
+	    BIT_ULL(OPT_TIMEOUT) | BIT_ULL(OPT_NO_KILL) | BIT_ULL(OPT_NO_WAIT), 1, 1, vm_restart),
 	ROW("vm", "kill", "NAME", "end the VM at once",
 	    0, 1, 1, vm_kill),
 	ROW("vm", "delete", "NAME [--force]", "forget the VM: its file's copy, history, logs",
-	    BIT(OPT_FORCE), 1, 1, vm_delete),
+	    BIT_ULL(OPT_FORCE), 1, 1, vm_delete),
 	ROW("vm", "history", "NAME", "its last starts and ends: when, why, who asked",
 	    0, 1, 1, vm_history),
 	ROW("vm", "pause", "NAME", "stop its vCPUs (its VFs still do DMA)",
@@ -142,10 +152,10 @@ const struct command commands[] = {
 	    0, 1, 1, vm_unquarantine),
 	ROW("vm", "console", "NAME [--port CONSOLE] [--timeout SECONDS | --log]",
 	    "the serial console, or hvc0; Ctrl-] leaves it. --log: what was on the serial one, also of a VM that has ended",
-	    BIT(OPT_PORT) | BIT(OPT_TIMEOUT) | BIT(OPT_LOG), 1, 1, vm_console),
+	    BIT_ULL(OPT_PORT) | BIT_ULL(OPT_TIMEOUT) | BIT_ULL(OPT_LOG), 1, 1, vm_console),
 	ROW("vm", "stats", "NAME [--follow] [--interval SECONDS]",
 	    "guest exits by kind, trapped accesses, interrupts by vector",
-	    BIT(OPT_FOLLOW) | BIT(OPT_INTERVAL), 1, 1, vm_stats),
+	    BIT_ULL(OPT_FOLLOW) | BIT_ULL(OPT_INTERVAL), 1, 1, vm_stats),
 	ROW("port", "list", "", "ports of all VMs that run: who serves each, VF or network, MAC, state",
 	    0, 0, 0, port_list),
 	ROW("port", "show", "VM/PORT", "one of them: policy, backend, carrier",
@@ -155,7 +165,7 @@ const struct command commands[] = {
 	    0, 2, PORT_WORDS, port_set),
 	ROW("port", "stats", "[VM/PORT] [--follow] [--interval SECONDS]",
 	    "packets and bits each way, drops by reason, kicks and calls",
-	    BIT(OPT_FOLLOW) | BIT(OPT_INTERVAL), 0, 1, port_stats),
+	    BIT_ULL(OPT_FOLLOW) | BIT_ULL(OPT_INTERVAL), 0, 1, port_stats),
 	ROW("disk", "list", "", "disks of all VMs that run: size, state, image",
 	    0, 0, 0, disk_list),
 	ROW("disk", "show", "VM/DISK", "one of them: image, limits, counters, errors",
@@ -170,10 +180,21 @@ const struct command commands[] = {
 	    0, 0, 0, operation_list),
 	ROW("operation", "show", "ID [--follow]",
 	    "one of them: its steps and what it came to; --follow waits for its end, which is the exit status",
-	    BIT(OPT_FOLLOW), 1, 1, operation_show),
+	    BIT_ULL(OPT_FOLLOW), 1, 1, operation_show),
+	ROW("bench", "list", "", "scenarios that can be measured",
+	    0, 0, 0, bench_list),
+	ROW("bench", "run", BENCH_SYNOPSIS,
+	    "measure the same work on the bare host, in a guest, and beside QEMU; ratios with their intervals",
+	    BENCH_OPTIONS, 1, BENCH_WORDS, bench_run),
+	ROW("bench", "report", "FILE [--html FILE] [--png FILE]", "what a result file says, as a table, a page or a picture",
+	    BIT_ULL(OPT_HTML) | BIT_ULL(OPT_PNG), 1, 1, bench_report),
+	ROW("bench", "compare", "FILE OTHER", "what has changed between two result files beyond the noise",
+	    0, 2, 2, bench_compare),
+	ROW("bench", "selftest", "", "the generator against itself: faults put in on purpose must be found",
+	    0, 0, 0, bench_selftest),
 	{ "events", NULL, { "viaduct events", "[--follow] [--since CURSOR]",
 			    "what has happened to VFs, PFs, functions, VMs, alarms and the daemon",
-			    BIT(OPT_FOLLOW) | BIT(OPT_SINCE), 0, 0 }, events_show },
+			    BIT_ULL(OPT_FOLLOW) | BIT_ULL(OPT_SINCE), 0, 0 }, events_show },
 	{ "alarms", NULL, { "viaduct alarms", "", "what is wrong now, and what to do about it",
 			    0, 0, 0 }, alarms_show },
 	{ "explain", NULL, { "viaduct explain", "[CODE]", "what an error's or alarm's code means",

@@ -13,6 +13,11 @@ struct args;
 
 typedef int command_fn(struct cli *cli, const struct args *a, struct err *e);
 
+command_fn bench_compare;
+command_fn bench_list;
+command_fn bench_report;
+command_fn bench_run;
+command_fn bench_selftest;
 command_fn host_check;
 command_fn host_selftest;
 command_fn pf_list;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* What may stand for each placeholder of the synopses: one table. Names from the daemon are a peer's. */
+#include "cli/bench.h"
 #include "cli/command.h"
 #include "cli/complete.h"
 #include "cli/console.h"
@@ -257,6 +258,28 @@ static void offer_formats(struct cli *cli, const char *prefix, const char *typed
 	complete_offer(cli, prefix, typed, "auto", "by its first bytes");
 }
 
+static void offer_table(struct cli *cli, const char *const *words, const char *prefix,
+			const char *typed)
+{
+	for (; *words != NULL; words++)
+		complete_offer(cli, prefix, typed, *words, "");
+}
+
+static void offer_scenarios(struct cli *cli, const char *prefix, const char *typed)
+{
+	offer_table(cli, bench_scenarios, prefix, typed);
+}
+
+static void offer_profiles(struct cli *cli, const char *prefix, const char *typed)
+{
+	offer_table(cli, bench_profiles, prefix, typed);
+}
+
+static void offer_monitors(struct cli *cli, const char *prefix, const char *typed)
+{
+	offer_table(cli, bench_monitors, prefix, typed);
+}
+
 static const struct {
 	const char *placeholder;
 	offer_fn *offer; /* NULL: nobody can know */
@@ -275,6 +298,11 @@ static const struct {
 	{ "VM/DISK", offer_disks },
 	{ "LIMIT=VALUE...", offer_limits },
 	{ "CODE", offer_codes },
+	{ "SCENARIO...", offer_scenarios },
+	{ "PROFILE", offer_profiles },
+	{ "MONITOR", offer_monitors },
+	{ "OTHER", offer_files },
+	{ "PORT", NULL },
 	{ "NOUN", offer_nouns },
 	{ "FILE", offer_files },
 	{ "DIR", offer_files },

@@ -42,6 +42,8 @@ const struct explanation explanations[] = {
 	  "the error names the member; viaduct and viaduct-pmd should be of one version" },
 	{ "bad-vf-name", "The text is no name of a VF: neither PF#INDEX, nor a PCI address, nor a lease.",
 	  "viaduct vf list   shows the names" },
+	{ "bench-missing", "The programs of the benchmark are not where they are installed: below libexec/viaduct/bench of viaduct's prefix.",
+	  "meson install -C build/release   installs them with viaduct" },
 	{ "bind-new-id", "vfio-pci takes the function again because its vendor and device id were added by hand.",
 	  "echo VENDOR DEVICE > /sys/bus/pci/drivers/vfio-pci/remove_id" },
 	{ "bind-refused", "The driver that the function should get did not take it.",

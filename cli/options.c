@@ -77,6 +77,25 @@ static const struct argp_option command_options[OPTION_COUNT] = {
 			      "take all of its room on the disk now", 1 },
 	[OPT_PORT] = { "port", KEY_COMMAND + OPT_PORT, "CONSOLE", 0,
 		       "another console than the serial one: hvc0, where the VM has it", 1 },
+	[OPT_JSON_FILE] = { "json", KEY_COMMAND + OPT_JSON_FILE, "FILE", 0,
+			    "write the result into this file; - is standard output", 1 },
+	[OPT_HTML] = { "html", KEY_COMMAND + OPT_HTML, "FILE", 0,
+		       "write the report into this file, one page with all of its plots", 1 },
+	[OPT_PNG] = { "png", KEY_COMMAND + OPT_PNG, "FILE", 0,
+		      "write the plots into this file as a picture", 1 },
+	[OPT_PROFILE] = { "profile", KEY_COMMAND + OPT_PROFILE, "PROFILE", 0,
+			  "how long and how thoroughly: rfc, lab, smoke (rfc)", 1 },
+	[OPT_ROUNDS] = { "rounds", KEY_COMMAND + OPT_ROUNDS, "N", 0,
+			 "how often each figure is measured (that of the profile)", 1 },
+	[OPT_AGAINST] = { "against", KEY_COMMAND + OPT_AGAINST, "MONITOR", 0,
+			  "measure this monitor beside viaduct, with the same guest: qemu", 1 },
+	[OPT_WIRE] = { "wire", KEY_COMMAND + OPT_WIRE, "PORT", 0,
+		       "the generator's port, at the other end of the PF's cable: a PCI address, or af-packet:INTERFACE",
+		       1 },
+	[OPT_GUEST_KERNEL] = { "guest-kernel", KEY_COMMAND + OPT_GUEST_KERNEL, "FILE", 0,
+			       "kernel of the bench guest", 1 },
+	[OPT_GUEST_IMAGE] = { "guest-image", KEY_COMMAND + OPT_GUEST_IMAGE, "FILE", 0,
+			      "the bench guest itself: an initrd made by bench/guest-image", 1 },
 };
 
 static const struct argp_option setting_options[] = {
@@ -217,10 +236,13 @@ static void list_options(const struct grammar *g, struct argp_option *list)
 	size_t n = 0;
 
 	for (size_t i = 0; g != NULL && i < OPTION_COUNT; i++)
-		if (g->options & BIT(i))
+		if (g->options & BIT_ULL(i))
 			list[n++] = command_options[i];
+	/* One --json a command: where it takes a file, that is it. */
 	for (size_t i = 0; i < SETTING_COUNT; i++)
-		list[n++] = setting_options[i];
+		if (g == NULL || setting_options[i].key != KEY_JSON ||
+		    !(g->options & BIT_ULL(OPT_JSON_FILE)))
+			list[n++] = setting_options[i];
 	if (g == NULL)
 		list[n++] = version_option;
 	list[n] = (struct argp_option){ 0 };

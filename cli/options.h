@@ -53,6 +53,15 @@ enum option_id {
 	OPT_VERIFY,
 	OPT_PREALLOCATE,
 	OPT_PORT,
+	OPT_JSON_FILE,
+	OPT_HTML,
+	OPT_PNG,
+	OPT_PROFILE,
+	OPT_ROUNDS,
+	OPT_AGAINST,
+	OPT_WIRE,
+	OPT_GUEST_KERNEL,
+	OPT_GUEST_IMAGE,
 	OPTION_COUNT,
 };
 
@@ -69,7 +78,7 @@ struct grammar {
 	const char *name; /* "viaduct pf apply" */
 	const char *synopsis; /* "PF --vfs N" */
 	const char *summary;
-	uint32_t options; /* BIT(option_id) */
+	uint64_t options; /* BIT_ULL(option_id) */
 	size_t min_words;
 	size_t max_words;
 };

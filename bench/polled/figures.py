@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The figures of the benchmark of polled ports: parsed, paired round by round, with intervals, as table and JSON."""
 
-import math
+import pathlib
 import re
 import statistics
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from run.intervals import median_interval, median_ranks  # noqa: E402, F401
 
 BACKENDS = ("viaduct", "testpmd", "ovs")
 PEERS = BACKENDS[1:]
 CEILING = "loop"
 HEADROOM = 1.3  # of the generator over a rate, without which the rate may be the generator's
-CONFIDENCE = 0.95
 
 TESTPMD_CYCLES = re.compile(r"CPU cycles/packet=[\d.]+ \(total cycles=(\d+) / total \w+ packets=(\d+)\)")
 OVS_CYCLES = re.compile(r"^\s*processing cycles:\s+(\d+)", re.MULTILINE)
@@ -43,26 +47,6 @@ def ovs_cycles(text):
 def cycles_between(before, after):
     """None: not counted. OVS takes what it did besides from what it counts, so its figure of 64 bits can begin below zero."""
     return None if before is None else (after - before) % 2 ** 64
-
-
-def median_ranks(count, confidence=CONFIDENCE):
-    """Ranks (from 1) of the two order statistics between which the median lies with that confidence, whatever the
-    distribution; None: there are too few for any."""
-    tail, low = 0.0, 0
-    for k in range(count // 2):
-        tail += math.comb(count, k) / 2 ** count
-        if 2 * tail > 1 - confidence:
-            break
-        low = k + 1
-    return (low, count + 1 - low) if low else None
-
-
-def median_interval(values):
-    ranks = median_ranks(len(values))
-    if ranks is None:
-        return None
-    ordered = sorted(values)
-    return [ordered[ranks[0] - 1], ordered[ranks[1] - 1]]
 
 
 def paired(rounds, over, under, key):

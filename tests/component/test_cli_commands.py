@@ -545,7 +545,7 @@ def test_every_command_is_in_help_and_manual(no_daemon):
     out = ok(no_daemon.run("help"))
     manual = (TOP / "docs/viaduct.1.scd").read_text()
     commands = re.findall(r"^  viaduct (\w+)(?: (\w+)(?= |$))?", out, re.M)
-    assert len(commands) == 65
+    assert len(commands) == 70
     for noun, verb in commands:
         words = [w for w in (noun, verb) if w]
         assert re.search(rf'^\*viaduct {" ".join(words)}\*( |$)', manual, re.M), words

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Bench guests: one image, under `viaduct vm run`, under viaduct-vmm alone, and under QEMU. Each has `lines` (viaduct-reflect in
+it, JSON lines on hvc0), exits() (KVM's counts so far, or None) and stop()."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import subprocess
+import time
+
+from . import BenchError, TrialError
+from .lines import READY, Console
+from .operator import TOP, viaduct
+from .signals import held
+from .vmm import Vmm
+
+BOOT_SECONDS = 240  # an emulated host's guest, beside others
+CONNECT_SECONDS = 30
+CMDLINE = "console=ttyS0 quiet mitigations=off"
+DEBUG = pathlib.Path("/sys/kernel/debug/kvm")
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """What every guest boots. cpu: where its vCPU is pinned; None: anywhere."""
+    kernel: pathlib.Path
+    initrd: pathlib.Path
+    memory_mib: int = 384
+    cmdline: str = CMDLINE
+    cpu: int | None = None
+
+
+def image_of(options, folder):
+    """The files that were named; of a source tree: those that its own tools make."""
+    kernel, initrd = options.guest_kernel, options.guest_image
+    try:
+        if kernel is None:
+            kernel = made(TOP / "lab/setup-cache", "--print", "bzimage").strip()
+        if initrd is None:
+            initrd = folder / "bench-guest.cpio"
+            made(TOP / "bench/guest-image", "-o", initrd)
+    except FileNotFoundError as e:
+        raise BenchError(f"which guest? --guest-kernel FILE --guest-image FILE, or run it from a source tree ({e})") from e
+    for path in (kernel, initrd):
+        if not pathlib.Path(path).is_file():
+            raise BenchError(f"{path}: there is no such file")
+    return Image(pathlib.Path(kernel).resolve(), pathlib.Path(initrd).resolve())
+
+
+def made(*words):
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise BenchError(f"{words[0]}: {done.stderr.strip()[-500:]}")
+    return done.stdout
+
+
+def console_at(name, path):
+    """The socket is there a moment before its guest."""
+    deadline = time.monotonic() + CONNECT_SECONDS
+    while True:
+        try:
+            return Console(name, path)
+        except TrialError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+class Guest:
+    lines = None
+
+    def exits(self):
+        return None
+
+    def stop(self):
+        if self.lines is not None:
+            self.lines.stop()
+            self.lines = None
+
+    def wait_ready(self):
+        try:
+            self.lines.wait_for(READY, BOOT_SECONDS)
+        except TrialError as e:
+            raise TrialError(f"{e}\n{self.tail()}") from e
+
+    def tail(self):
+        return ""
+
+
+class VmRun(Guest):
+    """Through the daemon, as an operator does."""
+
+    def __init__(self, folder, name, image, ports, extra=()):
+        self.name = name
+        pin = "" if image.cpu is None else f", pin: [{image.cpu}]"
+        file = folder / f"{name}.yaml"
+        file.write_text("\n".join([
+            f"name: {name}", f"memory: {{size: {image.memory_mib}M}}", f"cpus: {{count: 1{pin}}}", "virtio_console: true",
+            f"boot: {{kernel: {image.kernel}, initrd: {image.initrd}, cmdline: {image.cmdline}}}",
+            *(["ports:", *(f"  - {{{port}}}" for port in ports)] if ports else []), *extra]) + "\n", encoding="utf-8")
+        with held():  # a start that is not waited for would come true behind us
+            viaduct("vm", "run", file)
+        try:
+            self.shown = viaduct("vm", "show", name)
+            self.lines = console_at(f"the guest {name}", viaduct("vm", "console", name, "--port", "hvc0")["socket"])
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def tail(self):
+        with contextlib.suppress(OSError, KeyError, AttributeError):
+            folder = pathlib.Path(self.shown["log"]).parent
+            return "\n".join(f"{path}: {path.read_text('utf-8', 'replace')[-800:]}" for path in sorted(folder.glob("*.log")))
+        return ""
+
+    def stats(self):
+        return viaduct("vm", "stats", self.name)
+
+    def exits(self):
+        return self.stats()["kvm"]["total"]
+
+    def stop(self):
+        super().stop()
+        viaduct("vm", "kill", self.name)
+
+
+class VmmAlone(Guest):
+    """viaduct-vmm on a backend of ours. ports: (network, MAC)."""
+
+    def __init__(self, folder, name, image, pmd, ports):
+        self.folder, self.name = folder, name
+        self.vmm = Vmm(folder, name, [mac for _, mac in ports], image)
+        try:
+            for path, (network, mac) in zip(self.vmm.vhosts, ports):
+                pmd.port_add(name, path, mac, network)
+            self.lines = console_at(f"the guest {name}", self.vmm.hvc0)
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def tail(self):
+        with contextlib.suppress(OSError):
+            return (self.folder / f"{self.name}.log").read_text("utf-8", "replace")[-1500:]
+        return ""
+
+    def exits(self):
+        return self.vmm.exits()
+
+    def stop(self):
+        super().stop()
+        self.vmm.stop()
+
+
+class Qemu(Guest):
+    """QEMU's q35 with KVM on the same backend: kernel, image, memory and port are the same."""
+
+    def __init__(self, folder, name, image, pmd, ports):
+        [(network, mac)] = ports
+        self.log = folder / f"{name}.log"
+        vhost, hvc0 = folder / f"{name}.vhost", folder / f"{name}.hvc0"
+        size = f"{image.memory_mib}M"
+        with open(self.log, "ab") as out:
+            try:
+                self.process = subprocess.Popen([
+                    "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+                    "-machine", "q35,accel=kvm", "-cpu", "host", "-smp", "1", "-m", size,
+                    "-object", f"memory-backend-memfd,id=m,size={size},share=on", "-numa", "node,memdev=m",
+                    "-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", image.cmdline, "-serial", "stdio",
+                    "-chardev", f"socket,id=v,path={vhost},server=on,wait=on", "-netdev", "vhost-user,id=n,chardev=v,queues=1",
+                    "-device", f"virtio-net-pci,netdev=n,mac={mac},romfile=,disable-legacy=on,mq=off",
+                    "-chardev", f"socket,id=h,path={hvc0},server=on,wait=off", "-device", "virtio-serial-pci",
+                    "-device", "virtconsole,chardev=h"], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+            except OSError as e:
+                raise BenchError(f"QEMU cannot be run: {e}; leave out --against qemu") from e
+        try:
+            pmd.port_add(name, vhost, mac, network)
+            self.lines = console_at(f"the guest {name}", hvc0)
+            self.pin(image.cpu)
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def pin(self, cpu):
+        """The vCPU's thread, as the pin of viaduct does. It is the one that runs KVM's loop: named so by QEMU with debug-threads,
+        else the last that was made; all threads then, which is no worse for it."""
+        if cpu is not None:
+            for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
+                with contextlib.suppress(OSError):
+                    os.sched_setaffinity(int(task.name), {cpu})
+
+    def tail(self):
+        with contextlib.suppress(OSError):
+            return self.log.read_text("utf-8", "replace")[-1500:]
+        return ""
+
+    def exits(self):
+        """As KVM's debugfs has them, where it is mounted."""
+        for folder in DEBUG.glob(f"{self.process.pid}-*"):
+            found = {}
+            for name in ("exits", "halt_exits", "irq_exits", "io_exits", "mmio_exits", "irq_window_exits"):
+                for file in sorted(folder.glob(f"vcpu*/{name}")) or sorted(folder.glob(name)):
+                    with contextlib.suppress(OSError, ValueError):
+                        found[name] = found.get(name, 0) + int(file.read_text())
+            return found or None
+        return None
+
+    def stop(self):
+        super().stop()
+        self.process.kill()
+        self.process.wait()

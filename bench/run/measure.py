@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is measured of rigs that stand side by side: one round is every rig in turn, and whoever went first goes last in the next."""
+
+from . import TrialError, methods
+
+EXITS = {"exits": "all", "halt_exits": "hlt", "irq_exits": "external-interrupt", "irq_window_exits": "interrupt-window",
+         "io_exits": "pio", "mmio_exits": "mmio", "signal_exits": "signal"}
+INTERRUPT_PPS = 1000
+RATE_MIN = 10.0
+
+
+class Rounds:
+    """lanes: [(scenario name, variant, rig)]; progress: told after each piece; store: where it goes."""
+
+    def __init__(self, lanes, plan, store, progress):
+        self.lanes, self.plan, self.store, self.progress = list(lanes), plan, store, progress
+
+    def pieces(self):
+        """How many times the progress is told."""
+        return self.plan.rounds * len(self.plan.sizes) * len(self.lanes) * 2
+
+    def run(self):
+        for number in range(self.plan.rounds):
+            for size in self.plan.sizes:
+                first = number % len(self.lanes)
+                order = self.lanes[first:] + self.lanes[:first]
+                rates = [self.throughput(number, size, lane) for lane in order]
+                self.latencies(number, size, order, rates)
+
+    def throughput(self, number, size, lane):
+        """Of every criterion, and back to back; the zero-loss rate, or what came at the top if no rate was without loss."""
+        scenario, variant, rig = lane
+        search = methods.Search(counted(rig, self.store, number, lane), size, self.plan)
+        rig.on()
+        try:
+            found = {name: search.throughput(methods.CRITERIA[name]) for name in self.plan.criteria}
+            for name, rate in found.items():
+                self.store.put(number, rate, scenario, variant, "throughput", size, name)
+            self.store.put(number, search.top[2], scenario, variant, "throughput", size, "offered")
+            if self.plan.burst_frames:
+                self.store.put(number, methods.back_to_back(rig.burst, size, self.plan), scenario, variant, "burst", size)
+        finally:
+            rig.off()
+        self.progress(f"{scenario} {variant}, {size} bytes: rate")
+        return found.get("zero-loss") or search.top[2] * search.plan.resolution
+
+    def latencies(self, number, size, order, rates):
+        """All at the same rates: shares of what the slowest can do without loss, so that they carry the same."""
+        base = min(rates)
+        for scenario, variant, rig in order:
+            rig.on()
+            try:
+                for load in self.plan.loads:
+                    found = methods.latency(rig.trial, size, max(RATE_MIN, base * load / 100), self.plan)
+                    if found:
+                        self.store.put_latency(number, found, scenario, variant, size, load)
+            finally:
+                rig.off()
+            self.progress(f"{scenario} {variant}, {size} bytes: latency")
+
+
+def counted(rig, store, number, lane):
+    """The rig's trial; of the one at full rate the exits of its guest are counted, too."""
+    scenario, variant, _ = lane
+
+    def trial(size, rate, ms):
+        before = rig.exits() if rate == 0 else None
+        had = rig.reflected() if before else 0
+        answer = rig.trial(size, rate, ms)
+        if before:
+            put_exits(store, number, scenario, variant, size, "packet", before, rig.exits(), rig.reflected() - had)
+        return answer
+    return trial
+
+
+def put_exits(store, number, scenario, variant, size, per, before, after, events):
+    if not events:
+        return
+    for name, kind in EXITS.items():
+        if name in before and name in after:
+            store.put(number, (after[name] - before[name]) / events, scenario, variant, "count", size, "exits", per, kind,
+                      "wall-clock")
+
+
+def vectors(stats):
+    """Interrupts of the ports so far, as the host counts them."""
+    return sum(port["interrupts"] for port in stats["ports"])
+
+
+def interrupts(lane, plan, store, progress):
+    """A moderate rate to a guest that sleeps between: exits for each interrupt that its port raised, and the latency."""
+    scenario, variant, rig = lane
+    size = plan.sizes[0]
+    for number in range(plan.rounds):
+        rig.on()
+        try:
+            rig.trial(size, INTERRUPT_PPS, 200)
+            before = rig.guest.stats()
+            answer = rig.trial(size, INTERRUPT_PPS, plan.trial_ms)
+            after = rig.guest.stats()
+        finally:
+            rig.off()
+        delivered = vectors(after) - vectors(before)
+        if not answer["received"]:
+            raise TrialError(f"{scenario}: no frame of {answer['sent']} came back")
+        put_exits(store, number, scenario, variant, size, "interrupt", before["kvm"]["total"], after["kvm"]["total"], delivered)
+        store.put(number, delivered / answer["received"], scenario, variant, "count", size, "interrupts", "packet", "all", "wall-clock")
+        store.put(number, answer["rx_pps"], scenario, variant, "throughput", size, "offered")
+        if (answer.get("latency") or {}).get("count"):
+            store.put_latency(number, answer["latency"], scenario, variant, size, 10)
+        progress(f"{scenario} {variant}, {INTERRUPT_PPS} frames a second")

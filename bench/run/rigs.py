@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Rigs: the generator, and what it measures. A rig is on, and then answers trials, or off, and then costs nothing; so the rigs of
+one group stand side by side and are measured in turn."""
+
+import os
+import pathlib
+import tempfile
+
+from . import BenchError, TrialError, host
+from .guests import Qemu, VmmAlone, VmRun
+from .lines import Child
+from .operator import Lease
+from .vmm import PMD_MIB, Pmd, program
+from .signals import held
+
+GEN_MIB, REFLECT_MIB = 256, 128
+FLOWS = 16
+DRAIN_MS = 200
+TRIAL_SECONDS = 60  # beyond the trial itself
+MAC = "02:76:62:00:00:{:02x}"
+
+
+def eal(name, mib, cpu, pci, huge):
+    """Options of DPDK. pci: the only function that it may look at; "": none."""
+    return ["--lcores", f"0@{cpu}", "--file-prefix", f"bench-{name}-{os.getpid()}", "--log-level", "lib.eal:error", "--no-telemetry",
+            "-m", str(mib), *(["--in-memory", "--single-file-segments"] if huge else ["--no-huge"]),
+            *(["-a", pci] if pci else ["--no-pci"]), "--"]
+
+
+def tool(name, folder):
+    """Ours, as installed below libexec or as built."""
+    here = pathlib.Path(program("viaduct", "cli")).resolve().parent
+    for path in (here.parent / "libexec/viaduct" / name, here.parent / "bench" / folder / name):
+        if os.access(path, os.X_OK):
+            return path
+    raise BenchError(f"{name} is neither installed nor built: scripts/test --build-only release")
+
+
+class Bench:
+    """What a run has: options, a folder, what is borrowed, CPUs."""
+
+    def __init__(self, options, borrowed):
+        self.options, self.borrowed = options, borrowed
+        folder = tempfile.TemporaryDirectory(prefix="viaduct-bench-")
+        borrowed.callback("folder", folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.folder.chmod(0o755)  # a VMM is somebody else
+        self.image = None
+        spare = host.cpus()
+        # generator, reflector or guest, backend; with fewer CPUs they share
+        self.cpus = [spare[i % len(spare)] for i in range(3)]
+        self.huge = False
+
+    def pages(self, mib):
+        with held():
+            self.huge = host.hugepages(self.borrowed, mib)
+
+    def generator(self, pci="", name="gen"):
+        command = [tool("viaduct-gen", "gen"), *eal(name, GEN_MIB, self.cpus[0], pci, self.huge)]
+        with held():
+            return self.borrowed.enter(name, Child("viaduct-gen", command, self.folder / f"{name}.log"))
+
+
+class Rig:
+    """One variant. The generator's ports are tx and rx (the same for a reflector)."""
+
+    def __init__(self, gen, tx, rx, mac, src_mac):
+        self.gen, self.tx, self.rx, self.mac, self.src_mac = gen, tx, rx, mac, src_mac
+        self.last_mode = None
+
+    def members(self, size, more):
+        return {"tx": self.tx, "rx": self.rx, "sizes": str(size), "flows": FLOWS, "drain_ms": DRAIN_MS, "dst_mac": self.mac,
+                "src_mac": self.src_mac, "window": 0, **more}
+
+    def trial(self, size, rate_pps, ms, **more):
+        answer = self.gen.ask("trial", TRIAL_SECONDS + ms / 1000, rate_pps=int(rate_pps), ms=int(ms), **self.members(size, more))
+        if answer.get("interrupted"):
+            raise TrialError("viaduct-gen was interrupted")
+        return answer
+
+    def burst(self, size, frames):
+        return self.gen.ask("burst", TRIAL_SECONDS, frames=int(frames), rate_pps=0, ms=0, **self.members(size, {}))
+
+    def on(self):
+        """Its reflector polls."""
+
+    def off(self):
+        """It waits for words, and leaves the processor to others."""
+
+    def exits(self):
+        return None
+
+    def reflected(self):
+        """Frames that its reflector has had; None: nobody knows."""
+        return None
+
+
+class Reflected(Rig):
+    """A reflector, on the host or in a guest. guest: that guest, for its exits; None: there is none."""
+
+    def __init__(self, gen, port, src_mac, reflect, device, guest=None, idle="poll"):
+        self.reflect, self.guest, self.idle = reflect, guest, idle
+        opened = reflect.ask("port", 120, name="a", device=device)
+        super().__init__(gen, port, port, opened["mac"], src_mac)
+        self.driver = opened.get("driver", "unknown")
+
+    def on(self):
+        self.reflect.ask("start", mode="reflect", **{"from": "a", "idle": self.idle})
+
+    def off(self):
+        self.reflect.ask("stop")
+
+    def exits(self):
+        return self.guest.exits() if self.guest else None
+
+    def reflected(self):
+        return self.reflect.ask("stats")["received"]
+
+
+def wire_open(bench):
+    """The generator on the far end of the PF's cable: (generator, its own MAC, Mbit/s or 0)."""
+    wire = bench.options.wire
+    if not wire:
+        raise BenchError("which port is at the other end of the PF's cable? --wire PCI-ADDRESS, or --wire af-packet:INTERFACE")
+    pci = wire if host.ADDRESS.match(wire) else ""
+    if pci:
+        with held():
+            host.take(bench.borrowed, pci)
+    elif wire.partition(":")[0] in ("af-packet", "af-xdp"):
+        host.link(wire.partition(":")[2], "up")
+        host.carrier_wait(wire.partition(":")[2])
+    gen = bench.generator(pci)
+    opened = gen.ask("port", 120, name="wire", device=wire)
+    return gen, opened["mac"], opened.get("link_mbps", 0)
+
+
+def host_rig(bench, gen, src_mac):
+    """The bare host's VF: the same program, with the same driver, as in the guest."""
+    with held():
+        lease = Lease(bench.options.pf, f"bench-{os.getpid()}")
+        bench.borrowed.callback(f"lease {lease.name}", lease.release)
+        had = host.bind(lease.address, "vfio-pci")
+        bench.borrowed.callback(f"driver of {lease.address}", host.bind, lease.address, had)
+    command = [tool("viaduct-reflect", "reflect"), *eal("reflect", REFLECT_MIB, bench.cpus[1], lease.address, bench.huge)]
+    with held():
+        reflect = bench.borrowed.enter("reflector", Child("viaduct-reflect", command, bench.folder / "reflect.log"))
+    rig = Reflected(gen, "wire", src_mac, reflect, lease.address)
+    rig.address = lease.address
+    return rig
+
+
+def guest_port(pf):
+    return f"name: wan, pf: {pf}" if pf else "name: wan"
+
+
+def guest_vf_rig(bench, gen, src_mac, name="bench-vf", kernel_driver=False):
+    with held():
+        guest = bench.borrowed.enter(f"VM {name}", VmRun(bench.folder, name, bench.image, [guest_port(bench.options.pf)]))
+    idle = "interrupt" if kernel_driver else "poll"
+    rig = Reflected(gen, "wire", src_mac, guest.lines, functions(guest.lines, kernel_driver)[0], guest, idle)
+    rig.address = guest.shown["ports"][0].get("vf") or ""
+    return rig
+
+
+def functions(lines, kernel_driver=False):
+    """The guest's network functions in order: their PCI addresses, or their devices with the kernel's driver."""
+    answer = lines.ask("devices", 120)
+    found = answer.get("interfaces" if kernel_driver else "functions") or []
+    if not found:
+        raise TrialError(f"{lines.name} has no network function: {answer}")
+    return found
+
+
+class Chain(Rig):
+    """Guests that forward, each from its first port to its second."""
+
+    def __init__(self, gen, mac, src_mac, guests):
+        super().__init__(gen, "wire", "far", mac, src_mac)
+        self.guests = guests
+
+    def on(self):
+        for guest in self.guests:
+            guest.lines.ask("start", mode="forward", to="b", idle="poll", **{"from": "a"})
+
+    def off(self):
+        for guest in self.guests:
+            guest.lines.ask("stop")
+
+    def exits(self):
+        total = {}
+        for guest in self.guests:
+            for name, count in guest.exits().items():
+                total[name] = total.get(name, 0) + count
+        return total
+
+    def reflected(self):
+        return self.guests[-1].lines.ask("stats")["received"]
+
+
+class Polled:
+    """One viaduct-pmd, and the generator at a port of each end."""
+
+    def __init__(self, bench, networks=1):
+        bench.pages(GEN_MIB + 2 * bench.image.memory_mib + PMD_MIB)
+        with held():
+            self.pmd = bench.borrowed.enter("viaduct-pmd", Pmd(bench.folder, bench.cpus[2], bench.huge, networks))
+        self.bench, self.gen = bench, bench.generator()
+        self.src_mac = MAC.format(1)
+        self.port_open("wire", self.src_mac, 0)
+
+    def port_open(self, name, mac, network):
+        """viaduct-pmd connects to where the generator listens, as soon as it does."""
+        path = self.bench.folder / f"{name}.vhost"
+        self.pmd.port_add(name, path, mac, network)
+        self.gen.ask("port", 120, name=name, device=f"vhost-user:{path}", server=True)
+
+    def guest(self, monitor, name, ports):
+        make = {"viaduct": VmmAlone, "qemu": Qemu}[monitor]
+        with held():
+            return self.bench.borrowed.enter(f"guest {name}", make(self.bench.folder, name, self.bench.image, self.pmd, ports))
+
+    def rig(self, monitor, index):
+        guest = self.guest(monitor, f"bench-{monitor}", [(0, MAC.format(0x10 + index))])
+        return Reflected(self.gen, "wire", self.src_mac, guest.lines, functions(guest.lines)[0], guest)
+
+    def chain(self, count):
+        """The networks must be one more than the guests."""
+        guests = []
+        self.port_open("far", MAC.format(2), count)
+        for i in range(count):
+            guest = self.guest("viaduct", f"bench-chain{i}", [(i, MAC.format(0x20 + 2 * i)), (i + 1, MAC.format(0x21 + 2 * i))])
+            for name, device in zip("ab", functions(guest.lines)):
+                guest.lines.ask("port", 120, name=name, device=device)
+            guests.append(guest)
+        return Chain(self.gen, MAC.format(2), self.src_mac, guests)

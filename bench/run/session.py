@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One run: groups of scenarios in turn, what was measured kept whatever happens, everything given back."""
+
+import datetime
+import pathlib
+import sys
+import time
+
+from . import BenchError, TrialError, facts, rigs, signals
+from .groups import GROUPS
+from .guests import image_of
+from .host import Borrowed
+from .scenarios import BY_NAME, PROFILES, SCENARIOS
+from .store import FORMAT, VERSION, Store, scenario_object
+
+NEEDS_GUEST = {"guest-vf", "guest-polled", "guest-chain", "interrupt", "tcp", "start", "scale"}
+
+
+class Progress:
+    """What is done of what there is to do, on standard error: one line on a terminal, else one a piece."""
+
+    def __init__(self, groups, out=sys.stderr):
+        self.out, self.groups, self.began = out, groups, time.monotonic()
+        self.group_at, self.done, self.of = 0, 0, 1
+        self.wide = 0
+
+    def group(self, index, pieces):
+        self.group_at, self.done, self.of = index, 0, max(1, pieces)
+
+    def left(self):
+        share = (self.group_at + self.done / self.of) / self.groups
+        spent = time.monotonic() - self.began
+        return "" if share < 0.02 else f", about {max(1, round(spent * (1 - share) / share / 60))} min left"
+
+    def say(self, what, counts=True):
+        self.done = min(self.of, self.done + counts)
+        line = f"[{time.monotonic() - self.began:6.0f} s] {what}{self.left()}"
+        if self.out.isatty():
+            print("\r\033[K" + line, end="", file=self.out, flush=True)
+            self.wide = 1
+        else:
+            print(line, file=self.out, flush=True)
+
+    def end(self):
+        if self.wide:
+            print("\r\033[K", end="", file=self.out, flush=True)
+
+
+class Session:
+    def __init__(self, options):
+        self.options = options
+        self.scenarios = [row for row in SCENARIOS if row.name in options.scenario]
+        self.plan = PROFILES[options.profile]
+        if options.rounds:
+            self.plan = type(self.plan)(**{**vars(self.plan), "rounds": options.rounds})
+        self.store, self.done, self.addresses = Store(), set(), []
+        self.ended, self.failures, self.left = "done", [], []
+        self.facts = {}
+
+    def wants(self, name):
+        return any(row.name == name for row in self.scenarios)
+
+    def lane(self, scenario, variant, rig):
+        """A rig that is there: its variant is one of the result's. Only what was asked for is measured; a scenario that is held
+        against another measures that one, too."""
+        self.done.add((scenario, variant))
+        address = getattr(rig, "address", "")
+        if address and address not in self.addresses:
+            self.addresses.append(address)
+        return scenario, variant, rig
+
+    def groups(self):
+        return list(dict.fromkeys(row.group for row in self.scenarios))
+
+    def run(self):
+        """The result. Ctrl-C and errors end it early, and say so in it."""
+        began = time.monotonic()
+        progress = Progress(len(self.groups()))
+        try:
+            self.facts = facts.gather()
+            for index, name in enumerate(self.groups()):
+                self.run_group(index, name, progress)
+        except KeyboardInterrupt:
+            self.ended = "interrupted"
+        progress.end()
+        if self.failures and self.ended == "done":
+            self.ended = "failed"
+        return self.result(time.monotonic() - began)
+
+    def run_group(self, index, name, progress):
+        """A group that fails does not take the others with it."""
+        borrowed = Borrowed()
+        try:
+            with borrowed:
+                self.measure(index, name, progress, borrowed)
+        except (BenchError, TrialError, KeyError, TypeError, ValueError, OSError) as e:
+            what = str(e) if isinstance(e, BenchError) else f"{type(e).__name__}: {e}"
+            for row in self.scenarios:
+                if row.group == name:
+                    self.store.note(row.name, f"not measured to the end: {what.splitlines()[0][:300]}")
+            self.failures.append(f"{name}: {what}")
+        finally:
+            self.left += borrowed.left
+
+    def measure(self, index, name, progress, borrowed):
+        bench = rigs.Bench(self.options, borrowed)
+        if any(row.group == name and row.name in NEEDS_GUEST for row in self.scenarios):
+            progress.say("the bench guest's image", False)
+            with signals.held():
+                bench.image = image_of(self.options, bench.folder)
+        progress.say(f"{name}: getting ready", False)
+        GROUPS[name](self, bench, lambda pieces: progress.group(index, pieces), progress.say)
+
+    def result(self, seconds):
+        if self.facts:
+            self.facts["drivers"] = facts.drivers(self.addresses)
+        wanted = {row.name for row in self.scenarios} | {name for name, _ in self.done}
+        return {
+            "format": FORMAT, "version": VERSION, "profile": self.options.profile, "viaduct": facts.viaduct_version(),
+            "at": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "emulated": bool(facts.emulated()), "seconds": round(seconds, 1), "ended": self.ended, "host": self.facts,
+            "warnings": facts.warnings(self.facts) if self.facts else [],
+            "scenarios": [scenario_object(self.store, row, self.done) for row in SCENARIOS if row.name in wanted],
+        }
+
+
+def chosen(names):
+    """The scenarios of these words; BenchError: there is no such one."""
+    for name in names:
+        if name not in BY_NAME:
+            raise BenchError(f"there is no scenario {name!r}: {', '.join(BY_NAME)}")
+    return list(dict.fromkeys(names))
+
+
+def write(path, text):
+    """To a file beside first, so that there is never half a result."""
+    beside = pathlib.Path(f"{path}.part")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError as e:
+        raise BenchError(f"{path}: {e.strerror or e}") from e

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The methods of `viaduct bench` against a model of a device, its figures, its words, and what it gives back."""
+
+import json
+import pathlib
+import random
+import re
+import subprocess
+import sys
+
+import pytest
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / "bench"))
+
+from run import BenchError, facts, host, intervals, methods, scenarios, store  # noqa: E402
+from run.lines import decoded  # noqa: E402
+
+
+class Model:
+    """A device that passes `limit` frames a second and drops what is above, and `luck` of the frames below it."""
+
+    def __init__(self, limit, top=1e6, luck=0.0, noise=0.0):
+        self.limit, self.top, self.luck, self.noise = limit, top, luck, noise
+        self.trials = []
+
+    def __call__(self, size, rate, ms):
+        rate = min(rate or self.top, self.top)
+        limit = self.limit * (1 + random.uniform(-self.noise, self.noise))
+        sent = int(rate * ms / 1000)
+        passed = int(min(rate, limit) * ms / 1000)
+        back = passed - int(passed * self.luck)
+        self.trials.append(rate)
+        return {"sent": sent, "lost": sent - back, "bad": 0, "tx_pps": rate, "rx_pps": back * 1000 / ms, "received": back}
+
+
+PLAN = methods.Plan(trial_ms=1000, sizes=("64",), criteria=("zero-loss",), steps=12, resolution=0.01, loads=(50,),
+                    burst_frames=1000, rounds=1)
+
+
+@pytest.mark.parametrize("limit", [100, 37000, 600000, 999000])
+def test_throughput_is_the_rate_at_which_loss_begins(limit):
+    model = Model(limit)
+    search = methods.Search(model, "64", PLAN)
+    found = search.throughput(0)
+    assert 0.97 * limit <= found <= limit
+    assert len(model.trials) <= 1 + PLAN.steps
+    # The second criterion begins with what the first has seen, and can only be more.
+    assert found <= search.throughput(1e-5) <= 1.01 * limit
+    assert len(model.trials) <= 1 + 2 * PLAN.steps
+
+
+def test_a_device_that_is_faster_than_the_generator_takes_one_trial():
+    model = Model(5e6)
+    assert methods.Search(model, "64", PLAN).throughput(0) == 1e6
+    assert model.trials == [1e6]
+
+
+def test_a_device_that_always_loses_a_little_has_its_rate_by_the_second_criterion():
+    model = Model(50000, luck=8e-6)
+    search = methods.Search(model, "64", methods.dataclasses.replace(PLAN, trial_ms=60000))
+    assert search.throughput(0) < 2500  # so few frames that none of them is lost
+    assert search.throughput(1e-5) == pytest.approx(50000, rel=0.03)
+
+
+def test_a_lucky_trial_above_one_that_failed_does_not_count():
+    search = methods.Search(Model(1), "64", PLAN)
+    search.seen = [(1000.0, 0.0, 1000.0), (2000.0, 0.1, 1800.0), (3000.0, 0.0, 3000.0)]
+    assert search.bounds(0) == (1000.0, 2000.0, 1000.0)
+
+
+def test_a_search_ends_however_much_the_device_changes_its_mind():
+    random.seed(7)
+    for _ in range(200):
+        model = Model(random.uniform(100, 2e6), noise=0.5)
+        methods.Search(model, "64", PLAN).throughput(0)
+        assert len(model.trials) <= 1 + PLAN.steps
+
+
+@pytest.mark.parametrize("buffer", [0, 1, 7, 500, 999, 1000, 5000])
+def test_back_to_back_is_the_longest_burst_without_loss(buffer):
+    def burst(size, frames):
+        return {"sent": frames, "lost": max(0, frames - buffer), "bad": 0}
+
+    exact = methods.dataclasses.replace(PLAN, resolution=0.0, steps=20)
+    assert methods.back_to_back(burst, "64", exact) == min(buffer, 1000)
+
+
+def test_changed_frames_are_lost_ones_and_silence_is_all():
+    assert methods.loss({"sent": 10, "lost": 1, "bad": 1}) == 0.2
+    assert methods.loss({"sent": 0, "lost": 0, "bad": 0}) == 1
+
+
+def test_line_rate_is_that_of_the_wire():
+    assert methods.line_pps("64", 1000) == pytest.approx(1488095, rel=1e-6)
+    assert methods.line_pps("1518", 10000) == pytest.approx(812743, rel=1e-5)
+    assert methods.line_pps("64", 0) is None and methods.line_pps("imix", 1000) is None
+
+
+def test_figures_have_intervals_from_six_rounds_on_and_keep_outliers():
+    few = intervals.figure([1.0, 2.0, 3.0])
+    assert few == {"median": 2.0, "low": None, "high": None, "rounds": [1.0, 2.0, 3.0], "outliers": []}
+    many = intervals.figure([10.0, 11.0, 9.0, 10.5, 9.5, 100.0])
+    assert (many["low"], many["median"], many["high"]) == (9.0, 10.25, 100.0)
+    assert many["outliers"] == [5] and len(many["rounds"]) == 6
+    assert intervals.figure([None, None])["median"] is None
+    assert intervals.figure([None, 4.0])["rounds"] == [4.0]
+
+
+def test_intervals_cover_the_median_as_often_as_they_say():
+    random.seed(3)
+    hits = 0
+    for _ in range(2000):
+        low, high = intervals.median_interval([random.expovariate(1) for _ in range(9)])
+        hits += low <= 0.6931 <= high
+    assert hits >= 0.94 * 2000
+
+
+def test_bounds_hold_only_if_the_whole_interval_does():
+    ratio = intervals.figure([0.95, 0.99, 1.0, 1.01, 1.02, 1.03])
+    assert intervals.holds(ratio, 0.97, True) is False and intervals.holds(ratio, 0.94, True) is True
+    assert intervals.holds(ratio, 1.05, False) is True and intervals.holds(ratio, 1.02, False) is False
+    assert intervals.holds(ratio, None, True) is None
+    assert intervals.holds(intervals.figure([]), 1.0, True) is None
+
+
+def latency(p99):
+    return {"count": 100, "p50_ns": p99 / 2, "p90_ns": p99, "p99_ns": p99, "p999_ns": None, "max_ns": p99 * 2, "jitter_ns": 1,
+            "error_ns": 40, "histogram": [[p99, 99], [p99 * 2, 1]]}
+
+
+def filled():
+    """Rounds of guest-vf beside host-vf, the third of the bare host's missing."""
+    made = store.Store()
+    for number in range(7):
+        for scenario, variant, factor in (("guest-vf", "viaduct", 0.98), ("host-vf", "bare", 1.0)):
+            if number == 2 and variant == "bare":
+                continue
+            made.put(number, (100 + number) * factor, scenario, variant, "throughput", "64", "zero-loss")
+            made.put_latency(number, latency(1000 / factor), scenario, variant, "64", 50)
+            made.put(number, 50 / factor, scenario, variant, "count", "64", "instructions", "packet", "all", "deterministic-time")
+        made.put(number, 0.0005, "guest-vf", "viaduct", "count", "64", "exits", "packet", "all", "wall-clock")
+    return made
+
+
+def test_ratios_are_paired_round_by_round_and_held_against_their_bounds():
+    out = store.scenario_object(filled(), scenarios.BY_NAME["guest-vf"], {("guest-vf", "viaduct")})
+    found = {row["of"]: row for row in out["ratios"]}
+    assert found["throughput"]["ratio"]["median"] == pytest.approx(0.98)
+    assert len(found["throughput"]["ratio"]["rounds"]) == 6
+    assert found["throughput"]["a"] == "guest-vf/viaduct" and found["throughput"]["b"] == "host-vf/bare"
+    assert found["p99"]["ratio"]["median"] == pytest.approx(1 / 0.98)
+    assert found["instructions"]["bound"] == 1.03 and found["instructions"]["holds"] is True
+    assert out["latency"][0]["histogram"] == [[1000 / 0.98, 693], [2000 / 0.98, 7]]
+    assert out["counts"][0]["value"]["median"] == pytest.approx(50 / 0.98)
+
+
+def test_what_is_written_is_a_result():
+    report = pytest.importorskip("report")
+    scenario = [store.scenario_object(filled(), scenarios.BY_NAME[name], {("guest-vf", "viaduct"), ("host-vf", "bare")})
+                for name in ("host-vf", "guest-vf")]
+    found = facts.gather()
+    result = {"format": store.FORMAT, "version": store.VERSION, "at": "2026-01-02T03:04:05Z", "profile": "lab", "viaduct": "0.1.0",
+              "emulated": True, "seconds": 1.5, "ended": "interrupted", "host": found, "warnings": facts.warnings(found),
+              "scenarios": scenario}
+    checked = report.check(json.loads(json.dumps(result)))
+    assert "guest-vf" in report.text(checked)
+
+
+FACTS = {"emulated_because": "it is not", "governor": "performance", "isolated_cpus": "1-3", "smt": False, "cpus": 8,
+         "hugepages": {"total": 64, "free": 64}, "remapping": {"dma": True, "interrupts": True, "posted": True}, "load": 0.1}
+
+
+def test_a_host_in_order_is_not_warned_of():
+    assert facts.warnings(FACTS) == []
+
+
+@pytest.mark.parametrize("code, change", [
+    ("emulated", {"emulated_because": "the firmware says QEMU"}), ("governor", {"governor": "powersave"}),
+    ("no-isolation", {"isolated_cpus": "none"}), ("smt", {"smt": True}), ("few-cpus", {"cpus": 2}),
+    ("hugepages", {"hugepages": {"total": 0, "free": 0}}), ("remapping-off", {"remapping": {"dma": False}}),
+    ("interrupts-not-posted", {"remapping": {"posted": False}}), ("busy-neighbours", {"load": 3.0})])
+def test_what_spoils_figures_is_warned_of_with_a_remedy(code, change):
+    [found] = facts.warnings({**FACTS, **change})
+    assert found["code"] == code and "; " in found["text"]
+
+
+def test_what_was_borrowed_goes_back_in_the_other_order_whatever_fails():
+    done = []
+
+    def fails():
+        done.append("b")
+        raise BenchError("no way")
+
+    with host.Borrowed() as borrowed:
+        for name in "ac":
+            borrowed.callback(name, done.append, name)
+        borrowed.callback("b", fails)
+    assert done == ["b", "c", "a"] and borrowed.left == ["b: no way"]
+
+
+@pytest.mark.parametrize("line", ["", "{", "[1]", '{"op":"port"}', "ok", '{"ok"', "x" * 5000])
+def test_what_is_no_answer_is_passed_over(line):
+    assert decoded(line) is None
+
+
+def test_lists_of_processors():
+    assert host.cpu_list("1-3,7") == [1, 2, 3, 7]
+    assert host.cpu_list("") == host.cpu_list("none") == host.cpu_list("-1") == []
+
+
+def bench(program, *words):
+    return subprocess.run([program("viaduct"), "bench", *words], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_command_and_the_benchmark_know_the_same_names(program):
+    known = json.loads(bench(program, "list", "--json").stdout)
+    source = (TOP / "cli/bench.c").read_text()
+    for name, wanted in (("scenarios", [row["name"] for row in known["scenarios"]]), ("profiles", known["profiles"])):
+        row = re.search(rf"bench_{name}\[\] = {{(.*?)}}", source, re.DOTALL).group(1)
+        assert sorted(re.findall(r'"([\w-]+)"', row)) == sorted(wanted)
+    text = bench(program, "list").stdout
+    assert all(re.search(rf"^{name} ", text, re.MULTILINE) for name in scenarios.BY_NAME)
+
+
+@pytest.mark.parametrize("words, status, text", [
+    (["run"], 2, "something is missing"), (["run", "no-such"], 1, "there is no scenario 'no-such'"),
+    (["run", "start", "--profile", "fast"], 2, "invalid choice"), (["run", "start", "--rounds", "0"], 2, "from 1 to"),
+    (["report", "/nonexistent"], 1, "/nonexistent"), (["run", "start", "--json"], 2, "lacks its value"),
+    (["compare", "/nonexistent"], 2, "something is missing")])
+def test_wrong_words_have_one_clear_error(program, words, status, text):
+    done = bench(program, *words)
+    assert done.returncode == status and text in done.stderr and "Traceback" not in done.stderr
