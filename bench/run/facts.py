@@ -48,24 +48,9 @@ def remapping():
         units = viaduct("iommu", "list")["units"]
     except (BenchError, KeyError):
         return {"dma": "unknown", "interrupts": "unknown", "posted": "unknown"}
-    yes = {key: bool(units) and all(bool(find(u, *names)) for u in units)
-           for key, names in (("dma", ("dma_remapping", "translation")), ("interrupts", ("interrupt_remapping",)),
-                              ("posted", ("posted_interrupts", "can_post")))}
-    return {**yes, "units": len(units)}
-
-
-def find(tree, *names):
-    """The first member of one of these names, wherever it is."""
-    if isinstance(tree, dict):
-        for name in names:
-            if name in tree:
-                return tree[name]
-        tree = list(tree.values())
-    for part in tree if isinstance(tree, list) else []:
-        found = find(part, *names)
-        if found is not None:
-            return found
-    return None
+    return {"dma": bool(units), "units": len(units),
+            **{key: bool(units) and all(unit.get(name) is True for unit in units)
+               for key, name in (("interrupts", "interrupt_remapping"), ("posted", "posted_interrupts"))}}
 
 
 def numa_nodes():

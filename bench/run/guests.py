@@ -30,6 +30,10 @@ class Image:
     cmdline: str = CMDLINE
     cpu: int | None = None
 
+    def bound(self, driver):
+        """The same, whose VFs go to that driver (bench/guest/script)."""
+        return dataclasses.replace(self, cmdline=f"{self.cmdline} bench_bind={driver}")
+
 
 def image_of(options, folder):
     """The files that were named; of a source tree: those that its own tools make."""

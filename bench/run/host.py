@@ -108,20 +108,31 @@ def bind(address, driver):
 
 
 def take(borrowed, address, driver="vfio-pci"):
-    """For a program of ours; it goes back to the driver that it has now."""
+    """For a program of ours; it goes back to the driver that it has now, its interface to its name and state."""
     had = driver_of(address)
-    busy = [name for name in interfaces_of(address) if is_way_out(name)]
+    names = interfaces_of(address)
+    busy = [name for name in names if is_way_out(name)]
     if busy:
         raise BenchError(f"{address} ({busy[0]}) has an address: it may be the host's way out. ip addr flush dev {busy[0]} if it is not")
-    up = [name for name in interfaces_of(address) if int(read(f"/sys/class/net/{name}/flags", "0"), 16) & 1]
-    borrowed.callback(f"driver of {address}", restore, address, had, up)
+    up = any(int(read(f"/sys/class/net/{name}/flags", "0"), 16) & 1 for name in names)
+    borrowed.callback(f"driver of {address}", restore, address, had, names[:1], up)
     bind(address, driver)
 
 
-def restore(address, driver, up):
+def restore(address, driver, names, up):
     bind(address, driver)
-    for name in up:
-        link(name, "up")
+    for name in names:
+        deadline = time.monotonic() + BIND_SECONDS
+        while not interfaces_of(address):
+            if time.monotonic() > deadline:
+                raise BenchError(f"{name} does not come back")
+            time.sleep(0.05)
+        now = interfaces_of(address)[0]
+        if now != name:  # where nobody gives it the name that it had
+            link(now, "down")
+            link(now, "name", name)
+        if up:
+            link(name, "up")
 
 
 def is_way_out(name):

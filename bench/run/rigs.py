@@ -20,11 +20,10 @@ TRIAL_SECONDS = 60  # beyond the trial itself
 MAC = "02:76:62:00:00:{:02x}"
 
 
-def eal(name, mib, cpu, pci, huge):
-    """Options of DPDK. pci: the only function that it may look at; "": none."""
-    return ["--lcores", f"0@{cpu}", "--file-prefix", f"bench-{name}-{os.getpid()}", "--log-level", "lib.eal:error", "--no-telemetry",
-            "-m", str(mib), *(["--in-memory", "--single-file-segments"] if huge else ["--no-huge"]),
-            *(["-a", pci] if pci else ["--no-pci"]), "--"]
+def eal(name, mib, lcores, huge):
+    """Options of DPDK; the programs add those that are always right, and take no function but those that they are told."""
+    return ["--lcores", lcores, "--file-prefix", f"bench-{name}-{os.getpid()}", "--log-level", "lib.eal:error", "-m", str(mib),
+            *([] if huge else ["--no-huge"])]
 
 
 def tool(name, folder):
@@ -55,8 +54,9 @@ class Bench:
         with held():
             self.huge = host.hugepages(self.borrowed, mib)
 
-    def generator(self, pci="", name="gen"):
-        command = [tool("viaduct-gen", "gen"), *eal(name, GEN_MIB, self.cpus[0], pci, self.huge)]
+    def generator(self, name="gen"):
+        command = [tool("viaduct-gen", "gen"), *eal(name, GEN_MIB, f"0@{self.cpus[0]}", self.huge),
+                   *(["--in-memory", "--single-file-segments"] if self.huge else []), "--"]
         with held():
             return self.borrowed.enter(name, Child("viaduct-gen", command, self.folder / f"{name}.log"))
 
@@ -122,14 +122,13 @@ def wire_open(bench):
     wire = bench.options.wire
     if not wire:
         raise BenchError("which port is at the other end of the PF's cable? --wire PCI-ADDRESS, or --wire af-packet:INTERFACE")
-    pci = wire if host.ADDRESS.match(wire) else ""
-    if pci:
+    if host.ADDRESS.match(wire):
         with held():
-            host.take(bench.borrowed, pci)
+            host.take(bench.borrowed, wire)
     elif wire.partition(":")[0] in ("af-packet", "af-xdp"):
         host.link(wire.partition(":")[2], "up")
         host.carrier_wait(wire.partition(":")[2])
-    gen = bench.generator(pci)
+    gen = bench.generator()
     opened = gen.ask("port", 120, name="wire", device=wire)
     return gen, opened["mac"], opened.get("link_mbps", 0)
 
@@ -141,7 +140,8 @@ def host_rig(bench, gen, src_mac):
         bench.borrowed.callback(f"lease {lease.name}", lease.release)
         had = host.bind(lease.address, "vfio-pci")
         bench.borrowed.callback(f"driver of {lease.address}", host.bind, lease.address, had)
-    command = [tool("viaduct-reflect", "reflect"), *eal("reflect", REFLECT_MIB, bench.cpus[1], lease.address, bench.huge)]
+    lcores = f"0@{bench.cpus[1]},1@{bench.cpus[1]}"  # the one that hears the lines sleeps
+    command = [tool("viaduct-reflect", "reflect"), *eal("reflect", REFLECT_MIB, lcores, bench.huge), "--"]
     with held():
         reflect = bench.borrowed.enter("reflector", Child("viaduct-reflect", command, bench.folder / "reflect.log"))
     rig = Reflected(gen, "wire", src_mac, reflect, lease.address)
@@ -155,7 +155,27 @@ def guest_port(pf):
 
 def guest_vf_rig(bench, gen, src_mac, name="bench-vf", kernel_driver=False):
     with held():
-        guest = bench.borrowed.enter(f"VM {name}", VmRun(bench.folder, name, bench.image, [guest_port(bench.options.pf)]))
+        guest = bench.borrowed.enter(f"VM {name}", VmRun(
+            bench.folder, name, bench.image if kernel_driver else bench.image.bound("igb_uio"), [guest_port(bench.options.pf)]))
+    idle = "interrupt" if kernel_driver else "poll"
+    rig = Reflected(gen, "wire", src_mac, guest.lines, functions(guest.lines, kernel_driver)[0], guest, idle)
+    rig.address = guest.shown["ports"][0].get("vf") or ""
+    return rig
+
+
+def functions(lines, kernel_driver=False):
+    """The guest's network functions in order: their PCI addresses, or their devices with the kernel's driver."""
+    found = sorted(lines.ask("devices", 120)["devices"], key=lambda device: device["device"])
+    names = [f"af-packet:{net}" for device in found for net in device["net"]] if kernel_driver else [d["device"] for d in found]
+    if not names:
+        raise TrialError(f"{lines.name} has no network function that fits: {found}")
+    return names
+
+
+def guest_vf_rig(bench, gen, src_mac, name="bench-vf", kernel_driver=False):
+    with held():
+        guest = bench.borrowed.enter(f"VM {name}", VmRun(
+            bench.folder, name, bench.image if kernel_driver else bench.image.bound("igb_uio"), [guest_port(bench.options.pf)]))
     idle = "interrupt" if kernel_driver else "poll"
     rig = Reflected(gen, "wire", src_mac, guest.lines, functions(guest.lines, kernel_driver)[0], guest, idle)
     rig.address = guest.shown["ports"][0].get("vf") or ""
