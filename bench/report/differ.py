@@ -17,6 +17,7 @@ EXACT = 40  # rounds of both together, up to which the test's distribution is co
 NORMAL = 1.959964
 ALIKE = 1e-9  # of counts in deterministic time, which repeat themselves
 LISTED = 12  # names of what only one result has
+WORSE = "WORSE"
 HIGHER, LOWER = "higher is better", "lower is better"
 
 
@@ -85,13 +86,14 @@ def ratio_interval(a, b):
 
 
 def judge(a, b):
-    """Of two figures: {"change": higher, lower, none or None (cannot be said), "ratio", "low", "high"}."""
+    """Of two figures: {"change": higher, lower, none or None (cannot be said), "ratio", "low", "high", "exact"}.
+    exact: every round of each was the same; a difference is none of chance's."""
     ratio = b["median"] / a["median"] if a["median"] else None
-    out = {"change": None, "ratio": ratio, "low": None, "high": None}
+    out = {"change": None, "ratio": ratio, "low": None, "high": None, "exact": False}
     fixed = [f for f in (a, b) if f["rounds"] and max(f["rounds"]) - min(f["rounds"]) <= ALIKE * max(f["rounds"])]
     found = ratio_interval(a["rounds"], b["rounds"])
     if len(fixed) == 2 and min(len(a["rounds"]), len(b["rounds"])) > 1:
-        out.update(low=ratio, high=ratio, change=sign(a["median"], b["median"]))
+        out.update(low=ratio, high=ratio, change=sign(a["median"], b["median"]), exact=True)
     elif found:
         low, out["ratio"], high = found
         out.update(low=low, high=high, change="higher" if low > 1 else "lower" if high < 1 else "none")
@@ -146,7 +148,7 @@ def compared(a, b):
 def verdict(row):
     if row["change"] not in ("higher", "lower"):
         return "-"
-    return "better" if (row["change"] == "higher") == (row["better"] == HIGHER) else "WORSE"
+    return "better" if (row["change"] == "higher") == (row["better"] == HIGHER) else WORSE
 
 
 def spread(row):
@@ -194,16 +196,35 @@ def by_chance(judged):
     return judged * odds, judged
 
 
-def headline(changed, judged):
-    if not judged:
-        return "Nothing can be compared: no figure has enough rounds in both results."
-    if not changed:
-        return f"No change beyond the noise in {judged} figures."
-    about, most = by_chance(judged)
-    if changed <= most:
-        return (f"No change beyond the noise as a whole: {changed} of {judged} figures differ, and chance alone makes about "
-                f"{about:.0f} do so.")
-    return f"{changed} of {judged} figures changed beyond the noise; chance alone makes about {about:.0f} seem to."
+def changes(found):
+    """The figures that differ, by what they say: (exact, noisy, how many noisy ones were judged, whether chance explains those)."""
+    rows = [row for row in found["figures"] if row["change"] in ("higher", "lower")]
+    exact, noisy = [row for row in rows if row["exact"]], [row for row in rows if not row["exact"]]
+    judged = sum(row["change"] is not None and not row["exact"] for row in found["figures"])
+    return exact, noisy, judged, len(noisy) <= by_chance(judged)[1]
+
+
+def worse(found):
+    """Whether something became worse, and chance does not explain it."""
+    exact, noisy, _, chance = changes(found)
+    return any(verdict(row) == WORSE for row in exact + ([] if chance else noisy))
+
+
+def headline(found):
+    exact, noisy, judged, chance = changes(found)
+    if all(row["change"] is None for row in found["figures"]):
+        yield "Nothing can be compared: no figure has enough rounds in both results."
+    elif not exact and not noisy:
+        yield f"No change beyond the noise in {sum(row['change'] is not None for row in found['figures'])} figures."
+    if noisy and chance:
+        yield (f"No change beyond the noise as a whole: {len(noisy)} of {judged} figures differ, and chance alone makes about "
+               f"{by_chance(judged)[0]:.0f} do so.")
+    elif noisy:
+        yield (f"{len(noisy)} of {judged} figures changed beyond the noise; chance alone makes about {by_chance(judged)[0]:.0f} "
+               "seem to.")
+    if exact:
+        yield (f"{len(exact)} {'figure' if len(exact) == 1 else 'figures'} without noise changed: the same in every round of A, and in "
+               "every round of B.")
 
 
 def names(title, found, width):
@@ -220,9 +241,9 @@ def compare(a, b, width=100, every=False):
     lines = [*wrapped("A: ", model.head(a), width), *wrapped("B: ", model.head(b), width)]
     for caution in found["cautions"]:
         lines += wrapped("caution: ", caution, width)
-    judged = len(changed) + len(same)
     lines.append("")
-    lines += wrapped("", headline(len(changed), judged), width)
+    for sentence in headline(found):
+        lines += wrapped("", sentence, width)
     if changed:
         lines += ["", *table_lines(table("Figures that differ", changed), width)]
     unseen = unseen_table(same)

@@ -37,14 +37,17 @@ def report(options):
         print(json.dumps(result))
     elif not options.html and not options.png:
         print(terminal.text(result, terminal_width()))
+    return 0
 
 
 def compared(options):
     a, b = schema.read(options.a), schema.read(options.b)
+    found = differ.compared(a, b)
     if options.json:
-        print(json.dumps(differ.compared(a, b)))
+        print(json.dumps(found))
     else:
         print(differ.compare(a, b, terminal_width(), options.all))
+    return 1 if differ.worse(found) else 0
 
 
 def add_words(words):
@@ -66,17 +69,18 @@ def add_words(words):
 
 
 def main(words):
-    """Exit status: 0; 1 for a file that is no result or an output that cannot be made; 2 for wrong words."""
+    """Exit status: 0; 1 for what is no result, cannot be made, or has become worse; 2 for wrong words."""
     parser = argparse.ArgumentParser(prog="viaduct bench", description="Shows results of benchmarks.")
     add_words(parser.add_subparsers(dest="word", required=True))
     options = parser.parse_args(words)
     sys.stdout.reconfigure(errors="replace")
+    status = 0
     try:
-        options.run(options)
+        status = options.run(options)
         sys.stdout.flush()
     except schema.ReportError as e:
         print(f"viaduct bench {options.word}: {e}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: what is left goes nowhere
-    return 0
+    return status

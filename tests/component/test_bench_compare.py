@@ -66,6 +66,23 @@ def test_changes_are_seen_and_noise_is_not():
     assert "WORSE" in report.compare(checked(seed=2, change=1.2), a)
 
 
+def with_instructions(*values):
+    raw = bench_result.result(seed=2)
+    row, = (row for row in raw["scenarios"][1]["counts"] if row["what"] == "instructions" and row["size"] == "64")
+    row["value"] = figure(*values)
+    return report.check(raw)
+
+
+def test_a_count_without_noise_is_not_put_down_to_chance():
+    a = with_instructions(600, 600, 600)
+    for values, worse in (((601, 601, 601), True), ((599, 599, 599), False), ((600, 600, 600), False)):
+        found = differ.compared(a, with_instructions(*values))
+        assert differ.worse(found) == worse
+        assert ("1 figure without noise changed" in report.compare(a, with_instructions(*values))) == (values[0] != 600)
+    assert not differ.worse(differ.compared(checked(), checked(seed=2)))
+    assert differ.worse(differ.compared(checked(seed=2, change=1.2), checked()))
+
+
 def test_what_could_have_been_seen_is_said():
     text = report.compare(checked(), checked(seed=2))
     row = next(line.split() for line in text.splitlines() if line.strip().startswith("scale/viaduct"))
