@@ -8,9 +8,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define READS	 1001
-#define ROUNDS	 5000
-#define PATIENCE 10 /* parts of a second for all rounds: both may be on one CPU */
+#define READS	1001
+#define ROUNDS	2000
+#define GOOD_US 5 /* a round that is so quick was not interrupted */
+#define WAIT_MS 1000 /* for one such; both may be on one CPU */
 
 static int compare(const void *a, const void *b)
 {
@@ -78,14 +79,15 @@ static bool talk_ask(struct talk *t, uint32_t q, uint64_t end, uint64_t *apart, 
 
 static uint64_t between(uint32_t worker)
 {
-	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() / PATIENCE, best = UINT64_MAX;
-	uint64_t error = rte_get_tsc_hz() / PATIENCE, apart, took;
+	uint64_t hz = rte_get_tsc_hz(), wait = hz / 1000 * WAIT_MS, end = rte_rdtsc() + wait;
+	uint64_t good = hz / 1000000 * GOOD_US, best = UINT64_MAX, error = wait, apart, took;
 	static struct talk t;
 
 	t = (struct talk){ 0 };
 	if (rte_eal_remote_launch(talk_answer, &t, worker) < 0)
 		return error;
-	for (uint32_t q = 1; q <= ROUNDS && talk_ask(&t, q, end, &apart, &took); q++) {
+	for (uint32_t q = 1; (q <= ROUNDS || best > good) && talk_ask(&t, q, end, &apart, &took);
+	     q++) {
 		if (took >= best)
 			continue;
 		best = took;

@@ -16,7 +16,7 @@ struct clock_error {
 	uint64_t between; /* cycles that the two clocks may differ by; 0 where there is one */
 };
 
-/* `worker`: the receiver's lcore, which does nothing now, or CLOCK_ALONE. Takes some ten milliseconds. */
+/* `worker`: the receiver's lcore, which does nothing now, or CLOCK_ALONE. Takes some milliseconds, and a second at most where others take the CPUs away. */
 struct clock_error clock_measure(uint32_t worker);
 
 #endif

@@ -55,20 +55,29 @@ static int common_read(const json_t *q, struct trial_spec *s, struct err *e)
 	return r;
 }
 
+static int spec_read(const json_t *q, const char *const *known, struct trial_spec *s, struct err *e)
+{
+	int r = json_check_keys(q, known, e);
+
+	if (r == 0)
+		r = common_read(q, s, e);
+	if (r == 0)
+		r = json_get_u64_opt(q, "rate_pps", TRIAL_RATE_MAX, &s->rate_pps, e);
+	if (r == 0)
+		r = json_get_u64_opt(q, "ms", TRIAL_MS_MAX, &s->ms, e);
+	return r;
+}
+
 int trial_spec_read(const json_t *q, struct trial_spec *out, struct err *e)
 {
 	static const char *const known[] = { "op",	"tx",	    "rx",     "sizes",
 					     "flows",	"rate_pps", "ms",     "drain_ms",
 					     "dst_mac", "src_mac",  "window", NULL };
 	struct trial_spec s = { .flows = 1, .drain_ms = 200 };
-	int r = json_check_keys(q, known, e);
+	int r = spec_read(q, known, &s, e);
 
-	if (r == 0)
-		r = common_read(q, &s, e);
-	if (r == 0)
-		r = json_get_u64_opt(q, "rate_pps", TRIAL_RATE_MAX, &s.rate_pps, e);
-	if (r == 0)
-		r = json_get_u64(q, "ms", TRIAL_MS_MAX, &s.ms, e);
+	if (r == 0 && json_object_get(q, "ms") == NULL)
+		r = err_set(e, ENOENT, "ms is missing");
 	if (r == 0)
 		r = at_least_one(s.ms, "ms", e);
 	if (r == 0)
@@ -78,18 +87,18 @@ int trial_spec_read(const json_t *q, struct trial_spec *out, struct err *e)
 
 int burst_spec_read(const json_t *q, struct trial_spec *out, struct err *e)
 {
-	static const char *const known[] = { "op",	"tx",	  "rx",	      "sizes",
-					     "flows",	"frames", "drain_ms", "dst_mac",
-					     "src_mac", "window", NULL };
-	struct trial_spec s = { .flows = 1, .drain_ms = 200, .ms = TRIAL_MS_MAX };
-	int r = json_check_keys(q, known, e);
+	static const char *const known[] = { "op",	"tx",	    "rx", "sizes",    "flows",
+					     "frames",	"rate_pps", "ms", "drain_ms", "dst_mac",
+					     "src_mac", "window",   NULL };
+	struct trial_spec s = { .flows = 1, .drain_ms = 200 };
+	int r = spec_read(q, known, &s, e);
 
-	if (r == 0)
-		r = common_read(q, &s, e);
 	if (r == 0)
 		r = json_get_u64(q, "frames", TRIAL_FRAMES_MAX, &s.frames, e);
 	if (r == 0)
 		r = at_least_one(s.frames, "frames", e);
+	if (s.ms == 0)
+		s.ms = TRIAL_MS_MAX;
 	if (r == 0)
 		*out = s;
 	return r;

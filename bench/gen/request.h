@@ -28,7 +28,7 @@ struct trial_spec {
 /* {"op":"trial"}: "tx", "rx", "sizes", "ms"; "flows" (1), "rate_pps" (0), "drain_ms" (200), "window" (0), "dst_mac", "src_mac". */
 int trial_spec_read(const json_t *q, struct trial_spec *out, struct err *e);
 
-/* {"op":"burst"}: the same with "frames" in the place of "rate_pps" and "ms". */
+/* {"op":"burst"}: the same with "frames", after which it ends; "ms" (0: an hour) is not needed then. */
 int burst_spec_read(const json_t *q, struct trial_spec *out, struct err *e);
 
 /* Of {"op":"close","name":"a"} and {"op":"impaired","name":"a"}. */

@@ -20,14 +20,17 @@ void sender_init(struct sender *s, const struct trial_spec *spec, uint64_t now)
 	s->id = (struct probe_id){ 0 };
 	s->first = s->count = 0;
 	s->begin = now;
+	s->end = now + (uint64_t)((double)spec->ms * hz / 1000);
 	hist_init(&s->gap);
 }
 
 static uint64_t due_by_rate(struct sender *s, uint64_t now)
 {
-	double due = (double)(now - s->begin) * s->per_cycle - (double)s->numbered;
-	double most = (double)(rte_get_tsc_hz() / 1000 * DEBT_MS) * s->per_cycle;
+	double most = (double)(rte_get_tsc_hz() / 1000 * DEBT_MS) * s->per_cycle, due;
 
+	now = u64_max(u64_min(now, s->end), s->begin);
+	/* The first at once. */
+	due = (double)(now - s->begin) * s->per_cycle + 1 - (double)s->numbered;
 	if (most < DEBT_FRAMES)
 		most = DEBT_FRAMES;
 	if (due > most) {

@@ -18,6 +18,7 @@ struct sender {
 	uint64_t patience; /* cycles, after which what is in flight is given up */
 	uint64_t forgiven; /* frames in flight that are not waited for any more */
 	uint64_t begin; /* where the rate counts from; later if it could not be kept */
+	uint64_t end; /* nothing is due that was not due then, whenever the sender gets to it */
 	struct probe_id id;
 	uint64_t numbered, sent;
 	uint32_t first, count; /* of waiting */

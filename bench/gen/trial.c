@@ -49,12 +49,11 @@ static void other_step(struct trial *t)
 static void send_all(struct trial *t)
 {
 	uint64_t hz = rte_get_tsc_hz(), every = hz / LOOKS_PER_SECOND, now = rte_rdtsc();
-	uint64_t end = now + (uint64_t)((double)t->spec->ms * (double)hz / 1000);
 	uint64_t look = now + every;
 
 	t->begin = now;
 	sender_init(&t->sender, t->spec, now);
-	while (now < end && !sender_is_done(&t->sender) && !t->interrupted) {
+	while (now < t->sender.end && !sender_is_done(&t->sender) && !t->interrupted) {
 		other_step(t);
 		sender_step(&t->sender);
 		now = rte_rdtsc();
@@ -113,7 +112,7 @@ static void traffic_run(struct trial *t)
 
 static bool rate_reached(const struct trial *t)
 {
-	double cycles = (double)(t->sent_all - t->begin);
+	double cycles = (double)(u64_min(t->sent_all, t->sender.end) - t->begin);
 
 	return t->sender.per_cycle <= 0 ||
 	       (double)t->sender.sent + 1 >= RATE_REACHED * t->sender.per_cycle * cycles;

@@ -77,7 +77,8 @@ def test_all_faults_at_once_are_measured_within_a_hundredth(lcores, build_dir, s
         out = gen.trial("a", flows=16, rate_pps=60000, ms=2000)
         did = gen.ask("impaired", name="a")
         assert did["no_memory"] == 0 and did["heard"] == out["sent"]
-        assert near(out["lost"], did["lost"] + did["corrupted"])
+        # Some of those that were changed are lost, too: nobody can say which they were.
+        assert did["lost"] <= out["lost"] <= did["lost"] + did["corrupted"]
         assert near(out["duplicated"], did["duplicated"]) and near(out["reordered"], did["reordered"])
         # One of a pair of doubles that is changed still counts.
         assert near(out["bad"], did["corrupted"]) or abs(out["bad"] - did["corrupted"]) <= 5
@@ -121,6 +122,10 @@ def test_a_burst_has_as_many_frames_as_asked_for(gen):
     for frames in (1, 1000):
         out = whole(gen.ask("burst", tx="a", rx="a", sizes="64", frames=frames))
         assert out["sent"] == frames
+    out = whole(gen.ask("burst", tx="a", rx="a", sizes="64", frames=20, rate_pps=100, ms=0))
+    assert out["sent"] == 20 and out["ns"] > 1.5e8
+    out = whole(gen.ask("burst", tx="a", rx="a", sizes="64", frames=10 ** 9, ms=100))
+    assert out["sent"] < 10 ** 9 and out["ns"] < 1e10
 
 
 def test_jumbo_frames(gen):
@@ -195,7 +200,8 @@ GOOD = {"op": "trial", "tx": "a", "rx": "a", "sizes": "64", "ms": 10}
     ({**GOOD, "rate_pps": 1e3}, "trial: rate_pps is not a number"),
     ({**GOOD, "dst_mac": "02"}, "trial: dst_mac '02' is no MAC address"),
     ({**GOOD, "frames": 3}, "trial: unknown member 'frames'"),
-    ({**GOOD, "op": "burst"}, "burst: unknown member 'ms'"),
+    ({**GOOD, "op": "burst"}, "burst: frames is missing"),
+    ({**GOOD, "op": "burst", "frames": 0}, "burst: frames is 0, at least 1"),
     ({"op": "impaired", "name": "z"}, "impaired: there is no port 'z'"),
     ({"op": "close", "name": "z"}, "close: there is no port 'z'"),
 ])
