@@ -87,8 +87,9 @@ def whisker(x, low, high, index):
 
 
 def lying_whisker(y, low, high, cls):
-    return el("path", d=f"M{short(low)} {short(y)}H{short(high)}M{short(low)} {short(y - 4)}v8M{short(high)} {short(y - 4)}v8",
-              cls=f"{cls} whisker")
+    """With a rim of the paper's colour: it may lie on a bar of any."""
+    way = f"M{short(low)} {short(y)}H{short(high)}M{short(low)} {short(y - 4)}v8M{short(high)} {short(y - 4)}v8"
+    return el("path", d=way, cls="rim") + el("path", d=way, cls=f"{cls} whisker")
 
 
 def dot(x, scale, point, axis):

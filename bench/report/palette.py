@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Colours and the style sheets made of them. Series also differ in shape or dashes: no colour is the only sign of anything."""
+"""Colours and the style sheets made of them.
+
+Those of series were searched for: any two are well apart for who lacks one kind of cone, too (a test simulates it), and
+stand out from the paper. Series also differ in shape or dashes: no colour is the only sign of anything.
+"""
 
 LIGHT = {"paper": "#ffffff", "ink": "#1b1f24", "soft": "#57606a", "grid": "#dfe3e8", "banner": "#fff3cd", "edge": "#b08800",
          "good": "#00694a", "bad": "#b42318", "rest": "#8c959f",
-         "series": ("#0068b5", "#c84e00", "#007d58", "#a8337b", "#8a6a00", "#4b3fbf", "#1b8a9e", "#5c636b")}
+         "series": ("#0c5ceb", "#f25000", "#0d4a26", "#b3218b", "#b0846c", "#560090", "#009bd0", "#a0506e")}
 DARK = {"paper": "#14171b", "ink": "#e8ebee", "soft": "#a3adb8", "grid": "#333a42", "banner": "#3a3012", "edge": "#d6a200",
         "good": "#4cd6a3", "bad": "#ff8f80", "rest": "#7d8792",
-        "series": ("#5fb4f5", "#ff9a52", "#3fcf9b", "#ee8cc4", "#e3c34a", "#a79cff", "#5fd3e0", "#b9c0c7")}
+        "series": ("#6ba0f0", "#a87f00", "#56f090", "#d04a78", "#ffe04a", "#8a6bff", "#9addff", "#f4f4e6")}
 DASHES = ("none", "7 3", "2 3", "8 3 2 3")
 FONT = 'system-ui,"DejaVu Sans",sans-serif'
 
@@ -20,6 +24,7 @@ text{{font-family:{FONT};font-size:12px}}
 .curve{{stroke-width:2;stroke-opacity:1}}
 .guide{{stroke-dasharray:5 4}}
 .whisker,.outlier{{fill:none;stroke-width:1.6}}
+.rim{{fill:none;stroke-width:4.5}}
 .grid{{fill:none;stroke-width:1}}
 .one{{fill:none;stroke-width:1.5}}
 .bound{{fill:none;stroke-width:3}}
@@ -58,7 +63,7 @@ def plot_colours(colours):
              f".one,.guide{{stroke:{colours['soft']}}}", f".bound{{stroke:{colours['edge']}}}",
              f".ink.whisker,.ink.outlier{{stroke:{colours['ink']}}}", f".ink.mark{{fill:{colours['ink']}}}",
              f".good.mark{{fill:{colours['good']}}}", f".bad.mark{{fill:{colours['bad']}}}",
-             f".mark,.part,.row{{stroke:{colours['paper']}}}", f".rest{{fill:{colours['rest']}}}"]
+             f".mark,.part,.row,.rim{{stroke:{colours['paper']}}}", f".rest{{fill:{colours['rest']}}}"]
     for n, colour in enumerate(colours["series"]):
         rules += [f".f{n}{{fill:{colour}}}", f".k{n}{{stroke:{colour}}}"]
     return "\n".join(rules) + "\n"

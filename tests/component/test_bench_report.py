@@ -7,6 +7,7 @@ import bench_result
 import pytest
 
 from bench import report
+from bench.report import palette
 
 
 def checked(**options):
@@ -117,3 +118,34 @@ def test_text_keeps_to_the_width_of_the_terminal(width):
     from bench.report.terminal import cells
     assert max(cells(line) for line in shown.splitlines()) <= width
     assert ("no room for" in shown) == (width < 100)
+
+
+# Linear RGB as seen by who lacks a kind of cone (Machado, Oliveira, Fernandes 2009, severity 1), and by who does not.
+EYES = {
+    "all cones": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "no long": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
+    "no middle": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
+    "no short": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)),
+}
+XYZ = ((0.4124 / 0.9505, 0.3576 / 0.9505, 0.1805 / 0.9505), (0.2126, 0.7152, 0.0722), (0.0193 / 1.089, 0.1192 / 1.089, 0.9505 / 1.089))
+
+
+def times(matrix, vector):
+    return [sum(a * b for a, b in zip(row, vector)) for row in matrix]
+
+
+def lab(colour, eye):
+    """CIELAB of a colour as an eye sees it."""
+    parts = [int(colour[at:at + 2], 16) / 255 for at in (1, 3, 5)]
+    light = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    seen = [min(1, max(0, c)) for c in times(eye, light)]
+    x, y, z = (t ** (1 / 3) if t > 0.008856 else 7.787 * t + 16 / 116 for t in times(XYZ, seen))
+    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
+
+
+@pytest.mark.parametrize("eye", EYES)
+@pytest.mark.parametrize("colours", [palette.LIGHT, palette.DARK], ids=["light", "dark"])
+def test_colours_of_series_are_told_apart_by_every_eye(colours, eye):
+    seen = [lab(colour, EYES[eye]) for colour in colours["series"]]
+    apart = [sum((p - q) ** 2 for p, q in zip(a, b)) ** 0.5 for n, a in enumerate(seen) for b in seen[n + 1:]]
+    assert min(apart) > 18  # some 2 can just be told apart, side by side
