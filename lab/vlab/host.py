@@ -20,7 +20,7 @@ import threading
 import time
 from types import SimpleNamespace
 
-from vlab import LabError, control, job, machine
+from vlab import LabError, control, emulator, job, machine
 from vlab.cache import LAB_DIR, Cache
 from vlab.disk import Disk
 from vlab.qmp import Qmp
@@ -133,11 +133,18 @@ class Host:
         with open(self._path("emulator"), "wb") as log:
             self.process = subprocess.Popen(
                 machine.arguments(self.options, files), stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, pass_fds=list(files.fds.values()), start_new_session=True,
+                stderr=log, pass_fds=list(files.fds.values()), start_new_session=True, env=self._environment(),
                 preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
         for sock in theirs.values():
             sock.close()
         self._watch()
+
+    def _environment(self):
+        environment = dict(os.environ)
+        library = emulator.ensure(Cache().dir, machine.QEMU, say) if machine.emulates(self.options) else None
+        if library:
+            environment["LD_PRELOAD"] = " ".join([library, *environment.get("LD_PRELOAD", "").split()])
+        return environment
 
     def _write_initrd(self, cache):
         extra = {"VIADUCT_LAB": "1", "VIADUCT_LAB_SCRATCH": self.scratch,

@@ -45,6 +45,11 @@ def kvm_usable():
         return False
 
 
+def emulates(options):
+    """Whether the host's processors are the emulator's, not the machine's."""
+    return options.icount or not kvm_usable()
+
+
 def qemu_version():
     try:
         done = subprocess.run([QEMU, "--version"], stdout=subprocess.PIPE, check=True, text=True)
@@ -101,10 +106,9 @@ def _platform(options):
         args += ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-rtc", "clock=vm"]
         cpus = 1
     else:
-        args += ["-accel", "kvm" if kvm_usable() else "tcg,thread=multi"]
+        args += ["-accel", "tcg,thread=multi" if emulates(options) else "kvm"]
         cpus = options.cpus
-    host_cpu = kvm_usable() and not options.icount
-    args += ["-cpu", "host" if host_cpu else "EPYC-v4", "-m", f"{mem_mib(options.mem)}M",
+    args += ["-cpu", "EPYC-v4" if emulates(options) else "host", "-m", f"{mem_mib(options.mem)}M",
              "-smp", f"{cpus},sockets={options.numa},cores={cpus // options.numa}"]
     if not options.no_iommu:
         intremap = "off" if options.no_intremap else "on"

@@ -8,7 +8,8 @@ import subprocess
 import time
 
 import pytest
-from labkit import eventually
+from labkit import cli, cli_json, eventually, vmfile
+from operate.console import Console
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 PCI = pathlib.Path("/sys/bus/pci/devices")
@@ -91,6 +92,18 @@ def test_error_reaches_the_drivers():
 def test_module_is_found_by_name():
     subprocess.run(["modprobe", "dummy"], check=True)
     subprocess.run(["rmmod", "dummy"], check=True)
+
+
+@pytest.mark.host("default", "icount")
+def test_no_interrupt_is_taken_twice(daemon, folder, build_dir):
+    """What lab/emulator mends: without it a guest's handler finds itself running."""
+    cli("vm", "run", str(vmfile.write(folder, "ticks", memory="64M", kernel=build_dir / "tests/guest/ticks/ticks")))
+    try:
+        console = Console(cli_json("vm", "console", "ticks")["socket"])
+        assert console.wait_for(r"TICKS (\w+)\n", 120).group(1) == "whole"
+        console.close()
+    finally:
+        cli("vm", "kill", "ticks")
 
 
 def emulators_of(pid):

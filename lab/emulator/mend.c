@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Mends two faults of QEMU's emulated SVM (8.1 to 11.1) from outside: LD_PRELOAD into the emulator, which exports what is
+ * needed by name. Only functions are called and replaced, no structure of QEMU's is known here but the first two
+ * members of a helper's description, and those are compared with what they must be.
+ *
+ * 1. VMRUN with an event to inject delivers an external interrupt at once, and leaves its vector where the main loop looks
+ *    for an exception. A processor that is asked to come out of its loop before anything else has cleared it (in
+ *    deterministic time: at every timer) takes the interrupt once more, interrupts off or not, and its guest spins on
+ *    a lock that it holds itself. So after each VMRUN the processor goes back to its loop with the vector cleared.
+ * 2. VMRUN and a guest's write of CR8 change the processor's pending interrupts without the emulator's big lock:
+ *    the first can lose one that another thread makes pending just then, the second is an assertion that ends the emulator.
+ *    So both take the lock.
+ */
+#include <dlfcn.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The head of QEMU's description of a helper, which a translation takes the helper's address from. */
+struct helper_info {
+	void *func;
+	const char *name;
+};
+
+/* Words of the class of an accelerator's operations that are looked through. */
+#define OPS_WORDS 48
+
+static struct {
+	void (*vmrun)(void *env, int address_size, int instruction_bytes);
+	void (*loop_exit)(void *cpu);
+	bool (*locked)(void);
+	void (*lock)(const char *file, int line);
+	void (*unlock)(void);
+	void *(*class_by_name)(const char *name);
+	void (*interrupt)(void *cpu, int mask);
+	bool ops_done;
+} qemu;
+
+static void *find(const char *name)
+{
+	return dlsym(RTLD_DEFAULT, name);
+}
+
+static void interrupt_locked(void *cpu, int mask)
+{
+	bool lock = !qemu.locked();
+
+	if (lock)
+		qemu.lock(__FILE__, __LINE__);
+	qemu.interrupt(cpu, mask);
+	if (lock)
+		qemu.unlock();
+}
+
+/* The accelerator sets its operations when it starts, so this is for the first guest. Under the lock. */
+static void replace_interrupt(void)
+{
+	void **words = qemu.class_by_name("tcg-accel-ops");
+	void *ways[] = { find("icount_handle_interrupt"), find("tcg_handle_interrupt") };
+	size_t i, way;
+
+	qemu.ops_done = true;
+	for (i = 0; words && i < OPS_WORDS; i++) {
+		for (way = 0; way < sizeof(ways) / sizeof(ways[0]); way++) {
+			if (!ways[way] || words[i] != ways[way])
+				continue;
+			qemu.interrupt = (void (*)(void *, int))ways[way];
+			words[i] = (void *)interrupt_locked;
+			return;
+		}
+	}
+	fputs("mend: the emulator's way of interrupts was not found\n", stderr);
+}
+
+static void vmrun(void *env, int address_size, int instruction_bytes)
+{
+	static __thread void **current;
+
+	if (!current)
+		current = find("current_cpu");
+	qemu.lock(__FILE__, __LINE__);
+	if (!qemu.ops_done)
+		replace_interrupt();
+	/* A guest that cannot be entered does not come back here: the main loop drops the lock then. */
+	qemu.vmrun(env, address_size, instruction_bytes);
+	qemu.unlock();
+	qemu.loop_exit(*current);
+}
+
+static bool find_all(void)
+{
+	qemu.vmrun = (void (*)(void *, int, int))find("helper_vmrun");
+	qemu.loop_exit = (void (*)(void *))find("cpu_loop_exit_noexc");
+	qemu.locked = (bool (*)(void))find("bql_locked");
+	qemu.lock = (void (*)(const char *, int))find("bql_lock_impl");
+	qemu.unlock = (void (*)(void))find("bql_unlock");
+	qemu.class_by_name = (void *(*)(const char *))find("object_class_by_name");
+	return qemu.vmrun && qemu.loop_exit && qemu.locked && qemu.lock && qemu.unlock &&
+	       qemu.class_by_name && find("current_cpu");
+}
+
+/* Says on standard error whether it could, if VIADUCT_LAB_MEND is set. Programs that the emulator starts are none. */
+__attribute__((constructor)) static void mend(void)
+{
+	struct helper_info *info = find("helper_info_vmrun");
+	bool fits = find_all() && info && info->func == (void *)qemu.vmrun && info->name &&
+		    strcmp(info->name, "vmrun") == 0;
+
+	if (fits)
+		info->func = (void *)vmrun;
+	if (getenv("VIADUCT_LAB_MEND"))
+		fputs(fits ? "mend: fits\n" : "mend: does not fit\n", stderr);
+}
