@@ -13,7 +13,7 @@ import typing
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from runner import builds, labsuite, longsuite, suites  # noqa: E402
+from runner import benchsuite, builds, labsuite, longsuite, suites  # noqa: E402
 from runner.results import Result, Tally  # noqa: E402
 
 
@@ -32,6 +32,8 @@ SUITES = {
     "component": Suite("the real processes, no lab", ("asan",), suites.run_component),
     "tsan": Suite("viaduct-pmd under the thread sanitizer", ("tsan",), suites.run_tsan),
     "lab": Suite("end to end in the virtual host", ("release",), labsuite.run_lab),
+    "bench-smoke": Suite("every scenario of the benchmark for seconds, in the virtual host", ("release",), benchsuite.run_bench_smoke,
+                         False),
     "long": Suite("what takes too long for every day", ("release", "fuzz", "asan"), longsuite.run_long,
                   False),
 }

@@ -2,13 +2,22 @@
 """How the scenarios of each group are set up and measured. Each function gets the session (what is wanted, where figures go), the
 bench, begin(pieces) and say(what), and leaves what it borrowed to the bench."""
 
-from . import measure, rigs
+import json
+import subprocess
+import time
+
+from reflect import counts
+
+from . import BenchError, host, measure, rigs
 from .guests import VmRun
 from .operator import viaduct
 from .signals import held
+from .store import Store
 
 START_ROUNDS_MIN = 2
 SCALE_MAX = 7
+TCP_NET, TCP_TRIES = "198.18.77", 5  # RFC 2544: for benchmarks
+DETERMINISTIC = "deterministic-time"
 
 
 def vf(session, bench, begin, say):
@@ -24,6 +33,30 @@ def vf(session, bench, begin, say):
         session.store.note("guest-vf", "the bare host's VF and the guest's are two of the same PF; while one is measured, the other's "
                            "program waits")
     run_rounds(session, lanes, begin, say)
+
+
+def vf_counts(session, bench, begin, say):
+    """The same rigs in deterministic time: what a packet takes, and no rate. The far end is the kernel's device."""
+    kind, _, device = (session.options.wire or "").partition(":")
+    if kind != "af-packet":
+        raise BenchError("--deterministic takes --wire af-packet:INTERFACE")
+    bench.pages(rigs.REFLECT_MIB + bench.image.memory_mib)
+    host.link(device, "up")
+    wire = counts.Wire(device)
+    bench.borrowed.callback("wire", wire.close)
+    lanes = [session.lane("host-vf", "bare", rigs.host_rig(bench, None, wire.mac))]
+    say("host-vf: the bare host's VF answers", False)
+    lanes.append(session.lane("guest-vf", "viaduct", rigs.guest_vf_rig(bench, None, wire.mac)))
+    say("guest-vf: the guest is up", False)
+    session.store.note("guest-vf", "in deterministic time: trains of frames from the kernel's device at the far end; instructions are those "
+                       "from a poll that found frames until they are sent, whoever executed them; exits are all that happened, and "
+                       "'added' those above as long a time without a frame")
+    begin(session.plan.rounds * len(session.plan.sizes) * len(lanes))
+    for number in range(-1, session.plan.rounds):  # the first fills caches and does not count
+        for size in session.plan.sizes:
+            for lane in lanes[::1 if number % 2 else -1]:
+                measure.trains(lane, wire, size, number, session.store if number >= 0 else Store(), DETERMINISTIC)
+                say(f"{lane[0]} {lane[1]}, {size} bytes: instructions", number >= 0)
 
 
 def run_rounds(session, lanes, begin, say):
@@ -78,7 +111,8 @@ def start(session, bench, begin, say):
 
 
 def scale(session, bench, begin, say):
-    """The first guest is measured while more and more others are up, each polling its own VF."""
+    """More and more guests are up, each polling its own VF; what one of them can do then, another one each round."""
+    session.store.note("scale", "frames a second of one guest, another one each round, while all of them poll")
     free = sum(1 for vf_row in viaduct("vf", "list")["vfs"] if vf_row["state"] == "free" and of_pf(vf_row, session.options.pf))
     most = min(SCALE_MAX, free, session.options.vms or SCALE_MAX)
     bench.pages(rigs.GEN_MIB + bench.image.memory_mib * most)
@@ -97,7 +131,7 @@ def scale_at(session, up, say):
         rig.on()
     try:
         for number in range(session.plan.rounds):
-            answer = up[0].trial(size, 0, session.plan.trial_ms, dst_macs=[rig.mac for rig in up])
+            answer = up[number % len(up)].trial(size, 0, session.plan.trial_ms)
             session.store.put(number, answer["rx_pps"], "scale", "viaduct", "scale", len(up))
             say(f"scale: {len(up)} guests")
     finally:
@@ -105,8 +139,51 @@ def scale_at(session, up, say):
             rig.off()
 
 
+def tcp(session, bench, begin, say):
+    """iperf3 between the kernel's device at the far end and the guest's kernel on its VF."""
+    wire = session.options.wire or ""
+    names = host.interfaces_of(wire) if host.ADDRESS.match(wire) else [wire.rpartition(":")[2]]
+    if not names or not names[0]:
+        raise BenchError("tcp takes a far end that the kernel drives: --wire PCI-ADDRESS of one, or --wire af-packet:INTERFACE")
+    bench.pages(bench.image.memory_mib)
+    with held():
+        host.link(names[0], "up")
+        host.address_add(bench.borrowed, names[0], f"{TCP_NET}.1/24")
+        guest = bench.borrowed.enter("VM bench-tcp", VmRun(
+            bench.folder, "bench-tcp", bench.image.with_words(f"bench_net={TCP_NET}.2/24"), [rigs.guest_port(session.options.pf)]))
+    session.done.add(("tcp", "viaduct"))
+    session.addresses.append(guest.shown["ports"][0].get("vf") or "")
+    begin(session.plan.rounds * 2)
+    for number in range(session.plan.rounds):
+        for direction, words in (("to-guest", ()), ("from-guest", ("--reverse",)))[::1 if number % 2 else -1]:
+            session.store.put(number, iperf(f"{TCP_NET}.2", session.plan.trial_ms, words), "tcp", "viaduct", "tcp", direction)
+            say(f"tcp: {direction}")
+
+
+def iperf(address, ms, words):
+    """Gbit/s that arrived."""
+    seconds = max(1, round(ms / 1000))
+    command = ["iperf3", "--client", address, "--json", "--time", str(seconds), "--connect-timeout", "10000", *words]
+    for tried in range(TCP_TRIES):
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False, stdin=subprocess.DEVNULL)
+        except FileNotFoundError as e:
+            raise BenchError("iperf3 is not installed") from e
+        except subprocess.TimeoutExpired as e:
+            raise BenchError(f"iperf3 did not end in {seconds + 60} s") from e
+        if done.returncode == 0 or tried == TCP_TRIES - 1:
+            break
+        time.sleep(2)  # the guest's server comes up, its link too
+    try:
+        return json.loads(done.stdout)["end"]["sum_received"]["bits_per_second"] / 1e9
+    except (ValueError, KeyError) as e:
+        raise BenchError(f"iperf3 to {address}: {(done.stdout + done.stderr)[-300:]}") from e
+
+
 def of_pf(vf_row, pf):
     return pf in (None, vf_row["pf"], vf_row["pf_name"])
 
 
-GROUPS = {"vf": vf, "polled": polled, "chain": chain, "interrupt": interrupt, "start": start, "scale": scale}
+# With --deterministic.
+COUNTS = {"vf": vf_counts}
+GROUPS = {"vf": vf, "polled": polled, "chain": chain, "interrupt": interrupt, "tcp": tcp, "start": start, "scale": scale}

@@ -30,9 +30,9 @@ class Image:
     cmdline: str = CMDLINE
     cpu: int | None = None
 
-    def bound(self, driver):
-        """The same, whose VFs go to that driver (bench/guest/script)."""
-        return dataclasses.replace(self, cmdline=f"{self.cmdline} bench_bind={driver}")
+    def with_words(self, words):
+        """The same with more words of the kernel's command line (bench/guest/script has what they mean)."""
+        return dataclasses.replace(self, cmdline=f"{self.cmdline} {words}")
 
 
 def image_of(options, folder):
@@ -127,7 +127,7 @@ class VmRun(Guest):
 
     def stop(self):
         super().stop()
-        viaduct("vm", "kill", self.name)
+        viaduct("vm", "delete", self.name, "--force")
 
 
 class VmmAlone(Guest):

@@ -146,6 +146,13 @@ def link(name, *words):
         raise BenchError(f"ip link set {name} {' '.join(words)}: {done.stderr.strip()}")
 
 
+def address_add(borrowed, name, address):
+    done = subprocess.run(["ip", "addr", "add", address, "dev", name], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchError(f"ip addr add {address} dev {name}: {done.stderr.strip()}")
+    borrowed.callback(f"address of {name}", subprocess.run, ["ip", "addr", "del", address, "dev", name])
+
+
 def carrier_wait(name, seconds=30):
     deadline = time.monotonic() + seconds
     while read(f"/sys/class/net/{name}/carrier", "0") != "1":

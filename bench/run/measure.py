@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What is measured of rigs that stand side by side: one round is every rig in turn, and whoever went first goes last in the next."""
 
+from reflect import counts
+
 from . import TrialError, methods
 
 EXITS = {"exits": "all", "halt_exits": "hlt", "irq_exits": "external-interrupt", "irq_window_exits": "interrupt-window",
@@ -107,5 +109,24 @@ def interrupts(lane, plan, store, progress):
         store.put(number, delivered / answer["received"], scenario, variant, "count", size, "interrupts", "packet", "all", "wall-clock")
         store.put(number, answer["rx_pps"], scenario, variant, "throughput", size, "offered")
         if (answer.get("latency") or {}).get("count"):
-            store.put_latency(number, answer["latency"], scenario, variant, size, 10)
+            store.put_latency(number, answer["latency"], scenario, variant, size, None)
         progress(f"{scenario} {variant}, {INTERRUPT_PPS} frames a second")
+
+
+def trains(lane, wire, size, number, store, method):
+    """Trains of frames to a reflector, without a generator: what a packet takes it in instructions, and its guest in exits."""
+    scenario, variant, rig = lane
+    rig.on()
+    try:
+        got = counts.polled(rig.reflect, wire, rig.mac, counts.Train(size=int(size)), rig.exits if rig.guest else None)
+    finally:
+        rig.off()
+    if not got["packets"]:
+        raise TrialError(f"{scenario}: none of {got['offered']} frames arrived")
+    store.put(number, got["instructions"], scenario, variant, "count", size, "instructions", "packet", "all", method)
+    for name, kind in EXITS.items():
+        if name in got["exits"]:
+            store.put(number, got["exits"][name], scenario, variant, "count", size, "exits", "packet", kind, method)
+    if got["added"]:
+        # Less than none: the guest's idle timer ticked more often while nothing came.
+        store.put(number, max(0.0, got["added"]["exits"]), scenario, variant, "count", size, "exits", "packet", "added", method)

@@ -79,7 +79,7 @@ class Rig:
         return answer
 
     def burst(self, size, frames):
-        return self.gen.ask("burst", TRIAL_SECONDS, frames=int(frames), rate_pps=0, ms=0, **self.members(size, {}))
+        return self.gen.ask("burst", TRIAL_SECONDS, frames=int(frames), **self.members(size, {}))
 
     def on(self):
         """Its reflector polls."""
@@ -155,8 +155,7 @@ def guest_port(pf):
 
 def guest_vf_rig(bench, gen, src_mac, name="bench-vf", kernel_driver=False):
     with held():
-        guest = bench.borrowed.enter(f"VM {name}", VmRun(
-            bench.folder, name, bench.image if kernel_driver else bench.image.bound("igb_uio"), [guest_port(bench.options.pf)]))
+        guest = bench.borrowed.enter(f"VM {name}", VmRun(bench.folder, name, bench.image, [guest_port(bench.options.pf)]))
     idle = "interrupt" if kernel_driver else "poll"
     rig = Reflected(gen, "wire", src_mac, guest.lines, functions(guest.lines, kernel_driver)[0], guest, idle)
     rig.address = guest.shown["ports"][0].get("vf") or ""
@@ -174,21 +173,11 @@ def functions(lines, kernel_driver=False):
 
 def guest_vf_rig(bench, gen, src_mac, name="bench-vf", kernel_driver=False):
     with held():
-        guest = bench.borrowed.enter(f"VM {name}", VmRun(
-            bench.folder, name, bench.image if kernel_driver else bench.image.bound("igb_uio"), [guest_port(bench.options.pf)]))
+        guest = bench.borrowed.enter(f"VM {name}", VmRun(bench.folder, name, bench.image, [guest_port(bench.options.pf)]))
     idle = "interrupt" if kernel_driver else "poll"
     rig = Reflected(gen, "wire", src_mac, guest.lines, functions(guest.lines, kernel_driver)[0], guest, idle)
     rig.address = guest.shown["ports"][0].get("vf") or ""
     return rig
-
-
-def functions(lines, kernel_driver=False):
-    """The guest's network functions in order: their PCI addresses, or their devices with the kernel's driver."""
-    answer = lines.ask("devices", 120)
-    found = answer.get("interfaces" if kernel_driver else "functions") or []
-    if not found:
-        raise TrialError(f"{lines.name} has no network function: {answer}")
-    return found
 
 
 class Chain(Rig):

@@ -7,7 +7,7 @@ import sys
 import time
 
 from . import BenchError, TrialError, facts, rigs, signals
-from .groups import GROUPS
+from .groups import COUNTS, GROUPS
 from .guests import image_of
 from .host import Borrowed
 from .scenarios import BY_NAME, PROFILES, SCENARIOS
@@ -109,7 +109,10 @@ class Session:
             with signals.held():
                 bench.image = image_of(self.options, bench.folder)
         progress.say(f"{name}: getting ready", False)
-        GROUPS[name](self, bench, lambda pieces: progress.group(index, pieces), progress.say)
+        table = COUNTS if self.options.deterministic else GROUPS
+        if name not in table:
+            raise BenchError(f"there is nothing to count of {name} in deterministic time")
+        table[name](self, bench, lambda pieces: progress.group(index, pieces), progress.say)
 
     def result(self, seconds):
         if self.facts:

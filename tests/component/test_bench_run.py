@@ -2,19 +2,22 @@
 """The methods of `viaduct bench` against a model of a device, its figures, its words, and what it gives back."""
 
 import json
+import os
 import pathlib
 import random
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "bench"))
 
-from run import BenchError, facts, host, intervals, methods, scenarios, store  # noqa: E402
-from run.lines import decoded  # noqa: E402
+from run import BenchError, TrialError, facts, host, intervals, merge, methods, scenarios, session, signals, store  # noqa: E402
+from run.lines import Child, decoded  # noqa: E402
 
 
 class Model:
@@ -231,3 +234,111 @@ def test_the_command_and_the_benchmark_know_the_same_names(program):
 def test_wrong_words_have_one_clear_error(program, words, status, text):
     done = bench(program, *words)
     assert done.returncode == status and text in done.stderr and "Traceback" not in done.stderr
+
+
+def answering(tmp_path, text):
+    path = tmp_path / "program"
+    path.write_text("#!/bin/bash\n" + text)
+    path.chmod(0o755)
+    return Child("program", [path], tmp_path / "log")
+
+
+def test_a_program_that_answers_is_heard_among_other_lines(tmp_path):
+    child = answering(tmp_path, 'read -r q; echo noise; echo "{not json"; echo \'{"ok":true,"n":7}\'; read -r q; '
+                                'echo \'{"ok":false,"text":"no such port"}\'; cat\n')
+    assert child.ask("port")["n"] == 7
+    with pytest.raises(BenchError, match="program: port: no such port"):
+        child.ask("port")
+    child.stop()
+    assert child.process.returncode == 0
+
+
+@pytest.mark.parametrize("text, what", [
+    ("echo last words >&2; read -r q; exit 9", "has ended"), ("exit 0", "has ended|does not listen"), ("sleep 100", "does not answer"),
+    ("head -c 3000000 /dev/zero | tr '\\0' x; sleep 100", "line without end")])
+def test_a_program_that_dies_or_hangs_is_an_error_and_is_gone(tmp_path, text, what):
+    child = answering(tmp_path, text + "\n")
+    with pytest.raises(TrialError, match=what):
+        child.ask("trial", 2)
+    child.stop()
+    assert child.process.returncode is not None
+
+
+class Options:
+    profile, rounds, against, pf, wire, vms, deterministic = "smoke", None, None, None, None, None, False
+    guest_kernel = guest_image = pathlib.Path("/bin/true")
+
+    def __init__(self, *names):
+        self.scenario = list(names)
+
+
+def run_with(monkeypatch, scenario, group):
+    """A run whose group is this function, with a thing that must be given back."""
+    done, folders = [], []
+
+    def whole(run, bench, begin, say):
+        bench.borrowed.callback("thing", done.append, "back")
+        folders.append(bench.folder)
+        begin(4)
+        group(run)
+
+    monkeypatch.setitem(session.GROUPS, scenarios.BY_NAME[scenario].group, whole)
+    made = session.Session(Options(scenario))
+    result = made.run()
+    assert folders and not folders[0].exists()
+    return result, made, done
+
+
+def measured(run):
+    run.done.add(("start", "plain"))
+    run.store.put(0, 1.25, "start", "plain", "start", "ram")
+
+
+@pytest.mark.parametrize("end, ended", [(KeyboardInterrupt(), "interrupted"), (TrialError("the guest bench-x has ended"), "failed"),
+                                        (None, "done")])
+def test_however_a_run_ends_what_it_has_is_kept_and_all_is_given_back(monkeypatch, end, ended):
+    def group(run):
+        measured(run)
+        if end:
+            raise end
+
+    result, made, done = run_with(monkeypatch, "start", group)
+    assert result["ended"] == ended and done == ["back"] and made.left == []
+    [found] = result["scenarios"]
+    assert found["start"] == [{"variant": "plain", "steps": [{"step": "ram", "seconds": intervals.figure([1.25])}]}]
+    assert any("the guest bench-x has ended" in note for note in found["notes"]) == (ended == "failed")
+
+
+def test_a_signal_waits_until_what_is_taken_is_noted():
+    signals.install()
+    try:
+        noted = []
+        with pytest.raises(KeyboardInterrupt):
+            with signals.held():
+                os.kill(os.getpid(), signal.SIGINT)
+                noted.append("taken")
+        assert noted == ["taken"]
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
+
+
+def test_two_runs_become_one_result_and_counts_come_first():
+    wall = {"scenarios": [{"name": "guest-vf", "counts": [{"what": "exits", "method": "wall-clock"}], "ratios": [], "notes": []}]}
+    exact = {"scenarios": [{"name": "guest-vf", "notes": ["how"], "throughput": [1], "counts": [
+        {"what": "exits", "method": "deterministic-time"}, {"what": "instructions", "method": "deterministic-time"}],
+        "ratios": [{"of": "instructions"}, {"of": "throughput"}]}]}
+    [found] = merge.merged(wall, exact)["scenarios"]
+    assert [row["method"] for row in found["counts"]] == ["deterministic-time"] * 2 + ["wall-clock"]
+    assert found["ratios"] == [{"of": "instructions"}] and found["notes"] == ["how"] and "throughput" not in found
+
+
+def test_the_generator_finds_the_faults_that_are_put_in(program):
+    """The real generator, by the words of the command; the figures must be within 1% and the stated error."""
+    done = bench(program, "selftest", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(done.stdout)
+    assert result["ok"] and len(result["rows"]) == 6 and all(row["found"] > 0 for row in result["rows"])

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every scenario of `viaduct bench`, for seconds each, in one boot of the virtual host: does it measure at all, does the host have
+everything back. Floors lie far below what the slowest machine reached: they catch what is broken, never what is slow."""
+
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+
+from . import builds
+from .results import Result
+from .suites import TESTS, how_it_ended, quiet_env, run_program
+
+SUITE = "bench-smoke"
+TOP = TESTS.parent
+CPUS = 4
+HOST_SECONDS = 900
+INTERRUPT_AFTER = 60  # in the middle of a scenario
+TRIES = 2
+# Scenario: what must be there, and more than it (of medians): (list, member, at least).
+FLOORS = {
+    "host-vf": (("throughput", "pps", 50),),
+    "guest-vf": (("throughput", "pps", 50),),
+    "guest-polled": (("throughput", "pps", 50),),
+    "guest-chain": (("throughput", "pps", 50),),
+    "interrupt": (("throughput", "pps", 10), ("counts", "value", 0)),
+    "tcp": (("tcp", "gbps", 0.0005),),
+    "start": (),
+    "scale": (("scale", "pps", 50),),
+}
+
+
+def lab(folder, *words):
+    """(exit status, output, result or None); again if the host died."""
+    file = folder / "result.json"
+    for _ in range(TRIES):
+        file.unlink(missing_ok=True)
+        status, output = run_program(
+            [TOP / "lab/run", "--cpus", str(CPUS), "--timeout", str(HOST_SECONDS), "--scratch", folder, "--",
+             TOP / "bench/lab/inside.py", *words, "--profile", "smoke", "--json", file], HOST_SECONDS + 120, quiet_env(), TOP)
+        if status not in (124, 125, None):
+            break
+    return status, output, json.loads(file.read_text()) if file.exists() else None
+
+
+def below(result, name):
+    """What of a scenario is missing or below its floor."""
+    scenario = next((s for s in result["scenarios"] if s["name"] == name), None)
+    if scenario is None or not scenario["variants"]:
+        return f"{name} was not measured"
+    for rows, member, floor in FLOORS[name]:
+        values = [row[member]["median"] for row in scenario.get(rows, [])]
+        if not values or not any(value is not None and value >= floor for value in values):
+            return f"{rows}.{member} of {name}: {values}, at least {floor} expected"
+    if name == "start" and not all(len(row["steps"]) > 4 for row in scenario.get("start", [{"steps": []}])):
+        return f"steps of a start are missing: {scenario.get('start')}"
+    notes = [note for note in scenario["notes"] if note.startswith("not measured to the end")]
+    return "; ".join(notes)
+
+
+def guest(folder):
+    kernel = subprocess.run([TOP / "lab/setup-cache", "--print", "bzimage"], check=True, text=True, capture_output=True).stdout.strip()
+    initrd = folder / "bench-guest.cpio"
+    subprocess.run([TOP / "bench/guest-image", "-o", initrd], check=True, capture_output=True,
+                   env={**os.environ, "VIADUCT_BUILD": str(builds.path("release"))})
+    return ["--guest-kernel", kernel, "--guest-image", str(initrd)]
+
+
+def run_all(ctx, folder, image):
+    names = [name for name in FLOORS if ctx.wants(name)]
+    if not names:
+        return
+    status, output, result = lab(folder, *names, "--against", "qemu", "--vms", "2", *image)
+    for name in names:
+        why = below(result, name) if result else f"no result: {how_it_ended(status)}"
+        ctx.tally.add(Result(SUITE, name, "failed" if why else "passed", 0, f"{why}\n{output[-4000:]}" if why else ""))
+    back = status in (0, 1) and "not given back" not in output
+    ctx.tally.add(Result(SUITE, "the host has everything back", "passed" if back else "failed", 0, "" if back else output[-4000:]))
+
+
+def run_interrupted(ctx, folder, image):
+    name = "an interrupted run keeps what it has and gives everything back"
+    if not ctx.wants(name):
+        return
+    status, output, result = lab(folder, "guest-vf", "--rounds", "50", "--interrupt-after", str(INTERRUPT_AFTER), *image)
+    good = status == 130 and result is not None and result["ended"] == "interrupted"
+    ctx.tally.add(Result(SUITE, name, "passed" if good else "failed", 0, "" if good else f"{how_it_ended(status)}\n{output[-4000:]}"))
+
+
+def run_bench_smoke(ctx):
+    if ctx.list_only:
+        for name in FLOORS:
+            ctx.tally.say(f"{SUITE}: {name}")
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-smoke-") as name:
+        folder = pathlib.Path(name)
+        try:
+            image = guest(folder)
+        except (OSError, subprocess.CalledProcessError) as e:
+            ctx.tally.add(Result(SUITE, "the guest's image", "failed", 0, f"{e} {getattr(e, 'stderr', '')}"))
+            return
+        run_all(ctx, folder, image)
+        run_interrupted(ctx, folder, image)
