@@ -174,7 +174,7 @@ class Qemu(Guest):
                     "-object", f"memory-backend-memfd,id=m,size={size},share=on", "-numa", "node,memdev=m",
                     "-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", image.cmdline, "-serial", "stdio",
                     "-chardev", f"socket,id=v,path={vhost},server=on,wait=on", "-netdev", "vhost-user,id=n,chardev=v,queues=1",
-                    "-device", f"virtio-net-pci,netdev=n,mac={mac},romfile=,disable-legacy=on,mq=off",
+                    "-device", f"virtio-net-pci,netdev=n,mac={mac},romfile=,disable-legacy=on,mq=off,packed=on",
                     "-chardev", f"socket,id=h,path={hvc0},server=on,wait=off", "-device", "virtio-serial-pci",
                     "-device", "virtconsole,chardev=h"], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
             except OSError as e:
