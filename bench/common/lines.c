@@ -5,10 +5,26 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+
+static void signals_ours(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+}
+
+void lines_signals_deadly(bool deadly)
+{
+	sigset_t set;
+
+	signals_ours(&set);
+	pthread_sigmask(deadly ? SIG_UNBLOCK : SIG_BLOCK, &set, NULL);
+}
 
 int lines_init(struct lines *l, const struct line_op *ops, size_t op_count, void *ctx)
 {
@@ -17,9 +33,7 @@ int lines_init(struct lines *l, const struct line_op *ops, size_t op_count, void
 	*l = (struct lines){
 		.ops = ops, .op_count = op_count, .ctx = ctx, .out = -1, .signals = -1
 	};
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
+	signals_ours(&set);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
 	/* Who asked may have gone: that is an error of the write. */

@@ -42,6 +42,9 @@ int lines_serve(struct lines *l);
 /* Has there been a SIGINT or SIGTERM since the last call? Costs a system call. */
 bool lines_interrupted(struct lines *l);
 
+/* While `deadly`, the signals end the process at once: for calls that may wait for ever, in a library that does not look. */
+void lines_signals_deadly(bool deadly);
+
 /* The answer to one line, a new reference; NULL without memory. */
 json_t *lines_answer(struct lines *l, const char *text, size_t len);
 

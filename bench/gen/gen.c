@@ -67,7 +67,10 @@ static int on_port(void *ctx, const json_t *q, json_t *reply, struct err *e)
 		return err_set(e, EEXIST, "there is a port '%s' already", wish.name);
 	if (g->port_count == PORTS)
 		return err_set(e, ENOSPC, "%d ports are the most", PORTS);
+	/* Who listens waits for the backend, and DPDK does so for ever. */
+	lines_signals_deadly(wish.server);
 	r = port_open(&wish, &g->pools, &g->ports[g->port_count], e);
+	lines_signals_deadly(false);
 	if (r < 0)
 		return r;
 	return device_facts(&g->ports[g->port_count++].device, reply);

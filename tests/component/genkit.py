@@ -14,13 +14,13 @@ class GenError(Exception):
 
 
 class Gen:
-    """lcores: one receives between two bursts of its own; two are told apart by DPDK's words for them."""
+    """lcores: one sends and receives in turn; of two, DPDK's words tell them apart. pages: of DPDK's memory."""
 
-    def __init__(self, build_dir, folder, lcores="0@0", memory=192):
+    def __init__(self, build_dir, folder, lcores="0@0", memory=192, pages=("--no-huge", "--no-shconf")):
         self.log = folder / "gen.log"
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [build_dir / "bench/gen/viaduct-gen", "--no-huge", "-m", str(memory), "--no-shconf", "--lcores", lcores,
+                [build_dir / "bench/gen/viaduct-gen", *pages, "-m", str(memory), "--lcores", lcores,
                  "--file-prefix", f"gen-{os.getpid()}", "--log-level", "lib.eal:error", "--"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
                 # DPDK keeps its memory to the end.

@@ -161,6 +161,13 @@ def test_a_signal_while_nothing_is_done_ends_it(number, gen):
     assert gen.process.wait(60) == 0
 
 
+def test_a_signal_ends_it_while_it_waits_for_a_backend(gen, short_tmp):
+    gen.say(json.dumps({"op": "port", "name": "a", "device": f"vhost-user:{short_tmp}/a.sock", "server": True}))
+    assert eventually((short_tmp / "a.sock").exists)
+    gen.signal(signal.SIGTERM)
+    assert gen.process.wait(60) == -signal.SIGTERM
+
+
 def test_the_end_of_its_input_ends_it(gen):
     gen.ask("clock")
     gen.process.stdin.close()

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The traffic generator on network cards by DPDK's own drivers: the second PF at one end of the cable, a VF of the first at the other."""
+
+import pathlib
+import sys
+
+import pytest
+from labkit import TOP, cli, cli_json, peer
+
+sys.path[:0] = [str(TOP / "bench"), str(TOP / "tests/component")]
+from genkit import Gen, GenError  # noqa: E402
+from run import host  # noqa: E402
+
+MIB = 128
+
+
+@pytest.fixture
+def ends(pf, ports):
+    """Addresses of the PF and the VF, both with vfio-pci, and memory; afterwards all is as it was."""
+    far = (pathlib.Path("/sys/class/net") / ports[1] / "device").resolve().name
+    with host.Borrowed() as borrowed:
+        assert host.hugepages(borrowed, MIB)
+        vf = cli_json("vf", "alloc", "--pf", pf, "--name", "gen")["address"]
+        borrowed.callback("lease", cli, "vf", "release", "gen")
+        borrowed.callback("driver", host.bind, vf, host.bind(vf, "vfio-pci"))
+        host.take(borrowed, far)
+        yield far, vf
+    assert borrowed.left == []
+    peer.wait_carrier(ports[1])  # by its name, with its driver
+
+
+@pytest.mark.timeout(300)
+def test_what_one_card_sends_the_other_has(ends, pf, ports, build_dir, tmp_path):
+    with Gen(build_dir, tmp_path, memory=MIB - 32, pages=("--in-memory",)) as gen:
+        own = (pathlib.Path("/sys/class/net") / pf / "device").resolve().name
+        with pytest.raises(GenError, match=f"{own} is with igb, not with vfio-pci"):
+            gen.port("own", own)
+        far, vf = (gen.port(name, address) for name, address in zip(("far", "vf"), ends))
+        assert far["driver"] == "net_e1000_igb" and vf["driver"] == "net_e1000_igb_vf"
+        assert far["link_up"] and vf["link_up"] and far["link_mbps"] == vf["link_mbps"] == 1000
+        for tx, rx in (("far", "vf"), ("vf", "far")):
+            for sizes in ("64", "1518", "imix"):
+                out = gen.trial(tx, rx, sizes=sizes, flows=16, window=8, ms=500)
+                assert out["sent"] == out["received"] > 0, out
+                assert [out[key] for key in ("lost", "duplicated", "reordered", "bad")] == [0] * 4, out
+                late = out["latency"]
+                assert late["count"] == out["received"] and 0 < late["min_ns"] <= late["mean_ns"] <= late["max_ns"]
+        out = gen.ask("burst", tx="far", rx="vf", sizes="64", frames=32)
+        assert out["sent"] == out["received"] == 32
+        # To an address that nobody has.
+        out = gen.trial("far", "vf", rate_pps=100, ms=200, dst_mac="02:00:00:00:0f:0f")
+        assert out["sent"] == out["lost"] > 0
+        for name in ("far", "vf"):
+            gen.ask("close", name=name)
+        assert gen.port("far", ends[0])["driver"] == "net_e1000_igb"
+        assert gen.quit() == 0
+
