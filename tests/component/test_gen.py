@@ -298,6 +298,15 @@ def test_over_a_real_viaduct_pmd(gen, pmd, short_tmp):  # noqa: F811
     assert out["sent"] == out["lost"] > 0 and out["received"] == 0 and out["latency"]["min_ns"] is None
 
 
+def test_jumbo_frames_over_a_real_viaduct_pmd(gen, pmd, short_tmp):  # noqa: F811
+    pmd.call("network-add", name="lan", uplinks=[], bond="none")
+    for name in "ab":
+        pmd.port_at(f"{name}/lan", "lan", short_tmp / f"{name}.sock", mac=MACS[name], trust="none", spoofchk=True, mtu=9000)
+        assert gen.port(name, f"vhost-user:{short_tmp}/{name}.sock", server=True, mtu=9000)["max_frame"] == 9018
+    assert eventually(lambda: all(port["state"] == "running" for port in pmd.call("status")["ports"]))
+    whole(gen.trial("a", "b", sizes="9000", flows=4, window=16, ms=300, src_mac=MACS["a"], dst_mac=MACS["b"]))
+
+
 def test_a_port_can_be_closed_and_made_again(gen, pmd, short_tmp):  # noqa: F811
     pmd.call("network-add", name="lan", uplinks=[], bond="none")
     for name in "ab":
