@@ -37,6 +37,9 @@ static const struct {
 	{ OPT_WIRE, "--wire" },
 	{ OPT_GUEST_KERNEL, "--guest-kernel" },
 	{ OPT_GUEST_IMAGE, "--guest-image" },
+	{ OPT_PLOT, "--plot" },
+	{ OPT_DARK, "--dark" },
+	{ OPT_EVERY, "--every" },
 };
 
 /* self: this program. Where the benchmark lies: as installed, or as meson builds it (cli/viaduct, bench/main). */
@@ -74,7 +77,8 @@ static int bench_exec(struct cli *cli, const char *verb, const struct args *a, s
 		if (a->value[forwarded[i].id] == NULL)
 			continue;
 		argv[n++] = forwarded[i].word;
-		argv[n++] = a->value[forwarded[i].id];
+		if (a->value[forwarded[i].id][0] != '\0') /* not of those without value */
+			argv[n++] = a->value[forwarded[i].id];
 	}
 	if (cli->settings.json && a->value[OPT_JSON_FILE] == NULL) {
 		argv[n++] = "--json";

@@ -303,6 +303,7 @@ static const struct {
 	{ "MONITOR", offer_monitors },
 	{ "OTHER", offer_files },
 	{ "PORT", NULL },
+	{ "PLOT,...", NULL },
 	{ "NOUN", offer_nouns },
 	{ "FILE", offer_files },
 	{ "DIR", offer_files },

@@ -96,6 +96,11 @@ static const struct argp_option command_options[OPTION_COUNT] = {
 			       "kernel of the bench guest", 1 },
 	[OPT_GUEST_IMAGE] = { "guest-image", KEY_COMMAND + OPT_GUEST_IMAGE, "FILE", 0,
 			      "the bench guest itself: an initrd made by bench/guest-image", 1 },
+	[OPT_PLOT] = { "plot", KEY_COMMAND + OPT_PLOT, "PLOT,...", 0,
+		       "only these plots in the picture; a wrong name shows the right ones", 1 },
+	[OPT_DARK] = { "dark", KEY_COMMAND + OPT_DARK, NULL, 0, "the picture in dark colours", 1 },
+	[OPT_EVERY] = { "every", KEY_COMMAND + OPT_EVERY, NULL, 0,
+			"every figure, not only those that differ", 1 },
 };
 
 static const struct argp_option setting_options[] = {

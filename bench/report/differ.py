@@ -184,9 +184,9 @@ def unseen_table(rows):
                        [("of", 0), ("figures", 0), ("at best", 0), ("at worst", 0)], lines)
 
 
-def by_chance(judged):
-    """(about how many, at most how many) of so many figures would seem to change by chance alone."""
-    odds, below = 1 - CONFIDENCE, 0.0
+def by_chance(judged, odds=1 - CONFIDENCE):
+    """(about how many, at most how many) of so many figures would seem to change by chance alone; odds: of each."""
+    below = 0.0
     for most in range(judged + 1):
         chance = math.exp(math.lgamma(judged + 1) - math.lgamma(most + 1) - math.lgamma(judged - most + 1)
                           + most * math.log(odds) + (judged - most) * math.log(1 - odds))
@@ -205,9 +205,10 @@ def changes(found):
 
 
 def worse(found):
-    """Whether something became worse, and chance does not explain it."""
-    exact, noisy, _, chance = changes(found)
-    return any(verdict(row) == WORSE for row in exact + ([] if chance else noisy))
+    """Whether something became worse that chance does not explain: it makes as many figures worse as better."""
+    exact, noisy, judged, _ = changes(found)
+    down = sum(verdict(row) == WORSE for row in noisy)
+    return any(verdict(row) == WORSE for row in exact) or down > by_chance(judged, (1 - CONFIDENCE) / 2)[1]
 
 
 def headline(found):

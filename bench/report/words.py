@@ -9,6 +9,7 @@ import sys
 
 from . import differ, page, picture, schema, terminal
 
+VERBS = ("report", "compare")
 PLAIN_WIDTH = 100  # of what goes to a file or a pipe
 
 
@@ -27,6 +28,14 @@ def write(path, made):
         raise schema.ReportError(f"{schema.clean(path)}: {getattr(e, 'strerror', None) or e}") from None
 
 
+def put_json(path, what):
+    made = json.dumps(what)
+    if path == "-":
+        print(made)
+    else:
+        write(path, made + "\n")
+
+
 def report(options):
     result = schema.read(options.file)
     if options.html:
@@ -34,7 +43,7 @@ def report(options):
     if options.png:
         picture.png(result, options.png, options.plot, options.dark)
     if options.json:
-        print(json.dumps(result))
+        put_json(options.json, result)
     elif not options.html and not options.png:
         print(terminal.text(result, terminal_width()))
     return 0
@@ -44,43 +53,47 @@ def compared(options):
     a, b = schema.read(options.a), schema.read(options.b)
     found = differ.compared(a, b)
     if options.json:
-        print(json.dumps(found))
+        put_json(options.json, found)
     else:
-        print(differ.compare(a, b, terminal_width(), options.all))
+        print(differ.compare(a, b, terminal_width(), options.every))
     return 1 if differ.worse(found) else 0
 
 
 def add_words(words):
-    """Adds the words to the sub-parsers of argparse; each sets run, which raises ReportError."""
-    one = words.add_parser("report", help="one result as tables, a page or a picture")
+    """Adds the words to the sub-parsers of argparse (whose dest is verb); run() does what they say."""
+    one = words.add_parser("report", allow_abbrev=False, help="one result as tables, a page or a picture")
     one.add_argument("file", metavar="FILE")
     one.add_argument("--html", metavar="OUT", help="write one self-contained page")
     one.add_argument("--png", metavar="OUT", help="write a picture of the plots")
-    one.add_argument("--plot", metavar="NAME", action="append", help="only this plot in the picture; may be repeated")
+    one.add_argument("--plot", metavar="PLOT,...", type=lambda text: text.split(","), help="only these plots in the picture")
     one.add_argument("--dark", action="store_true", help="the picture in dark colours")
-    one.add_argument("--json", action="store_true", help="print the checked result")
+    one.add_argument("--json", metavar="FILE", help="write the checked result; - prints it")
     one.set_defaults(run=report)
-    two = words.add_parser("compare", help="what changed from A to B beyond the noise")
+    two = words.add_parser("compare", allow_abbrev=False, help="what changed from A to B beyond the noise")
     two.add_argument("a", metavar="A")
     two.add_argument("b", metavar="B")
-    two.add_argument("--all", action="store_true", help="every figure, not only those that changed")
-    two.add_argument("--json", action="store_true", help="print every figure as JSON")
+    two.add_argument("--every", action="store_true", help="every figure, not only those that changed")
+    two.add_argument("--json", metavar="FILE", help="write every figure as JSON; - prints it")
     two.set_defaults(run=compared)
 
 
-def main(words):
-    """Exit status: 0; 1 for what is no result, cannot be made, or has become worse; 2 for wrong words."""
-    parser = argparse.ArgumentParser(prog="viaduct bench", description="Shows results of benchmarks.")
-    add_words(parser.add_subparsers(dest="word", required=True))
-    options = parser.parse_args(words)
+def run(options):
+    """What the words ask; returns the exit status: 0; 1 for what is no result, cannot be made, or has become worse."""
     sys.stdout.reconfigure(errors="replace")
     status = 0
     try:
         status = options.run(options)
         sys.stdout.flush()
     except schema.ReportError as e:
-        print(f"viaduct bench {options.word}: {e}", file=sys.stderr)
+        print(f"viaduct bench {options.verb}: {e}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: what is left goes nowhere
     return status
+
+
+def main(words):
+    """run(), or 2 for wrong words."""
+    parser = argparse.ArgumentParser(prog="viaduct bench", description="Shows results of benchmarks.", allow_abbrev=False)
+    add_words(parser.add_subparsers(dest="verb", required=True))
+    return run(parser.parse_args(words))

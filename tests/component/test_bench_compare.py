@@ -167,10 +167,10 @@ def test_the_words(tmp_path):
     a.write_text(json.dumps(bench_result.result()))
     b.write_text(json.dumps(bench_result.result(seed=2)))
     assert words("report", a).stdout.startswith("viaduct bench: profile lab")
-    assert json.loads(words("report", a, "--json").stdout)["scenarios"][0]["name"] == "host-vf"
+    assert json.loads(words("report", a, "--json", "-").stdout)["scenarios"][0]["name"] == "host-vf"
     assert "A: profile lab" in words("compare", a, b).stdout
-    assert len(json.loads(words("compare", a, b, "--json").stdout)["figures"]) > 100
-    done = words("report", a, "--html", tmp_path / "a.html", "--png", tmp_path / "a.png", "--plot", "ratios", "--dark")
+    assert len(json.loads(words("compare", a, b, "--json", "-").stdout)["figures"]) > 100
+    done = words("report", a, "--html", tmp_path / "a.html", "--png", tmp_path / "a.png", "--plot", "ratios,latency", "--dark")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert (tmp_path / "a.html").read_text().startswith("<!DOCTYPE html>") and (tmp_path / "a.png").stat().st_size > 1000
     for args, status, why in ((("report", tmp_path / "none"), 1, "none: No such file"), (("report",), 2, "FILE"), (("what",), 2, "what"),
@@ -178,6 +178,27 @@ def test_the_words(tmp_path):
                               (("compare", a, tmp_path), 1, "Is a directory")):
         done = words(*args)
         assert done.returncode == status and why in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_command_hands_its_words_on(tmp_path, program):
+    a, b = tmp_path / "a.json", tmp_path / "b.json"
+    a.write_text(json.dumps(bench_result.result(change=1.2)))
+    b.write_text(json.dumps(bench_result.result(seed=2)))
+
+    def viaduct(*args):
+        return subprocess.run([program("viaduct"), *args], capture_output=True, text=True, check=False, timeout=120)
+
+    done = viaduct("bench", "report", a, "--html", tmp_path / "a.html", "--png", tmp_path / "a.png", "--plot", "ratios,tcp", "--dark")
+    assert (done.returncode, done.stderr) == (0, "") and (tmp_path / "a.html").exists() and (tmp_path / "a.png").exists()
+    assert "no plot nix" in viaduct("bench", "report", a, "--png", tmp_path / "b.png", "--plot", "nix").stderr
+    assert viaduct("bench", "compare", b, a).returncode == 0
+    done = viaduct("bench", "compare", a, b, "--every")
+    assert done.returncode == 1 and "WORSE" in done.stdout and "back to back 64" in done.stdout and done.stderr == ""
+    done = viaduct("--json", "bench", "compare", a, b)
+    assert done.returncode == 1 and json.loads(done.stdout)["figures"]
+    (tmp_path / "--html").write_text("{}")
+    done = subprocess.run([program("viaduct"), "bench", "report", "--", "--html"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "--html: the result: has no format" in done.stderr
 
 
 def test_every_file_of_the_report_is_installed():
