@@ -120,7 +120,7 @@ def scale(session, bench, begin, say):
     begin(most * session.plan.rounds)
     up = []
     for count in range(1, most + 1):
-        up.append(rigs.guest_vf_rig(bench, gen, src_mac, f"bench-scale-{count}"))
+        up.append(rigs.guest_vf_rig(bench, gen, src_mac, f"bench-scale-{count}", image=bench.image))
         session.lane("scale", "viaduct", up[-1])
         scale_at(session, up, say)
 

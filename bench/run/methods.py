@@ -62,6 +62,7 @@ class Search:
         self.trial, self.size, self.plan = trial, size, plan
         self.seen = []  # (rate that was sent, loss, delivered per second)
         self.top = None
+        self.ended = set()  # bounds at which a search has ended: there is no more to be learnt
 
     def at(self, rate):
         answer = self.trial(self.size, rate, self.plan.trial_ms)
@@ -90,13 +91,14 @@ class Search:
             self.top = self.at(0)
         low, high, delivered = self.bounds(tolerance)
         steps = self.plan.steps
-        while high is not None and steps > 0 and high - low > self.plan.resolution * high:
+        while high is not None and steps > 0 and (low, high) not in self.ended and high - low > self.plan.resolution * high:
             guess = self.guess(low, high)
             rate, lost, _ = self.at(guess)
             steps -= 1
             low, high, delivered = self.bounds(tolerance)
             if lost <= tolerance and rate < guess * REACHED:
                 break  # the generator cannot send that much: no more is to be learnt
+        self.ended.add((low, high))
         return delivered or None
 
 

@@ -2,6 +2,7 @@
 """Rigs: the generator, and what it measures. A rig is on, and then answers trials, or off, and then costs nothing; so the rigs of
 one group stand side by side and are measured in turn."""
 
+import dataclasses
 import os
 import pathlib
 import tempfile
@@ -49,6 +50,11 @@ class Bench:
         # generator, reflector or guest, backend; with fewer CPUs they share
         self.cpus = [spare[i % len(spare)] for i in range(3)]
         self.huge = False
+
+    def pinned(self):
+        """The guest's image where one guest at a time works: its vCPU is where the bare host's reflector is."""
+        alone = len(set(self.cpus)) == len(self.cpus)
+        return dataclasses.replace(self.image, cpu=self.cpus[1]) if alone else self.image
 
     def pages(self, mib):
         with held():
@@ -153,9 +159,10 @@ def guest_port(pf):
     return f"name: wan, pf: {pf}" if pf else "name: wan"
 
 
-def guest_vf_rig(bench, gen, src_mac, name="bench-vf", kernel_driver=False):
+def guest_vf_rig(bench, gen, src_mac, name="bench-vf", kernel_driver=False, image=None):
     with held():
-        guest = bench.borrowed.enter(f"VM {name}", VmRun(bench.folder, name, bench.image, [guest_port(bench.options.pf)]))
+        guest = bench.borrowed.enter(f"VM {name}", VmRun(bench.folder, name, image or bench.pinned(),
+                                                                   [guest_port(bench.options.pf)]))
     idle = "interrupt" if kernel_driver else "poll"
     rig = Reflected(gen, "wire", src_mac, guest.lines, functions(guest.lines, kernel_driver)[0], guest, idle)
     rig.address = guest.shown["ports"][0].get("vf") or ""
@@ -169,15 +176,6 @@ def functions(lines, kernel_driver=False):
     if not names:
         raise TrialError(f"{lines.name} has no network function that fits: {found}")
     return names
-
-
-def guest_vf_rig(bench, gen, src_mac, name="bench-vf", kernel_driver=False):
-    with held():
-        guest = bench.borrowed.enter(f"VM {name}", VmRun(bench.folder, name, bench.image, [guest_port(bench.options.pf)]))
-    idle = "interrupt" if kernel_driver else "poll"
-    rig = Reflected(gen, "wire", src_mac, guest.lines, functions(guest.lines, kernel_driver)[0], guest, idle)
-    rig.address = guest.shown["ports"][0].get("vf") or ""
-    return rig
 
 
 class Chain(Rig):
@@ -223,13 +221,13 @@ class Polled:
         self.pmd.port_add(name, path, mac, network)
         self.gen.ask("port", 120, name=name, device=f"vhost-user:{path}", server=True)
 
-    def guest(self, monitor, name, ports):
+    def guest(self, monitor, name, ports, image):
         make = {"viaduct": VmmAlone, "qemu": Qemu}[monitor]
         with held():
-            return self.bench.borrowed.enter(f"guest {name}", make(self.bench.folder, name, self.bench.image, self.pmd, ports))
+            return self.bench.borrowed.enter(f"guest {name}", make(self.bench.folder, name, image, self.pmd, ports))
 
     def rig(self, monitor, index):
-        guest = self.guest(monitor, f"bench-{monitor}", [(0, MAC.format(0x10 + index))])
+        guest = self.guest(monitor, f"bench-{monitor}", [(0, MAC.format(0x10 + index))], self.bench.pinned())
         return Reflected(self.gen, "wire", self.src_mac, guest.lines, functions(guest.lines)[0], guest)
 
     def chain(self, count):
@@ -237,7 +235,8 @@ class Polled:
         guests = []
         self.port_open("far", MAC.format(2), count)
         for i in range(count):
-            guest = self.guest("viaduct", f"bench-chain{i}", [(i, MAC.format(0x20 + 2 * i)), (i + 1, MAC.format(0x21 + 2 * i))])
+            ports = [(i, MAC.format(0x20 + 2 * i)), (i + 1, MAC.format(0x21 + 2 * i))]
+            guest = self.guest("viaduct", f"bench-chain{i}", ports, self.bench.image)
             for name, device in zip("ab", functions(guest.lines)):
                 guest.lines.ask("port", 120, name=name, device=device)
             guests.append(guest)
