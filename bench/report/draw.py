@@ -12,7 +12,8 @@ from .svg import el, fit, short, words
 WIDTH, HEIGHT = 380, 250
 WIDE = 580
 LEFT, RIGHT, TOP, BOTTOM = 64, 12, 46, 44
-ROW = 40
+ROW, BAR_TOP = 40, 6
+FEW = 12  # rounds that are drawn one by one
 CROWD = 20  # marks, beyond which dots get a wide panel
 LOG_SPAN = 30  # values further apart are drawn on a logarithmic scale
 
@@ -36,9 +37,14 @@ class Axis:
     kind: str = ""  # of the scale; "": linear or log, whatever shows the values
 
 
+def alone(figure):
+    """Rounds that are too few for an interval, and are drawn themselves."""
+    return figure["rounds"][:FEW] if figure["low"] is None and len(figure["rounds"]) > 1 else []
+
+
 def seen(figure):
     """Every value of a figure that is drawn."""
-    return [figure[key] for key in ("low", "median", "high") if figure[key] is not None] + \
+    return [figure[key] for key in ("low", "median", "high") if figure[key] is not None] + alone(figure) + \
         [figure["rounds"][index] for index in figure["outliers"]]
 
 
@@ -96,7 +102,7 @@ def dot(x, scale, point, axis):
     """A median, its interval, and the rounds far off."""
     category, name, index, figure = point
     data = {"data_series": name, "data_x": category}
-    out = ""
+    out = "".join(svg.ring(x, scale.at(v), f"k{index % svg.COLOURS}", data_value=repr(float(v)), **data) for v in alone(figure))
     if figure["low"] is not None:
         out += whisker(x, scale.at(figure["low"]), scale.at(figure["high"]), index)
     for n in figure["outliers"]:
@@ -175,18 +181,18 @@ def distribution(title, axes, curves):
 class Bar:
     label: str
     parts: list  # (name, class of the colour, value)
-    total: dict  # a figure
+    figure: dict  # of the whole
     shown: str  # what stands at the end of its line
 
 
-def bars(title, axis, rows, says="Medians, with their 95% intervals; ×: a round far off"):
-    """Lying bars in parts, each with its name above it and the interval of the whole at its end. title is not drawn."""
-    bottom = TOP - 18 + ROW * len(rows)
-    values = [v for row in rows for v in [sum(v for _, _, v in row.parts), *seen(row.total)]]
+def bars(title, axis, rows):
+    """Lying bars in parts, each with its name above it and the spread of the whole at its end. title is not drawn."""
+    bottom = BAR_TOP + ROW * len(rows)
+    values = [v for row in rows for v in [sum(v for _, _, v in row.parts), *seen(row.figure)]]
     scale = svg.Scale("linear", values, (8, WIDE - 40))
-    body = words(4, 16, says, cls="note") + x_axis(scale, axis, bottom, TOP - 18)
+    body = x_axis(scale, axis, bottom, BAR_TOP)
     for n, row in enumerate(rows):
-        y, start = TOP - 18 + ROW * n, 0
+        y, start = BAR_TOP + ROW * n, 0
         room = svg.width_of(row.shown)
         body += words(8, y + 14, fit(row.label, WIDE - room - 40), cls="row") + words(WIDE - 12, y + 14, row.shown, cls="row end")
         for name, colour, value in row.parts:
@@ -194,17 +200,19 @@ def bars(title, axis, rows, says="Medians, with their 95% intervals; ×: a round
             body += el("rect", svg.tip(f"{row.label}: {name} {axis.shape(value)}"), x=a, y=float(y + 19), width=b - a,
                        height=15, cls=f"{colour} part", data_row=row.label, data_part=name, data_value=repr(float(value)))
             start += value
-        body += bar_total(scale, row, y + 26.5, axis)
+        body += spread(scale, row, y + 26.5, axis)
     text = "; ".join(f"{row.label}: {row.shown}" for row in rows)
     return Panel(WIDE, bottom + 40, el("g", body, cls="bars"), title, text)
 
 
-def bar_total(scale, row, y, axis):
-    out = ""
-    if row.total["low"] is not None:
-        out += lying_whisker(y, scale.at(row.total["low"]), scale.at(row.total["high"]), "ink")
-    for n in row.total["outliers"]:
-        value = row.total["rounds"][n]
+def spread(scale, row, y, axis):
+    """What is known of the noise of a lying figure: its interval or its few rounds, and rounds far off."""
+    figure = row.figure
+    out = "".join(svg.ring(scale.at(v), y, "ink", data_value=repr(float(v)), data_row=row.label) for v in alone(figure))
+    if figure["low"] is not None:
+        out += lying_whisker(y, scale.at(figure["low"]), scale.at(figure["high"]), "ink")
+    for n in figure["outliers"]:
+        value = figure["rounds"][n]
         out += svg.cross(scale.at(value), y, svg.tip(f"{row.label}: a round far off, {axis.shape(value)}"), cls="ink outlier",
                          data_value=repr(float(value)))
     return out
@@ -241,16 +249,10 @@ def forest(title, axis, rows):
 
 
 def ratio_mark(scale, row, y, axis):
-    out = ""
-    if row.figure["low"] is not None:
-        out += lying_whisker(y, scale.at(row.figure["low"]), scale.at(row.figure["high"]), "ink")
-    for n in row.figure["outliers"]:
-        value = row.figure["rounds"][n]
-        out += svg.cross(scale.at(value), y, svg.tip(f"{row.label}: a round far off, {axis.shape(value)}"), cls="ink outlier",
-                         data_value=repr(float(value)))
-    return out + el("path", svg.tip(tell(row.label, row.figure, axis.shape)), d=svg.SHAPES[0],
-                    transform=f"translate({short(scale.at(row.figure['median']))} {short(y)})", cls=f"{row.cls} mark",
-                    data_row=row.label, data_value=repr(float(row.figure["median"])))
+    return spread(scale, row, y, axis) + el(
+        "path", svg.tip(tell(row.label, row.figure, axis.shape)), d=svg.SHAPES[0],
+        transform=f"translate({short(scale.at(row.figure['median']))} {short(y)})", cls=f"{row.cls} mark", data_row=row.label,
+        data_value=repr(float(row.figure["median"])))
 
 
 def sign(entry, x, y):

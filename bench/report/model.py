@@ -7,6 +7,8 @@ from .schema import NO_FIGURE  # noqa: F401, plots and compare take it from here
 
 EMULATED = ("This host is emulated. Rates and times say little here, and even ratios measure the emulated device more than viaduct.",
             "What comes first are counts that do not depend on speed.")
+READING = ("In the plots a mark or bar is the median of the rounds, whiskers are its 95% interval, × is a round far off.",
+           "Small rings are the rounds themselves, where they are too few for an interval.")
 ENDED = {"done": "complete", "interrupted": "INTERRUPTED: what was measured until then", "failed": "FAILED: what was measured until then"}
 DETERMINISTIC = "deterministic-time"
 PERCENTILES = {"p50_ns": "p50", "p90_ns": "p90", "p99_ns": "p99", "p999_ns": "p99.9", "max_ns": "max", "jitter_ns": "jitter"}
@@ -105,12 +107,19 @@ def by_size(row):
     return size_key(row["size"] or "")
 
 
+ADDED = "added"  # a kind that is no part of all: what came on top of a time as long without a packet
+
+
 def count_groups(result, deterministic):
     """(what, per, method) -> its rows."""
     groups = {}
     for scenario, row in in_order(each(result, "counts"), by_size):
-        if (row["method"] == DETERMINISTIC) == deterministic:
-            groups.setdefault((row["what"], row["per"], row["method"]), []).append((scenario, row))
+        if (row["method"] == DETERMINISTIC) != deterministic:
+            continue
+        what = row["what"]
+        if row["kind"] == ADDED:
+            what, row = f"{ADDED} {what}", {**row, "kind": "all"}
+        groups.setdefault((what, row["per"], row["method"]), []).append((scenario, row))
     return groups
 
 
@@ -119,7 +128,7 @@ def counts(result, deterministic):
     return [count_table(*group) for group in count_groups(result, deterministic).items()]
 
 
-COUNT_NOTES = {DETERMINISTIC: "Time is instructions executed: the same every time, whatever the machine."}
+COUNT_NOTES = {DETERMINISTIC: "Time is instructions executed, however fast the machine is."}
 
 
 def count_table(group, rows):
@@ -134,7 +143,10 @@ HOLDS = {True: "holds", False: "DOES NOT HOLD", None: "not known"}
 
 
 def bound(row):
-    return "-" if row["bound"] is None else f"{ratio(row['bound'])} {HOLDS[row['holds']]}"
+    if row["bound"] is None:
+        return "-"
+    alone = row["holds"] is not None and row["ratio"]["low"] is None
+    return f"{ratio(row['bound'])} {HOLDS[row['holds']]}" + (" by the median alone" if alone else "")
 
 
 def ratio_groups(result):

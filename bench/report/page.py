@@ -74,6 +74,8 @@ def html(result):
         top += tag("p", said(" ".join(model.EMULATED)), class_="banner")
     drawn = plots.figures(result)
     body = "".join(figure(made) for made in drawn) or tag("p", "Nothing was measured.")
+    if any(made.panels for made in drawn):
+        top += tag("p", said(" ".join(model.READING)), class_="note")
     title = f"viaduct bench: {result['profile']}, {result['at']}"
     head = ('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><meta name="color-scheme" content="light dark">'

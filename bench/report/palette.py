@@ -23,7 +23,7 @@ text{{font-family:{FONT};font-size:12px}}
 .line{{stroke-opacity:.45}}
 .curve{{stroke-width:2;stroke-opacity:1}}
 .guide{{stroke-dasharray:5 4}}
-.whisker,.outlier{{fill:none;stroke-width:1.6}}
+.whisker,.outlier,.round{{fill:none;stroke-width:1.6}}
 .rim{{fill:none;stroke-width:4.5}}
 .grid{{fill:none;stroke-width:1}}
 .one{{fill:none;stroke-width:1.5}}
@@ -61,7 +61,7 @@ h2{{break-after:avoid}}details::details-content{{content-visibility:visible;heig
 def plot_colours(colours):
     rules = [f"text{{fill:{colours['ink']}}}", f".note,.tick{{fill:{colours['soft']}}}", f".grid{{stroke:{colours['grid']}}}",
              f".one,.guide{{stroke:{colours['soft']}}}", f".bound{{stroke:{colours['edge']}}}",
-             f".ink.whisker,.ink.outlier{{stroke:{colours['ink']}}}", f".ink.mark{{fill:{colours['ink']}}}",
+             f".ink.whisker,.ink.outlier,.ink.round{{stroke:{colours['ink']}}}", f".ink.mark{{fill:{colours['ink']}}}",
              f".good.mark{{fill:{colours['good']}}}", f".bad.mark{{fill:{colours['bad']}}}",
              f".mark,.part,.row,.rim{{stroke:{colours['paper']}}}", f".rest{{fill:{colours['rest']}}}"]
     for n, colour in enumerate(colours["series"]):

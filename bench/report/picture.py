@@ -63,7 +63,7 @@ def sheet(result, keys=None, colours=palette.LIGHT):
     """The picture as SVG, and its height."""
     out = Sheet(WIDTH - 2 * MARGIN)
     out.line(f"viaduct bench: {model.head(result)}", 18, "title")
-    for sentence in model.EMULATED if result["emulated"] else ():
+    for sentence in (*(model.EMULATED if result["emulated"] else ()), *model.READING):
         out.line(sentence, 13, "tick")
     out.y += GAP
     blocks, height = [], 0

@@ -151,7 +151,7 @@ def kind_class(kinds, name):
 
 def kinds_of(result):
     """Kinds in the order of their names: each has the same colour in every plot."""
-    return sorted({row["kind"] for _, row in model.each(result, "counts")} - {"all"})
+    return sorted({row["kind"] for _, row in model.each(result, "counts")} - {"all", model.ADDED})
 
 
 def count_figure(group, rows, names, kinds):
@@ -161,7 +161,7 @@ def count_figure(group, rows, names, kinds):
         bar = bars.setdefault((model.series(scenario, row), row["size"]), {"kinds": {}, "all": model.NO_FIGURE})
         if row["kind"] == "all":
             bar["all"] = row["value"]
-        elif row["value"]["median"] is not None:
+        elif row["value"]["median"]:
             bar["kinds"][row["kind"]] = row["value"]["median"]
     bars = {key: bar for key, bar in bars.items() if bar["kinds"] or bar["all"]["median"] is not None}
     drawn = []
@@ -228,7 +228,7 @@ def start(result, names):
             parts.append(("other steps", "rest", rest))
         if parts:
             rows.append(draw.Bar(model.series(s, row), parts, model.NO_FIGURE, model.seconds(sum(v for _, _, v in parts))))
-    panels = [draw.bars("Start, step by step", draw.Axis("seconds", model.plain), rows, "Medians of the steps")] if rows else []
+    panels = [draw.bars("Start, step by step", draw.Axis("seconds, medians of the steps", model.plain), rows)] if rows else []
     used = together([[(name, colour, "swatch") for name, colour, _ in bar.parts] for bar in rows])
     return Figure("start", "Start of a guest", panels, [model.start(result)], used)
 

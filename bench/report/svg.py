@@ -135,6 +135,11 @@ def cross(x, y, content, **attributes):
     return el("path", content, d="M-3 -3L3 3M-3 3L3 -3", transform=f"translate({short(float(x))} {short(float(y))})", **attributes)
 
 
+def ring(x, y, cls, **attributes):
+    """A round by itself."""
+    return el("circle", cx=float(x), cy=float(y), r=2, cls=f"{cls} round", **attributes)
+
+
 def canvas(width, height, title, text, body):
     """An image with a name and, for who does not see it, what it shows."""
     return el("svg", el("title", html.escape(title)) + el("desc", html.escape(text)) + body, viewBox=f"0 0 {width} {height}",

@@ -109,6 +109,12 @@ def test_figures_are_shown_with_intervals_and_outliers():
     assert "zero-loss 64 host-vf/bare 14.9 M 14 M to 14.9 M 4, 1 far off 21.5".split() in rows
 
 
+def test_a_bound_that_only_a_median_keeps_is_no_proof():
+    assert "holds" in report.text(checked()) and "by the median alone" not in report.text(checked())
+    few = report.text(checked(rounds=3))
+    assert "1.030 holds by the median alone" in few and "1.030 DOES NOT HOLD by the median alone" in few
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 200])
 def test_text_keeps_to_the_width_of_the_terminal(width):
     result = bench_result.result()

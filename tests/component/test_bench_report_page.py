@@ -21,7 +21,7 @@ DRAWN = """[...document.querySelectorAll("svg.plot")].map(svg => {
     title: svg.querySelector("title").textContent, figure: svg.closest("section").id, box: box(svg),
     kind: g ? g.getAttribute("class") : "", scale: g ? g.dataset.scale : "",
     x: all(".xtick", nothing), y: all(".ytick", nothing), marks: all(".mark", nothing), whiskers: all(".whisker", nothing),
-    outliers: all(".outlier", nothing), parts: all(".part", nothing), bounds: all(".bound", nothing),
+    outliers: all(".outlier", nothing), parts: all(".part", nothing), bounds: all(".bound", nothing), rounds: all(".round", nothing),
     curves: all("polyline.curve", e => ({points: [...e.points].map(p => { const q = p.matrixTransform(e.getScreenCTM());
                                                                           return [q.x, q.y]; })})),
     texts: all("text", e => ({text: e.textContent, fill: getComputedStyle(e).fill})),
@@ -117,6 +117,17 @@ def test_throughputs_far_apart_are_drawn_on_a_logarithmic_scale(show):
     assert_dots(plot, {(of, row["size"]): row["pps"] for of, row in rows_of(result, "throughput")})
 
 
+def test_rounds_too_few_for_an_interval_are_drawn_themselves(show):
+    result, drawn = show(bench_result.result(rounds=4))
+    plot, = plots_of(drawn, "throughput", "dots")
+    place = place_of(plot["y"], plot["scale"], 1)
+    wanted = sorted(place(v) for _, row in rows_of(result, "throughput") for v in row["pps"]["rounds"])
+    assert len(wanted) == 32 and plot["whiskers"] == []
+    assert all(abs(a - b) < 1 for a, b in zip(sorted(middle(r["box"], 1) for r in plot["rounds"]), wanted, strict=True))
+    plot, = plots_of(drawn, "ratios", "forest")
+    assert len(plot["rounds"]) == 16 and plot["whiskers"] == []
+
+
 def test_percentiles_are_drawn_by_load(show):
     result, drawn = show(bench_result.result())
     plots = {plot["title"]: plot for plot in plots_of(drawn, "latency", "dots")}
@@ -171,6 +182,18 @@ def test_counts_are_bars_of_their_kinds(show):
         ends = sorted(w["box"][2] for w in plot["whiskers"])
         highs = sorted(place(f["high"]) for key, f in wanted.items() if key[1] == "all")
         assert len(ends) == len(highs) and all(abs(a - b) < 1.6 for a, b in zip(ends, highs))
+
+
+def test_what_was_added_is_no_part_of_all_and_nothing_is_no_part(show):
+    raw = bench_result.result()
+    counts = raw["scenarios"][1]["counts"]
+    row = next(row for row in counts if row["kind"] == "all" and row["what"] == "exits")
+    counts += [{**row, "kind": "added", "value": bench_result.fig([3e-4] * 9)}, {**row, "kind": "pio", "value": bench_result.fig([0] * 9)}]
+    _, drawn = show(raw)
+    plot, = plots_of(drawn, "added-exits-per-packet-deterministic-time", "bars")
+    assert [(p["row"], float(p["value"])) for p in plot["parts"]] == [("guest-vf/viaduct, 64 B", 3e-4)]
+    plot, = plots_of(drawn, "exits-per-packet-deterministic-time", "bars")
+    assert {p["part"] for p in plot["parts"]} <= {"hlt", "eoi", "msr", "other"}
 
 
 def test_ratios_and_their_bounds_are_drawn(show):
