@@ -342,3 +342,8 @@ def test_the_generator_finds_the_faults_that_are_put_in(program):
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout)
     assert result["ok"] and len(result["rows"]) == 6 and all(row["found"] > 0 for row in result["rows"])
+
+
+def test_every_part_of_it_is_installed():
+    listed = re.findall(r"'(\w+\.py)'", (TOP / "bench/run/meson.build").read_text())
+    assert listed == sorted(path.name for path in (TOP / "bench/run").glob("*.py"))
