@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What decides the figures of a run: facts of the host, and warnings of what spoils them, each with what to do."""
 
+import functools
 import os
 import pathlib
 import platform
@@ -114,6 +115,7 @@ WARNINGS = (
 )
 
 
+@functools.cache
 def viaduct_version():
     try:
         return str(viaduct("version").get("client") or viaduct("version").get("version"))

@@ -2,6 +2,7 @@
 """One run: groups of scenarios in turn, what was measured kept whatever happens, everything given back."""
 
 import datetime
+import functools
 import pathlib
 import sys
 import time
@@ -13,6 +14,7 @@ from .host import Borrowed
 from .scenarios import BY_NAME, PROFILES, SCENARIOS
 from .store import FORMAT, VERSION, Store, scenario_object
 
+KEEP_SECONDS = 15
 NEEDS_GUEST = {"guest-vf", "guest-polled", "guest-chain", "interrupt", "tcp", "start", "scale"}
 
 
@@ -47,8 +49,11 @@ class Progress:
 
 
 class Session:
-    def __init__(self, options):
-        self.options = options
+    """keep(result), if it is there, is told every now and then what there is so far: for the case that the host itself dies."""
+
+    def __init__(self, options, keep=None):
+        self.options, self.keep = options, keep
+        self.kept = self.began = time.monotonic()
         self.scenarios = [row for row in SCENARIOS if row.name in options.scenario]
         self.plan = PROFILES[options.profile]
         if options.rounds:
@@ -74,7 +79,6 @@ class Session:
 
     def run(self):
         """The result. Ctrl-C and errors end it early, and say so in it."""
-        began = time.monotonic()
         progress = Progress(len(self.groups()))
         try:
             self.facts = facts.gather()
@@ -85,7 +89,13 @@ class Session:
         progress.end()
         if self.failures and self.ended == "done":
             self.ended = "failed"
-        return self.result(time.monotonic() - began)
+        return self.result(self.ended)
+
+    def say(self, progress, what, counts=True):
+        progress.say(what, counts)
+        if self.keep and counts and time.monotonic() - self.kept > KEEP_SECONDS:
+            self.keep(self.result("interrupted"))
+            self.kept = time.monotonic()
 
     def run_group(self, index, name, progress):
         """A group that fails does not take the others with it."""
@@ -112,16 +122,16 @@ class Session:
         table = COUNTS if self.options.deterministic else GROUPS
         if name not in table:
             raise BenchError(f"there is nothing to count of {name} in deterministic time")
-        table[name](self, bench, lambda pieces: progress.group(index, pieces), progress.say)
+        table[name](self, bench, lambda pieces: progress.group(index, pieces), functools.partial(self.say, progress))
 
-    def result(self, seconds):
+    def result(self, ended):
         if self.facts:
             self.facts["drivers"] = facts.drivers(self.addresses)
         wanted = {row.name for row in self.scenarios} | {name for name, _ in self.done}
         return {
             "format": FORMAT, "version": VERSION, "profile": self.options.profile, "viaduct": facts.viaduct_version(),
             "at": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "emulated": bool(facts.emulated()), "seconds": round(seconds, 1), "ended": self.ended, "host": self.facts,
+            "emulated": bool(facts.emulated()), "seconds": round(time.monotonic() - self.began, 1), "ended": ended, "host": self.facts,
             "warnings": facts.warnings(self.facts) if self.facts else [],
             "scenarios": [scenario_object(self.store, row, self.done) for row in SCENARIOS if row.name in wanted],
         }

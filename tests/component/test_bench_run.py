@@ -309,6 +309,23 @@ def test_however_a_run_ends_what_it_has_is_kept_and_all_is_given_back(monkeypatc
     assert any("the guest bench-x has ended" in note for note in found["notes"]) == (ended == "failed")
 
 
+def test_what_there_is_so_far_is_kept_on_the_way(monkeypatch):
+    """For a host that dies: it is a result like any other, but not complete."""
+    kept = []
+
+    def group(run, bench, begin, say):
+        begin(2)
+        measured(run)
+        say("one")
+        say("two")
+
+    monkeypatch.setitem(session.GROUPS, "start", group)
+    monkeypatch.setattr(session, "KEEP_SECONDS", -1)
+    result = session.Session(Options("start"), kept.append).run()
+    assert [made["ended"] for made in kept] == ["interrupted"] * 2 and result["ended"] == "done"
+    assert kept[0]["scenarios"] == result["scenarios"]
+
+
 def test_a_signal_waits_until_what_is_taken_is_noted():
     signals.install()
     try:
