@@ -14,10 +14,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define RING	     512
-#define POOL_PACKETS 4095
-#define POOL_CACHE   256
-#define LINK_TRIES   100 /* of 100 ms: a VF hears of its PF's link after some seconds */
+#define RING	   512
+#define POOL_SPARE 3071 /* beyond what fills the rings: caches, bursts under way */
+#define POOL_CACHE 256
+#define LINK_TRIES 100 /* of 100 ms: a VF hears of its PF's link after some seconds */
 
 /* Where distributions have what libxdp comes with. */
 static const char *const xdp_programs[] = {
@@ -109,7 +109,7 @@ static int probe(struct port *p, const struct reflect_request *q, struct err *e)
 }
 
 /* One segment holds any frame: what is measured is the device's work, not that of chains. */
-static int pool_make(struct port *p, uint32_t mtu, struct err *e)
+static int pool_make(struct port *p, uint32_t mtu, uint32_t ring, struct err *e)
 {
 	uint32_t room = RTE_PKTMBUF_HEADROOM + mtu + RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN + 8;
 	char name[32];
@@ -118,14 +118,14 @@ static int pool_make(struct port *p, uint32_t mtu, struct err *e)
 		       ? RTE_MBUF_DEFAULT_BUF_SIZE
 		       : (uint32_t)align_up(room, 1024) + RTE_PKTMBUF_HEADROOM;
 	snprintf(name, sizeof(name), "frames-%s", p->name);
-	p->pool = rte_pktmbuf_pool_create(name, POOL_PACKETS, POOL_CACHE, 0, (uint16_t)room,
-					  SOCKET_ID_ANY);
+	p->pool = rte_pktmbuf_pool_create(name, 2 * ring + POOL_SPARE, POOL_CACHE, 0,
+					  (uint16_t)room, SOCKET_ID_ANY);
 	return p->pool == NULL ? refuse(p, rte_errno, "packet memory", e) : 0;
 }
 
-static int rings_set_up(struct port *p, struct rte_eth_conf *conf)
+static int rings_set_up(struct port *p, struct rte_eth_conf *conf, uint32_t ring)
 {
-	uint16_t rx = RING, tx = RING;
+	uint16_t rx = (uint16_t)ring, tx = (uint16_t)ring;
 	int r = rte_eth_dev_configure(p->id, 1, 1, conf);
 
 	if (r < 0 && conf->intr_conf.rxq) {
@@ -141,7 +141,7 @@ static int rings_set_up(struct port *p, struct rte_eth_conf *conf)
 	return r;
 }
 
-static int start(struct port *p, uint32_t mtu, struct err *e)
+static int start(struct port *p, uint32_t mtu, uint32_t ring, struct err *e)
 {
 	struct rte_eth_conf conf = { .intr_conf.rxq = p->kind == REFLECT_PCI };
 	struct rte_eth_dev_info info;
@@ -155,7 +155,7 @@ static int start(struct port *p, uint32_t mtu, struct err *e)
 			       info.max_mtu);
 	conf.rxmode.mtu = mtu;
 	snprintf(p->driver, sizeof(p->driver), "%s", info.driver_name);
-	r = rings_set_up(p, &conf);
+	r = rings_set_up(p, &conf, ring);
 	if (r == 0)
 		r = rte_eth_dev_start(p->id);
 	if (r == 0)
@@ -189,7 +189,7 @@ static void link_wait(struct port *p)
 
 int port_open(struct port *p, const struct reflect_request *q, struct err *e)
 {
-	uint32_t mtu = q->mtu == 0 ? RTE_ETHER_MTU : q->mtu;
+	uint32_t mtu = q->mtu == 0 ? RTE_ETHER_MTU : q->mtu, ring = q->ring == 0 ? RING : q->ring;
 	int r = 0;
 
 	*p = (struct port){ .fd = -1, .kind = q->kind };
@@ -202,9 +202,9 @@ int port_open(struct port *p, const struct reflect_request *q, struct err *e)
 	if (r == 0)
 		r = probe(p, q, e);
 	if (r == 0)
-		r = pool_make(p, mtu, e);
+		r = pool_make(p, mtu, ring, e);
 	if (r == 0)
-		r = start(p, mtu, e);
+		r = start(p, mtu, ring, e);
 	if (r == 0)
 		link_wait(p);
 	return r;

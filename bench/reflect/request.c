@@ -97,7 +97,7 @@ static int device_get(const json_t *obj, struct reflect_request *out, struct err
 
 static int port_parse(const json_t *obj, struct reflect_request *out, struct err *e)
 {
-	uint64_t mtu = 0;
+	uint64_t mtu = 0, ring = 0;
 	int r = name_get(obj, "name", out->name, e);
 
 	if (r == 0)
@@ -108,7 +108,10 @@ static int port_parse(const json_t *obj, struct reflect_request *out, struct err
 		r = json_get_u64_opt(obj, "mtu", REFLECT_MAX_MTU, &mtu, e);
 	if (r == 0 && mtu != 0 && mtu < REFLECT_MIN_MTU)
 		r = err_set(e, EINVAL, "mtu: %u to %u", REFLECT_MIN_MTU, REFLECT_MAX_MTU);
+	if (r == 0)
+		r = json_get_u64_opt(obj, "ring", REFLECT_MAX_RING, &ring, e);
 	out->mtu = (uint32_t)mtu;
+	out->ring = (uint32_t)ring;
 	return r;
 }
 
@@ -161,7 +164,8 @@ int reflect_request_parse(const char *line, size_t len, struct reflect_request *
 		const char *known[7];
 	} rows[REFLECT_OPS] = {
 		[REFLECT_DEVICES] = { nothing_parse, { "op" } },
-		[REFLECT_PORT] = { port_parse, { "op", "name", "device", "server", "mtu" } },
+		[REFLECT_PORT] = { port_parse,
+				   { "op", "name", "device", "server", "mtu", "ring" } },
 		[REFLECT_START] = { start_parse,
 				    { "op", "mode", "from", "to", "dst_mac", "idle" } },
 		[REFLECT_STATS] = { nothing_parse, { "op" } },

@@ -5,7 +5,7 @@
  *
  *   {"op":"devices"}                                   what could be a port: PCI network functions and network devices
  *   {"op":"port","name":"a","device":"0000:00:04.0"}   of a function that is with vfio-pci or igb_uio; or
- *                    "af-packet:eth0", "af-xdp:eth0", "tap:NAME", "vhost-user:/PATH" ("server":true: it listens); "mtu"
+ *                    "af-packet:eth0", "af-xdp:eth0", "tap:NAME", "vhost-user:/PATH" ("server":true: it listens); "mtu"; "ring": descriptors
  *   {"op":"start","mode":"reflect","from":"a","idle":"poll"}   mode: reflect (sent back with its addresses swapped), sink, or
  *                                                              forward ("to":"b"; "dst_mac": it gets this address, and b's
  *                                                              own as its source); idle: poll, interrupt
@@ -23,6 +23,7 @@
 #define REFLECT_LINE_MAX    4096
 #define REFLECT_MIN_MTU	    68 /* RFC 791 */
 #define REFLECT_MAX_MTU	    9216
+#define REFLECT_MAX_RING    4096
 
 enum reflect_op {
 	REFLECT_DEVICES,
@@ -53,6 +54,7 @@ struct reflect_request {
 	enum reflect_kind kind;
 	char device[REFLECT_DEVICE_TEXT]; /* without the word of its kind */
 	bool server;
+	uint32_t ring; /* descriptors of each queue; 0: as many as usual */
 	uint32_t mtu; /* 0: the device's own */
 	enum reflect_mode mode;
 	char from[REFLECT_NAME_TEXT], to[REFLECT_NAME_TEXT]; /* to: "" unless it forwards */

@@ -34,28 +34,48 @@ def vf(session, bench, begin, say):
     run_rounds(session, lanes, begin, say)
 
 
-def vf_counts(session, bench, begin, say):
-    """The same rigs in deterministic time: what a packet takes, and no rate. The far end is the kernel's device."""
+def counts_wire(session, bench):
+    """In deterministic time the far end is the kernel's device."""
     kind, _, device = (session.options.wire or "").partition(":")
     if kind != "af-packet":
         raise BenchError("--deterministic takes --wire af-packet:INTERFACE")
-    bench.pages(rigs.REFLECT_MIB + bench.image.memory_mib)
     host.link(device, "up")
     wire = counts.Wire(device)
     bench.borrowed.callback("wire", wire.close)
+    return wire
+
+
+def vf_counts(session, bench, begin, say):
+    """The same rigs in deterministic time: what a packet takes, and no rate."""
+    bench.pages(rigs.REFLECT_MIB + bench.image.memory_mib)
+    bench.ring = counts.RING
+    wire = counts_wire(session, bench)
     lanes = [session.lane("host-vf", "bare", rigs.host_rig(bench, None, wire.mac))]
     say("host-vf: the bare host's VF answers", False)
     lanes.append(session.lane("guest-vf", "viaduct", rigs.guest_vf_rig(bench, None, wire.mac)))
     say("guest-vf: the guest is up", False)
-    session.store.note("guest-vf", "in deterministic time: trains of frames from the kernel's device at the far end; instructions are those "
-                       "from a poll that found frames until they are sent, whoever executed them; exits are all that happened, and "
-                       "'added' those above as long a time without a frame")
+    session.store.note("guest-vf", "in deterministic time: trains of frames from the kernel's device at the far end; instructions are the "
+                       "median of full polls, from their start until their frames are sent, whoever executed them; exits are all that "
+                       "happened, timer ticks among them, and 'added' those above a train of as many frames for somebody else")
     begin(session.plan.rounds * len(session.plan.sizes) * len(lanes))
     for number in range(-1, session.plan.rounds):  # the first fills caches and does not count
         for size in session.plan.sizes:
             for lane in lanes[::1 if number % 2 else -1]:
                 measure.trains(lane, wire, size, number, session.store if number >= 0 else Store(), DETERMINISTIC)
                 say(f"{lane[0]} {lane[1]}, {size} bytes: instructions", number >= 0)
+
+
+def interrupt_counts(session, bench, begin, say):
+    """What a guest that sleeps exits for, by KVM's own trace."""
+    bench.pages(bench.image.memory_mib)
+    wire = counts_wire(session, bench)
+    lane = session.lane("interrupt", "viaduct", rigs.guest_vf_rig(bench, None, wire.mac, "bench-irq", kernel_driver=True))
+    session.store.note("interrupt", "in deterministic time: a frame each 20 ms; exits per interrupt that the guest counted at its VF, those "
+                       "of its timer and of going to sleep among them")
+    begin(session.plan.rounds)
+    for number in range(-1, session.plan.rounds):
+        measure.woken(lane, wire, session.plan.sizes[0], number, session.store if number >= 0 else Store())
+        say("interrupt viaduct: exits", number >= 0)
 
 
 def run_rounds(session, lanes, begin, say):
@@ -184,5 +204,5 @@ def of_pf(vf_row, pf):
 
 
 # With --deterministic.
-COUNTS = {"vf": vf_counts}
+COUNTS = {"vf": vf_counts, "interrupt": interrupt_counts}
 GROUPS = {"vf": vf, "polled": polled, "chain": chain, "interrupt": interrupt, "tcp": tcp, "start": start, "scale": scale}

@@ -8,6 +8,7 @@ from . import TrialError, methods
 EXITS = {"exits": "all", "halt_exits": "hlt", "irq_exits": "external-interrupt", "irq_window_exits": "interrupt-window",
          "io_exits": "pio", "mmio_exits": "mmio", "signal_exits": "signal"}
 INTERRUPT_PPS = 1000
+WOKEN_FRAMES = 100
 RATE_MIN = 10.0
 
 
@@ -118,7 +119,8 @@ def trains(lane, wire, size, number, store, method):
     scenario, variant, rig = lane
     rig.on()
     try:
-        got = counts.polled(rig.reflect, wire, rig.mac, counts.Train(size=int(size)), rig.exits if rig.guest else None)
+        got = counts.polled(rig.reflect, wire, rig.mac, counts.Train(size=int(size)),
+                            counts.KvmExits(rig.guest.shown["pid"]) if rig.guest else None)
     finally:
         rig.off()
     if not got["packets"]:
@@ -128,5 +130,20 @@ def trains(lane, wire, size, number, store, method):
         if name in got["exits"]:
             store.put(number, got["exits"][name], scenario, variant, "count", size, "exits", "packet", kind, method)
     if got["added"]:
-        # Less than none: the guest's idle timer ticked more often while nothing came.
+        # Less than none: a tick more fell into the other train.
         store.put(number, max(0.0, got["added"]["exits"]), scenario, variant, "count", size, "exits", "packet", "added", method)
+
+
+def woken(lane, wire, size, number, store):
+    """Frames one at a time to a guest that sleeps between."""
+    scenario, variant, rig = lane
+    rig.on()
+    try:
+        got = counts.woken(rig.reflect, wire, rig.mac, WOKEN_FRAMES)
+    finally:
+        rig.off()
+    if not got["interrupts"]:
+        raise TrialError(f"{scenario}: {got['packets']} frames and no interrupt")
+    for kind, each in got["exits"].items():
+        store.put(number, each, scenario, variant, "count", size, "exits", "interrupt", kind, "deterministic-time")
+    store.put(number, got["interrupts"] / WOKEN_FRAMES, scenario, variant, "count", size, "interrupts", "packet", "all", "deterministic-time")

@@ -50,6 +50,7 @@ class Bench:
         # generator, reflector or guest, backend; with fewer CPUs they share
         self.cpus = [spare[i % len(spare)] for i in range(3)]
         self.huge = False
+        self.ring = 0  # of VFs' reflectors; 0: as usual
 
     def pinned(self):
         """The guest's image where one guest at a time works: its vCPU is where the bare host's reflector is."""
@@ -104,9 +105,10 @@ class Rig:
 class Reflected(Rig):
     """A reflector, on the host or in a guest. guest: that guest, for its exits; None: there is none."""
 
-    def __init__(self, gen, port, src_mac, reflect, device, guest=None, idle="poll"):
+    def __init__(self, gen, port, src_mac, reflect, device, guest=None, idle="poll", ring=0):
+        """ring: descriptors of a queue; 0: as usual."""
         self.reflect, self.guest, self.idle = reflect, guest, idle
-        opened = reflect.ask("port", 120, name="a", device=device)
+        opened = reflect.ask("port", 120, name="a", device=device, ring=ring)
         super().__init__(gen, port, port, opened["mac"], src_mac)
         self.driver = opened.get("driver", "unknown")
 
@@ -150,7 +152,7 @@ def host_rig(bench, gen, src_mac):
     command = [tool("viaduct-reflect", "reflect"), *eal("reflect", REFLECT_MIB, lcores, bench.huge), "--"]
     with held():
         reflect = bench.borrowed.enter("reflector", Child("viaduct-reflect", command, bench.folder / "reflect.log"))
-    rig = Reflected(gen, "wire", src_mac, reflect, lease.address)
+    rig = Reflected(gen, "wire", src_mac, reflect, lease.address, ring=bench.ring)
     rig.address = lease.address
     return rig
 
@@ -164,7 +166,8 @@ def guest_vf_rig(bench, gen, src_mac, name="bench-vf", kernel_driver=False, imag
         guest = bench.borrowed.enter(f"VM {name}", VmRun(bench.folder, name, image or bench.pinned(),
                                                                    [guest_port(bench.options.pf)]))
     idle = "interrupt" if kernel_driver else "poll"
-    rig = Reflected(gen, "wire", src_mac, guest.lines, functions(guest.lines, kernel_driver)[0], guest, idle)
+    rig = Reflected(gen, "wire", src_mac, guest.lines, functions(guest.lines, kernel_driver)[0], guest, idle,
+                    bench.ring)
     rig.address = guest.shown["ports"][0].get("vf") or ""
     return rig
 

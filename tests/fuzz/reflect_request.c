@@ -22,7 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	if (q.op >= REFLECT_OPS || q.kind >= REFLECT_KINDS || q.mode >= REFLECT_MODES ||
-	    q.mtu > REFLECT_MAX_MTU || strpbrk(q.device, ",= \n") != NULL)
+	    q.mtu > REFLECT_MAX_MTU || q.ring > REFLECT_MAX_RING ||
+	    strpbrk(q.device, ",= \n") != NULL)
 		abort();
 	if ((q.op == REFLECT_PORT || q.op == REFLECT_CLOSE) && parse_name(q.name) < 0)
 		abort();

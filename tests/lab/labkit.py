@@ -11,7 +11,7 @@ import time
 import pytest
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(TOP / "lab"))
+sys.path[:0] = [str(TOP / "lab"), str(TOP / "bench")]
 
 from operate import OperateError, peer, vmfile  # noqa: E402
 from operate.console import Console  # noqa: E402

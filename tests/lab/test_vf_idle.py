@@ -12,9 +12,9 @@ import subprocess
 import time
 
 import pytest
-from kvmtrace import KvmTrace
 from labkit import Guest, cli, cli_json, host_irqs, mac_of
 from operate.viaduct import build_dir
+from reflect.kvmtrace import KvmTrace
 
 IDLE_S = 60
 WALL_CLOCK_IDLE_S = 30

@@ -81,6 +81,7 @@ static void test_what_is_refused_is_named(void **state)
 		{ "{\"op\":\"port\",\"name\":\"a\",\"device\":\"vhost-user:/a,b\"}", "device" },
 		{ "{\"op\":\"port\",\"name\":\"a\",\"device\":\"tap:t\",\"mtu\":9}", "mtu" },
 		{ "{\"op\":\"port\",\"name\":\"a\",\"device\":\"tap:t\",\"mtu\":70000}", "mtu" },
+		{ "{\"op\":\"port\",\"name\":\"a\",\"device\":\"tap:t\",\"ring\":4097}", "ring" },
 		{ "{\"op\":\"start\",\"mode\":\"sink\",\"from\":\"a\"}", "idle" },
 		{ "{\"op\":\"start\",\"mode\":\"forward\",\"from\":\"a\",\"idle\":\"poll\"}",
 		  "to" },

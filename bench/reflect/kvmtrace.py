@@ -9,7 +9,18 @@ import subprocess
 TRACING = pathlib.Path("/sys/kernel/tracing")
 EVENTS = ("kvm_exit", "kvm_inj_virq", "kvm_apic_accept_irq", "kvm_apic", "kvm_pio", "kvm_mmio")
 LINE = re.compile(r": (kvm_\w+|tracing_mark_write): (.*)")
-MARK = "viaduct-test"
+MARK = "viaduct-trace"
+
+# A processor's words (AMD's, Intel's) and ours. What is not here is "other".
+KINDS = {
+    "hlt": "hlt", "HLT": "hlt",
+    "msr": "msr", "MSR_READ": "msr", "MSR_WRITE": "msr",
+    "interrupt": "external", "EXTERNAL_INTERRUPT": "external",
+    "vintr": "window", "INTERRUPT_WINDOW": "window",
+    "npf": "mmio", "EPT_VIOLATION": "mmio", "EPT_MISCONFIG": "mmio",
+    "io": "pio", "IO_INSTRUCTION": "pio",
+    "PREEMPTION_TIMER": "timer",
+}
 
 
 class KvmTrace:
@@ -50,6 +61,16 @@ class KvmTrace:
         reasons = collections.Counter(re.search(r"reason (\S+)", rest)[1]
                                       for name, rest in self.lines if name == "kvm_exit")
         return events, reasons
+
+    def kinds(self):
+        """{kind: exits}, those for an EOI apart from those for other MSRs (or, without x2APIC, for the APIC's page)."""
+        _, reasons = self.counts()
+        kinds = collections.Counter()
+        for reason, number in reasons.items():
+            kinds[KINDS.get(reason, "other")] += number
+        eoi, _ = self.eoi_exits()
+        kinds["msr" if kinds["msr"] >= eoi else "mmio"] -= eoi
+        return {"all": sum(reasons.values()), **kinds, "eoi": eoi}
 
     def eoi_exits(self):
         """(exits for an EOI, those of them that KVM's own rules do not explain).
