@@ -146,7 +146,7 @@ def bound(row):
     if row["bound"] is None:
         return "-"
     alone = row["holds"] is not None and row["ratio"]["low"] is None
-    return f"{ratio(row['bound'])} {HOLDS[row['holds']]}" + (" by the median alone" if alone else "")
+    return f"{ratio(row['bound'])} {HOLDS[row['holds']]}" + (" without an interval" if alone else "")
 
 
 def ratio_groups(result):

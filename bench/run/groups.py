@@ -12,11 +12,10 @@ from . import BenchError, host, measure, rigs
 from .guests import VmRun
 from .operator import viaduct
 from .signals import held
-from .store import Store
+from .store import DETERMINISTIC, Store
 
 SCALE_MAX = 7
 TCP_NET, TCP_TRIES = "198.18.77", 5  # RFC 2544: for benchmarks
-DETERMINISTIC = "deterministic-time"
 
 
 def vf(session, bench, begin, say):

@@ -39,7 +39,7 @@ def outliers(values):
 
 
 def figure(values):
-    """The object of a result file. Rounds that measured nothing (None) do not count."""
+    """The object of a result file. Rounds in which it was not measured (None) do not count; a rate of 0 does."""
     rounds = [value for value in values if value is not None]
     interval = median_interval(rounds) if rounds else None
     return {"median": statistics.median(rounds) if rounds else None, "low": interval[0] if interval else None,
@@ -47,14 +47,18 @@ def figure(values):
 
 
 def paired(over, under):
-    """over / under of each round that has both: what the machine did to both at once falls out."""
+    """over / under of each round that has both: what the machine did to both at once falls out. Nothing is so many times 0."""
     return [a / b for a, b in zip(over, under) if a is not None and b]
 
 
-def holds(ratio, bound, at_least):
-    """Whether the whole interval (or, of few rounds, the median) keeps the bound; None: there is no ratio."""
+def holds(ratio, bound, at_least, rounds, exact=False):
+    """Whether the whole interval keeps the bound. exact: counts that repeat themselves, of which few rounds do, each of them.
+    None: cannot be said, since there is no interval, or one of the two lacks some of the `rounds` that were measured of either."""
+    if bound is None or not ratio["rounds"] or len(ratio["rounds"]) < rounds:
+        return None
     worst = ratio["low" if at_least else "high"]
-    worst = ratio["median"] if worst is None else worst
-    if worst is None or bound is None:
+    if worst is None and exact:
+        worst = min(ratio["rounds"]) if at_least else max(ratio["rounds"])
+    if worst is None:
         return None
     return worst >= bound if at_least else worst <= bound

@@ -86,7 +86,7 @@ class Search:
         return math.sqrt(low * high) if 0 < 4 * low < high else (low + high) / 2
 
     def throughput(self, tolerance):
-        """Frames a second that came back at the highest rate that passed; None: no rate did."""
+        """Frames a second that came back at the highest rate that passed; 0: no rate did."""
         if self.top is None:
             self.top = self.at(0)
         low, high, delivered = self.bounds(tolerance)
@@ -99,7 +99,7 @@ class Search:
             if lost <= tolerance and rate < guess * REACHED:
                 break  # the generator cannot send that much: no more is to be learnt
         self.ended.add((low, high))
-        return delivered or None
+        return delivered
 
 
 def latency(trial, size, rate, plan):

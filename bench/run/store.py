@@ -9,6 +9,7 @@ from .intervals import figure, holds, paired
 FORMAT, VERSION = "viaduct-bench", 1
 PERCENTILES = ("p50_ns", "p90_ns", "p99_ns", "p999_ns", "max_ns", "jitter_ns")
 HISTOGRAM_MAX = 4096
+DETERMINISTIC = "deterministic-time"  # of a count: the method
 
 
 class Store:
@@ -117,8 +118,9 @@ def ratios(store, a, b, bounds):
     for name, size, rest, bound, at_least in ratio_rows(store, a, bounds):
         ratio = figure(paired(*store.both((*a, *rest), (*b, *rest))))
         if ratio["rounds"]:
+            measured = len(set(store.values.get((*a, *rest), {})) | set(store.values.get((*b, *rest), {})))
             out.append({"of": name, "size": size, "a": "/".join(a), "b": "/".join(b), "ratio": ratio, "bound": bound,
-                        "holds": holds(ratio, bound, at_least)})
+                        "holds": holds(ratio, bound, at_least, measured, rest[-1] == DETERMINISTIC)})
     return out
 
 

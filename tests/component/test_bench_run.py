@@ -121,10 +121,34 @@ def test_intervals_cover_the_median_as_often_as_they_say():
 
 def test_bounds_hold_only_if_the_whole_interval_does():
     ratio = intervals.figure([0.95, 0.99, 1.0, 1.01, 1.02, 1.03])
-    assert intervals.holds(ratio, 0.97, True) is False and intervals.holds(ratio, 0.94, True) is True
-    assert intervals.holds(ratio, 1.05, False) is True and intervals.holds(ratio, 1.02, False) is False
-    assert intervals.holds(ratio, None, True) is None
-    assert intervals.holds(intervals.figure([]), 1.0, True) is None
+    assert intervals.holds(ratio, 0.97, True, 6) is False and intervals.holds(ratio, 0.94, True, 6) is True
+    assert intervals.holds(ratio, 1.05, False, 6) is True and intervals.holds(ratio, 1.02, False, 6) is False
+    assert intervals.holds(ratio, None, True, 6) is None
+    assert intervals.holds(intervals.figure([]), 1.0, True, 0) is None
+
+
+def test_no_bound_holds_without_an_interval_or_with_a_round_missing():
+    few = intervals.figure([1.0, 1.01, 1.02])
+    assert intervals.holds(few, 0.97, True, 3) is None and intervals.holds(few, 1.01, False, 3) is None
+    assert intervals.holds(few, 1.03, False, 3, exact=True) is True and intervals.holds(few, 1.01, False, 3, exact=True) is False
+    assert intervals.holds(intervals.figure([1.0] * 6), 0.97, True, 7) is None
+
+
+def test_rounds_in_which_nothing_passed_are_rounds():
+    """Five of six rounds without a rate that passes: the median is none of the sixth's."""
+    made = store.Store()
+    for number in range(6):
+        found = methods.Search(Model(1000 if number == 5 else 0, top=1000), "64", PLAN).throughput(0)
+        made.put(number, found, "guest-polled", "viaduct", "throughput", "64", "zero-loss")
+        made.put(number, 1000.0, "guest-polled", "qemu", "throughput", "64", "zero-loss")
+    out = store.scenario_object(made, scenarios.BY_NAME["guest-polled"], set())
+    assert out["throughput"][0]["pps"]["median"] == 0 and len(out["throughput"][0]["pps"]["rounds"]) == 6
+    assert out["ratios"][0]["holds"] is False
+    # Held against nothing, no ratio holds either.
+    for number in range(5):
+        made.put(number, 0.0, "guest-polled", "qemu", "throughput", "64", "zero-loss")
+    [row] = store.scenario_object(made, scenarios.BY_NAME["guest-polled"], set())["ratios"]
+    assert row["ratio"]["rounds"] == [1.0] and row["holds"] is None
 
 
 def latency(p99):
@@ -153,7 +177,11 @@ def test_ratios_are_paired_round_by_round_and_held_against_their_bounds():
     assert len(found["throughput"]["ratio"]["rounds"]) == 6
     assert found["throughput"]["a"] == "guest-vf/viaduct" and found["throughput"]["b"] == "host-vf/bare"
     assert found["p99"]["ratio"]["median"] == pytest.approx(1 / 0.98)
-    assert found["instructions"]["bound"] == 1.03 and found["instructions"]["holds"] is True
+    assert found["instructions"]["bound"] == 1.03 and found["instructions"]["holds"] is None
+    made = filled()
+    made.put(2, 50, "host-vf", "bare", "count", "64", "instructions", "packet", "all", "deterministic-time")
+    whole = store.scenario_object(made, scenarios.BY_NAME["guest-vf"], {("guest-vf", "viaduct")})["ratios"]
+    assert [row["holds"] for row in whole if row["of"] == "instructions"] == [True]
     assert out["latency"][0]["histogram"] == [[1000 / 0.98, 693], [2000 / 0.98, 7]]
     assert out["counts"][0]["value"]["median"] == pytest.approx(50 / 0.98)
 
