@@ -6,7 +6,6 @@ within its bounds, or raise ReportError, which says where and what. Nothing else
 """
 
 import json
-import math
 import re
 import unicodedata
 
@@ -69,7 +68,7 @@ def number(value, where):
     """From 0 on: nothing that is measured here is negative."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         refuse(where, "not a number", value)
-    if not math.isfinite(value) or (value != 0 and not 1 / NUMBER <= value <= NUMBER):
+    if value != 0 and not 1 / NUMBER <= value <= NUMBER:  # nor any that no float holds, nor what is no number
         refuse(where, f"neither 0 nor between {1 / NUMBER:g} and {NUMBER:g}", value)
     return value
 

@@ -221,8 +221,8 @@ class Balanced(html.parser.HTMLParser):
         assert self.open.pop() == tag
 
 
-NASTY = (None, True, 0, -1, 1, 0.5, 1e18, 1e-18, 5e-324, 1e999, float("nan"), 2 ** 70, "", "x", "</svg>", "\ud800", "\x1b[2J", "9" * 60,
-         [], {}, [[]], [None], {"median": 1}, {"median": 5, "low": 5, "high": 5, "rounds": [5] * 9, "outliers": [0, 0]})
+NASTY = (None, True, 0, -1, 1, 0.5, 1e18, 1e-18, 5e-324, 1e999, float("nan"), 2 ** 70, 10 ** 401, "", "x", "</svg>", "\ud800", "\x1b[2J",
+         "9" * 60, [], {}, [[]], [None], {"median": 1}, {"median": 5, "low": 5, "high": 5, "rounds": [5] * 9, "outliers": [0, 0]})
 
 
 def places(value, way=()):
