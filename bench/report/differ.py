@@ -42,7 +42,7 @@ def figures(result):
         for step in r["steps"]:
             put(f"start, {step['step']}", s, r, step["seconds"], model.seconds, LOWER)
     for s, r in model.each(result, "scale"):
-        put(f"{r['vms']} VMs", s, r, r["pps"], model.rate, HIGHER)
+        put(f"one of {r['vms']} VMs", s, r, r["pps"], model.rate, HIGHER)
     for s, r in model.each(result, "tcp"):
         put(f"tcp {r['direction']}", s, r, r["gbps"], model.gbps, HIGHER)
     return {key: value for key, value in out.items() if value[0]["median"] is not None}

@@ -234,7 +234,7 @@ def start(result):
 def scale(result):
     rows = in_order(each(result, "scale"), lambda r: r["vms"])
     lines = [[series(s, r), str(r["vms"]), *figure_cells(r["pps"], rate)] for s, r in rows]
-    return Table("Several VMs at once, packets a second of all", [("of", 0), ("VMs", 0), *figure_columns("pps")], lines)
+    return Table("Several VMs at once, packets a second of one of them while all poll", [("of", 0), ("VMs", 0), *figure_columns("pps")], lines)
 
 
 def tcp(result):

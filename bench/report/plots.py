@@ -240,11 +240,11 @@ def scale(result, names):
     points = by_number([(str(r["vms"]), model.series(s, r), names[model.series(s, r)], r["pps"]) for s, r in rows])
     vms = categories(points)
     ones = [p[3]["median"] for p in points if p[0] == "1"]
-    guide = [(n, int(n) * max(ones)) for n in vms] if ones else []
-    axes = (draw.Axis("VMs", str), draw.Axis("packets a second of all VMs", model.rate, "linear"))
+    guide = [(n, max(ones)) for n in vms] if ones else []
+    axes = (draw.Axis("VMs that poll", str), draw.Axis("packets a second of one of them", model.rate, "linear"))
     panels = [draw.dots(f"{vms[0]} to {vms[-1]} VMs", axes, vms, points, guide)] if points else []
     return Figure("scale", "Several VMs at once", panels, [model.scale(result)], marks(points),
-                  "Dashed: so many times what one VM does. " + cut_note(gone, "variants") + cut_note(gone_vms, "numbers of VMs"))
+                  ("Dashed: what one VM does alone. " if guide else "") + cut_note(gone, "variants") + cut_note(gone_vms, "numbers of VMs"))
 
 
 def tcp(result, names):

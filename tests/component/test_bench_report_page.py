@@ -24,6 +24,7 @@ DRAWN = """[...document.querySelectorAll("svg.plot")].map(svg => {
     outliers: all(".outlier", nothing), parts: all(".part", nothing), bounds: all(".bound", nothing), rounds: all(".round", nothing),
     curves: all("polyline.curve", e => ({points: [...e.points].map(p => { const q = p.matrixTransform(e.getScreenCTM());
                                                                           return [q.x, q.y]; })})),
+    guides: all("polyline.guide", nothing),
     texts: all("text", e => ({text: e.textContent, fill: getComputedStyle(e).fill})),
     fills: all(".mark, .part", e => ({fill: getComputedStyle(e).fill})),
   };
@@ -142,6 +143,10 @@ def test_scale_is_drawn_by_vms(show):
     result, drawn = show(bench_result.result())
     plot, = plots_of(drawn, "scale", "dots")
     assert_dots(plot, {(of, str(row["vms"])): row["pps"] for of, row in rows_of(result, "scale")})
+    alone = place_of(plot["y"], plot["scale"], 1)(rows_of(result, "scale")[0][1]["pps"]["median"])
+    guide, = plot["guides"]  # what a run stores is the rate of one VM, so that it lies level
+    assert abs(guide["box"][1] - alone) < 1 and abs(guide["box"][3] - alone) < 1
+    assert "packets a second of one of them" in [t["text"] for t in plot["texts"]]
 
 
 def test_distributions_are_those_of_the_histograms(show):
