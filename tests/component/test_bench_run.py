@@ -16,7 +16,7 @@ import pytest
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "bench"))
 
-from run import BenchError, TrialError, facts, host, intervals, merge, methods, scenarios, session, signals, store  # noqa: E402
+from run import BenchError, TrialError, facts, host, intervals, merge, methods, rigs, scenarios, session, signals, store  # noqa: E402
 from run.lines import Child, decoded  # noqa: E402
 
 
@@ -337,6 +337,16 @@ def test_however_a_run_ends_what_it_has_is_kept_and_all_is_given_back(monkeypatc
     assert any("the guest bench-x has ended" in note for note in found["notes"]) == (ended == "failed")
 
 
+def test_without_a_daemon_or_a_wire_a_run_says_so_and_what_to_do(program, tmp_path):
+    done = subprocess.run([program("viaduct"), "--run-dir", tmp_path, "bench", "run", "start", "guest-vf", "--profile", "smoke",
+                           "--guest-kernel", "/bin/true", "--guest-image", "/bin/true", "--json", tmp_path / "out"],
+                          capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1 and "systemctl start viaductd" in done.stderr and "--wire PCI-ADDRESS" in done.stderr
+    assert "Traceback" not in done.stderr
+    result = json.loads((tmp_path / "out").read_text())
+    assert result["ended"] == "failed" and all(not row["variants"] and row["notes"] for row in result["scenarios"])
+
+
 def test_what_there_is_so_far_is_kept_on_the_way(monkeypatch):
     """For a host that dies: it is a result like any other, but not complete."""
     kept = []
@@ -392,3 +402,48 @@ def test_the_generator_finds_the_faults_that_are_put_in(program):
 def test_every_part_of_it_is_installed():
     listed = re.findall(r"'(\w+\.py)'", (TOP / "bench/run/meson.build").read_text())
     assert listed == sorted(path.name for path in (TOP / "bench/run").glob("*.py"))
+
+
+@pytest.fixture
+def generator(build_dir, tmp_path):
+    """A real viaduct-gen: rig(device) is one that hears its own frames through that port."""
+    command = [build_dir / "bench/gen/viaduct-gen", *rigs.eal("test", 128, f"0@{host.cpus()[0]}", False), "--"]
+    child = Child("viaduct-gen", command, tmp_path / "gen.log", {**os.environ, "RUNTIME_DIRECTORY": str(tmp_path)})
+
+    def rig(name, device):
+        mac = child.ask("port", name=name, device=device)["mac"]
+        return rigs.Rig(child, name, name, mac, mac)
+
+    yield rig
+    child.stop()
+    assert child.process.returncode == 0, (tmp_path / "gen.log").read_text()
+
+
+REAL = methods.Plan(trial_ms=300, sizes=("64",), criteria=("zero-loss",), steps=4, resolution=0.1, loads=(50,), burst_frames=256, rounds=1)
+
+
+def test_methods_with_the_real_generator(generator):
+    whole = generator("whole", "loop:whole")
+    answer = whole.trial("64", 5000, 300)
+    assert methods.loss(answer) == 0 and 1300 <= answer["sent"] <= 1600
+    assert methods.back_to_back(whole.burst, "64", REAL) == 256
+
+    lossy = generator("lossy", "impair:lossy:loss=0.05")
+    search = methods.Search(lossy.trial, "64", REAL)
+    assert search.throughput(0.2) == pytest.approx(search.top[2])
+    assert len(search.seen) == 1 and 0.02 < search.seen[0][1] < 0.1
+    assert methods.back_to_back(lossy.burst, "64", REAL) < 256
+
+    late = generator("late", "impair:late:delay_us=2000")
+    found = methods.latency(late.trial, "64", 2000, REAL)
+    assert found["p50_ns"] >= 2e6 * 0.99 and found["count"] > 300
+    assert methods.latency(generator("dead", "impair:dead:loss=1").trial, "64", 2000, REAL) is None
+
+
+def test_a_generator_that_dies_ends_the_trial_and_not_the_test(generator):
+    rig = generator("a", "loop:a")
+    with pytest.raises(TrialError, match="has ended"):
+        os.kill(rig.gen.process.pid, signal.SIGKILL)
+        rig.trial("64", 100, 300)
+    rig.gen.process.wait()
+    rig.gen.process.returncode = 0  # that was us
