@@ -118,11 +118,11 @@ def start(session, bench, begin, say):
     begin(rounds * len(ports))
     for number in range(-1 if rounds > 1 else 0, rounds):  # the first of several fills caches and does not count
         for variant in list(ports)[::1 if number % 2 else -1]:
-            session.done.add(("start", variant))
             with held():
                 guest = VmRun(bench.folder, f"bench-start-{variant}", bench.image, ports[variant])
                 steps = guest.shown["start_steps"]
                 guest.stop()
+            session.done.add(("start", variant))
             for step in steps if number >= 0 else []:
                 session.store.put(number, step["ns"] / 1e9, "start", variant, "start", step["step"])
             say(f"start {variant}", number >= 0)

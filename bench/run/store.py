@@ -103,7 +103,9 @@ def ratio_rows(store, a, bounds):
     for variant, (size, criterion) in store.keys(a[0], "throughput"):
         if variant == a[1]:
             name = "throughput" if criterion == "zero-loss" else f"throughput {criterion}"
-            yield name, size, ("throughput", size, criterion), bounds.get("throughput"), True
+            # Past its limit a device may do this or that: no bound is on what is left of too much.
+            bound = None if criterion == "offered" else bounds.get("throughput")
+            yield name, size, ("throughput", size, criterion), bound, True
     for variant, (size, load, name) in store.keys(a[0], "latency"):
         if variant == a[1] and load == 50 and name in ("p50_ns", "p99_ns"):
             yield name.removesuffix("_ns"), size, ("latency", size, load, name), bounds.get(name.removesuffix("_ns")), False
