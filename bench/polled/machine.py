@@ -44,16 +44,20 @@ def hugepages(mib):
     if not missing:
         yield
         return
+    added = 0
     try:
+        before = int(read(POOL / "nr_hugepages"))
         pool_grow(missing)
+        added = int(read(POOL / "nr_hugepages")) - before  # the kernel may not have had all of them
         if int(read(POOL / "free_hugepages")) < mib // PAGE_MIB:
             raise BenchError(f"{mib} MiB of hugepages are not to be had: free some memory, or bench/polled.bench --small-pages")
         yield
     except PermissionError as e:
         raise BenchError(f"{mib} MiB of hugepages take root: run as root, or bench/polled.bench --small-pages") from e
     finally:
-        with contextlib.suppress(OSError):
-            pool_grow(-missing)
+        if added > 0:
+            with contextlib.suppress(OSError):
+                pool_grow(-added)
 
 
 def ip(*words):

@@ -38,9 +38,10 @@ def counts_wire(session, bench):
     kind, _, device = (session.options.wire or "").partition(":")
     if kind != "af-packet":
         raise BenchError("--deterministic takes --wire af-packet:INTERFACE")
-    host.link(device, "up")
-    wire = counts.Wire(device)
-    bench.borrowed.callback("wire", wire.close)
+    with held():
+        host.link_up(bench.borrowed, device)
+        wire = counts.Wire(device)
+        bench.borrowed.callback("wire", wire.close)
     return wire
 
 
@@ -120,8 +121,10 @@ def start(session, bench, begin, say):
         for variant in list(ports)[::1 if number % 2 else -1]:
             with held():
                 guest = VmRun(bench.folder, f"bench-start-{variant}", bench.image, ports[variant])
-                steps = guest.shown["start_steps"]
-                guest.stop()
+                try:
+                    steps = guest.shown["start_steps"]
+                finally:
+                    guest.stop()
             session.done.add(("start", variant))
             for step in steps if number >= 0 else []:
                 session.store.put(number, step["ns"] / 1e9, "start", variant, "start", step["step"])
@@ -165,7 +168,7 @@ def tcp(session, bench, begin, say):
         raise BenchError("tcp takes a far end that the kernel drives: --wire PCI-ADDRESS of one, or --wire af-packet:INTERFACE")
     bench.pages(bench.image.memory_mib)
     with held():
-        host.link(names[0], "up")
+        host.link_up(bench.borrowed, names[0])
         host.address_add(bench.borrowed, names[0], f"{TCP_NET}.1/24")
         guest = bench.borrowed.enter("VM bench-tcp", VmRun(
             bench.folder, "bench-tcp", bench.image.with_words(f"bench_net={TCP_NET}.2/24"), [rigs.guest_port(session.options.pf)]))

@@ -9,6 +9,7 @@ import subprocess
 import time
 
 from . import BenchError
+from .operator import viaduct
 from .signals import held
 
 PCI = pathlib.Path("/sys/bus/pci")
@@ -16,6 +17,9 @@ POOL = pathlib.Path("/sys/kernel/mm/hugepages/hugepages-2048kB")
 ADDRESS = re.compile(r"^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$")
 PAGE_MIB = 2
 BIND_SECONDS = 10
+CLASS_NETWORK = 0x02
+# Drivers that make nothing of a function that the host could use.
+HOLDERS = ("", "vfio-pci", "uio_pci_generic", "igb_uio", "pci-stub")
 
 
 class Borrowed:
@@ -44,8 +48,8 @@ class Borrowed:
                 what, function, args = self.pile.pop()
                 try:
                     function(*args)
-                except (BenchError, OSError, subprocess.SubprocessError) as e:
-                    self.left.append(f"{what}: {e}")
+                except Exception as e:  # whatever it is, the others must go back
+                    self.left.append(f"{what}: {e}" if isinstance(e, BenchError) else f"{what}: {type(e).__name__}: {e}")
 
 
 def read(path, fallback=""):
@@ -94,11 +98,12 @@ def bind(address, driver):
         return had
     if not (PCI / "drivers" / driver).is_dir():
         subprocess.run(["modprobe", driver], check=False, stdin=subprocess.DEVNULL, capture_output=True)
+    override = read(PCI / "devices" / address / "driver_override")
     write(PCI / "devices" / address / "driver_override", driver)
     try:
         write(PCI / "drivers_probe", address)
     finally:
-        write(PCI / "devices" / address / "driver_override", "\n")
+        write(PCI / "devices" / address / "driver_override", "\n" if override in ("", "(null)") else override)
     deadline = time.monotonic() + BIND_SECONDS
     while driver_of(address) != driver:
         if time.monotonic() > deadline:
@@ -107,36 +112,83 @@ def bind(address, driver):
     return had
 
 
-def take(borrowed, address, driver="vfio-pci"):
-    """For a program of ours; it goes back to the driver that it has now, its interface to its name and state."""
-    had = driver_of(address)
+def net_of(address, name):
+    return PCI / "devices" / address / "net" / name
+
+
+def refuse_used(address):
+    """BenchError: somebody uses it, or may, as far as the kernel says."""
+    device = PCI / "devices" / address
+    if not ADDRESS.match(address) or not device.is_dir():
+        raise BenchError(f"there is no PCI function {address}")
+    if int(read(device / "class", "0") or "0", 16) >> 16 != CLASS_NETWORK:
+        raise BenchError(f"{address} is no network function; --wire takes the one at the other end of the PF's cable")
+    if (device / "physfn").exists():
+        raise BenchError(f"{address} is a VF, which viaductd gives away; --wire takes a whole function")
+    if read(device / "sriov_numvfs", "0") != "0":
+        raise BenchError(f"{address} has VFs, which would be lost; viaduct pf apply {address} --vfs 0 if nobody has them")
     names = interfaces_of(address)
-    busy = [name for name in names if is_way_out(name)]
-    if busy:
-        raise BenchError(f"{address} ({busy[0]}) has an address: it may be the host's way out. ip addr flush dev {busy[0]} if it is not")
-    up = any(int(read(f"/sys/class/net/{name}/flags", "0"), 16) & 1 for name in names)
-    borrowed.callback(f"driver of {address}", restore, address, had, names[:1], up)
-    bind(address, driver)
-
-
-def restore(address, driver, names, up):
-    bind(address, driver)
+    if not names and driver_of(address) not in HOLDERS:
+        raise BenchError(f"{address} has the driver {driver_of(address)} and no interface here: another network namespace may have it")
     for name in names:
-        deadline = time.monotonic() + BIND_SECONDS
-        while not interfaces_of(address):
-            if time.monotonic() > deadline:
-                raise BenchError(f"{name} does not come back")
-            time.sleep(0.05)
-        now = interfaces_of(address)[0]
+        uses = sorted(p.name for p in net_of(address, name).iterdir() if p.name == "master" or p.name.startswith("upper_"))
+        if uses:
+            raise BenchError(f"{address} ({name}) is in use by another interface ({', '.join(uses)}); ip link show {name}")
+        if is_way_out(name):
+            raise BenchError(f"{address} ({name}) has an address: it may be the host's way out. ip addr flush dev {name} if it is not")
+
+
+def refuse_given(address, names):
+    """BenchError: viaductd has it, or gave it to somebody."""
+    for row in viaduct("function", "list")["functions"]:
+        if row["address"] == address and row["state"] != "host":
+            raise BenchError(f"{address} is {row['state']}: {row.get('owner') or 'somebody'} has it; viaduct function show {address}")
+    for row in viaduct("uplink", "list")["uplinks"]:
+        if address in (row["device"], row.get("address")) or row["device"] in names:
+            raise BenchError(f"{address} is the uplink {row['name']} of viaductd; take it out of `uplinks` of viaductd.yaml first")
+
+
+def take(borrowed, address, driver="vfio-pci"):
+    """For a program of ours; it goes back to the driver that it has now, its interfaces to their names, MTUs and states."""
+    refuse_used(address)
+    names = interfaces_of(address)
+    refuse_given(address, names)
+    had = driver_of(address)
+    before = [(name, read(net_of(address, name) / "mtu", "1500"), is_up(address, name)) for name in by_port(address, names)]
+    borrowed.callback(f"driver of {address}", restore, address, had, before)
+    bind(address, driver)
+
+
+def by_port(address, names):
+    return sorted(names, key=lambda name: (int(read(net_of(address, name) / "dev_port", "0") or 0), name))
+
+
+def is_up(address, name):
+    return bool(int(read(net_of(address, name) / "flags", "0") or "0", 16) & 1)
+
+
+def restore(address, driver, before):
+    """before: (name, MTU, up) of each interface, in the order of its ports."""
+    bind(address, driver)
+    deadline = time.monotonic() + BIND_SECONDS
+    while len(interfaces_of(address)) < len(before):
+        if time.monotonic() > deadline:
+            raise BenchError(f"{before[-1][0]} does not come back")
+        time.sleep(0.05)
+    for now, (name, mtu, up) in zip(by_port(address, interfaces_of(address)), before):
         if now != name:  # where nobody gives it the name that it had
             link(now, "down")
             link(now, "name", name)
+        if read(net_of(address, name) / "mtu", mtu) != mtu:
+            link(name, "mtu", mtu)
         if up:
             link(name, "up")
 
 
 def is_way_out(name):
     done = subprocess.run(["ip", "-o", "addr", "show", "dev", name, "scope", "global"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchError(f"ip addr show dev {name}: {done.stderr.strip() or 'it failed'}")
     return bool(done.stdout.strip())
 
 
@@ -144,6 +196,13 @@ def link(name, *words):
     done = subprocess.run(["ip", "link", "set", name, *words], capture_output=True, text=True, check=False)
     if done.returncode:
         raise BenchError(f"ip link set {name} {' '.join(words)}: {done.stderr.strip()}")
+
+
+def link_up(borrowed, name):
+    """Down again when all is given back, if it was."""
+    if not int(read(f"/sys/class/net/{name}/flags", "0") or "0", 16) & 1:
+        borrowed.callback(f"link of {name}", link, name, "down")
+    link(name, "up")
 
 
 def address_add(borrowed, name, address):
@@ -171,9 +230,11 @@ def hugepages(borrowed, mib):
     if not missing:
         return True
     before = pages()[0]
-    borrowed.callback("hugepages", pool_shrink, missing)
     with contextlib.suppress(BenchError):
         write(POOL / "nr_hugepages", str(before + missing))
+    added = pages()[0] - before  # the kernel may not have had all of them
+    if added > 0:
+        borrowed.callback("hugepages", pool_shrink, added)
     return pages()[1] >= mib // PAGE_MIB
 
 

@@ -122,6 +122,7 @@ class Child(Lines):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(STOP_SECONDS)
                 return
+        raise BenchError(f"{self.name} (process {self.process.pid}) does not end, whatever signal it gets")
 
 
 class Console(Lines):

@@ -134,7 +134,8 @@ def wire_open(bench):
         with held():
             host.take(bench.borrowed, wire)
     elif wire.partition(":")[0] in ("af-packet", "af-xdp"):
-        host.link(wire.partition(":")[2], "up")
+        with held():
+            host.link_up(bench.borrowed, wire.partition(":")[2])
         host.carrier_wait(wire.partition(":")[2])
     gen = bench.generator()
     opened = gen.ask("port", 120, name="wire", device=wire)
@@ -146,8 +147,8 @@ def host_rig(bench, gen, src_mac):
     with held():
         lease = Lease(bench.options.pf, f"bench-{os.getpid()}")
         bench.borrowed.callback(f"lease {lease.name}", lease.release)
-        had = host.bind(lease.address, "vfio-pci")
-        bench.borrowed.callback(f"driver of {lease.address}", host.bind, lease.address, had)
+        bench.borrowed.callback(f"driver of {lease.address}", host.bind, lease.address, host.driver_of(lease.address))
+        host.bind(lease.address, "vfio-pci")
     lcores = f"0@{bench.cpus[1]},1@{bench.cpus[1]}"  # the one that hears the lines sleeps
     command = [tool("viaduct-reflect", "reflect"), *eal("reflect", REFLECT_MIB, lcores, bench.huge), "--"]
     with held():
