@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The methods of `viaduct bench` against a model of a device, its figures, its words, and what it gives back."""
 
+import io
 import json
 import os
 import pathlib
@@ -447,3 +448,45 @@ def test_a_generator_that_dies_ends_the_trial_and_not_the_test(generator):
         rig.trial("64", 100, 300)
     rig.gen.process.wait()
     rig.gen.process.returncode = 0  # that was us
+
+
+def smoke(monkeypatch, tmp_path, status, output, result):
+    """The outcomes of the suite bench-smoke, whose virtual host ends so."""
+    sys.path.insert(0, str(TOP / "tests"))
+    from runner import benchsuite, suites
+    from runner.results import Tally
+
+    def run_program(argv, seconds, env, cwd):
+        assert argv[0] == TOP / "lab/run" and str(argv[-2]) == "--json"
+        if result is not None:
+            pathlib.Path(argv[-1]).write_text(json.dumps(result(argv)))
+        return (130 if "--interrupt-after" in argv else status), output
+
+    monkeypatch.setattr(benchsuite, "run_program", run_program)
+    monkeypatch.setattr(benchsuite, "guest", lambda folder: [])
+    tally = Tally(io.StringIO())
+    benchsuite.run_bench_smoke(suites.Context(tally))
+    return {row.name: row.outcome for row in tally.results}
+
+
+def smoke_result(argv, pps=1000.0):
+    """What a run of all scenarios might write."""
+    figure = intervals.figure
+    rows = {"throughput": [{"pps": figure([pps])}], "counts": [{"value": figure([0.1])}], "tcp": [{"gbps": figure([0.01])}],
+            "scale": [{"pps": figure([pps])}], "start": [{"steps": [{}] * 9}]}
+    return {"ended": "interrupted" if "--interrupt-after" in argv else "done",
+            "scenarios": [{"name": name, "variants": [{}], "notes": [], **rows} for name in scenarios.BY_NAME]}
+
+
+def test_the_smoke_suite_has_an_outcome_of_every_scenario(monkeypatch, tmp_path):
+    good = smoke(monkeypatch, tmp_path, 0, "", smoke_result)
+    assert set(good.values()) == {"passed"} and set(scenarios.BY_NAME) < set(good) and len(good) == len(scenarios.BY_NAME) + 2
+
+
+def test_the_smoke_suite_fails_where_nothing_moves_or_something_is_left(monkeypatch, tmp_path):
+    slow = smoke(monkeypatch, tmp_path, 0, "", lambda argv: smoke_result(argv, 1.0))
+    assert slow["guest-vf"] == slow["scale"] == "failed" and slow["tcp"] == "passed"
+    left = smoke(monkeypatch, tmp_path, 3, "", smoke_result)
+    assert left["the host has everything back"] == "failed" and left["guest-vf"] == "passed"
+    dead = smoke(monkeypatch, tmp_path, 125, "", None)
+    assert set(dead.values()) == {"failed"}
