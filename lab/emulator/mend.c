@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Mends two faults of QEMU's emulated SVM (8.1 to 11.1) from outside: LD_PRELOAD into the emulator, which exports what is
+ * Mends three faults of QEMU's emulated SVM (seen in 10.0) from outside: LD_PRELOAD into the emulator, which exports what is
  * needed by name. Only functions are called and replaced, no structure of QEMU's is known here but the first two
  * members of a helper's description, and those are compared with what they must be.
  *
@@ -11,6 +11,9 @@
  * 2. VMRUN and a guest's write of CR8 change the processor's pending interrupts without the emulator's big lock:
  *    the first can lose one that another thread makes pending just then, the second is an assertion that ends the emulator.
  *    So both take the lock.
+ * 3. In deterministic time PAUSE leaves the processor's loop for the emulator's outer one, some 10 us for an instruction's
+ *    worth of time: a guest's vCPU that waits for another one all but stops the clock, by which its turn would end. There
+ *    is one processor then, so it goes back to its own loop.
  */
 #include <dlfcn.h>
 #include <stdbool.h>
@@ -35,12 +38,22 @@ static struct {
 	void (*unlock)(void);
 	void *(*class_by_name)(const char *name);
 	void (*interrupt)(void *cpu, int mask);
+	void (*check_step)(void *env);
 	bool ops_done;
 } qemu;
 
 static void *find(const char *name)
 {
 	return dlsym(RTLD_DEFAULT, name);
+}
+
+static void leave_to_loop(void)
+{
+	static __thread void **current;
+
+	if (!current)
+		current = find("current_cpu");
+	qemu.loop_exit(*current);
 }
 
 static void interrupt_locked(void *cpu, int mask)
@@ -54,39 +67,59 @@ static void interrupt_locked(void *cpu, int mask)
 		qemu.unlock();
 }
 
+/* The shadow of an STI before it ends with the next block, one instruction later than it should. */
+static void pause_here(void *env)
+{
+	qemu.check_step(env);
+	leave_to_loop();
+}
+
+/* Code that is translated from now on has it: that of guests, and all they wait with. */
+static void replace_pause(void)
+{
+	struct helper_info *info = find("helper_info_pause");
+
+	qemu.check_step = (void (*)(void *))find("helper_rechecking_single_step");
+	if (info && qemu.check_step && info->func == find("helper_pause"))
+		info->func = (void *)pause_here;
+}
+
+static bool replace_word(void **words, const char *name)
+{
+	void *way = find(name);
+	size_t i;
+
+	for (i = 0; words && way && i < OPS_WORDS; i++) {
+		if (words[i] != way)
+			continue;
+		qemu.interrupt = (void (*)(void *, int))way;
+		words[i] = (void *)interrupt_locked;
+		return true;
+	}
+	return false;
+}
+
 /* The accelerator sets its operations when it starts, so this is for the first guest. Under the lock. */
-static void replace_interrupt(void)
+static void replace_operations(void)
 {
 	void **words = qemu.class_by_name("tcg-accel-ops");
-	void *ways[] = { find("icount_handle_interrupt"), find("tcg_handle_interrupt") };
-	size_t i, way;
 
 	qemu.ops_done = true;
-	for (i = 0; words && i < OPS_WORDS; i++) {
-		for (way = 0; way < sizeof(ways) / sizeof(ways[0]); way++) {
-			if (!ways[way] || words[i] != ways[way])
-				continue;
-			qemu.interrupt = (void (*)(void *, int))ways[way];
-			words[i] = (void *)interrupt_locked;
-			return;
-		}
-	}
-	fputs("mend: the emulator's way of interrupts was not found\n", stderr);
+	if (replace_word(words, "icount_handle_interrupt"))
+		replace_pause();
+	else if (!replace_word(words, "tcg_handle_interrupt"))
+		fputs("mend: the emulator's way of interrupts was not found\n", stderr);
 }
 
 static void vmrun(void *env, int address_size, int instruction_bytes)
 {
-	static __thread void **current;
-
-	if (!current)
-		current = find("current_cpu");
 	qemu.lock(__FILE__, __LINE__);
 	if (!qemu.ops_done)
-		replace_interrupt();
+		replace_operations();
 	/* A guest that cannot be entered does not come back here: the main loop drops the lock then. */
 	qemu.vmrun(env, address_size, instruction_bytes);
 	qemu.unlock();
-	qemu.loop_exit(*current);
+	leave_to_loop();
 }
 
 static bool find_all(void)

@@ -11,12 +11,16 @@ from vlab import LabError
 
 SOURCE = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "emulator", "mend.c")
 FITS = "mend: fits"
+MIN_VERSION = (10, 0, 0)  # the parameters of what is replaced were others before
 
 
-def ensure(cache_dir, program, say):
+def ensure(cache_dir, program, version, say):
     """The path of the library to load into the emulator PROGRAM before it starts; None if it does not fit that."""
     path = shutil.which(program)
     if not path:
+        return None
+    if version < MIN_VERSION:
+        say(f"the emulator's faults stay (lab/emulator/mend.c): {program} is too old")
         return None
     library = os.path.join(cache_dir, f"mend-{_state(path)}.so")
     try:

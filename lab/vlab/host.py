@@ -141,7 +141,9 @@ class Host:
 
     def _environment(self):
         environment = dict(os.environ)
-        library = emulator.ensure(Cache().dir, machine.QEMU, say) if machine.emulates(self.options) else None
+        library = None
+        if machine.emulates(self.options):
+            library = emulator.ensure(Cache().dir, machine.QEMU, machine.qemu_version(), say)
         if library:
             environment["LD_PRELOAD"] = " ".join([library, *environment.get("LD_PRELOAD", "").split()])
         return environment

@@ -41,6 +41,6 @@ DEFAULT = "default"
 ALONE = {"polled", "hostile"}
 
 # How often a host is booted that ends with this status of lab/run before its cases have, when that happens more often than
-# elsewhere. In deterministic time one stood until its time-out (124), with signs of life: a guest in a loop, it is supposed, since
-# a second of a busy processor takes ten there. Why is not known: should it come often, it is not the emulator's.
+# elsewhere. In deterministic time a host could stand until its time-out (124): what it stood for is mended in the emulator
+# (lab/emulator/mend.c), but a machine whose emulator the mend does not fit still has it.
 BOOTS = {"hostile": {125: 6}, "icount": {124: 2, 125: 3}}

@@ -15,7 +15,7 @@ from operate.console import Console
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BOOT_S = 400  # of deterministic time: what it costs to read the host's own files is in it
-DOWN, ENTER = "\x1b[B", "\r"
+UP, DOWN, ENTER = "\x1b[A", "\x1b[B", "\r"
 VARIABLE = "/sys/firmware/efi/efivars/Lab-76696164-7563-7400-8000-000000000001"
 
 
@@ -131,6 +131,21 @@ def _by_menu(vm):
     assert "lab.loader=grub-second" in vm.run("cat /proc/cmdline").split()
 
 
+def _by_systemd_boot(vm):
+    """GRUB's menu starts systemd-boot, whose menu starts the entry that it would not by itself."""
+    vm.console.wait_for("Debian, second entry", BOOT_S)
+    vm.console.wait_for(r"memtest86\+", BOOT_S)
+    vm.console.type(DOWN + DOWN)
+    vm.console.type(ENTER)
+    vm.console.wait_for("systemd-bootx64", BOOT_S)
+    shown = [vm.console.wait_for("Debian(, second| by systemd-boot)", BOOT_S).group(1) for _ in range(2)]
+    assert sorted(shown) == [" by systemd-boot", ", second"]
+    vm.console.type(UP if shown[0] == ", second" else DOWN)
+    vm.console.type(ENTER)
+    vm.login()
+    assert "lab.loader=systemd-boot-second" in vm.run("cat /proc/cmdline").split()
+
+
 def _write_variable(vm):
     folder = VARIABLE.rpartition("/")[0]
     vm.run(f"mountpoint -q {folder} || mount -t efivarfs none {folder}")
@@ -143,11 +158,12 @@ def _has_variable(vm):
 
 def stock_debian(pf, number):
     """From the disk by OVMF and GRUB, whose menu answers keys on the serial port, with a VF; through a reboot, a power off
-    and a start. A variable of the firmware's outlives all of it."""
+    and a start, which goes by systemd-boot. A variable of the firmware's outlives all of it."""
     begin = time.monotonic()
-    with Machine(f"debian{number}", ports=[f'name: wan, pf: "{pf}", mac: "{mac_of(number)}"'], wait=-1) as vm:
+    with Machine(f"debian{number}", cpus=2, ports=[f'name: wan, pf: "{pf}", mac: "{mac_of(number)}"'], wait=-1) as vm:
         vm.start()
         _by_menu(vm)
+        assert vm.run("nproc").strip() == "2"
         print(f"login {time.monotonic() - begin:.1f} s after its disk was asked for")
         assert vm.run("cat /sys/class/dmi/id/product_uuid").strip().lower() == vm.show()["firmware"]["uuid"]
         uses_network(vm, number)
@@ -160,7 +176,7 @@ def stock_debian(pf, number):
         uses_network(vm, number)
         assert vm.power_off()["reason"] == "poweroff"
         vm.start()
-        _by_menu(vm)
+        _by_systemd_boot(vm)
         _has_variable(vm)
         assert vm.show()["disks"][0]["vmm"]["reconnects"] == 0
         assert vm.power_off()["reason"] == "poweroff"
