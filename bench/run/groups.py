@@ -136,13 +136,14 @@ def scale(session, bench, begin, say):
     session.store.note("scale", "frames a second of one guest, another one each round, while all of them poll")
     free = sum(1 for vf_row in viaduct("vf", "list")["vfs"] if vf_row["state"] == "free" and of_pf(vf_row, session.options.pf))
     most = min(SCALE_MAX, free, session.options.vms or SCALE_MAX)
+    if most == 0:
+        raise BenchError("no VF is free: viaduct pf apply PF --vfs N makes some, viaduct vf list says who has them")
     bench.pages(rigs.GEN_MIB + bench.image.memory_mib * most)
     gen, src_mac, _ = rigs.wire_open(bench)
     begin(most * session.plan.rounds)
     up = []
     for count in range(1, most + 1):
         up.append(rigs.guest_vf_rig(bench, gen, src_mac, f"bench-scale-{count}", image=bench.image))
-        session.lane("scale", "viaduct", up[-1])
         scale_at(session, up, say)
 
 
@@ -151,6 +152,7 @@ def scale_at(session, up, say):
     for rig in up:
         rig.on()
     try:
+        measure.probe(session.lane("scale", "viaduct", up[-1]), size)
         for number in range(session.plan.rounds):
             answer = up[number % len(up)].trial(size, 0, session.plan.trial_ms)
             session.store.put(number, answer["rx_pps"], "scale", "viaduct", "scale", len(up))

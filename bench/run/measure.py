@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What is measured of rigs that stand side by side: one round is every rig in turn, and whoever went first goes last in the next."""
 
+import functools
+import time
+
 from reflect import counts
 
 from . import TrialError, methods
@@ -8,8 +11,20 @@ from . import TrialError, methods
 EXITS = {"exits": "all", "halt_exits": "hlt", "irq_exits": "external-interrupt", "irq_window_exits": "interrupt-window",
          "io_exits": "pio", "mmio_exits": "mmio", "signal_exits": "signal"}
 INTERRUPT_PPS = 1000
+PROBE_PPS, PROBE_FRAMES = 1000, 100
+PROBE_SECONDS = 15  # until a link is up, and a switch knows where the answers go
 WOKEN_FRAMES = 100
 RATE_MIN = 10.0
+
+
+def probe(lane, size):
+    """A few frames through a rig that is on, before hours of it: TrialError if none comes back."""
+    scenario, variant, rig = lane
+    deadline = time.monotonic() + PROBE_SECONDS
+    while not rig.trial(size, PROBE_PPS, 1000 * PROBE_FRAMES / PROBE_PPS)["received"]:
+        if time.monotonic() > deadline:
+            raise TrialError(f"{scenario} {variant}: of {PROBE_FRAMES} frames none came back, for {PROBE_SECONDS} s: is --wire the other end "
+                             "of the cable of --pf, and are both links up?")
 
 
 class Rounds:
@@ -36,12 +51,15 @@ class Rounds:
         search = methods.Search(counted(rig, self.store, number, lane), size, self.plan)
         rig.on()
         try:
+            if number == 0:
+                probe(lane, size)
             found = {name: search.throughput(methods.CRITERIA[name]) for name in self.plan.criteria}
             for name, rate in found.items():
                 self.store.put(number, rate, scenario, variant, "throughput", size, name)
             self.store.put(number, search.top[2], scenario, variant, "throughput", size, "offered")
             if self.plan.burst_frames:
-                self.store.put(number, methods.back_to_back(rig.burst, size, self.plan), scenario, variant, "burst", size)
+                burst = functools.partial(rig.burst, pps=search.top[0])
+                self.store.put(number, methods.back_to_back(burst, size, self.plan), scenario, variant, "burst", size)
         finally:
             rig.off()
         self.progress(f"{scenario} {variant}, {size} bytes: rate")
@@ -97,7 +115,7 @@ def interrupts(lane, plan, store, progress):
     for number in range(plan.rounds):
         rig.on()
         try:
-            rig.trial(size, INTERRUPT_PPS, 200)
+            probe(lane, size)
             before = rig.guest.stats()
             answer = rig.trial(size, INTERRUPT_PPS, plan.trial_ms)
             after = rig.guest.stats()

@@ -18,6 +18,8 @@ GEN_MIB, REFLECT_MIB = 256, 128
 FLOWS = 16
 DRAIN_MS = 200
 TRIAL_SECONDS = 60  # beyond the trial itself
+BURST_SLOWER = 2  # than the rate that it is about
+BURST_SECONDS = 3600  # the longest that the generator takes
 MAC = "02:76:62:00:00:{:02x}"
 
 
@@ -80,13 +82,22 @@ class Rig:
                 "src_mac": self.src_mac, "window": 0, **more}
 
     def trial(self, size, rate_pps, ms, **more):
-        answer = self.gen.ask("trial", TRIAL_SECONDS + ms / 1000, rate_pps=int(rate_pps), ms=int(ms), **self.members(size, more))
+        rate = max(1, int(rate_pps)) if rate_pps else 0  # what is below 1 is not "as fast as it goes"
+        return self.ask("trial", size, ms, rate_pps=rate, **more)
+
+    def burst(self, size, frames, pps):
+        """pps: about as fast as it goes."""
+        seconds = min(BURST_SECONDS, BURST_SLOWER * frames / max(1, pps) + TRIAL_SECONDS)
+        answer = self.ask("burst", size, 1000 * seconds, frames=int(frames))
+        if answer["sent"] != frames:
+            raise TrialError(f"viaduct-gen sent {answer['sent']} of a burst of {frames} frames")
+        return answer
+
+    def ask(self, op, size, ms, **more):
+        answer = self.gen.ask(op, TRIAL_SECONDS + ms / 1000, ms=int(ms), **self.members(size, more))
         if answer.get("interrupted"):
             raise TrialError("viaduct-gen was interrupted")
         return answer
-
-    def burst(self, size, frames):
-        return self.gen.ask("burst", TRIAL_SECONDS, frames=int(frames), **self.members(size, {}))
 
     def on(self):
         """Its reflector polls."""
@@ -139,6 +150,8 @@ def wire_open(bench):
         host.carrier_wait(wire.partition(":")[2])
     gen = bench.generator()
     opened = gen.ask("port", 120, name="wire", device=wire)
+    if host.ADDRESS.match(wire) and not opened.get("link_up", True):
+        raise BenchError(f"{wire} has no link: is it the other end of the PF's cable (--wire, --pf), and is the cable in?")
     return gen, opened["mac"], opened.get("link_mbps", 0)
 
 

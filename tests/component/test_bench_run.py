@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The methods of `viaduct bench` against a model of a device, its figures, its words, and what it gives back."""
 
+import functools
 import io
 import json
 import os
@@ -17,7 +18,7 @@ import pytest
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "bench"))
 
-from run import BenchError, TrialError, facts, host, intervals, merge, methods, rigs, scenarios, session, signals, store  # noqa: E402
+from run import BenchError, TrialError, facts, host, intervals, measure, merge, methods, rigs, scenarios, session, signals, store  # noqa: E402
 from run.lines import Child, decoded  # noqa: E402
 
 
@@ -400,6 +401,48 @@ def test_the_generator_finds_the_faults_that_are_put_in(program):
     assert result["ok"] and len(result["rows"]) == 6 and all(row["found"] > 0 for row in result["rows"])
 
 
+class Said:
+    """A generator that notes what it is asked, and answers so."""
+
+    def __init__(self, **answer):
+        self.answer, self.asked = answer, []
+
+    def ask(self, op, seconds, **members):
+        self.asked.append((op, seconds, members))
+        return {"ok": True, **self.answer}
+
+
+def rig_of(gen, port="a"):
+    return rigs.Rig(gen, port, port, "02:00:00:00:00:01", "02:00:00:00:00:02")
+
+
+def test_a_rate_below_one_is_not_as_fast_as_it_goes():
+    gen = Said(sent=1, received=1)
+    for rate in (0.06, 0, 7.9):
+        rig_of(gen).trial("64", rate, 1000)
+    assert [members["rate_pps"] for _, _, members in gen.asked] == [1, 0, 7]
+
+
+@pytest.mark.parametrize("answer, what", [({"sent": 100, "interrupted": True}, "interrupted"), ({"sent": 99}, "99 of a burst of 100")])
+def test_a_burst_that_was_not_sent_whole_has_not_passed(answer, what):
+    with pytest.raises(TrialError, match=what):
+        rig_of(Said(lost=0, bad=0, **answer)).burst("64", 100, 1000)
+
+
+def test_a_burst_has_the_time_that_it_takes():
+    gen = Said(sent=1 << 20)
+    rig_of(gen).burst("64", 1 << 20, 1000)
+    [(_, seconds, members)] = gen.asked
+    assert seconds > members["ms"] / 1000 > 2 * 1048
+
+
+def test_a_scale_without_a_free_function_is_an_error(monkeypatch):
+    monkeypatch.setattr(session.GROUPS["scale"].__globals__["host"], "hugepages", lambda *_: True)
+    monkeypatch.setitem(session.GROUPS["scale"].__globals__, "viaduct", lambda *words: {"vfs": []})
+    made = session.Session(Options("scale"))
+    assert made.run()["ended"] == "failed" and "no VF is free" in made.failures[0]
+
+
 def test_every_part_of_it_is_installed():
     listed = re.findall(r"'(\w+\.py)'", (TOP / "bench/run/meson.build").read_text())
     assert listed == sorted(path.name for path in (TOP / "bench/run").glob("*.py"))
@@ -427,18 +470,27 @@ def test_methods_with_the_real_generator(generator):
     whole = generator("whole", "loop:whole")
     answer = whole.trial("64", 5000, 300)
     assert methods.loss(answer) == 0 and 1300 <= answer["sent"] <= 1600
-    assert methods.back_to_back(whole.burst, "64", REAL) == 256
+    assert methods.back_to_back(functools.partial(whole.burst, pps=5000), "64", REAL) == 256
 
     lossy = generator("lossy", "impair:lossy:loss=0.05")
     search = methods.Search(lossy.trial, "64", REAL)
     assert search.throughput(0.2) == pytest.approx(search.top[2])
     assert len(search.seen) == 1 and 0.02 < search.seen[0][1] < 0.1
-    assert methods.back_to_back(lossy.burst, "64", REAL) < 256
+    assert methods.back_to_back(functools.partial(lossy.burst, pps=5000), "64", REAL) < 256
 
     late = generator("late", "impair:late:delay_us=2000")
     found = methods.latency(late.trial, "64", 2000, REAL)
     assert found["p50_ns"] >= 2e6 * 0.99 and found["count"] > 300
     assert methods.latency(generator("dead", "impair:dead:loss=1").trial, "64", 2000, REAL) is None
+
+
+def test_a_dead_wire_is_an_error_before_anything_is_measured(generator, monkeypatch):
+    monkeypatch.setattr(measure, "PROBE_SECONDS", 1)
+    measure.probe(("host-vf", "bare", generator("good", "loop:good")), "64")
+    made = store.Store()
+    with pytest.raises(TrialError, match="host-vf bare: of 100 frames none came back.*--wire.*--pf"):
+        measure.Rounds([("host-vf", "bare", generator("dead", "impair:dead:loss=1"))], REAL, made, lambda what: None).run()
+    assert not made.values
 
 
 def test_a_generator_that_dies_ends_the_trial_and_not_the_test(generator):
