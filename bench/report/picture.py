@@ -2,10 +2,9 @@
 """The plots of a result as one PNG, drawn by rsvg-convert from the same panels as the page's."""
 
 import html as markup
-import os
 import subprocess
 
-from . import draw, model, palette, plots, schema, svg
+from . import draw, model, output, palette, plots, schema, svg
 
 PROGRAM, PACKAGE = "rsvg-convert", "librsvg2-bin"
 WIDTH, MARGIN, GAP = 1224, 24, 16
@@ -87,9 +86,8 @@ def png(result, path, keys=None, dark=False):
     """Writes the plots (all, or those of the keys) of a checked result to path."""
     image, height = sheet(result, keys, palette.DARK if dark else palette.LIGHT)
     zoom = ZOOM if height <= MOST_HEIGHT else 1
-    beside = f"{path}.part"
     try:
-        done = subprocess.run([PROGRAM, "--format=png", "--unlimited", f"--zoom={zoom}", f"--output={beside}"],
+        done = subprocess.run([PROGRAM, "--format=png", "--unlimited", f"--zoom={zoom}"],
                               input=image.encode(), capture_output=True, check=False, timeout=SECONDS)
     except FileNotFoundError:
         raise schema.ReportError(f"pictures need {PROGRAM} (Debian's package {PACKAGE})") from None
@@ -97,7 +95,4 @@ def png(result, path, keys=None, dark=False):
         raise schema.ReportError(f"{PROGRAM} has not drawn the picture within {SECONDS} s") from None
     if done.returncode:
         raise schema.ReportError(f"{PROGRAM}: {schema.clean(done.stderr.decode(errors='replace').strip()[:200])}")
-    try:
-        os.replace(beside, path)
-    except OSError as e:
-        raise schema.ReportError(f"{schema.clean(str(path))}: {e.strerror}") from None
+    output.write(path, done.stdout)

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 
-from . import differ, page, picture, schema, terminal
+from . import differ, output, page, picture, schema, terminal
 
 VERBS = ("report", "compare")
 PLAIN_WIDTH = 100  # of what goes to a file or a pipe
@@ -17,29 +17,18 @@ def terminal_width():
     return shutil.get_terminal_size((PLAIN_WIDTH, 0)).columns if sys.stdout.isatty() else PLAIN_WIDTH
 
 
-def write(path, made):
-    """To a file beside first, so that there is never half a report."""
-    beside = f"{path}.part"
-    try:
-        with open(beside, "w", encoding="utf-8") as file:
-            file.write(made)
-        os.replace(beside, path)
-    except (OSError, ValueError) as e:
-        raise schema.ReportError(f"{schema.clean(path)}: {getattr(e, 'strerror', None) or e}") from None
-
-
 def put_json(path, what):
     made = json.dumps(what)
     if path == "-":
         print(made)
     else:
-        write(path, made + "\n")
+        output.write(path, made + "\n")
 
 
 def report(options):
     result = schema.read(options.file)
     if options.html:
-        write(options.html, page.html(result))
+        output.write(options.html, page.html(result))
     if options.png:
         picture.png(result, options.png, options.plot, options.dark)
     if options.json:

@@ -103,7 +103,7 @@ class VmRun(Guest):
             f"name: {name}", f"memory: {{size: {image.memory_mib}M}}", f"cpus: {{count: 1{pin}}}", "virtio_console: true",
             f"boot: {{kernel: {image.kernel}, initrd: {image.initrd}, cmdline: {image.cmdline}}}",
             *(["ports:", *(f"  - {{{port}}}" for port in ports)] if ports else []), *extra]) + "\n", encoding="utf-8")
-        with held():  # a start that is not waited for would come true behind us
+        with held(f"the guest {name} runs"):  # a start that is not waited for would come true behind us
             viaduct("vm", "run", file)
         try:
             self.shown = viaduct("vm", "show", name)

@@ -43,7 +43,7 @@ class Borrowed:
         return thing
 
     def give_back(self):
-        with held():
+        with held("everything is given back"):
             while self.pile:
                 what, function, args = self.pile.pop()
                 try:

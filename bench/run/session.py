@@ -3,7 +3,6 @@
 
 import datetime
 import functools
-import pathlib
 import sys
 import time
 
@@ -54,6 +53,7 @@ class Session:
     def __init__(self, options, keep=None):
         self.options, self.keep = options, keep
         self.kept = self.began = time.monotonic()
+        self.at = datetime.datetime.now(datetime.timezone.utc)
         self.scenarios = [row for row in SCENARIOS if row.name in options.scenario]
         self.plan = PROFILES[options.profile]
         if options.rounds:
@@ -86,15 +86,19 @@ class Session:
                 self.run_group(index, name, progress)
         except KeyboardInterrupt:
             self.ended = "interrupted"
-        progress.end()
-        if self.failures and self.ended == "done":
-            self.ended = "failed"
-        return self.result(self.ended)
+        with signals.deferred():
+            progress.end()
+            if self.failures and self.ended == "done":
+                self.ended = "failed"
+            return self.result(self.ended)
 
     def say(self, progress, what, counts=True):
         progress.say(what, counts)
         if self.keep and counts and time.monotonic() - self.kept > KEEP_SECONDS:
-            self.keep(self.result("interrupted"))
+            try:
+                self.keep(self.result("interrupted"))
+            except Exception as e:  # the end of the run may have more luck
+                progress.say(f"what there is so far cannot be kept: {e}", False)
             self.kept = time.monotonic()
 
     def run_group(self, index, name, progress):
@@ -103,11 +107,11 @@ class Session:
         try:
             with borrowed:
                 self.measure(index, name, progress, borrowed)
-        except (BenchError, TrialError, KeyError, TypeError, ValueError, OSError) as e:
+        except Exception as e:  # what others measured is not lost for it
             what = str(e) if isinstance(e, BenchError) else f"{type(e).__name__}: {e}"
             for row in self.scenarios:
                 if row.group == name:
-                    self.store.note(row.name, f"not measured to the end: {what.splitlines()[0][:300]}")
+                    self.store.note(row.name, f"not measured to the end: {what.partition(chr(10))[0][:300]}")
             self.failures.append(f"{name}: {what}")
         finally:
             self.left += borrowed.left
@@ -116,7 +120,7 @@ class Session:
         bench = rigs.Bench(self.options, borrowed)
         if any(row.group == name and row.name in NEEDS_GUEST for row in self.scenarios):
             progress.say("the bench guest's image", False)
-            with signals.held():
+            with signals.held("the bench guest's image is there"):
                 bench.image = image_of(self.options, bench.folder)
         progress.say(f"{name}: getting ready", False)
         table = COUNTS if self.options.deterministic else GROUPS
@@ -130,7 +134,7 @@ class Session:
         wanted = {row.name for row in self.scenarios} | {name for name, _ in self.done}
         return {
             "format": FORMAT, "version": VERSION, "profile": self.options.profile, "viaduct": facts.viaduct_version(),
-            "at": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "at": self.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "emulated": bool(facts.emulated()), "seconds": round(time.monotonic() - self.began, 1), "ended": ended, "host": self.facts,
             "warnings": facts.warnings(self.facts) if self.facts else [],
             "scenarios": [scenario_object(self.store, row, self.done) for row in SCENARIOS if row.name in wanted],
@@ -143,13 +147,3 @@ def chosen(names):
         if name not in BY_NAME:
             raise BenchError(f"there is no scenario {name!r}: {', '.join(BY_NAME)}")
     return list(dict.fromkeys(names))
-
-
-def write(path, text):
-    """To a file beside first, so that there is never half a result."""
-    beside = pathlib.Path(f"{path}.part")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    except OSError as e:
-        raise BenchError(f"{path}: {e.strerror or e}") from e
