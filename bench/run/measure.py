@@ -56,6 +56,9 @@ class Rounds:
             found = {name: search.throughput(methods.CRITERIA[name]) for name in self.plan.criteria}
             for name, rate in found.items():
                 self.store.put(number, rate, scenario, variant, "throughput", size, name)
+            if search.limited:
+                self.store.note(scenario, f"{variant}, {size} bytes: in some rounds the generator could not send more than what passed; "
+                                "the rate is the generator's, and the device may do more")
             self.store.put(number, search.top[2], scenario, variant, "throughput", size, "offered")
             if self.plan.burst_frames:
                 burst = functools.partial(rig.burst, pps=search.top[0])

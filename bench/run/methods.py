@@ -8,7 +8,8 @@ import dataclasses
 import math
 
 CRITERIA = {"zero-loss": 0.0, "0.001%": 1e-5}  # lost of sent
-REACHED = 0.98  # of the offered rate: below, the generator was the limit, and the trial is one of what it did send
+REACHED = 0.98  # of the offered rate: below, the trial is one of what the generator did send
+SHORT_MAX = 2  # times what is wanted is asked for at most, of a generator that sends less than it is asked
 NEAR = 0.9  # of a rate that failed: the next one to try, if more came back than that
 BITS = {"preamble": 64, "gap": 96}  # around each frame on the wire
 
@@ -63,12 +64,16 @@ class Search:
         self.seen = []  # (rate that was sent, loss, delivered per second)
         self.top = None
         self.ended = set()  # bounds at which a search has ended: there is no more to be learnt
+        self.share = 1.0  # of what the generator was asked that it sent, the last time
+        self.limited = False  # what was found is what the generator could send: the device may do more
 
     def at(self, rate):
         answer = self.trial(self.size, rate, self.plan.trial_ms)
-        found = (min(answer["tx_pps"], rate or answer["tx_pps"]), loss(answer), answer["rx_pps"])
-        self.seen.append(found)
-        return found
+        sent = min(answer["tx_pps"], rate or answer["tx_pps"])
+        if rate:
+            self.share = min(1.0, max(1 / SHORT_MAX, sent / rate))
+        self.seen.append((sent, loss(answer), answer["rx_pps"]))
+        return self.seen[-1]
 
     def bounds(self, tolerance):
         """(highest rate that is known to pass, lowest one above it that failed or None, what was delivered at the first)"""
@@ -90,14 +95,17 @@ class Search:
         if self.top is None:
             self.top = self.at(0)
         low, high, delivered = self.bounds(tolerance)
+        self.limited = self.limited or high is None
         steps = self.plan.steps
         while high is not None and steps > 0 and (low, high) not in self.ended and high - low > self.plan.resolution * high:
             guess = self.guess(low, high)
-            rate, lost, _ = self.at(guess)
+            rate, lost, _ = self.at(guess / self.share)
             steps -= 1
+            before = low * (1 + self.plan.resolution)
             low, high, delivered = self.bounds(tolerance)
-            if lost <= tolerance and rate < guess * REACHED:
-                break  # the generator cannot send that much: no more is to be learnt
+            if lost <= tolerance and rate < guess * REACHED and rate <= before:
+                self.limited = True  # more was asked, and no more was sent than what had passed before
+                break
         self.ended.add((low, high))
         return delivered
 

@@ -68,6 +68,38 @@ def test_a_device_that_always_loses_a_little_has_its_rate_by_the_second_criterio
     assert search.throughput(1e-5) == pytest.approx(50000, rel=0.03)
 
 
+class Short(Model):
+    """A generator that sends a share of what it is asked, to a device that passes nothing at all under a flood."""
+
+    def __init__(self, limit, share, most=1e6):
+        super().__init__(limit)
+        self.share, self.most = share, most
+
+    def __call__(self, size, rate, ms):
+        sent = min(rate * self.share, self.most) if rate else self.top
+        answer = super().__call__(size, sent, ms)
+        return {**answer, "lost": answer["sent"], "rx_pps": 0.0} if sent > self.limit else answer
+
+
+@pytest.mark.parametrize("share", [0.97, 0.9, 0.75])
+def test_a_generator_that_sends_less_than_it_is_asked_ends_no_search(share):
+    model = Short(37000, share)
+    search = methods.Search(model, "64", PLAN)
+    assert 0.97 * 37000 <= search.throughput(0) <= 37000 and not search.limited
+    assert len(model.trials) <= 1 + PLAN.steps
+
+
+def test_a_rate_that_only_the_generator_limits_says_so():
+    model = Short(600000, 1.0, most=200000)
+    search = methods.Search(model, "64", PLAN)
+    assert search.throughput(0) == 200000 and search.limited
+    assert len(model.trials) <= 6
+    fast = methods.Search(Model(5e6), "64", PLAN)
+    assert fast.throughput(0) == 1e6 and fast.limited
+    slow = methods.Search(Model(37000), "64", PLAN)
+    assert slow.throughput(0) and not slow.limited
+
+
 def test_a_lucky_trial_above_one_that_failed_does_not_count():
     search = methods.Search(Model(1), "64", PLAN)
     search.seen = [(1000.0, 0.0, 1000.0), (2000.0, 0.1, 1800.0), (3000.0, 0.0, 3000.0)]
