@@ -15,14 +15,14 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define RING	      1024
-#define SMALL_MTU     1500
-#define SMALL_PACKETS 8191
-#define JUMBO_PACKETS 4095
-#define JUMBO_ROOM    (RTE_PKTMBUF_HEADROOM + 9216)
-#define CACHE	      256
-#define LINK_SECONDS  10
-#define LINK_WAIT_MS  50
+#define SMALL_MTU  1500
+#define JUMBO_ROOM (RTE_PKTMBUF_HEADROOM + 9216)
+/* A ring, what two lcores keep, and what is being looked at. */
+#define PACKETS 2047
+/* AF_XDP fills a ring of 2,048, and another, and sends from the same memory. */
+#define PACKETS_XDP  8191
+#define LINK_SECONDS 10
+#define LINK_WAIT_MS 50
 
 /* "WORD:REST" is DPDK's device DRIVER + port's name, with the argument KEY=REST and more. */
 static const struct kind_row {
@@ -30,32 +30,32 @@ static const struct kind_row {
 	const char *driver, *key, *more, *more_jumbo;
 	bool can_listen;
 	bool by_kernel; /* REST is a network device that there is */
+	uint32_t packets;
 } kinds[] = {
 	{ "vhost-user:", "net_virtio_user_", "path", ",queues=1,queue_size=256",
-	  ",queues=1,queue_size=256", true, false },
-	{ "tap:", "net_tap_", "iface", "", "", false, false },
+	  ",queues=1,queue_size=256", true, false, PACKETS },
+	{ "tap:", "net_tap_", "iface", "", "", false, false, PACKETS },
 	/* Its frames lie in a ring of equal places, none larger than a buffer of the pool's, whole numbers of them in a
 	 * block, which is of whole pages. */
 	{ "af-packet:", "net_af_packet_", "iface", ",framecnt=1024",
-	  ",framecnt=1024,framesz=9216,blocksz=36864", false, true },
-	{ "af-xdp:", "net_af_xdp_", "iface", "", "", false, true },
+	  ",framecnt=1024,framesz=9216,blocksz=36864", false, true, PACKETS },
+	{ "af-xdp:", "net_af_xdp_", "iface", "", "", false, true, PACKETS_XDP },
 };
 
 static const char *const pci_drivers[] = { "vfio-pci", "igb_uio", "uio_pci_generic" };
 
-struct rte_mempool *device_pool(struct device_pools *pools, uint64_t mtu)
+struct rte_mempool *device_pool_of(struct device_pools *pools, uint32_t packets, uint16_t room)
 {
-	if (mtu <= SMALL_MTU) {
-		if (pools->small == NULL)
-			pools->small = rte_pktmbuf_pool_create("small", SMALL_PACKETS, CACHE, 0,
-							       RTE_MBUF_DEFAULT_BUF_SIZE,
-							       SOCKET_ID_ANY);
-		return pools->small;
-	}
-	if (pools->jumbo == NULL)
-		pools->jumbo = rte_pktmbuf_pool_create("jumbo", JUMBO_PACKETS, CACHE, 0, JUMBO_ROOM,
-						       SOCKET_ID_ANY);
-	return pools->jumbo;
+	char name[RTE_MEMPOOL_NAMESIZE];
+
+	snprintf(name, sizeof(name), "packets-%u", pools->made++);
+	return rte_pktmbuf_pool_create(name, packets, DEVICE_CACHE, 0, room, SOCKET_ID_ANY);
+}
+
+struct rte_mempool *device_pool(struct device_pools *pools, uint32_t packets, uint64_t mtu)
+{
+	return device_pool_of(pools, packets,
+			      mtu <= SMALL_MTU ? RTE_MBUF_DEFAULT_BUF_SIZE : JUMBO_ROOM);
 }
 
 static int refuse(const struct device_wish *w, int errnum, const char *step, struct err *e)
@@ -104,12 +104,20 @@ static int kernel_check(const struct device_wish *w, const char *iface, struct e
 	return 0;
 }
 
-static bool is_by_kernel(const struct device_wish *w)
+/* NULL: a PCI function. */
+static const struct kind_row *kind_of(const struct device_wish *w)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (strncmp(w->device, kinds[i].word, strlen(kinds[i].word)) == 0)
-			return kinds[i].by_kernel;
-	return false;
+			return &kinds[i];
+	return NULL;
+}
+
+static bool is_by_kernel(const struct device_wish *w)
+{
+	const struct kind_row *row = kind_of(w);
+
+	return row != NULL && row->by_kernel;
 }
 
 static int kind_args(const struct device_wish *w, char *buf, size_t cap, struct err *e)
@@ -135,6 +143,30 @@ static int kind_args(const struct device_wish *w, char *buf, size_t cap, struct 
 	return err_set(e, EINVAL, "'%s' is no device", w->device);
 }
 
+/* Of a port that EAL's options named, and nobody has opened, there is no owner. */
+static int known_take(const struct device_wish *w, uint16_t port, struct err *e)
+{
+	struct rte_eth_dev_owner owner = { 0 };
+
+	if (!rte_eth_dev_is_valid_port(port))
+		return refuse(w, EBUSY, "port", e);
+	if (rte_eth_dev_owner_get(port, &owner) == 0 && owner.id != RTE_ETH_DEV_NO_OWNER)
+		return err_set(e, EBUSY, "%s is a port already", w->device);
+	return 0;
+}
+
+/* Until the port is closed. */
+static int own(const struct device_wish *w, uint16_t port, struct err *e)
+{
+	struct rte_eth_dev_owner owner = { 0 };
+	int r = rte_eth_dev_owner_new(&owner.id);
+
+	snprintf(owner.name, sizeof(owner.name), "%s", w->name);
+	if (r == 0)
+		r = rte_eth_dev_owner_set(port, &owner);
+	return r < 0 ? refuse(w, r, "owner", e) : 0;
+}
+
 static int probe(const struct device_wish *w, uint16_t *port, struct err *e)
 {
 	char args[2 * DEVICE_TEXT + 128], name[RTE_DEV_NAME_MAX_LEN];
@@ -153,7 +185,7 @@ static int probe(const struct device_wish *w, uint16_t *port, struct err *e)
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(args, ","), args);
 	/* EAL's own options may have named it already. */
 	if (rte_eth_dev_get_port_by_name(name, port) == 0)
-		return rte_eth_dev_is_valid_port(*port) ? 0 : refuse(w, EBUSY, "port", e);
+		return known_take(w, *port, e);
 	r = rte_dev_probe(args);
 	if (r < 0)
 		return refuse(w, r, "the driver does not take it", e);
@@ -165,7 +197,7 @@ static int configure(const struct device_wish *w, struct device *d, struct err *
 {
 	struct rte_eth_conf conf = { .intr_conf.rxq = w->interrupts };
 	struct rte_eth_dev_info info;
-	uint16_t rx = RING, tx = RING;
+	uint16_t rx = DEVICE_RING, tx = DEVICE_RING;
 	int r = rte_eth_dev_info_get(d->port, &info);
 
 	if (r < 0)
@@ -256,16 +288,21 @@ static int start(const struct device_wish *w, struct device *d, struct err *e)
 int device_open(const struct device_wish *wish, struct device_pools *pools, struct device *out,
 		struct err *e)
 {
-	struct device d = { .pool = device_pool(pools, wish->mtu) };
+	const struct kind_row *row = kind_of(wish);
+	struct device d = { 0 };
 	int r;
 
-	if (d.pool == NULL)
-		return err_set(e, ENOMEM, "no memory for packets: -m of DPDK's options is small");
 	r = probe(wish, &d.port, e);
 	if (r < 0)
 		return r;
 	snprintf(d.name, sizeof(d.name), "%s", wish->name);
-	r = start(wish, &d, e);
+	d.pool = device_pool(pools, row == NULL ? PACKETS : row->packets, wish->mtu);
+	if (d.pool == NULL)
+		r = err_set(e, ENOMEM, "no memory for packets: -m of DPDK's options is small");
+	if (r == 0)
+		r = own(wish, d.port, e);
+	if (r == 0)
+		r = start(wish, &d, e);
 	if (r < 0) {
 		device_close(&d);
 		return r;
@@ -287,6 +324,8 @@ void device_close(struct device *d)
 	/* So that the same device can be opened again. */
 	if (device != NULL)
 		(void)rte_dev_remove(device);
+	rte_mempool_free(d->pool);
+	d->pool = NULL;
 }
 
 void device_misses(const struct device *d, uint64_t *unsent, uint64_t *unreceived)

@@ -20,6 +20,9 @@
 #define DEVICE_MTU_MAX	 9000
 #define DEVICE_OVERHEAD	 18 /* Ethernet header and FCS */
 #define DEVICE_BURST	 32
+#define DEVICE_RING	 1024 /* places of a queue, at most */
+#define DEVICE_CACHE \
+	256 /* packets of a pool that an lcore keeps, and half as many again before it gives back */
 
 struct rte_mempool;
 
@@ -39,23 +42,27 @@ struct device {
 	bool link_up;
 	uint32_t link_mbps; /* 0: unknown */
 	uint32_t max_frame; /* bytes, with FCS */
-	struct rte_mempool *pool; /* of what is received; one of device_pools */
+	struct rte_mempool *pool; /* of what is received; the device's own */
 };
 
-/* Made when first asked for: frames of up to 1,518 bytes, and of up to 9,018. */
+/* How many were made: DPDK wants a name for each. */
 struct device_pools {
-	struct rte_mempool *small, *jumbo;
+	uint32_t made;
 };
 
 /* Members "name", "device", "mtu" (1500), "server" (false); others are refused. */
 int device_wish_read(const json_t *q, struct device_wish *out, struct err *e);
 
-/* NULL: none left of DPDK's memory. */
-struct rte_mempool *device_pool(struct device_pools *pools, uint64_t mtu);
+/* As many packets of packet memory, each with this many bytes of room. NULL: none left of DPDK's memory. Freed by
+ * rte_mempool_free(). */
+struct rte_mempool *device_pool_of(struct device_pools *pools, uint32_t packets, uint16_t room);
+
+/* With room for received frames of this MTU. */
+struct rte_mempool *device_pool(struct device_pools *pools, uint32_t packets, uint64_t mtu);
 
 /*
  * The port is started, promiscuous where its driver can, and a physical one's link is waited for (ten seconds). The error
- * says what DPDK did not like.
+ * says what DPDK did not like. A PCI function that is a port already is refused (EBUSY).
  */
 int device_open(const struct device_wish *wish, struct device_pools *pools, struct device *out,
 		struct err *e);

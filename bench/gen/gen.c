@@ -16,18 +16,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PORTS	   16
-#define SEND_SMALL 4095
-#define SEND_JUMBO 2047
-#define SEND_CACHE 256
-#define SMALL_ROOM RTE_MBUF_DEFAULT_DATAROOM
-#define JUMBO_ROOM 9216
-#define NO_DEVICE  "ffff:ff:1f.7" /* a list of allowed devices that names none */
+#define PORTS 16
+/* A card keeps what it has sent until it needs the place in its ring: a whole ring, what an lcore keeps, and two bursts. */
+#define SEND_PACKETS (DEVICE_RING + DEVICE_CACHE * 3 / 2 + 2 * DEVICE_BURST)
+#define SMALL_ROOM   RTE_MBUF_DEFAULT_DATAROOM
+#define JUMBO_ROOM   9216
+#define NO_DEVICE    "ffff:ff:1f.7" /* a list of allowed devices that names none */
 
 struct gen {
 	struct lines lines;
 	struct device_pools pools;
-	struct rte_mempool *send_small, *send_jumbo;
 	struct port ports[PORTS];
 	uint32_t port_count;
 	uint32_t worker;
@@ -134,18 +132,16 @@ static void contents_make(struct rte_mempool *pool, void *arg, void *object, uns
 	probe_fill(f->plan, (uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM, f->room, (uint8_t)i);
 }
 
-/* Buffers for frames of this size, filled when they are made. */
-static struct rte_mempool *send_pool(struct gen *g, uint32_t frame)
+/* Buffers of this port's for frames of this size, filled when they are made. */
+static struct rte_mempool *send_pool(struct gen *g, struct port *p, uint32_t frame)
 {
 	bool small = frame <= SMALL_ROOM;
-	struct rte_mempool **pool = small ? &g->send_small : &g->send_jumbo;
+	struct rte_mempool **pool = small ? &p->send_small : &p->send_jumbo;
 	struct filling f = { &g->plan, small ? SMALL_ROOM : JUMBO_ROOM };
 
 	if (*pool != NULL)
 		return *pool;
-	*pool = rte_pktmbuf_pool_create(small ? "send" : "send-jumbo",
-					small ? SEND_SMALL : SEND_JUMBO, SEND_CACHE, 0,
-					(uint16_t)(RTE_PKTMBUF_HEADROOM + f.room), SOCKET_ID_ANY);
+	*pool = device_pool_of(&g->pools, SEND_PACKETS, (uint16_t)(RTE_PKTMBUF_HEADROOM + f.room));
 	if (*pool != NULL)
 		rte_mempool_obj_iter(*pool, contents_make, &f);
 	return *pool;
@@ -170,19 +166,18 @@ static int trial(struct gen *g, struct trial_spec *spec, json_t *reply, struct e
 {
 	struct trial_ground ground = {
 		.worker = g->worker,
-		.pool = send_pool(g, probe_sizes_max(&spec->sizes)),
 		.is_interrupted = is_interrupted,
 		.ctx = &g->lines,
 	};
-	const struct port *ports[2] = { port_get(g, spec->tx, e), NULL };
+	struct port *tx = port_get(g, spec->tx, e);
+	const struct port *ports[2] = { tx, tx == NULL ? NULL : port_get(g, spec->rx, e) };
 	int r;
 
-	if (ports[0] != NULL)
-		ports[1] = port_get(g, spec->rx, e);
 	if (ports[1] == NULL)
 		return -ENOENT;
 	if (frames_fit(spec, ports[0], e) < 0 || frames_fit(spec, ports[1], e) < 0)
 		return -ERANGE;
+	ground.pool = send_pool(g, tx, probe_sizes_max(&spec->sizes));
 	if (ground.pool == NULL)
 		return err_set(e, ENOMEM, "no memory for packets: -m of DPDK's options is small");
 	/* Who says nothing sends to the other port, and from the first. */
@@ -195,6 +190,9 @@ static int trial(struct gen *g, struct trial_spec *spec, json_t *reply, struct e
 	probe_plan_make(&g->plan, &spec->sizes, &spec->addresses, (uint32_t)spec->flows,
 			++g->trials);
 	r = trial_run(spec, &g->plan, ports, &ground, &g->result);
+	if (r == 0 && g->result.starved > 0)
+		return err_set(e, ENOBUFS, "port '%s' gave no packet memory back, %llu times",
+			       spec->tx, (unsigned long long)g->result.starved);
 	if (r == 0)
 		r = trial_result_write(&g->result, reply);
 	return r < 0 ? err_set(e, r, "%s", strerror(-r)) : 0;

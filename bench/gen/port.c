@@ -6,8 +6,9 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define QUIET_MS 5
-#define DRAIN_MS 500
+#define QUIET_MS     5
+#define DRAIN_MS     500
+#define PACKETS_WIRE 4095 /* what is on its way at most, and what two lcores keep */
 
 static int wire_open(const struct device_wish *wish, const struct impair_wish *faults,
 		     struct device_pools *pools, struct port *out, struct err *e)
@@ -18,10 +19,12 @@ static int wire_open(const struct device_wish *wish, const struct impair_wish *f
 
 	if (wish->server)
 		return err_set(e, EINVAL, "%s cannot be a server", wish->device);
-	p.device.pool = device_pool(pools, wish->mtu);
+	p.device.pool = device_pool(pools, PACKETS_WIRE, wish->mtu);
 	r = impair_create(faults, p.device.pool, &p.impair, e);
-	if (r < 0)
+	if (r < 0) {
+		rte_mempool_free(p.device.pool);
 		return r;
+	}
 	snprintf(p.device.driver, sizeof(p.device.driver), "impair");
 	memcpy(p.device.mac, mac, sizeof(mac));
 	p.device.link_up = true;
@@ -51,10 +54,15 @@ int port_open(const struct device_wish *wish, struct device_pools *pools, struct
 
 void port_close(struct port *p)
 {
-	if (p->impair != NULL)
+	if (p->impair != NULL) {
 		impair_destroy(p->impair);
-	else
+		rte_mempool_free(p->device.pool);
+	} else {
 		device_close(&p->device);
+	}
+	/* What a device had not sent it has given back. */
+	rte_mempool_free(p->send_small);
+	rte_mempool_free(p->send_jumbo);
 	*p = (struct port){ 0 };
 }
 

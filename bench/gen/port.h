@@ -13,6 +13,7 @@ struct port {
 	struct device device; /* of a wire: its name, address and largest frame */
 	struct impair *impair; /* NULL: a device */
 	uint64_t mtu;
+	struct rte_mempool *send_small, *send_jumbo; /* of what is sent here; NULL until then */
 	char text[DEVICE_TEXT]; /* as it was asked for */
 };
 

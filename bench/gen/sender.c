@@ -16,7 +16,7 @@ void sender_init(struct sender *s, const struct trial_spec *spec, uint64_t now)
 	s->window = spec->window;
 	s->frames = spec->frames;
 	s->patience = (uint64_t)((double)spec->drain_ms * hz / 1000);
-	s->forgiven = s->numbered = s->sent = 0;
+	s->forgiven = s->numbered = s->sent = s->starved = 0;
 	s->id = (struct probe_id){ 0 };
 	s->first = s->count = 0;
 	s->begin = now;
@@ -76,8 +76,10 @@ static void frames_make(struct sender *s, uint32_t n)
 	for (; s->count < n; s->count++) {
 		struct rte_mbuf *m = rte_pktmbuf_alloc(s->pool);
 
-		if (m == NULL)
+		if (m == NULL) {
+			s->starved++;
 			break;
+		}
 		m->data_len = (uint16_t)probe_bytes(s->plan, &s->id);
 		m->pkt_len = m->data_len;
 		s->waiting[s->count] = m;

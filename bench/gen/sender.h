@@ -21,6 +21,7 @@ struct sender {
 	uint64_t end; /* nothing is due that was not due then, whenever the sender gets to it */
 	struct probe_id id;
 	uint64_t numbered, sent;
+	uint64_t starved; /* times that there was no buffer */
 	uint32_t first, count; /* of waiting */
 	struct rte_mbuf *waiting[DEVICE_BURST];
 	struct probe_id ids[DEVICE_BURST];

@@ -135,6 +135,7 @@ static void result_make(const struct trial *t, struct trial_result *out)
 		.ns = (uint64_t)((double)(t->sent_all - t->begin) * 1e9 / (double)rte_get_tsc_hz()),
 		.received_in_time = t->good_in_time,
 		.rate_reached = rate_reached(t),
+		.starved = t->sender.starved,
 		.jitter = r->latency.count > 1 ? r->jitter_sum / (double)(r->latency.count - 1) : 0,
 		.clock = t->ground->clock,
 		.latency = r->latency,

@@ -23,6 +23,7 @@ struct trial_result {
 	uint64_t ns; /* of sending */
 	uint64_t received_in_time; /* good ones until then */
 	uint64_t unsent, unreceived; /* as the devices say */
+	uint64_t starved; /* times that the sender had no buffer: not the load that was asked for */
 	bool rate_reached;
 	double jitter; /* cycles, as all times below */
 	struct clock_error clock;

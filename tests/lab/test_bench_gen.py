@@ -50,8 +50,35 @@ def test_what_one_card_sends_the_other_has(ends, pf, ports, build_dir, tmp_path)
         # To an address that nobody has.
         out = gen.trial("far", "vf", rate_pps=100, ms=200, dst_mac="02:00:00:00:0f:0f")
         assert out["sent"] == out["lost"] > 0
+        # Whoever asks twice for one function leaves the first as it is.
+        with pytest.raises(GenError, match="port: .* is a port already"):
+            gen.port("again", ends[0])
+        assert gen.trial("far", "vf", window=8, ms=100)["received"] > 0
         for name in ("far", "vf"):
             gen.ask("close", name=name)
         assert gen.port("far", ends[0])["driver"] == "net_e1000_igb"
         assert gen.quit() == 0
+
+
+@pytest.mark.timeout(300)
+def test_jumbo_frames_go_both_ways_for_ever(ports, build_dir, tmp_path):
+    """A card keeps what it sent until its ring comes round: both rings at once, more often than they have places."""
+    addresses = [(pathlib.Path("/sys/class/net") / name / "device").resolve().name for name in ports]
+    with host.Borrowed() as borrowed:
+        assert host.hugepages(borrowed, MIB)
+        for address in addresses:
+            # Its VFs go with its driver; cases that need some make them.
+            (pathlib.Path("/sys/bus/pci/devices") / address / "sriov_numvfs").write_text("0")
+            host.take(borrowed, address)
+        with Gen(build_dir, tmp_path, memory=MIB - 32, pages=("--in-memory",)) as gen:
+            for name, address in zip("ab", addresses):
+                gen.port(name, address, mtu=9000)
+            for _ in range(2):
+                for tx, rx in ("ab", "ba"):
+                    out = gen.ask("burst", tx=tx, rx=rx, sizes="9000", frames=1500, window=16)
+                    assert out["sent"] == out["received"] == 1500 and out["lost"] == 0, out
+            assert gen.quit() == 0
+    assert borrowed.left == []
+    for name in ports:
+        peer.wait_carrier(name)
 
