@@ -6,6 +6,7 @@
 #define SUB	 ((uint64_t)1 << HIST_SUB_BITS)
 #define LARGEST	 (((uint64_t)1 << HIST_VALUE_BITS) - 1)
 #define SHOWN_AS 4 /* places told as one */
+#define ROUNDING 1e-6 /* of a share of up to 10^9 values */
 
 void hist_init(struct hist *h)
 {
@@ -44,17 +45,28 @@ void hist_add(struct hist *h, uint64_t value, uint64_t times)
 		h->max = value;
 }
 
+/* The nearest rank, from 1: of so many values the first that this share of all is not above. */
+static uint64_t rank_of(double q, uint64_t count)
+{
+	/* 0.99 of 100 is 99, however the product is rounded. */
+	double exact = q * (double)count - ROUNDING;
+	uint64_t rank = exact <= 0 ? 0 : (uint64_t)exact;
+
+	rank += (double)rank < exact;
+	if (rank > count)
+		return count;
+	return rank == 0 ? 1 : rank;
+}
+
 uint64_t hist_quantile(const struct hist *h, double q)
 {
-	uint64_t rank = (uint64_t)(q * (double)h->count), seen = 0, middle;
+	uint64_t rank = rank_of(q, h->count), seen = 0, middle;
 
 	if (h->count == 0)
 		return 0;
-	if (rank >= h->count)
-		rank = h->count - 1;
 	for (size_t i = 0; i < HIST_PLACES; i++) {
 		seen += h->places[i];
-		if (seen <= rank)
+		if (seen < rank)
 			continue;
 		middle = (place_first(i) + place_first(i + 1) - 1) / 2;
 		if (middle < h->min)

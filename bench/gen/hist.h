@@ -23,7 +23,7 @@ void hist_init(struct hist *h);
 
 void hist_add(struct hist *h, uint64_t value, uint64_t times);
 
-/* The middle of the place where the value of this rank lies (0.5: the median); 0 without values. Never beyond min and max. */
+/* The middle of the place where the value of the nearest rank lies (0.5 of three: the second; 0.99 of a hundred: the 99th); 0 without values. Never beyond min and max. */
 uint64_t hist_quantile(const struct hist *h, double q);
 
 /* Goes through the places that hold something, 32 to a power of two: *at begins at 0. False: no more. *upper is the largest

@@ -117,7 +117,7 @@ static void frame_take(struct receiver *r, const struct rte_mbuf *m, uint64_t no
 	}
 }
 
-void receiver_step(struct receiver *r)
+static uint16_t look(struct receiver *r)
 {
 	struct rte_mbuf *got[DEVICE_BURST];
 	uint64_t begin = rte_rdtsc(), now;
@@ -138,5 +138,15 @@ void receiver_step(struct receiver *r)
 		atomic_store_explicit(&r->shared->here, r->here, memory_order_relaxed);
 		atomic_store_explicit(&r->shared->last_tsc, now, memory_order_relaxed);
 	}
-	r->looked = begin;
+	/* A full burst may have left frames behind, which have lain there since. */
+	if (n < DEVICE_BURST)
+		r->looked = begin;
+	return n;
+}
+
+void receiver_step(struct receiver *r)
+{
+	/* Once more after a full burst, mostly to see that there is nothing left. */
+	if (look(r) == DEVICE_BURST)
+		(void)look(r);
 }

@@ -31,7 +31,7 @@ struct receiver {
 	uint64_t *window_bits;
 	uint64_t received, duplicated, reordered, too_old, bad, stray;
 	uint64_t here;
-	uint64_t looked; /* the poll before began then: what comes now came after it */
+	uint64_t looked; /* the last poll that left nothing began then: what comes now came after it */
 	uint64_t last_latency;
 	double jitter_sum;
 	struct hist latency, gap; /* cycles; how long frames may have lain there unseen */

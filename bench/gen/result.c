@@ -5,6 +5,8 @@
 
 #include <errno.h>
 
+#define ROUNDING 1e-6
+
 static json_int_t ns(double cycles)
 {
 	return (json_int_t)(cycles * 1e9 / (double)rte_get_tsc_hz() + 0.5);
@@ -17,14 +19,21 @@ static uint64_t stamp_error(const struct trial_result *t, double q)
 	       hist_quantile(&t->rx_gap, q);
 }
 
-/* Null where less than one frame is beyond it, or where it is finer than the stamps of as many frames are. */
+/* Null where it is finer than the stamps of this share of the frames are, or there are no frames. */
+static json_t *figure(const struct trial_result *t, double value, double q)
+{
+	if (t->latency.count == 0 || value < (double)stamp_error(t, q))
+		return json_null();
+	return json_integer(ns(value));
+}
+
+/* Null where less than one frame is beyond it, too. */
 static json_t *percentile(const struct trial_result *t, double q)
 {
-	uint64_t value = hist_quantile(&t->latency, q);
-
-	if ((double)t->latency.count * (1 - q) < 1 || value < stamp_error(t, q))
+	/* 0.01 of 100 is one, however the product is rounded. */
+	if ((double)t->latency.count * (1 - q) < 1 - ROUNDING)
 		return json_null();
-	return json_integer(ns((double)value));
+	return figure(t, (double)hist_quantile(&t->latency, q), q);
 }
 
 static json_t *histogram(const struct hist *h)
@@ -41,17 +50,15 @@ static json_t *histogram(const struct hist *h)
 
 static json_t *latency(const struct trial_result *t)
 {
-	bool none = t->latency.count == 0;
-	double mean = none ? 0 : t->latency.sum / (double)t->latency.count;
+	const struct hist *h = &t->latency;
+	double mean = h->count == 0 ? 0 : h->sum / (double)h->count;
 
 	return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o}", "count",
-			 (json_int_t)t->latency.count, "min_ns",
-			 none ? json_null() : json_integer(ns((double)t->latency.min)), "mean_ns",
-			 none ? json_null() : json_integer(ns(mean)), "p50_ns", percentile(t, 0.5),
-			 "p90_ns", percentile(t, 0.9), "p99_ns", percentile(t, 0.99), "p999_ns",
-			 percentile(t, 0.999), "max_ns",
-			 none ? json_null() : json_integer(ns((double)t->latency.max)), "jitter_ns",
-			 t->latency.count < 2 ? json_null() : json_integer(ns(t->jitter)),
+			 (json_int_t)h->count, "min_ns", figure(t, (double)h->min, 0.5), "mean_ns",
+			 figure(t, mean, 0.5), "p50_ns", percentile(t, 0.5), "p90_ns",
+			 percentile(t, 0.9), "p99_ns", percentile(t, 0.99), "p999_ns",
+			 percentile(t, 0.999), "max_ns", figure(t, (double)h->max, 0.99),
+			 "jitter_ns", h->count < 2 ? json_null() : figure(t, t->jitter, 0.5),
 			 "error_ns", ns((double)stamp_error(t, 0.5)), "error_p99_ns",
 			 ns((double)stamp_error(t, 0.99)), "histogram", histogram(&t->latency));
 }

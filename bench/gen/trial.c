@@ -73,6 +73,7 @@ static void rest_receive(struct trial *t)
 {
 	uint64_t ms = rte_get_tsc_hz() / 1000, drain = t->spec->drain_ms * ms;
 	uint64_t end = t->sent_all + drain + REST_MAX_SECONDS * 1000 * ms, now = t->sent_all;
+	uint64_t look = now;
 
 	while (now < end && !t->interrupted) {
 		uint64_t last, here;
@@ -90,9 +91,10 @@ static void rest_receive(struct trial *t)
 		if (now - last > drain ||
 		    (here >= t->sender.sent && now - last > REST_QUIET_MS * ms))
 			return;
-		/* A system call each; on one lcore after each look into the port. */
-		if (!is_alone(t) || (now & 0xff) == 0)
-			t->interrupted = t->ground->is_interrupted(t->ground->ctx);
+		if (now < look)
+			continue;
+		look = now + rte_get_tsc_hz() / LOOKS_PER_SECOND;
+		t->interrupted = t->ground->is_interrupted(t->ground->ctx);
 	}
 }
 

@@ -44,7 +44,8 @@ def test_what_one_card_sends_the_other_has(ends, pf, ports, build_dir, tmp_path)
                 assert out["sent"] == out["received"] > 0, out
                 assert [out[key] for key in ("lost", "duplicated", "reordered", "bad")] == [0] * 4, out
                 late = out["latency"]
-                assert late["count"] == out["received"] and 0 < late["min_ns"] <= late["mean_ns"] <= late["max_ns"]
+                rising = [late[key] for key in ("min_ns", "mean_ns", "max_ns") if late[key] is not None]
+                assert late["count"] == out["received"] and 0 < rising[0] and rising == sorted(rising)
         out = gen.ask("burst", tx="far", rx="vf", sizes="64", frames=32)
         assert out["sent"] == out["received"] == 32
         # To an address that nobody has.

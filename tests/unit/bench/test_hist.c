@@ -50,7 +50,7 @@ static void test_quantiles_are_those_of_a_sorted_list(void **state)
 	for (uint64_t i = 1; i <= 100000; i++)
 		hist_add(&h, i * 17, 1);
 	for (int q = 1; q < 1000; q++)
-		assert_near(hist_quantile(&h, q / 1000.0), (uint64_t)(q * 100 + 1) * 17);
+		assert_near(hist_quantile(&h, q / 1000.0), (uint64_t)(q * 100) * 17);
 	assert_near(hist_quantile(&h, 0), 17);
 	assert_near(hist_quantile(&h, 1), 1700000);
 	assert_true(h.sum / (double)h.count == 17 * 50000.5);
@@ -71,7 +71,21 @@ static void test_times_count(void **state)
 	hist_add(&h, 1000, 99);
 	hist_add(&h, 1000000, 1);
 	assert_near(hist_quantile(&h, 0.98), 1000);
-	assert_near(hist_quantile(&h, 0.99), 1000000);
+	assert_near(hist_quantile(&h, 0.99), 1000);
+	assert_near(hist_quantile(&h, 0.991), 1000000);
+}
+
+/* Nearest rank, the least value that the share is not above: values so small that each has a place of its own. */
+static void test_ranks_are_the_nearest(void **state)
+{
+	hist_init(&h);
+	for (uint64_t i = 1; i <= 100; i++)
+		hist_add(&h, i, 1);
+	for (unsigned int q = 1; q <= 100; q++)
+		assert_int_equal(hist_quantile(&h, q / 100.0), q);
+	assert_int_equal(hist_quantile(&h, 0), 1);
+	assert_int_equal(hist_quantile(&h, 0.001), 1);
+	assert_int_equal(hist_quantile(&h, 0.501), 51);
 }
 
 static void test_the_places_hold_all_in_order(void **state)
@@ -102,6 +116,7 @@ int main(void)
 		cmocka_unit_test(test_quantiles_are_those_of_a_sorted_list),
 		cmocka_unit_test(test_what_is_too_large_is_the_largest),
 		cmocka_unit_test(test_times_count),
+		cmocka_unit_test(test_ranks_are_the_nearest),
 		cmocka_unit_test(test_the_places_hold_all_in_order),
 	};
 
