@@ -7,6 +7,7 @@ belongs to Mann and Whitney's test: it asks nothing of how the rounds are distri
 
 import functools
 import math
+import typing
 
 from . import model
 from .terminal import LEAST_WIDTH, table_lines, wrapped
@@ -21,12 +22,20 @@ WORSE = "WORSE"
 HIGHER, LOWER = "higher is better", "lower is better"
 
 
+class Measured(typing.NamedTuple):
+    """A figure, and how it is compared."""
+    figure: dict
+    shape: typing.Callable
+    better: str
+    repeats: bool = False  # counted in deterministic time: without noise, if its rounds are all the same
+
+
 def figures(result):
-    """(what, of) -> (figure, shape, what is better)."""
+    """(what, of) -> Measured."""
     out = {}
 
     def put(what, scenario, row, figure, *how):
-        out.setdefault((what, model.series(scenario, row)), (figure, *how))
+        out.setdefault((what, model.series(scenario, row)), Measured(figure, *how))
 
     for s, r in model.each(result, "throughput"):
         put(f"throughput {r['size']} {r['criterion']}", s, r, r["pps"], model.rate, HIGHER)
@@ -36,8 +45,9 @@ def figures(result):
     for s, r in model.each(result, "back_to_back"):
         put(f"back to back {r['size']}", s, r, r["frames"], model.plain, HIGHER)
     for s, r in model.each(result, "counts"):
-        kind = "" if r["kind"] == "all" else f" ({r['kind']})"
-        put(f"{r['what']} per {r['per']} {r['size']}{kind}", s, r, r["value"], model.plain, LOWER)
+        kind, repeats = "" if r["kind"] == "all" else f" ({r['kind']})", r["method"] == model.DETERMINISTIC
+        put(f"{r['what']} per {r['per']} {r['size']}{kind}{'' if repeats else ', ' + r['method']}", s, r, r["value"], model.plain, LOWER,
+            repeats)
     for s, r in model.each(result, "start"):
         for step in r["steps"]:
             put(f"start, {step['step']}", s, r, step["seconds"], model.seconds, LOWER)
@@ -45,7 +55,7 @@ def figures(result):
         put(f"one of {r['vms']} VMs", s, r, r["pps"], model.rate, HIGHER)
     for s, r in model.each(result, "tcp"):
         put(f"tcp {r['direction']}", s, r, r["gbps"], model.gbps, HIGHER)
-    return {key: value for key, value in out.items() if value[0]["median"] is not None}
+    return {key: value for key, value in out.items() if value.figure["median"] is not None}
 
 
 def rank_counts(n, m):
@@ -85,14 +95,15 @@ def ratio_interval(a, b):
     return ratios[outside], estimate, ratios[-1 - outside]
 
 
-def judge(a, b):
+def judge(a, b, repeats):
     """Of two figures: {"change": higher, lower, none or None (cannot be said), "ratio", "low", "high", "exact"}.
-    exact: every round of each was the same; a difference is none of chance's."""
+    exact: it repeats itself, and every round of each was the same; a difference is none of chance's. Rates and times may be the same
+    in every round, too: the steps of a search are coarse."""
     ratio = b["median"] / a["median"] if a["median"] else None
     out = {"change": None, "ratio": ratio, "low": None, "high": None, "exact": False}
     fixed = [f for f in (a, b) if f["rounds"] and max(f["rounds"]) - min(f["rounds"]) <= ALIKE * max(f["rounds"])]
     found = ratio_interval(a["rounds"], b["rounds"])
-    if len(fixed) == 2 and min(len(a["rounds"]), len(b["rounds"])) > 1:
+    if repeats and len(fixed) == 2 and min(len(a["rounds"]), len(b["rounds"])) > 1:
         out.update(low=ratio, high=ratio, change=sign(a["median"], b["median"]), exact=True)
     elif found:
         low, out["ratio"], high = found
@@ -137,9 +148,10 @@ def compared(a, b):
     rows = []
     for key in ours:
         if key in theirs:
-            (first, shape, better), second = ours[key], theirs[key][0]
-            rows.append({"what": key[0], "of": key[1], "a": first["median"], "b": second["median"], "better": better,
-                         "a_text": shape(first["median"]), "b_text": shape(second["median"]), **judge(first, second)})
+            how, first, second = ours[key], ours[key].figure, theirs[key].figure
+            rows.append({"what": key[0], "of": key[1], "a": first["median"], "b": second["median"], "better": how.better,
+                         "a_text": how.shape(first["median"]), "b_text": how.shape(second["median"]),
+                         **judge(first, second, how.repeats)})
     return {"cautions": list(cautions(a, b)), "figures": rows,
             "only_a": [f"{what}, {of}" for what, of in ours if (what, of) not in theirs],
             "only_b": [f"{what}, {of}" for what, of in theirs if (what, of) not in ours]}

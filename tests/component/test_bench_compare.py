@@ -91,17 +91,38 @@ def test_what_could_have_been_seen_is_said():
     assert "back to back 64" in every and "at worst" not in every
 
 
-@pytest.mark.parametrize("a, b, change", [
-    (figure(1, 2, 3), figure(7, 8, 9), None),  # three rounds say nothing
-    (figure(10, 11, 12, 13), figure(20, 21, 22, 23), "higher"),
-    (figure(0, 0, 0), figure(0, 0), "none"),
-    (figure(611, 611), figure(612, 612), "higher"),  # what repeats itself changes by one
-    (figure(611), figure(612), None),
-    (figure(0, 0, 0, 0, 0, 0), figure(1, 2, 3, 2, 1, 2), "higher"),
-    (figure(1, 1, 2, 3, 2, 2), figure(0, 0, 1, 1, 2, 2), "none"),
+@pytest.mark.parametrize("a, b, noisy, counted", [
+    (figure(1, 2, 3), figure(7, 8, 9), None, None),  # three rounds say nothing
+    (figure(10, 11, 12, 13), figure(20, 21, 22, 23), "higher", "higher"),
+    (figure(0, 0, 0), figure(0, 0), None, "none"),
+    (figure(611, 611), figure(612, 612), None, "higher"),  # what repeats itself changes by one
+    (figure(611), figure(612), None, None),
+    (figure(4096, 4096, 4096, 4096), figure(2048, 2048, 2048, 2048), "lower", "lower"),
+    (figure(0, 0, 0, 0, 0, 0), figure(1, 2, 3, 2, 1, 2), "higher", "higher"),
+    (figure(1, 1, 2, 3, 2, 2), figure(0, 0, 1, 1, 2, 2), "none", "none"),
 ])
-def test_verdicts(a, b, change):
-    assert differ.judge(a, b)["change"] == change
+def test_verdicts(a, b, noisy, counted):
+    assert differ.judge(a, b, False)["change"] == noisy and differ.judge(a, b, True)["change"] == counted
+
+
+def bursts(*values, method="wall-clock"):
+    """Of one scenario: its bursts without loss, its instructions."""
+    raw = bench_result.result()
+    raw["scenarios"] = [{"name": "host-vf", "back_to_back": [{"variant": "bare", "size": "64", "frames": figure(*values)}],
+                         "counts": [{"variant": "bare", "size": "64", "what": "instructions", "per": "packet", "method": method,
+                                     "value": figure(*(1e6 / value for value in values))}]}]
+    return report.check(raw)
+
+
+def test_rounds_that_are_alike_by_chance_are_not_taken_for_free_of_noise():
+    few = differ.compared(bursts(4096, 4096), bursts(2048, 2048))
+    assert [(row["change"], row["exact"]) for row in few["figures"]] == [(None, False)] * 2 and not differ.worse(few)
+    more = differ.compared(bursts(*[4096] * 6), bursts(*[2048] * 6))
+    assert [(row["change"], row["exact"]) for row in more["figures"]] == [("lower", False), ("higher", False)]
+    assert "without noise" not in report.compare(bursts(*[4096] * 6), bursts(*[2048] * 6))
+    assert differ.worse(differ.compared(bursts(4096, 4096, method="deterministic-time"), bursts(2048, 2048, method="deterministic-time")))
+    mixed = differ.compared(bursts(4096, 4096, method="deterministic-time"), bursts(2048, 2048))
+    assert [row["what"] for row in mixed["figures"]] == ["back to back 64"]  # one method's counts are not held against the other's
 
 
 def test_hosts_and_runs_that_differ_are_warned_about():
