@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What differs between two results beyond the noise, and what could not have been seen.
+"""What differs between two results beyond the noise, and what the noise may hide.
 
 Two sets of rounds are compared by the ratios of all their pairs (Hodges and Lehmann's estimate), with the interval that
 belongs to Mann and Whitney's test: it asks nothing of how the rounds are distributed.
@@ -164,8 +164,8 @@ def verdict(row):
 
 
 def spread(row):
-    """The smallest change that the interval leaves no room for, as a share."""
-    return max(row["high"] / row["ratio"] - 1, 1 - row["low"] / row["ratio"]) if row["ratio"] and row["high"] is not None else None
+    """The largest change in the interval, as a share: so much cannot be ruled out."""
+    return None if row["high"] is None else max(row["high"] - 1, 1 - row["low"])
 
 
 def share(value):
@@ -183,7 +183,7 @@ def table(title, rows):
 
 
 def unseen_table(rows):
-    """What could have been seen of the figures without a change, for each of and kind of figure."""
+    """What the noise may hide in the figures without a change, for each of."""
     groups = {}
     for row in rows:
         groups.setdefault(row["of"], []).append(spread(row))
@@ -192,7 +192,7 @@ def unseen_table(rows):
         known = sorted(s for s in spreads if s is not None)
         if known:
             lines.append([of, str(len(spreads)), f"{100 * known[0]:.2g}%", f"{100 * known[-1]:.2g}%"])
-    return model.Table("No change beyond the noise; a change of more than this would have been seen",
+    return model.Table("No change beyond the noise; a change of up to this cannot be ruled out",
                        [("of", 0), ("figures", 0), ("at best", 0), ("at worst", 0)], lines)
 
 

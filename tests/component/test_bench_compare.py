@@ -83,12 +83,23 @@ def test_a_count_without_noise_is_not_put_down_to_chance():
     assert differ.worse(differ.compared(checked(seed=2, change=1.2), checked()))
 
 
-def test_what_could_have_been_seen_is_said():
+def test_what_the_noise_may_hide_is_said():
     text = report.compare(checked(), checked(seed=2))
     row = next(line.split() for line in text.splitlines() if line.strip().startswith("scale/viaduct"))
     assert row[1] == "7" and 0.5 < float(row[2].rstrip("%")) < float(row[3].rstrip("%")) < 5
+    assert "cannot be ruled out" in text
     every = report.compare(checked(), checked(seed=2), 120, every=True)
     assert "back to back 64" in every and "at worst" not in every
+
+
+def test_a_change_is_seldom_larger_than_what_cannot_be_ruled_out():
+    generator = random.Random(11)
+    larger, runs = 0, 600
+    for _ in range(runs):
+        a, b = (figure(*(scale * generator.gauss(1, 0.02) for _ in range(6))) for scale in (1, 1.03))
+        row = differ.judge(a, b, False)
+        larger += row["change"] == "none" and differ.spread(row) < 0.03
+    assert larger <= 0.04 * runs, larger
 
 
 @pytest.mark.parametrize("a, b, noisy, counted", [
