@@ -13,7 +13,8 @@ from . import model
 from .terminal import LEAST_WIDTH, table_lines, wrapped
 
 CONFIDENCE = 0.95
-PAIRS = 250000  # with more, the intervals of the medians must do
+PAIRS = 250000  # of one figure; with more, the intervals of the medians must do
+ALL_PAIRS = 4000000  # of all figures together: some seconds
 EXACT = 40  # rounds of both together, up to which the test's distribution is counted out
 NORMAL = 1.959964
 ALIKE = 1e-9  # of counts in deterministic time, which repeat themselves
@@ -82,9 +83,9 @@ def pairs_outside(n, m):
     return None
 
 
-def ratio_interval(a, b):
-    """(low, estimate, high) of b over a, from their rounds; None: cannot be said."""
-    if not a or not b or min(a) <= 0 or min(b) <= 0 or len(a) * len(b) > PAIRS:
+def ratio_interval(a, b, most=PAIRS):
+    """(low, estimate, high) of b over a, from their rounds; None: cannot be said, or not from so many pairs at most."""
+    if not a or not b or min(a) <= 0 or min(b) <= 0 or len(a) * len(b) > most:
         return None
     outside = pairs_outside(len(a), len(b))
     if outside is None:
@@ -95,14 +96,14 @@ def ratio_interval(a, b):
     return ratios[outside], estimate, ratios[-1 - outside]
 
 
-def judge(a, b, repeats):
+def judge(a, b, repeats, most=PAIRS):
     """Of two figures: {"change": higher, lower, none or None (cannot be said), "ratio", "low", "high", "exact"}.
     exact: it repeats itself, and every round of each was the same; a difference is none of chance's. Rates and times may be the same
     in every round, too: the steps of a search are coarse."""
     ratio = b["median"] / a["median"] if a["median"] else None
     out = {"change": None, "ratio": ratio, "low": None, "high": None, "exact": False}
     fixed = [f for f in (a, b) if f["rounds"] and max(f["rounds"]) - min(f["rounds"]) <= ALIKE * max(f["rounds"])]
-    found = ratio_interval(a["rounds"], b["rounds"])
+    found = ratio_interval(a["rounds"], b["rounds"], most)
     if repeats and len(fixed) == 2 and min(len(a["rounds"]), len(b["rounds"])) > 1:
         out.update(low=ratio, high=ratio, change=sign(a["median"], b["median"]), exact=True)
     elif found:
@@ -145,13 +146,12 @@ def cautions(a, b):
 def compared(a, b):
     """Everything, as an object for JSON."""
     ours, theirs = figures(a), figures(b)
-    rows = []
-    for key in ours:
-        if key in theirs:
-            how, first, second = ours[key], ours[key].figure, theirs[key].figure
-            rows.append({"what": key[0], "of": key[1], "a": first["median"], "b": second["median"], "better": how.better,
-                         "a_text": how.shape(first["median"]), "b_text": how.shape(second["median"]),
-                         **judge(first, second, how.repeats)})
+    rows, both = [], [key for key in ours if key in theirs]
+    for key in both:
+        how, first, second = ours[key], ours[key].figure, theirs[key].figure
+        rows.append({"what": key[0], "of": key[1], "a": first["median"], "b": second["median"], "better": how.better,
+                     "a_text": how.shape(first["median"]), "b_text": how.shape(second["median"]),
+                     **judge(first, second, how.repeats, min(PAIRS, ALL_PAIRS // len(both)))})
     return {"cautions": list(cautions(a, b)), "figures": rows,
             "only_a": [f"{what}, {of}" for what, of in ours if (what, of) not in theirs],
             "only_b": [f"{what}, {of}" for what, of in theirs if (what, of) not in ours]}
@@ -247,8 +247,12 @@ def names(title, found, width):
 
 def compare(a, b, width=100, every=False):
     """The comparison of two checked results for people. every: all figures one by one."""
+    return told(a, b, compared(a, b), width, every)
+
+
+def told(a, b, found, width, every):
+    """compare(), of what compared() found."""
     width = max(width, LEAST_WIDTH)
-    found = compared(a, b)
     by_change = {change: [row for row in found["figures"] if row["change"] == change] for change in ("higher", "lower", "none", None)}
     changed, same = by_change["higher"] + by_change["lower"], by_change["none"]
     lines = [*wrapped("A: ", model.head(a), width), *wrapped("B: ", model.head(b), width)]

@@ -44,7 +44,7 @@ def compared(options):
     if options.json:
         put_json(options.json, found)
     else:
-        print(differ.compare(a, b, terminal_width(), options.every))
+        print(differ.told(a, b, found, terminal_width(), options.every))
     return 1 if differ.worse(found) else 0
 
 

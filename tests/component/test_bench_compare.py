@@ -212,6 +212,19 @@ def test_the_words(tmp_path):
         assert done.returncode == status and why in done.stderr and "Traceback" not in done.stderr
 
 
+def test_two_large_results_are_compared_in_time(tmp_path):
+    """As many figures and rounds as the file may hold: either what it takes is bounded or this goes on for minutes."""
+    raw = bench_result.result()
+    rounds = [1 + n % 9 for n in range(500)]
+    raw["scenarios"] = [{"name": f"s{s}", "counts": [
+        {"variant": f"v{n}", "size": "64", "what": "exits", "per": "packet", "value": {**figure(*rounds[:9]), "rounds": rounds}}
+        for n in range(1000)]} for s in range(8)]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(raw, separators=(",", ":")))
+    done = words("compare", path, path)
+    assert done.returncode == 0 and "No change beyond the noise in 8000 figures" in done.stdout
+
+
 def test_the_command_hands_its_words_on(tmp_path, program):
     a, b = tmp_path / "a.json", tmp_path / "b.json"
     a.write_text(json.dumps(bench_result.result(change=1.2)))

@@ -36,6 +36,7 @@ REFUSED = {
     "scenarios.0.throughput.0.pps.low": (1e17, "scenarios[0].throughput[0].pps: low, median and high are not in order"),
     "scenarios.0.throughput.1.pps.high": (None, "scenarios[0].throughput[1].pps: one end of an interval"),
     "scenarios.0.throughput.0.pps.outliers": ([9], "scenarios[0].throughput[0].pps: an outlier that is no round"),
+    "scenarios.0.throughput.1.pps.rounds": ([1] * 1001, "scenarios[0].throughput[1].pps.rounds: a list of 1001, more than 1000"),
     "scenarios.0.throughput.0.pps.rounds": ([True], "scenarios[0].throughput[0].pps.rounds[0]: not a number: True"),
     "scenarios.0.latency.0.histogram": ([[2, 1], [2, 1]], "scenarios[0].latency[0].histogram: its upper bounds do not rise"),
     "scenarios.0.latency.0.histogram.3": ([1], "scenarios[0].latency[0].histogram[3]: not a pair"),
