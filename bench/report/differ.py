@@ -7,6 +7,7 @@ belongs to Mann and Whitney's test: it asks nothing of how the rounds are distri
 
 import functools
 import math
+import statistics
 import typing
 
 from . import model
@@ -18,6 +19,7 @@ ALL_PAIRS = 4000000  # of all figures together: some seconds
 EXACT = 40  # rounds of both together, up to which the test's distribution is counted out
 NORMAL = 1.959964
 ALIKE = 1e-9  # of counts in deterministic time, which repeat themselves
+COUNTED = ("p50_ns", "p99_ns")  # what a trial's latency is judged by
 LISTED = 12  # names of what only one result has
 WORSE = "WORSE"
 HIGHER, LOWER = "higher is better", "lower is better"
@@ -28,6 +30,7 @@ class Measured(typing.NamedTuple):
     figure: dict
     shape: typing.Callable
     better: str
+    trial: str | None = None  # to whose verdict it belongs, among those of its series; None: it is shown alone
     repeats: bool = False  # counted in deterministic time: without noise, if its rounds are all the same
 
 
@@ -39,24 +42,33 @@ def figures(result):
         out.setdefault((what, model.series(scenario, row)), Measured(figure, *how))
 
     for s, r in model.each(result, "throughput"):
-        put(f"throughput {r['size']} {r['criterion']}", s, r, r["pps"], model.rate, HIGHER)
+        put(f"throughput {r['size']} {r['criterion']}", s, r, r["pps"], model.rate, HIGHER, f"throughput {r['size']}")
     for s, r in model.each(result, "latency"):
+        trial = f"latency {r['size']} at {model.percent(r['load_percent'])}"
         for key, name in model.PERCENTILES.items():
-            put(f"{name} {r['size']} at {model.percent(r['load_percent'])}", s, r, r[key], model.duration, LOWER)
+            put(f"{name} {r['size']} at {model.percent(r['load_percent'])}", s, r, r[key], model.duration, LOWER,
+                trial if key in COUNTED else None)
     for s, r in model.each(result, "back_to_back"):
-        put(f"back to back {r['size']}", s, r, r["frames"], model.plain, HIGHER)
+        put(f"back to back {r['size']}", s, r, r["frames"], model.plain, HIGHER, f"back to back {r['size']}")
     for s, r in model.each(result, "counts"):
         kind, repeats = "" if r["kind"] == "all" else f" ({r['kind']})", r["method"] == model.DETERMINISTIC
         put(f"{r['what']} per {r['per']} {r['size']}{kind}{'' if repeats else ', ' + r['method']}", s, r, r["value"], model.plain, LOWER,
-            repeats)
+            None if kind else f"counts per {r['per']} {r['size']} {r['method']}", repeats)
     for s, r in model.each(result, "start"):
+        put("start, all steps", s, r, whole_start(r["steps"]), model.seconds, LOWER, "start")
         for step in r["steps"]:
             put(f"start, {step['step']}", s, r, step["seconds"], model.seconds, LOWER)
     for s, r in model.each(result, "scale"):
-        put(f"one of {r['vms']} VMs", s, r, r["pps"], model.rate, HIGHER)
+        put(f"one of {r['vms']} VMs", s, r, r["pps"], model.rate, HIGHER, f"{r['vms']} VMs")
     for s, r in model.each(result, "tcp"):
-        put(f"tcp {r['direction']}", s, r, r["gbps"], model.gbps, HIGHER)
+        put(f"tcp {r['direction']}", s, r, r["gbps"], model.gbps, HIGHER, f"tcp {r['direction']}")
     return {key: value for key, value in out.items() if value.figure["median"] is not None}
+
+
+def whole_start(steps):
+    """The figure of all steps together, round by round."""
+    rounds = [sum(values) for values in zip(*(step["seconds"]["rounds"] for step in steps))]
+    return {**model.NO_FIGURE, "median": statistics.median(rounds) if rounds else None, "rounds": rounds}
 
 
 def rank_counts(n, m):
@@ -149,7 +161,7 @@ def compared(a, b):
     rows, both = [], [key for key in ours if key in theirs]
     for key in both:
         how, first, second = ours[key], ours[key].figure, theirs[key].figure
-        rows.append({"what": key[0], "of": key[1], "a": first["median"], "b": second["median"], "better": how.better,
+        rows.append({"what": key[0], "of": key[1], "trial": how.trial, "a": first["median"], "b": second["median"], "better": how.better,
                      "a_text": how.shape(first["median"]), "b_text": how.shape(second["median"]),
                      **judge(first, second, how.repeats, min(PAIRS, ALL_PAIRS // len(both)))})
     return {"cautions": list(cautions(a, b)), "figures": rows,
@@ -197,9 +209,9 @@ def unseen_table(rows):
 
 
 def by_chance(judged, odds=1 - CONFIDENCE):
-    """(about how many, at most how many) of so many figures would seem to change by chance alone; odds: of each."""
+    """(about how many, at most how many) of so many would seem to change by chance alone; odds: of each."""
     below = 0.0
-    for most in range(judged + 1):
+    for most in range(judged if 0 < odds < 1 else 0):
         chance = math.exp(math.lgamma(judged + 1) - math.lgamma(most + 1) - math.lgamma(judged - most + 1)
                           + most * math.log(odds) + (judged - most) * math.log(1 - odds))
         below += chance
@@ -208,33 +220,50 @@ def by_chance(judged, odds=1 - CONFIDENCE):
     return judged * odds, judged
 
 
-def changes(found):
-    """The figures that differ, by what they say: (exact, noisy, how many noisy ones were judged, whether chance explains those)."""
-    rows = [row for row in found["figures"] if row["change"] in ("higher", "lower")]
-    exact, noisy = [row for row in rows if row["exact"]], [row for row in rows if not row["exact"]]
-    judged = sum(row["change"] is not None and not row["exact"] for row in found["figures"])
-    return exact, noisy, judged, len(noisy) <= by_chance(judged)[1]
+def trials(found):
+    """The figures with noise that count, trial by trial: those of one trial move together, and are no witnesses of each other."""
+    out = {}
+    for row in found["figures"]:
+        if row["trial"] and row["change"] is not None and not row["exact"]:
+            out.setdefault((row["of"], row["trial"]), []).append(row)
+    return list(out.values())
+
+
+def seen(judged, says, odds):
+    """(of how many trials a figure says so, how many chance makes of them on the whole, and at most). odds: of one figure; those of
+    a trial are at most their sum, however its figures hang together."""
+    of_each = [min(1, odds * len(rows)) for rows in judged]
+    return sum(any(map(says, rows)) for rows in judged), *by_chance(len(judged), statistics.fmean(of_each) if judged else 0)
+
+
+def changed(row):
+    return row["change"] in ("higher", "lower")
+
+
+def worsened(row):
+    return verdict(row) == WORSE
 
 
 def worse(found):
     """Whether something became worse that chance does not explain: it makes as many figures worse as better."""
-    exact, noisy, judged, _ = changes(found)
-    down = sum(verdict(row) == WORSE for row in noisy)
-    return any(verdict(row) == WORSE for row in exact) or down > by_chance(judged, (1 - CONFIDENCE) / 2)[1]
+    down, _, most = seen(trials(found), worsened, (1 - CONFIDENCE) / 2)
+    return down > most or any(row["exact"] and worsened(row) for row in found["figures"])
 
 
 def headline(found):
-    exact, noisy, judged, chance = changes(found)
+    exact, noisy = [[row for row in found["figures"] if changed(row) and row["exact"] == is_exact] for is_exact in (True, False)]
+    judged = trials(found)
+    some, about, most = seen(judged, changed, 1 - CONFIDENCE)
     if all(row["change"] is None for row in found["figures"]):
         yield "Nothing can be compared: no figure has enough rounds in both results."
     elif not exact and not noisy:
         yield f"No change beyond the noise in {sum(row['change'] is not None for row in found['figures'])} figures."
-    if noisy and chance:
-        yield (f"No change beyond the noise as a whole: {len(noisy)} of {judged} figures differ, and chance alone makes about "
-               f"{by_chance(judged)[0]:.0f} do so.")
+    if noisy and some <= most:
+        yield (f"No change beyond the noise as a whole: {some} of {len(judged)} trials differ, and chance alone makes up to about "
+               f"{about:.0f} do so.")
     elif noisy:
-        yield (f"{len(noisy)} of {judged} figures changed beyond the noise; chance alone makes about {by_chance(judged)[0]:.0f} "
-               "seem to.")
+        yield (f"{some} of {len(judged)} trials changed beyond the noise; chance alone makes up to about {about:.0f} seem to. What drifts "
+               "from one run to the next is in no interval: a second run of A shows how much that is.")
     if exact:
         yield (f"{len(exact)} {'figure' if len(exact) == 1 else 'figures'} without noise changed: the same in every round of A, and in "
                "every round of B.")
@@ -254,15 +283,15 @@ def told(a, b, found, width, every):
     """compare(), of what compared() found."""
     width = max(width, LEAST_WIDTH)
     by_change = {change: [row for row in found["figures"] if row["change"] == change] for change in ("higher", "lower", "none", None)}
-    changed, same = by_change["higher"] + by_change["lower"], by_change["none"]
+    differ, same = by_change["higher"] + by_change["lower"], by_change["none"]
     lines = [*wrapped("A: ", model.head(a), width), *wrapped("B: ", model.head(b), width)]
     for caution in found["cautions"]:
         lines += wrapped("caution: ", caution, width)
     lines.append("")
     for sentence in headline(found):
         lines += wrapped("", sentence, width)
-    if changed:
-        lines += ["", *table_lines(table("Figures that differ", changed), width)]
+    if differ:
+        lines += ["", *table_lines(table("Figures that differ", differ), width)]
     unseen = unseen_table(same)
     if same and every:
         lines += ["", *table_lines(table("No change beyond the noise", same), width)]

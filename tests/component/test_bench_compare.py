@@ -102,6 +102,50 @@ def test_a_change_is_seldom_larger_than_what_cannot_be_ruled_out():
     assert larger <= 0.04 * runs, larger
 
 
+def latencies(generator, together, p50=1, p99=1, first=1):
+    """Twenty trials of 6 rounds whose percentiles move together, but for a rest. first: by how much the first one is slower."""
+    rows = []
+    for number in range(20):
+        common = [generator.gauss(1, 0.02) for _ in range(6)]
+        speeds = {key: first if number == 0 else 1 for key in report.schema.LATENCY_FIGURES}
+        speeds["p50_ns"] *= p50
+        speeds["p99_ns"] *= p99
+        rows.append({"variant": "bare", "size": str(64 + number), "load_percent": 50, **{
+            key: figure(*(1000 * speed * (one + generator.gauss(0, 0.02 * (1 - together))) for one in common))
+            for key, speed in speeds.items()}})
+    raw = bench_result.result()
+    raw["scenarios"] = [{"name": "host-vf", "latency": rows}]
+    return report.check(raw)
+
+
+def test_figures_of_one_trial_are_no_witnesses_of_each_other():
+    generator = random.Random(5)
+    runs = 150
+    false = sum(differ.worse(differ.compared(latencies(generator, 0.9), latencies(generator, 0.9))) for _ in range(runs))
+    assert false <= 0.05 * runs, false
+    # Six figures of one trial: seen, but no more than one of twenty may do by chance. One figure of each trial: no chance.
+    one = differ.compared(latencies(generator, 0.9), latencies(generator, 0.9, first=1.5))
+    assert sum(row["change"] == "higher" for row in one["figures"]) >= 6 and not differ.worse(one)
+    for slower in ({"p50": 1.2}, {"p99": 1.2}):
+        a, b = latencies(generator, 0.9), latencies(generator, 0.9, **slower)
+        assert differ.worse(differ.compared(a, b)) and not differ.worse(differ.compared(b, a))
+        assert "20 of 20 trials changed beyond the noise" in report.compare(a, b) and "drifts" in report.compare(a, b)
+
+
+def test_a_start_is_judged_by_all_its_steps():
+    found = []
+    for slow in (1, 2):
+        raw = bench_result.result(seed=slow)
+        raw["scenarios"] = [scenario for scenario in raw["scenarios"] if scenario["name"] == "start"]
+        for step in raw["scenarios"][0]["start"][0]["steps"]:
+            step["seconds"] = figure(*(slow * value for value in step["seconds"]["rounds"]))
+        found.append(report.check(raw))
+    there, back = differ.compared(*found), differ.compared(*reversed(found))
+    row, = (row for row in there["figures"] if row["what"] == "start, all steps" and row["of"] == "start/viaduct")
+    assert row["low"] < 2 < row["high"] and abs(row["a"] - 2.53) < 0.15
+    assert differ.worse(there) and not differ.worse(back)
+
+
 @pytest.mark.parametrize("a, b, noisy, counted", [
     (figure(1, 2, 3), figure(7, 8, 9), None, None),  # three rounds say nothing
     (figure(10, 11, 12, 13), figure(20, 21, 22, 23), "higher", "higher"),
