@@ -2,15 +2,19 @@
 """What the benchmark needs of the machine, and what the machine is."""
 
 import contextlib
-import fcntl
 import os
 import pathlib
 import platform
 import re
 import subprocess
-import tempfile
+import sys
 
 from processes import BenchError
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+
+import run  # noqa: E402
+from run import journal  # noqa: E402
 
 POOL = pathlib.Path("/sys/kernel/mm/hugepages/hugepages-2048kB")
 PAGE_MIB = 2
@@ -23,10 +27,11 @@ def read(path):
 @contextlib.contextmanager
 def alone():
     """Two at once would measure each other. Until a case of another run is over, this one waits."""
-    path = pathlib.Path(tempfile.gettempdir()) / f"viaduct-bench-polled-{os.getuid()}.lock"
-    with open(path, "a", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    try:
+        with journal.alone():
+            yield
+    except run.BenchError as e:
+        raise BenchError(str(e)) from e
 
 
 def pool_grow(pages):

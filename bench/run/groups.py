@@ -119,8 +119,9 @@ def start(session, bench, begin, say):
     begin(rounds * len(ports))
     for number in range(-1 if rounds > 1 else 0, rounds):  # the first of several fills caches and does not count
         for variant in list(ports)[::1 if number % 2 else -1]:
-            with held():
-                guest = VmRun(bench.folder, f"bench-start-{variant}", bench.image, ports[variant])
+            name = f"bench-start-{variant}"
+            with held(), bench.borrowed.noted(f"VM {name}", "vm_delete", name):
+                guest = VmRun(bench.folder, name, bench.image, ports[variant])
                 try:
                     steps = guest.shown["start_steps"]
                 finally:
@@ -172,7 +173,7 @@ def tcp(session, bench, begin, say):
     with held():
         host.link_up(bench.borrowed, names[0])
         host.address_add(bench.borrowed, names[0], f"{TCP_NET}.1/24")
-        guest = bench.borrowed.enter("VM bench-tcp", VmRun(
+        guest = bench.borrowed.vm("bench-tcp", lambda: VmRun(
             bench.folder, "bench-tcp", bench.image.with_words(f"bench_net={TCP_NET}.2/24"), [rigs.guest_port(session.options.pf)]))
     session.done.add(("tcp", "viaduct"))
     session.addresses.append(guest.shown["ports"][0].get("vf") or "")

@@ -6,12 +6,14 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import signal
 import subprocess
 import time
 
 from . import BenchError, TrialError
+from .ends import with_us
 from .lines import READY, Console
-from .operator import TOP, viaduct
+from .operator import TOP, NoAnswer, viaduct, vm_delete
 from .signals import held
 from .vmm import Vmm
 
@@ -104,7 +106,11 @@ class VmRun(Guest):
             f"boot: {{kernel: {image.kernel}, initrd: {image.initrd}, cmdline: {image.cmdline}}}",
             *(["ports:", *(f"  - {{{port}}}" for port in ports)] if ports else []), *extra]) + "\n", encoding="utf-8")
         with held(f"the guest {name} runs"):  # a start that is not waited for would come true behind us
-            viaduct("vm", "run", file)
+            try:
+                viaduct("vm", "run", file)
+            except NoAnswer:
+                vm_delete(name)
+                raise
         try:
             self.shown = viaduct("vm", "show", name)
             self.lines = console_at(f"the guest {name}", viaduct("vm", "console", name, "--port", "hvc0")["socket"])
@@ -127,7 +133,7 @@ class VmRun(Guest):
 
     def stop(self):
         super().stop()
-        viaduct("vm", "delete", self.name, "--force")
+        vm_delete(self.name)
 
 
 class VmmAlone(Guest):
@@ -176,7 +182,8 @@ class Qemu(Guest):
                     "-chardev", f"socket,id=v,path={vhost},server=on,wait=on", "-netdev", "vhost-user,id=n,chardev=v,queues=1",
                     "-device", f"virtio-net-pci,netdev=n,mac={mac},romfile=,disable-legacy=on,mq=off,packed=on",
                     "-chardev", f"socket,id=h,path={hvc0},server=on,wait=off", "-device", "virtio-serial-pci",
-                    "-device", "virtconsole,chardev=h"], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+                    "-device", "virtconsole,chardev=h"], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+                    preexec_fn=with_us(signal.SIGKILL))
             except OSError as e:
                 raise BenchError(f"QEMU cannot be run: {e}; leave out --against qemu") from e
         try:

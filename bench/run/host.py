@@ -9,6 +9,7 @@ import subprocess
 import time
 
 from . import BenchError
+from .journal import Journal
 from .operator import viaduct
 from .signals import held
 
@@ -25,8 +26,8 @@ HOLDERS = ("", "vfio-pci", "uio_pci_generic", "igb_uio", "pci-stub")
 class Borrowed:
     """A pile of what must be given back. Everything is tried, whatever fails; what failed is in `left`."""
 
-    def __init__(self):
-        self.pile, self.left = [], []
+    def __init__(self, journal=None):
+        self.pile, self.left, self.journal = [], [], journal or Journal()
 
     def __enter__(self):
         return self
@@ -35,19 +36,34 @@ class Borrowed:
         self.give_back()
 
     def callback(self, what, function, *args):
-        self.pile.append((what, function, args))
+        self.pile.append((what, function, args, self.journal.note(what, getattr(function, "__name__", ""), args)))
 
     def enter(self, what, thing):
         """A thing with stop()."""
         self.callback(what, thing.stop)
         return thing
 
+    @contextlib.contextmanager
+    def noted(self, what, undo, *args):
+        """In the journal alone, as long as it lasts: it ends by itself unless we are killed."""
+        number = self.journal.note(what, undo, args)
+        yield
+        self.journal.done(number)
+
+    def vm(self, name, make):
+        """A VM of the daemon that make() starts; noted before it is there."""
+        number = self.journal.note(f"VM {name}", "vm_delete", [name])
+        guest = make()
+        self.pile.append((f"VM {name}", guest.stop, (), number))
+        return guest
+
     def give_back(self):
         with held("everything is given back"):
             while self.pile:
-                what, function, args = self.pile.pop()
+                what, function, args, number = self.pile.pop()
                 try:
                     function(*args)
+                    self.journal.done(number)
                 except Exception as e:  # whatever it is, the others must go back
                     self.left.append(f"{what}: {e}" if isinstance(e, BenchError) else f"{what}: {type(e).__name__}: {e}")
 
@@ -209,7 +225,13 @@ def address_add(borrowed, name, address):
     done = subprocess.run(["ip", "addr", "add", address, "dev", name], capture_output=True, text=True, check=False)
     if done.returncode:
         raise BenchError(f"ip addr add {address} dev {name}: {done.stderr.strip()}")
-    borrowed.callback(f"address of {name}", subprocess.run, ["ip", "addr", "del", address, "dev", name])
+    borrowed.callback(f"address of {name}", address_del, name, address)
+
+
+def address_del(name, address):
+    done = subprocess.run(["ip", "addr", "del", address, "dev", name], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchError(f"ip addr del {address} dev {name}: {done.stderr.strip()}")
 
 
 def carrier_wait(name, seconds=30):
@@ -243,12 +265,29 @@ def pool_shrink(count):
     write(POOL / "nr_hugepages", str(max(0, pages()[0] - count)))
 
 
+def taken_cpus():
+    """CPU -> who polls or runs there, as viaductd says: the vCPUs of its VMs that are pinned, and its backend. Empty: there is no daemon."""
+    taken = {}
+    with contextlib.suppress(BenchError, KeyError, TypeError, AttributeError):
+        for vm in viaduct("vm", "list")["vms"]:
+            if vm["state"] not in ("stopped", "failed"):
+                taken.update({cpu: f"VM {vm['name']}" for cpu in (vm.get("cpus") or {}).get("pin", [])})
+        for lcore in (viaduct("uplink", "list").get("backend") or {}).get("lcores", []):
+            taken[lcore["cpu"]] = "viaduct-pmd"
+    return taken
+
+
 def cpus():
-    """CPUs that we may have: isolated ones first, the first one last: it does the host's own work."""
+    """CPUs that we may have and nobody else has: isolated ones first, the first one last: it does the host's own work."""
     mine = sorted(os.sched_getaffinity(0))
     isolated = cpu_list(read("/sys/devices/system/cpu/isolated"))
     spare = [cpu for cpu in isolated if (pathlib.Path("/sys/devices/system/cpu") / f"cpu{cpu}").exists()]
-    return spare + [cpu for cpu in mine[1:] + mine[:1] if cpu not in spare]
+    wanted = spare + [cpu for cpu in mine[1:] + mine[:1] if cpu not in spare]
+    taken = taken_cpus()
+    free = [cpu for cpu in wanted if cpu not in taken]
+    if not free:
+        raise BenchError("no CPU is left to measure with: " + ", ".join(f"{cpu}: {taken[cpu]}" for cpu in wanted))
+    return free
 
 
 def cpu_list(text):

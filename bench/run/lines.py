@@ -5,11 +5,13 @@ import contextlib
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import time
 
 from . import BenchError, TrialError
+from .ends import with_us
 
 ANSWER_SECONDS = 60
 STOP_SECONDS = 5
@@ -95,7 +97,8 @@ class Child(Lines):
         with open(log, "ab") as err:
             try:
                 self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                                stderr=err, env=env or os.environ, start_new_session=True, bufsize=0)
+                                                stderr=err, env=env or os.environ, start_new_session=True, bufsize=0,
+                                                preexec_fn=with_us(signal.SIGTERM))
             except OSError as e:
                 raise BenchError(f"{name} cannot be run: {e}") from e
 

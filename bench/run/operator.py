@@ -13,6 +13,10 @@ SECONDS = 180
 TOP = pathlib.Path(__file__).resolve().parents[2]
 
 
+class NoAnswer(BenchError):
+    """Not in time: what was asked may still come true."""
+
+
 def command():
     """The command that called us; else that of the tree."""
     named = os.environ.get("VIADUCT_BENCH_CLI")
@@ -31,7 +35,7 @@ def viaduct(*words, seconds=SECONDS):
         done = subprocess.run(line, capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL, check=False,
                               start_new_session=True)
     except subprocess.TimeoutExpired as e:
-        raise BenchError(f"viaduct {' '.join(map(str, words))}: no answer in {seconds} s") from e
+        raise NoAnswer(f"viaduct {' '.join(map(str, words))}: no answer in {seconds} s") from e
     except OSError as e:
         raise BenchError(f"{line[0]} cannot be run: {e}") from e
     if done.returncode != 0:
@@ -62,5 +66,10 @@ class Lease:
     def address(self):
         return self.vf["address"]
 
-    def release(self):
-        viaduct("vf", "release", self.name)
+
+def lease_release(name):
+    viaduct("vf", "release", name)
+
+
+def vm_delete(name):
+    viaduct("vm", "delete", name, "--force")

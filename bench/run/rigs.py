@@ -10,7 +10,7 @@ import tempfile
 from . import BenchError, TrialError, host
 from .guests import Qemu, VmmAlone, VmRun
 from .lines import Child
-from .operator import Lease
+from .operator import Lease, lease_release
 from .vmm import PMD_MIB, Pmd, program
 from .signals import held
 
@@ -159,7 +159,7 @@ def host_rig(bench, gen, src_mac):
     """The bare host's VF: the same program, with the same driver, as in the guest."""
     with held():
         lease = Lease(bench.options.pf, f"bench-{os.getpid()}")
-        bench.borrowed.callback(f"lease {lease.name}", lease.release)
+        bench.borrowed.callback(f"lease {lease.name}", lease_release, lease.name)
         bench.borrowed.callback(f"driver of {lease.address}", host.bind, lease.address, host.driver_of(lease.address))
         host.bind(lease.address, "vfio-pci")
     lcores = f"0@{bench.cpus[1]},1@{bench.cpus[1]}"  # the one that hears the lines sleeps
@@ -177,8 +177,7 @@ def guest_port(pf):
 
 def guest_vf_rig(bench, gen, src_mac, name="bench-vf", kernel_driver=False, image=None):
     with held():
-        guest = bench.borrowed.enter(f"VM {name}", VmRun(bench.folder, name, image or bench.pinned(),
-                                                                   [guest_port(bench.options.pf)]))
+        guest = bench.borrowed.vm(name, lambda: VmRun(bench.folder, name, image or bench.pinned(), [guest_port(bench.options.pf)]))
     idle = "interrupt" if kernel_driver else "poll"
     rig = Reflected(gen, "wire", src_mac, guest.lines, functions(guest.lines, kernel_driver)[0], guest, idle,
                     bench.ring)

@@ -60,7 +60,7 @@ class Session:
             self.plan = type(self.plan)(**{**vars(self.plan), "rounds": options.rounds})
         self.store, self.done, self.addresses = Store(), set(), []
         self.ended, self.failures, self.left = "done", [], []
-        self.facts = {}
+        self.facts, self.journal = {}, None
 
     def wants(self, name):
         return any(row.name == name for row in self.scenarios)
@@ -103,7 +103,7 @@ class Session:
 
     def run_group(self, index, name, progress):
         """A group that fails does not take the others with it."""
-        borrowed = Borrowed()
+        borrowed = Borrowed(self.journal)
         try:
             with borrowed:
                 self.measure(index, name, progress, borrowed)

@@ -7,10 +7,12 @@ import json
 import os
 import pathlib
 import resource
+import signal
 import socket
 import subprocess
 
 from . import BenchError, TrialError
+from .ends import with_us
 from .operator import command
 
 MESSAGE_MAX = 1 << 20
@@ -47,7 +49,8 @@ class Contract:
             # The number of the contract, whatever this process uses it for.
             self.process = subprocess.Popen(
                 ["bash", "-c", f'exec 3<&{theirs.fileno()} && exec "$0" --fd 3', str(binary)], pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, preexec_fn=become,
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+                preexec_fn=with_us(signal.SIGKILL, become),
                 env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})  # the leak checker traces: the sandbox kills for that
 
     def call(self, op, fds=(), **members):

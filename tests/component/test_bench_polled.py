@@ -165,7 +165,7 @@ def children(parent, name=""):
 
 def bench(*words, folder="/tmp", build="", seconds=120):
     """folder: where it works, and looks whether it is alone."""
-    env = {**os.environ, "VIADUCT_BUILD": str(build), "TMPDIR": str(folder)}
+    env = {**os.environ, "VIADUCT_BUILD": str(build), "TMPDIR": str(folder), "VIADUCT_RUN_DIR": f"{folder}/run"}
     return subprocess.run([TOP / "bench/polled.bench", *map(str, words)], capture_output=True, text=True, check=False,
                           timeout=seconds, env=env)
 
