@@ -11,7 +11,6 @@ CRITERIA = {"zero-loss": 0.0, "0.001%": 1e-5}  # lost of sent
 REACHED = 0.98  # of the offered rate: below, the trial is one of what the generator did send
 SHORT_MAX = 2  # times what is wanted is asked for at most, of a generator that sends less than it is asked
 NEAR = 0.9  # of a rate that failed: the next one to try, if more came back than that
-BITS = {"preamble": 64, "gap": 96}  # around each frame on the wire
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,13 +29,6 @@ class Plan:
     @property
     def latency_trial_ms(self):
         return self.latency_ms or self.trial_ms
-
-
-def line_pps(size, mbps):
-    """Frames a second that a wire of that rate carries; None: nobody knows its rate."""
-    if not mbps or not str(size).isdigit():
-        return None
-    return mbps * 1e6 / (int(size) * 8 + sum(BITS.values()))
 
 
 def mean_bytes(size, imix=(64 * 7 + 594 * 4 + 1518) / 12):

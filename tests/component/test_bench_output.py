@@ -85,18 +85,18 @@ def test_what_cannot_be_written_is_said_before_it_is_wanted(tmp_path, name):
     assert not list(tmp_path.iterdir())
 
 
-def run(*words):
+def run(folder, *words):
     return subprocess.run([sys.executable, "-B", str(TOP / "bench/main"), "run", *words], capture_output=True, text=True, timeout=60, check=False,
-                          env={**os.environ, "VIADUCT_BENCH_CLI": "/nonexistent/viaduct"})
+                          env={**os.environ, "VIADUCT_BENCH_CLI": "/nonexistent/viaduct", "VIADUCT_RUN_DIR": str(folder / "run")})
 
 
-def test_a_run_whose_file_cannot_be_written_does_not_begin():
-    done = run("guest-vf", "--json", "/no/such/folder/x")
+def test_a_run_whose_file_cannot_be_written_does_not_begin(tmp_path):
+    done = run(tmp_path, "guest-vf", "--json", "/no/such/folder/x")
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and "/no/such/folder/x: No such file" in done.stderr
 
 
 def test_a_run_that_fails_says_why_and_has_its_file(tmp_path):
-    done = run("host-vf", "--wire", "0000:5e:00.0", "--json", str(tmp_path / "x"))
+    done = run(tmp_path, "host-vf", "--wire", "0000:5e:00.0", "--json", str(tmp_path / "x"))
     assert done.returncode == 1 and "viaduct bench: vf: " in done.stderr and "Traceback" not in done.stderr
     assert json.loads((tmp_path / "x").read_text())["ended"] == "failed" and "host-vf" in done.stdout
 

@@ -221,7 +221,7 @@ def test_the_ceiling_is_measured_in_the_same_rounds(case, build_dir, short_tmp):
 
 def test_an_end_by_a_signal_leaves_nothing(build_dir, short_tmp):
     """No process, no socket, no folder."""
-    env = {**os.environ, "VIADUCT_BUILD": str(build_dir), "TMPDIR": str(short_tmp)}
+    env = {**os.environ, "VIADUCT_BUILD": str(build_dir), "TMPDIR": str(short_tmp), "VIADUCT_RUN_DIR": f"{short_tmp}/run"}
     with subprocess.Popen([TOP / "bench/polled.bench", "--small-pages", "--rounds", "1000", "--slice-ms", "50", "--case",
                            "vm2vm-64-split", "--only", "viaduct"], env=env, stdout=subprocess.DEVNULL,
                           stderr=subprocess.PIPE) as run:
@@ -233,4 +233,4 @@ def test_an_end_by_a_signal_leaves_nothing(build_dir, short_tmp):
         finally:
             run.kill()
     assert not any(pathlib.Path(f"/proc/{pid}").exists() for pid in started)
-    assert [path.name for path in short_tmp.iterdir()] == [f"viaduct-bench-polled-{os.getuid()}.lock"]
+    assert [path.name for path in short_tmp.iterdir()] == ["run.bench"]

@@ -128,12 +128,6 @@ def test_changed_frames_are_lost_ones_and_silence_is_all():
     assert methods.loss({"sent": 0, "lost": 0, "bad": 0}) == 1
 
 
-def test_line_rate_is_that_of_the_wire():
-    assert methods.line_pps("64", 1000) == pytest.approx(1488095, rel=1e-6)
-    assert methods.line_pps("1518", 10000) == pytest.approx(812743, rel=1e-5)
-    assert methods.line_pps("64", 0) is None and methods.line_pps("imix", 1000) is None
-
-
 def test_figures_have_intervals_from_six_rounds_on_and_keep_outliers():
     few = intervals.figure([1.0, 2.0, 3.0])
     assert few == {"median": 2.0, "low": None, "high": None, "rounds": [1.0, 2.0, 3.0], "outliers": []}
@@ -416,13 +410,15 @@ def test_a_signal_waits_until_what_is_taken_is_noted():
 
 
 def test_two_runs_become_one_result_and_counts_come_first():
-    wall = {"scenarios": [{"name": "guest-vf", "counts": [{"what": "exits", "method": "wall-clock"}], "ratios": [], "notes": []}]}
-    exact = {"scenarios": [{"name": "guest-vf", "notes": ["how"], "throughput": [1], "counts": [
+    wall = {"ended": "done", "scenarios": [
+        {"name": "guest-vf", "counts": [{"what": "exits", "method": "wall-clock"}], "ratios": [], "notes": []}]}
+    exact = {"ended": "interrupted", "scenarios": [{"name": "guest-vf", "notes": ["how"], "throughput": [1], "counts": [
         {"what": "exits", "method": "deterministic-time"}, {"what": "instructions", "method": "deterministic-time"}],
         "ratios": [{"of": "instructions"}, {"of": "throughput"}]}]}
     [found] = merge.merged(wall, exact)["scenarios"]
     assert [row["method"] for row in found["counts"]] == ["deterministic-time"] * 2 + ["wall-clock"]
     assert found["ratios"] == [{"of": "instructions"}] and found["notes"] == ["how"] and "throughput" not in found
+    assert wall["ended"] == "interrupted"
 
 
 def test_the_generator_finds_the_faults_that_are_put_in(program):
