@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -264,6 +265,8 @@ int main(int argc, char **argv)
 	int fd = dup(STDOUT_FILENO), r;
 	FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
 
+	/* A vhost-user backend that has gone is no reason to end. */
+	signal(SIGPIPE, SIG_IGN);
 	/* Answers alone go to standard output, whatever a driver prints. */
 	if (out == NULL || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
 		return 1;

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The reflector, told by the generator at the other end of a veth pair and of a real viaduct-pmd."""
+
+import os
+import socket
+import subprocess
+
+import pytest
+from daemonkit import eventually
+from genkit import Gen, GenError
+from pmdkit import pmd, pmd_program  # noqa: F401
+
+TAKES_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="takes root to make devices")
+MACS = {"gen": "02:00:00:00:01:01", "far": "02:00:00:00:01:02"}
+
+
+class Reflect(Gen):
+    """The same lines, asked of a viaduct-reflect."""
+
+    def __init__(self, build_dir, folder):
+        self.log = folder / "reflect.log"
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [build_dir / "bench/reflect/viaduct-reflect", "--no-huge", "-m", "128", "--file-prefix", f"reflect-{os.getpid()}", "--"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+                env={**os.environ, "RUNTIME_DIRECTORY": str(folder), "ASAN_OPTIONS": "detect_leaks=0"})
+
+    def start(self, mode="reflect", idle="poll", **members):
+        self.ask("start", mode=mode, idle=idle, **{"from": "a"}, **members)
+
+
+@pytest.fixture
+def gen(build_dir, short_tmp):
+    with Gen(build_dir, short_tmp) as one:
+        yield one
+
+
+@pytest.fixture
+def reflect(build_dir, short_tmp):
+    with Reflect(build_dir, short_tmp) as one:
+        yield one
+        assert one.quit() == 0
+
+
+@pytest.fixture
+def veth():
+    near, far = f"vr{os.getpid()}a", f"vr{os.getpid()}b"
+    subprocess.run(["ip", "link", "add", near, "type", "veth", "peer", "name", far], check=True)
+    yield near, far
+    subprocess.run(["ip", "link", "del", near], check=True)
+
+
+def whole(out):
+    assert out["sent"] == out["received"] > 0, out
+    assert [out[key] for key in ("lost", "duplicated", "reordered", "bad")] == [0] * 4, out
+    return out
+
+
+@TAKES_ROOT
+@pytest.mark.parametrize("idle", ["poll", "interrupt"])
+def test_what_comes_by_the_kernels_driver_goes_back(idle, gen, reflect, veth):
+    near, far = veth
+    subprocess.run(["ip", "link", "set", near, "up"], check=True)
+    port = reflect.port("a", f"af-packet:{far}")
+    assert port["driver"] == "kernel" and port["max_frame"] == 1518
+    gen.port("g", f"af-packet:{near}")
+    reflect.start(idle=idle)
+    out = whole(gen.trial("g", sizes="imix", flows=4, window=8, ms=300, dst_mac=port["mac"]))
+    stats = reflect.ask("stop")
+    assert stats["received"] - stats["ignored"] == stats["sent"] == out["sent"] and stats["dropped"] == 0
+    assert (stats["sleeps"] > 0) == (idle == "interrupt")
+    looks = reflect.ask("looks")["looks"]
+    assert len(looks) == min(stats["bursts"], 512) and all(0 < frames <= 32 and cycles > 0 for frames, cycles in looks)
+
+
+@TAKES_ROOT
+def test_a_multicast_is_not_answered_and_a_sink_answers_nothing(reflect, veth):
+    near, far = veth
+    subprocess.run(["ip", "link", "set", near, "up"], check=True)
+    reflect.port("a", f"af-packet:{far}")
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x88B5)) as sock:
+        sock.bind((near, 0x88B5))
+        sock.settimeout(0.3)
+        for mode, destination in (("reflect", b"\x01\0\x5e\0\0\1"), ("sink", b"\x02\0\0\0\0\7")):
+            reflect.start(mode)
+            sock.send(destination + b"\x02\0\0\0\0\x09" + b"\x88\xb5" + bytes(46))
+            assert eventually(lambda: reflect.ask("stats")["received"] >= 1)
+            stats = reflect.ask("stop")
+            assert stats["sent"] == 0
+            assert (stats["ignored"] == stats["received"]) == (mode == "reflect")
+            with pytest.raises(TimeoutError):
+                sock.recv(2048)
+
+
+def test_over_a_real_viaduct_pmd(gen, reflect, pmd, short_tmp):  # noqa: F811
+    pmd.call("network-add", name="lan", uplinks=[], bond="none")
+    for name in MACS:
+        pmd.port_at(f"{name}/lan", "lan", short_tmp / f"{name}.sock", mac=MACS[name], trust="none", spoofchk=True)
+    gen.port("g", f"vhost-user:{short_tmp}/gen.sock", server=True)
+    assert reflect.port("a", f"vhost-user:{short_tmp}/far.sock", server=True)["driver"] == "net_virtio_user"
+    assert eventually(lambda: all(port["state"] == "running" for port in pmd.call("status")["ports"]))
+    reflect.start()
+    out = whole(gen.trial("g", sizes="imix", flows=4, window=8, ms=300, src_mac=MACS["gen"], dst_mac=MACS["far"]))
+    assert reflect.ask("stop")["sent"] == out["sent"]
+
+
+def test_what_cannot_be_is_refused_in_a_line(reflect):
+    for op, members, text in (
+            ("start", {"mode": "reflect", "idle": "poll", "from": "a"}, "there is no port a"),
+            ("port", {"name": "a", "device": "0000:ff:1f.7"}, "there is no 0000:ff:1f.7"),
+            ("port", {"name": "a", "device": "af-packet:nobody0"}, "nobody0: network device: No such device"),
+            ("close", {"name": "a"}, "there is no port a"), ("fly", {}, "\"fly\" is not known")):
+        with pytest.raises(GenError, match=text):
+            reflect.ask(op, **members)
+    reflect.say("x" * 5000)
+    assert reflect.hear() == {"ok": False, "text": "not a JSON object of up to 4096 bytes"}
