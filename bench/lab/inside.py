@@ -18,6 +18,7 @@ from operate.host import igb_ports  # noqa: E402
 from operate.viaduct import Daemon, build_dir, cli, cli_json  # noqa: E402
 
 VFS = 4
+NOT_AS_IT_WAS = 3  # exit status, whatever that of the run was
 POOL = pathlib.Path("/proc/sys/vm/nr_hugepages")
 
 
@@ -82,7 +83,7 @@ def main():
         after = state(ports)
         if after != before:
             print(f"bench lab: the host is not as it was: {before} became {after}", file=sys.stderr)
-            status = status or 3
+            status = NOT_AS_IT_WAS
     finally:
         daemon.stop()
         print(daemon.log_tail(15), file=sys.stderr)
