@@ -19,6 +19,7 @@ from .vmm import Vmm
 
 BOOT_SECONDS = 240  # an emulated host's guest, beside others
 CONNECT_SECONDS = 30
+VCPU_THREAD = "CPU 0/KVM"  # as QEMU names it with debug-threads
 CMDLINE = "console=ttyS0 quiet mitigations=off"
 DEBUG = pathlib.Path("/sys/kernel/debug/kvm")
 
@@ -164,6 +165,20 @@ class VmmAlone(Guest):
         self.vmm.stop()
 
 
+def vcpu_pin(process, cpu):
+    """The thread that is QEMU's one vCPU, and no other: so viaduct pins its own. TrialError: there is none."""
+    deadline = time.monotonic() + CONNECT_SECONDS
+    while True:
+        for comm in pathlib.Path(f"/proc/{process.pid}/task").glob("*/comm"):
+            with contextlib.suppress(OSError):  # threads end
+                if comm.read_text().strip() == VCPU_THREAD:
+                    os.sched_setaffinity(int(comm.parent.name), {cpu})
+                    return
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise TrialError(f"QEMU has no thread {VCPU_THREAD!r}: its vCPU cannot be pinned")
+        time.sleep(0.05)
+
+
 class Qemu(Guest):
     """QEMU's q35 with KVM on the same backend: kernel, image, memory and port are the same."""
 
@@ -175,7 +190,7 @@ class Qemu(Guest):
         with open(self.log, "ab") as out:
             try:
                 self.process = subprocess.Popen([
-                    "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+                    "qemu-system-x86_64", "-name", "bench,debug-threads=on", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
                     "-machine", "q35,accel=kvm", "-cpu", "host", "-smp", "1", "-m", size,
                     "-object", f"memory-backend-memfd,id=m,size={size},share=on", "-numa", "node,memdev=m",
                     "-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", image.cmdline, "-serial", "stdio",
@@ -189,19 +204,12 @@ class Qemu(Guest):
         try:
             pmd.port_add(name, vhost, mac, network)
             self.lines = console_at(f"the guest {name}", hvc0)
-            self.pin(image.cpu)
+            if image.cpu is not None:
+                vcpu_pin(self.process, image.cpu)
             self.wait_ready()
         except BaseException:
             self.stop()
             raise
-
-    def pin(self, cpu):
-        """The vCPU's thread, as the pin of viaduct does. It is the one that runs KVM's loop: named so by QEMU with debug-threads,
-        else the last that was made; all threads then, which is no worse for it."""
-        if cpu is not None:
-            for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
-                with contextlib.suppress(OSError):
-                    os.sched_setaffinity(int(task.name), {cpu})
 
     def tail(self):
         with contextlib.suppress(OSError):
