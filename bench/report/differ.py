@@ -20,6 +20,7 @@ EXACT = 40  # rounds of both together, up to which the test's distribution is co
 NORMAL = 1.959964
 ALIKE = 1e-9  # of counts in deterministic time, which repeat themselves
 COUNTED = ("p50_ns", "p99_ns")  # what a trial's latency is judged by
+RATES_APART = 1.1  # times: latencies of rates further apart are not compared
 LISTED = 12  # names of what only one result has
 WORSE = "WORSE"
 HIGHER, LOWER = "higher is better", "lower is better"
@@ -32,14 +33,15 @@ class Measured(typing.NamedTuple):
     better: str
     trial: str | None = None  # to whose verdict it belongs, among those of its series; None: it is shown alone
     repeats: bool = False  # counted in deterministic time: without noise, if its rounds are all the same
+    rate: float | None = None  # packets a second at which a latency was measured
 
 
 def figures(result):
     """(what, of) -> Measured."""
     out = {}
 
-    def put(what, scenario, row, figure, *how):
-        out.setdefault((what, model.series(scenario, row)), Measured(figure, *how))
+    def put(what, scenario, row, figure, *how, **more):
+        out.setdefault((what, model.series(scenario, row)), Measured(figure, *how, **more))
 
     for s, r in model.each(result, "throughput"):
         put(f"throughput {r['size']} {r['criterion']}", s, r, r["pps"], model.rate, HIGHER, f"throughput {r['size']}")
@@ -47,7 +49,7 @@ def figures(result):
         trial = f"latency {r['size']} at {model.percent(r['load_percent'])}"
         for key, name in model.PERCENTILES.items():
             put(f"{name} {r['size']} at {model.percent(r['load_percent'])}", s, r, r[key], model.duration, LOWER,
-                trial if key in COUNTED else None)
+                trial if key in COUNTED else None, rate=r["pps"]["median"])
     for s, r in model.each(result, "back_to_back"):
         put(f"back to back {r['size']}", s, r, r["frames"], model.plain, HIGHER, f"back to back {r['size']}")
     for s, r in model.each(result, "counts"):
@@ -132,6 +134,11 @@ def sign(a, b):
     return "none" if abs(b - a) <= ALIKE * max(a, b) else "higher" if b > a else "lower"
 
 
+def apart(rate, other):
+    """Whether latencies are of rates that differ too much: the load decides them more than what is measured."""
+    return None not in (rate, other) and max(rate, other) > RATES_APART * min(rate, other)
+
+
 def differences(a, b):
     """Facts of the two runs that differ, as "name: of A -> of B"."""
     ours, theirs = dict(model.host_lines(a["host"])), dict(model.host_lines(b["host"]))
@@ -158,13 +165,17 @@ def cautions(a, b):
 def compared(a, b):
     """Everything, as an object for JSON."""
     ours, theirs = figures(a), figures(b)
-    rows, both = [], [key for key in ours if key in theirs]
+    rows, other_rates, both = [], [], [key for key in ours if key in theirs]
     for key in both:
+        rates = ours[key].rate, theirs[key].rate
+        if apart(*rates):
+            other_rates.append(f"{', '.join(key)}: {model.rate(rates[0])} -> {model.rate(rates[1])} packets a second")
+            continue
         how, first, second = ours[key], ours[key].figure, theirs[key].figure
         rows.append({"what": key[0], "of": key[1], "trial": how.trial, "a": first["median"], "b": second["median"], "better": how.better,
                      "a_text": how.shape(first["median"]), "b_text": how.shape(second["median"]),
                      **judge(first, second, how.repeats, min(PAIRS, ALL_PAIRS // len(both)))})
-    return {"cautions": list(cautions(a, b)), "figures": rows,
+    return {"cautions": list(cautions(a, b)), "figures": rows, "other_rates": other_rates,
             "only_a": [f"{what}, {of}" for what, of in ours if (what, of) not in theirs],
             "only_b": [f"{what}, {of}" for what, of in theirs if (what, of) not in ours]}
 
@@ -298,5 +309,6 @@ def told(a, b, found, width, every):
     elif unseen.rows:
         lines += ["", *table_lines(unseen, width)]
     lines += names("Too few rounds to tell", [f"{row['what']}, {row['of']}" for row in by_change[None]], width)
+    lines += names("Not compared, since the rates differ", found["other_rates"], width)
     lines += names("In A alone", found["only_a"], width) + names("In B alone", found["only_b"], width)
     return "\n".join(lines)

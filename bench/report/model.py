@@ -186,12 +186,13 @@ def rate_mbps(value):
 
 def latency(result):
     rows = in_order(each(result, "latency"), by_size, lambda r: -1 if r["load_percent"] is None else r["load_percent"])
-    lines = [[r["size"], percent(r["load_percent"]), series(s, r), *(duration(r[key]["median"]) for key in PERCENTILES),
-              duration(r["error_ns"])] for s, r in rows]
+    lines = [[r["size"], percent(r["load_percent"]), rate(r["pps"]["median"]), series(s, r),
+              *(duration(r[key]["median"]) for key in PERCENTILES), duration(r["error_ns"])] for s, r in rows]
     ranks = {"p50": 0, "p99": 0, "p90": 2, "p99.9": 1, "max": 2, "jitter": 3}
-    return Table("Latency by load", [("size", 0), ("load", 0), ("of", 0), *((n, ranks[n]) for n in PERCENTILES.values()),
+    return Table("Latency by load", [("size", 0), ("load", 0), ("pps", 1), ("of", 0), *((n, ranks[n]) for n in PERCENTILES.values()),
                                      ("error", 1)], lines,
-                 "Medians of the rounds' percentiles; error is that of the time stamps, '-' what is finer than it or has too few samples.")
+                 "Medians of the rounds' percentiles, at so many packets a second; error is that of the time stamps, '-' what is finer "
+                 "than it or has too few samples.")
 
 
 def latency_intervals(result):

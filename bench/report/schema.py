@@ -208,7 +208,7 @@ SCENARIO = record({
     "name": NAME, "title": (text, ""), "notes": (listed(text, 100), list),
     "variants": (listed(record({"name": NAME, "title": (text, "")}), 32), list),
     "throughput": (listed(record({**SIZED, "criterion": NAME, "pps": FIG, "mbps": FIG}), 1000), list),
-    "latency": (listed(record({**SIZED, "load_percent": (PERCENT, None), **{key: FIG for key in LATENCY_FIGURES},
+    "latency": (listed(record({**SIZED, "load_percent": (PERCENT, None), "pps": FIG, **{key: FIG for key in LATENCY_FIGURES},
                                "error_ns": (or_null(number), None), "histogram": (histogram, list)}), 1000), list),
     "back_to_back": (listed(record({**SIZED, "frames": FIG}), 1000), list),
     "counts": (listed(record({**SIZED, "what": NAME, "per": NAME, "kind": (word, "all"), "method": (word, "wall-clock"),

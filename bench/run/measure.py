@@ -46,7 +46,7 @@ class Rounds:
                 self.latencies(number, size, order, rates)
 
     def throughput(self, number, size, lane):
-        """Of every criterion, and back to back; the zero-loss rate, or what came at the top if no rate was without loss."""
+        """Of every criterion, and back to back; the zero-loss rate, 0 if no rate was without loss."""
         scenario, variant, rig = lane
         search = methods.Search(counted(rig, self.store, number, lane), size, self.plan)
         rig.on()
@@ -66,12 +66,16 @@ class Rounds:
         finally:
             rig.off()
         self.progress(f"{scenario} {variant}, {size} bytes: rate")
-        return found.get("zero-loss") or search.top[2] * search.plan.resolution
+        return found.get("zero-loss", 0.0)
 
     def latencies(self, number, size, order, rates):
         """All at the same rates: shares of what the slowest can do without loss, so that they carry the same."""
         base = min(rates)
         for scenario, variant, rig in order:
+            if base <= 0:
+                self.store.note(scenario, f"{size} bytes: no latency of rounds in which one of those side by side had no rate without loss")
+                self.progress(f"{scenario} {variant}, {size} bytes: no latency")
+                continue
             rig.on()
             try:
                 for load in self.plan.loads:
@@ -131,7 +135,7 @@ def interrupts(lane, plan, store, progress):
         store.put(number, delivered / answer["received"], scenario, variant, "count", size, "interrupts", "packet", "all", "wall-clock")
         store.put(number, answer["rx_pps"], scenario, variant, "throughput", size, "offered")
         if (answer.get("latency") or {}).get("count"):
-            store.put_latency(number, answer["latency"], scenario, variant, size, None)
+            store.put_latency(number, {**answer["latency"], "pps": answer["tx_pps"]}, scenario, variant, size, None)
         progress(f"{scenario} {variant}, {INTERRUPT_PPS} frames a second")
 
 

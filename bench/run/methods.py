@@ -103,10 +103,10 @@ class Search:
 
 
 def latency(trial, size, rate, plan):
-    """The generator's figures at a rate; None: there were too few frames for any."""
+    """The generator's figures at a rate, and "pps", what it sent; None: there were too few frames for any."""
     answer = trial(size, rate, plan.latency_trial_ms)
     found = answer.get("latency") or {}
-    return found if found.get("count") else None
+    return {**found, "pps": answer["tx_pps"]} if found.get("count") else None
 
 
 def back_to_back(burst, size, plan):

@@ -7,7 +7,7 @@ from . import methods
 from .intervals import figure, holds, paired
 
 FORMAT, VERSION = "viaduct-bench", 1
-PERCENTILES = ("p50_ns", "p90_ns", "p99_ns", "p999_ns", "max_ns", "jitter_ns")
+LATENCY = ("pps", "p50_ns", "p90_ns", "p99_ns", "p999_ns", "max_ns", "jitter_ns")
 HISTOGRAM_MAX = 4096
 DETERMINISTIC = "deterministic-time"  # of a count: the method
 
@@ -29,8 +29,8 @@ class Store:
             self.notes[scenario].append(text)
 
     def put_latency(self, round_number, found, *key):
-        """key: scenario, variant, size, load. found: the generator's "latency"."""
-        for name in PERCENTILES:
+        """key: scenario, variant, size, load. found: the generator's "latency", with the rate ("pps")."""
+        for name in LATENCY:
             self.put(round_number, found.get(name), key[0], key[1], "latency", key[2], key[3], name)
         for upper, count in found.get("histogram") or []:
             self.histograms[key][upper] += count

@@ -5,6 +5,7 @@ import html.parser
 import json
 import os
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -178,6 +179,29 @@ def test_rounds_that_are_alike_by_chance_are_not_taken_for_free_of_noise():
     assert differ.worse(differ.compared(bursts(4096, 4096, method="deterministic-time"), bursts(2048, 2048, method="deterministic-time")))
     mixed = differ.compared(bursts(4096, 4096, method="deterministic-time"), bursts(2048, 2048))
     assert [row["what"] for row in mixed["figures"]] == ["back to back 64"]  # one method's counts are not held against the other's
+
+
+def at_rate(pps):
+    raw = bench_result.result()
+    for scenario in raw["scenarios"]:
+        for row in scenario.get("latency", []):
+            row["pps"] = bench_result.fig([pps] * 6)
+    return report.check(json.loads(json.dumps(raw)))
+
+
+def test_latencies_at_other_rates_are_named_and_not_compared():
+    def latencies(a, b):
+        found = differ.compared(a, b)
+        return [row for row in found["figures"] if row["what"].startswith("p50")], found["other_rates"]
+
+    rows, other = latencies(at_rate(10000), at_rate(10500))
+    assert rows and not other
+    rows, other = latencies(at_rate(10000), at_rate(12000))
+    assert not rows and "p50 64 at 50%, guest-vf/viaduct: 10 k -> 12 k packets a second" in other
+    assert "Not compared, since the rates differ: p" in report.compare(at_rate(10000), at_rate(12000), width=200)
+    rows, other = latencies(checked(), at_rate(12000))  # a result that does not say it
+    assert rows and not other
+    assert re.search(r"^ *64 +10% +12 k +host-vf/bare", report.text(at_rate(12000)), re.MULTILINE)
 
 
 def test_hosts_and_runs_that_differ_are_warned_about():
