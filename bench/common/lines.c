@@ -4,12 +4,15 @@
 #include "base/fd.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+
+#define PIECE 4096
 
 static void signals_ours(sigset_t *set)
 {
@@ -58,10 +61,20 @@ void lines_fini(struct lines *l)
 	l->signals = l->out = -1;
 }
 
+/* Whoever asked is gone, and with it everybody who could say that it is enough. */
+static bool is_unheard(const struct lines *l)
+{
+	struct pollfd out = { .fd = l->out };
+
+	return l->out >= 0 && poll(&out, 1, 0) > 0 && out.revents != 0;
+}
+
 bool lines_interrupted(struct lines *l)
 {
 	struct signalfd_siginfo info;
 
+	if (is_unheard(l))
+		return true;
 	return l->signals >= 0 && read(l->signals, &info, sizeof(info)) == sizeof(info);
 }
 
@@ -117,6 +130,18 @@ json_t *lines_answer(struct lines *l, const char *text, size_t len)
 	return refusal(&e);
 }
 
+/* 0: PIPE_BUF bytes can be written without waiting. -EINTR: a signal came while nobody reads. */
+static int output_wait(struct lines *l)
+{
+	struct pollfd fds[] = { { .fd = l->out, .events = POLLOUT },
+				{ .fd = l->signals, .events = POLLIN } };
+
+	while (poll(fds, ARRAY_SIZE(fds), -1) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return fds[0].revents != 0 ? 0 : -EINTR;
+}
+
 static int reply_write(struct lines *l, json_t *reply)
 {
 	char *text = json_dumps(reply, JSON_COMPACT | JSON_ENSURE_ASCII);
@@ -127,8 +152,11 @@ static int reply_write(struct lines *l, json_t *reply)
 	if (text != NULL)
 		text[len++] = '\n'; /* in the place of the NUL */
 	for (size_t at = 0; at < len && r == 0;) {
-		ssize_t n = write(l->out, text + at, len - at);
+		ssize_t n = 0;
 
+		r = output_wait(l);
+		if (r == 0)
+			n = write(l->out, text + at, len - at < PIPE_BUF ? len - at : PIPE_BUF);
 		if (n < 0 && errno != EINTR)
 			r = -errno;
 		at += n < 0 ? 0 : (size_t)n;
@@ -180,8 +208,31 @@ static int input_wait(struct lines *l)
 	return fds[1].revents != 0 ? 0 : 1;
 }
 
+int lines_heard(struct lines *l, const char *text, size_t len)
+{
+	int r = 0;
+
+	while (r == 0 && !l->quits && len > 0) {
+		size_t n = sizeof(l->buf) - l->len;
+
+		n = len < n ? len : n;
+		memcpy(l->buf + l->len, text, n);
+		l->len += n;
+		text += n;
+		len -= n;
+		r = lines_take(l);
+	}
+	return r;
+}
+
+int lines_ended(struct lines *l)
+{
+	return l->quits ? 0 : line_take(l, l->buf, l->len);
+}
+
 int lines_serve(struct lines *l)
 {
+	char piece[PIECE];
 	int r = 0;
 
 	while (r == 0 && !l->quits) {
@@ -190,13 +241,12 @@ int lines_serve(struct lines *l)
 		r = input_wait(l);
 		if (r <= 0)
 			return r;
-		n = read(l->in, l->buf + l->len, sizeof(l->buf) - l->len);
+		n = read(l->in, piece, sizeof(piece));
 		if (n == 0)
-			return 0;
+			return lines_ended(l);
 		if (n < 0)
 			return -errno;
-		l->len += (size_t)n;
-		r = lines_take(l);
+		r = lines_heard(l, piece, (size_t)n);
 	}
 	return r;
 }

@@ -3,7 +3,7 @@
  * How the benchmark's programs are spoken to: one JSON object a line on standard input, {"op":"...", ...}, and one line of
  * answer on standard output for each, {"ok":true, ...} or {"ok":false,"text":"..."}. A line is hostile: bounded in length,
  * and refused whole with one clear error. {"op":"quit"} and the end of the input end it, and so does SIGINT or SIGTERM
- * while nothing is done.
+ * while nothing is done, or while nobody reads an answer.
  */
 #ifndef VIADUCT_BENCH_COMMON_LINES_H
 #define VIADUCT_BENCH_COMMON_LINES_H
@@ -36,10 +36,14 @@ struct lines {
 int lines_init(struct lines *l, const struct line_op *ops, size_t op_count, void *ctx);
 void lines_fini(struct lines *l);
 
-/* Until the end. 0, or negative errno if the other side cannot be read or written. */
+/* Until the end. 0, or negative errno if the other side cannot be read or written (-EINTR: it did not read, and a signal came). */
 int lines_serve(struct lines *l);
 
-/* Has there been a SIGINT or SIGTERM since the last call? Costs a system call. */
+/* Of lines_serve(): a piece of what is said, of any size, and the end of it, where the last line may have none. */
+int lines_heard(struct lines *l, const char *text, size_t len);
+int lines_ended(struct lines *l);
+
+/* Has there been a SIGINT or SIGTERM since the last call, or is there nobody left who hears the answer? Costs two system calls. */
 bool lines_interrupted(struct lines *l);
 
 /* While `deadly`, the signals end the process at once: for calls that may wait for ever, in a library that does not look. */

@@ -10,6 +10,7 @@
 
 #include <rte_cycles.h>
 #include <rte_eal.h>
+#include <rte_errno.h>
 #include <rte_lcore.h>
 
 #include <errno.h>
@@ -22,6 +23,8 @@
 #define SMALL_ROOM   RTE_MBUF_DEFAULT_DATAROOM
 #define JUMBO_ROOM   9216
 #define NO_DEVICE    "ffff:ff:1f.7" /* a list of allowed devices that names none */
+#define USAGE	     "viaduct-gen [EAL options] [--]"
+#define NO_PAGES     "On a machine without hugepages: --no-huge -m 256 --no-shconf"
 
 struct gen {
 	struct lines lines;
@@ -244,6 +247,12 @@ static int on_impaired(void *ctx, const json_t *q, json_t *reply, struct err *e)
 	return out == NULL ? -ENOMEM : json_object_update_new(reply, out);
 }
 
+static int word_refuse(const char *word)
+{
+	fprintf(stderr, "viaduct-gen: '%s' is no option: " USAGE "\n", word);
+	return -EINVAL;
+}
+
 /* EAL scans and takes every PCI device that it may, unless it is told which. */
 static int eal_start(int argc, char **argv)
 {
@@ -253,13 +262,21 @@ static int eal_start(int argc, char **argv)
 	while (used < argc && strcmp(argv[used], "--") != 0)
 		used++;
 	if (used > (int)ARRAY_SIZE(all) - 5)
-		return -E2BIG;
+		return word_refuse(argv[ARRAY_SIZE(all) - 5]);
 	all[count++] = (char *)"--no-telemetry";
 	all[count++] = (char *)"-a";
 	all[count++] = (char *)NO_DEVICE;
 	for (int i = 1; i < used; i++)
 		all[count++] = argv[i];
-	return rte_eal_init(count, all);
+	if (used + 1 < argc)
+		return word_refuse(argv[used + 1]);
+	used = rte_eal_init(count, all);
+	if (used < 0) {
+		fprintf(stderr, "viaduct-gen: DPDK does not start: %s. " NO_PAGES "\n",
+			rte_strerror(rte_errno));
+		return -1;
+	}
+	return used + 1 < count ? word_refuse(all[used + 1]) : 0;
 }
 
 int main(int argc, char **argv)
@@ -271,12 +288,10 @@ int main(int argc, char **argv)
 	static struct gen g;
 	int r = lines_init(&g.lines, ops, ARRAY_SIZE(ops), &g);
 
-	if (r == 0 && eal_start(argc, argv) < 0)
-		r = -EIO;
-	if (r < 0) {
+	if (r < 0)
 		fprintf(stderr, "viaduct-gen: cannot start: %s\n", strerror(-r));
+	if (r < 0 || eal_start(argc, argv) < 0)
 		return 1;
-	}
 	probe_pattern_make(&g.plan);
 	g.worker = rte_get_next_lcore(-1, 1, 0);
 	if (g.worker >= RTE_MAX_LCORE)

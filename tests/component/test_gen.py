@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The traffic generator against itself (wires whose faults are known) and over real ports: a veth pair, a TAP, viaduct-pmd."""
 
+import fcntl
 import json
 import os
+import select
 import signal
+import struct
 import subprocess
+import termios
 import threading
 import time
 
@@ -240,6 +244,45 @@ def test_a_line_without_end_is_refused_as_one(gen):
     gen.say("x" * 100000)
     assert gen.hear() == {"ok": False, "text": "a line of more than 16384 bytes"}
     assert gen.ask("clock")["hz"] > 0
+
+
+def test_a_last_line_without_its_end_is_answered(gen):
+    gen.process.stdin.write('{"op":"clock"}')
+    gen.process.stdin.close()
+    assert gen.hear()["hz"] > 0 and gen.process.wait(60) == 0
+
+
+def test_a_signal_ends_it_while_nobody_reads(gen):
+    """What the pipe holds is full, and more answers wait."""
+    gen.ask("clock")
+    gen.say("\n".join(["{}"] * 6000))
+
+    def waiting():
+        return struct.unpack("i", fcntl.ioctl(gen.process.stdout, termios.FIONREAD, bytes(4)))[0]
+
+    size = fcntl.fcntl(gen.process.stdout, fcntl.F_GETPIPE_SZ)
+    assert eventually(lambda: waiting() > size - 2 * select.PIPE_BUF)
+    gen.signal(signal.SIGTERM)
+    assert gen.process.wait(60) == 1
+
+
+def test_a_trial_that_nobody_hears_of_ends(gen):
+    gen.port("a", "loop:a")
+    gen.say(json.dumps({**GOOD, "rate_pps": 1000, "ms": 600000}))
+    gen.process.stdout.close()
+    assert gen.process.wait(60) == 1
+
+
+@pytest.mark.parametrize("words,text", [
+    (["--no-huge", "-m", "64", "--no-shconf", "--", "colour"], "'colour' is no option: viaduct-gen [EAL options] [--]"),
+    (["--no-huge", "-m", "64", "--no-shconf", "colour"], "'colour' is no option: viaduct-gen [EAL options] [--]"),
+    # More than any machine has.
+    (["--in-memory", "-m", "99999999"], "On a machine without hugepages: --no-huge -m 256 --no-shconf"),
+])
+def test_a_start_that_cannot_be_says_why(words, text, build_dir, short_tmp):
+    out = subprocess.run([build_dir / "bench/gen/viaduct-gen", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+                         timeout=120, env={**os.environ, "RUNTIME_DIRECTORY": str(short_tmp), "ASAN_OPTIONS": "detect_leaks=0"})
+    assert out.returncode == 1 and text in out.stderr and out.stdout == ""
 
 
 def ip(*args):
