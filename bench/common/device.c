@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "bench/common/device.h"
+#include "bench/common/promisc.h"
 
 #include "base/fd.h"
 #include "base/parse.h"
@@ -258,6 +259,16 @@ static void link_wait(const struct device_wish *w, struct device *d)
 	}
 }
 
+static void hear_all(const struct device_wish *w, struct device *d)
+{
+	if (d->by_kernel) {
+		d->promisc = promisc_open(strchr(w->device, ':') + 1);
+		return;
+	}
+	(void)rte_eth_promiscuous_enable(d->port);
+	(void)rte_eth_allmulticast_enable(d->port);
+}
+
 static int start(const struct device_wish *w, struct device *d, struct err *e)
 {
 	struct rte_ether_addr mac;
@@ -265,6 +276,9 @@ static int start(const struct device_wish *w, struct device *d, struct err *e)
 
 	if (r < 0)
 		return r;
+	/* DPDK would clear at the start what it does not know of. */
+	if (d->by_kernel && promisc_is_set(strchr(w->device, ':') + 1))
+		(void)rte_eth_promiscuous_enable(d->port);
 	r = rte_eth_dev_start(d->port);
 	if (r < 0)
 		return refuse(w, r, "start", e);
@@ -273,8 +287,7 @@ static int start(const struct device_wish *w, struct device *d, struct err *e)
 		r = rte_eth_dev_set_mtu(d->port, (uint16_t)w->mtu);
 	if (r < 0 && r != -ENOTSUP && r != -EBUSY)
 		return refuse(w, r, "mtu", e);
-	(void)rte_eth_promiscuous_enable(d->port);
-	(void)rte_eth_allmulticast_enable(d->port);
+	hear_all(w, d);
 	(void)rte_eth_dev_set_link_up(d->port);
 	r = rte_eth_macaddr_get(d->port, &mac);
 	if (r < 0)
@@ -289,7 +302,7 @@ int device_open(const struct device_wish *wish, struct device_pools *pools, stru
 		struct err *e)
 {
 	const struct kind_row *row = kind_of(wish);
-	struct device d = { 0 };
+	struct device d = { .by_kernel = is_by_kernel(wish), .promisc = -1 };
 	int r;
 
 	r = probe(wish, &d.port, e);
@@ -316,9 +329,7 @@ void device_close(struct device *d)
 	struct rte_eth_dev_info info;
 	struct rte_device *device = rte_eth_dev_info_get(d->port, &info) == 0 ? info.device : NULL;
 
-	/* Of the kernel's devices it would stay so. */
-	(void)rte_eth_promiscuous_disable(d->port);
-	(void)rte_eth_allmulticast_disable(d->port);
+	fd_close(&d->promisc);
 	(void)rte_eth_dev_stop(d->port);
 	(void)rte_eth_dev_close(d->port);
 	/* So that the same device can be opened again. */

@@ -40,6 +40,8 @@ struct device {
 	char driver[32];
 	uint8_t mac[6];
 	bool link_up;
+	bool by_kernel; /* a network device that there is, by the driver that it has */
+	int promisc; /* of the kernel's (promisc.h), else -1 */
 	uint32_t link_mbps; /* 0: unknown */
 	uint32_t max_frame; /* bytes, with FCS */
 	struct rte_mempool *pool; /* of what is received; the device's own */

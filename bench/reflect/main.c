@@ -39,9 +39,13 @@ struct reflector {
 
 static json_t *answer(int r, const struct err *e)
 {
-	if (r < 0)
-		return json_pack("{s:b, s:s}", "ok", 0, "text", e->text);
-	return json_pack("{s:b}", "ok", 1);
+	auto_json json_t *error = NULL;
+
+	if (r >= 0)
+		return json_pack("{s:b}", "ok", 1);
+	/* A text may end in the middle of a character, which is no JSON. */
+	error = json_from_err(e);
+	return json_pack("{s:b, s:O?}", "ok", 0, "text", json_object_get(error, "text"));
 }
 
 static struct port *port_find(struct reflector *x, const char *name)

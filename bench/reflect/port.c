@@ -2,6 +2,7 @@
 #include "bench/reflect/port.h"
 
 #include "base/fd.h"
+#include "bench/common/promisc.h"
 
 #include <rte_bus_pci.h>
 #include <rte_dev.h>
@@ -156,6 +157,9 @@ static int start(struct port *p, uint32_t mtu, uint32_t ring, struct err *e)
 	conf.rxmode.mtu = mtu;
 	snprintf(p->driver, sizeof(p->driver), "%s", info.driver_name);
 	r = rings_set_up(p, &conf, ring);
+	/* DPDK would clear at the start what it does not know of. */
+	if (p->kind == REFLECT_AF_XDP && promisc_is_set(p->device))
+		(void)rte_eth_promiscuous_enable(p->id);
 	if (r == 0)
 		r = rte_eth_dev_start(p->id);
 	if (r == 0)
@@ -169,7 +173,10 @@ static int start(struct port *p, uint32_t mtu, uint32_t ring, struct err *e)
 	memcpy(p->mac, mac.addr_bytes, sizeof(p->mac));
 	p->max_frame = mtu + RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
 	/* Not every driver can; what is meant for others is asked for by tests of switches. */
-	(void)rte_eth_promiscuous_enable(p->id);
+	if (p->kind == REFLECT_AF_XDP)
+		p->promisc = promisc_open(p->device);
+	else
+		(void)rte_eth_promiscuous_enable(p->id);
 	return 0;
 }
 
@@ -192,7 +199,7 @@ int port_open(struct port *p, const struct reflect_request *q, struct err *e)
 	uint32_t mtu = q->mtu == 0 ? RTE_ETHER_MTU : q->mtu, ring = q->ring == 0 ? RING : q->ring;
 	int r = 0;
 
-	*p = (struct port){ .fd = -1, .kind = q->kind };
+	*p = (struct port){ .fd = -1, .promisc = -1, .kind = q->kind };
 	strcpy(p->name, q->name);
 	strcpy(p->device, q->device);
 	if (q->kind == REFLECT_AF_PACKET)
@@ -221,5 +228,6 @@ void port_close(struct port *p)
 	}
 	rte_mempool_free(p->pool);
 	fd_close(&p->fd);
-	*p = (struct port){ .fd = -1 };
+	fd_close(&p->promisc);
+	*p = (struct port){ .fd = -1, .promisc = -1 };
 }

@@ -18,6 +18,7 @@ struct port {
 	enum reflect_kind kind;
 	uint16_t id; /* DPDK's; not of AF_PACKET */
 	int fd; /* of AF_PACKET, else -1 */
+	int promisc; /* of AF_XDP (bench/common/promisc.h), else -1 */
 	struct rte_mempool *pool;
 	bool probed, can_interrupt;
 	uint8_t mac[6];

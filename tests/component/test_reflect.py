@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The reflector, told by the generator at the other end of a veth pair and of a real viaduct-pmd."""
 
+import json
 import os
 import socket
 import subprocess
@@ -114,3 +115,30 @@ def test_what_cannot_be_is_refused_in_a_line(reflect):
             reflect.ask(op, **members)
     reflect.say("x" * 5000)
     assert reflect.hear() == {"ok": False, "text": "not a JSON object of up to 4096 bytes"}
+
+
+@TAKES_ROOT
+@pytest.mark.parametrize("mode", ["off", "on"])
+def test_a_device_is_as_promiscuous_afterwards_as_it_was(mode, gen, veth):
+    near, far = veth
+
+    def flags():
+        link = json.loads(subprocess.run(["ip", "-json", "-details", "link", "show", near], check=True, capture_output=True).stdout)[0]
+        return "PROMISC" in link["flags"], link["promiscuity"]
+
+    for name in veth:
+        subprocess.run(["ip", "link", "set", name, "up"], check=True)
+    subprocess.run(["ip", "link", "set", near, "promisc", mode], check=True)
+    before = flags()
+    gen.port("g", f"af-packet:{near}")
+    assert flags()[1] == before[1] + 1
+    gen.ask("close", name="g")
+    assert flags() == before
+
+
+def test_a_refusal_that_ends_in_the_middle_of_a_character_is_a_line(reflect):
+    with pytest.raises(GenError, match="unknown member 'x"):
+        reflect.ask("devices", **{"x" + "\u00e9" * 40: 1})
+    reflect.say('{"op":"devices","x' + "\u00e9" * 40 + '":1}')
+    assert not reflect.hear()["ok"]
+    assert reflect.ask("devices")
