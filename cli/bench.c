@@ -42,10 +42,11 @@ static const struct {
 	{ OPT_EVERY, "--every" },
 };
 
-/* self: this program. Where the benchmark lies: as installed, or as meson builds it (cli/viaduct, bench/main). */
+/* self: this program. Where the benchmark lies: as installed (BENCH_FOLDER, from the folder of this program or absolute), or as meson
+ * builds it (cli/viaduct, bench/main). */
 static int program_find(char self[PATH_MAX], char path[PATH_MAX], struct err *e)
 {
-	static const char *const places[] = { "../libexec/viaduct/bench/main", "../bench/main" };
+	static const char *const places[] = { BENCH_FOLDER "/main", "../bench/main" };
 	ssize_t n = readlink("/proc/self/exe", self, PATH_MAX - 1);
 	int folder;
 
@@ -54,7 +55,8 @@ static int program_find(char self[PATH_MAX], char path[PATH_MAX], struct err *e)
 	self[n] = '\0';
 	folder = (int)(strrchr(self, '/') + 1 - self);
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		int len = snprintf(path, PATH_MAX, "%.*s%s", folder, self, places[i]);
+		int len = snprintf(path, PATH_MAX, "%.*s%s", places[i][0] == '/' ? 0 : folder, self,
+				   places[i]);
 
 		if (len > 0 && len < PATH_MAX && access(path, X_OK) == 0)
 			return 0;

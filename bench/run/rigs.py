@@ -30,9 +30,9 @@ def eal(name, mib, lcores, huge):
 
 
 def tool(name, folder):
-    """Ours, as installed below libexec or as built."""
+    """Ours, as installed beside the folder of this benchmark, or as built."""
     here = pathlib.Path(program("viaduct", "cli")).resolve().parent
-    for path in (here.parent / "libexec/viaduct" / name, here.parent / "bench" / folder / name):
+    for path in (pathlib.Path(__file__).resolve().parents[2] / name, here.parent / "bench" / folder / name):
         if os.access(path, os.X_OK):
             return path
     raise BenchError(f"{name} is neither installed nor built: scripts/test --build-only release")
