@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "bench/common/device.h"
+
 #include "bench/common/promisc.h"
 
 #include "base/fd.h"

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "bench/reflect/port.h"
 
-#include "base/fd.h"
 #include "bench/common/promisc.h"
+
+#include "base/fd.h"
 
 #include <rte_bus_pci.h>
 #include <rte_dev.h>
