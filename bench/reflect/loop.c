@@ -17,6 +17,7 @@
 
 #define EMPTY_POLLS 64 /* before it sleeps */
 #define SLEEP_MS    100 /* so long at most: it has to hear of its end */
+#define DROP_BURSTS 256
 
 static int perf_open(void)
 {
@@ -108,7 +109,7 @@ static int run(void *arg)
 	struct loop *l = arg;
 	uint16_t id = l->from->id;
 
-	l->perf = perf_open();
+	atomic_store(&l->perf, perf_open());
 	if (l->from->kind == REFLECT_AF_PACKET) {
 		loop_socket_run(l);
 		return 0;
@@ -124,9 +125,25 @@ static int run(void *arg)
 	return 0;
 }
 
+/* What came before the start: of a flood that does not end, no more than a port holds. */
+static void old_frames_drop(const struct port *from)
+{
+	struct rte_mbuf *got[PORT_BURST];
+	uint16_t n = PORT_BURST;
+
+	if (from->kind == REFLECT_AF_PACKET) {
+		loop_socket_drop(from);
+		return;
+	}
+	for (int i = 0; i < DROP_BURSTS && n != 0; i++) {
+		n = rte_eth_rx_burst(from->id, 0, got, PORT_BURST);
+		rte_pktmbuf_free_bulk(got, n);
+	}
+}
+
 int loop_start(struct loop *l, struct err *e)
 {
-	int r;
+	int r, perf;
 
 	if (l->running)
 		return err_set(e, EBUSY, "it runs");
@@ -135,7 +152,10 @@ int loop_start(struct loop *l, struct err *e)
 	if (l->interrupt && !l->from->can_interrupt)
 		return err_set(e, ENOTSUP, "%s: its driver (%s) has no receive interrupts",
 			       l->from->device, l->from->driver);
-	fd_close(&l->perf);
+	old_frames_drop(l->from);
+	perf = atomic_exchange(&l->perf, -1);
+	fd_close(&perf);
+	atomic_store(&l->trouble, 0);
 	l->counts = (struct loop_counts){ 0 };
 	atomic_store(&l->stop, false);
 	r = rte_eal_remote_launch(run, l, l->lcore);
@@ -156,5 +176,7 @@ void loop_stop(struct loop *l)
 
 bool loop_instructions(const struct loop *l, uint64_t *out)
 {
-	return l->perf >= 0 && read(l->perf, out, sizeof(*out)) == sizeof(*out);
+	int fd = atomic_load(&l->perf);
+
+	return fd >= 0 && read(fd, out, sizeof(*out)) == sizeof(*out);
 }

@@ -40,10 +40,12 @@ struct loop {
 	struct loop_counts counts;
 	struct loop_look
 		looks[LOOP_LOOKS]; /* the last ones; number n of counts.bursts is at n % LOOP_LOOKS */
-	int perf; /* counts the worker's instructions, -1: cannot be counted here */
+	atomic_int
+		perf; /* counts the worker's instructions, -1: cannot be counted here, or not yet */
+	atomic_int trouble; /* errno of a port that went down or away meanwhile, 0: none did */
 };
 
-/* Starts the worker with counts of zero. */
+/* Starts the worker with counts of zero; what has come to its port until then is thrown away. */
 int loop_start(struct loop *l, struct err *e);
 
 /* Waits for its end; nothing if it does not run. The counts stay. */
@@ -55,8 +57,9 @@ bool loop_instructions(const struct loop *l, uint64_t *out);
 /* Counts a poll that began at `start` (TSC) and found `frames`. */
 void loop_note(struct loop *l, uint64_t start, unsigned int frames);
 
-/* The worker of AF_PACKET ports (loop_socket.c). */
+/* The worker of AF_PACKET ports (loop_socket.c), and what one of them holds thrown away. */
 void loop_socket_run(struct loop *l);
+void loop_socket_drop(const struct port *p);
 
 /*
  * A frame's addresses as `mode` wants them; false: it is too short, or not from one station to another. A network that sends

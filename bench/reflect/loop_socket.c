@@ -4,6 +4,7 @@
 #include <rte_cycles.h>
 #include <rte_ether.h>
 
+#include <errno.h>
 #include <linux/if_packet.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 
 #define SLEEP_MS    100 /* so long at most: it has to hear of its end */
 #define DROPS_EVERY 4096 /* empty polls after which the kernel is asked what it has dropped */
+#define DROP_FRAMES 65536 /* more than the socket's buffer holds */
 #define FRAME_BYTES (REFLECT_MAX_MTU + RTE_ETHER_HDR_LEN)
 
 struct batch {
@@ -44,6 +46,13 @@ static unsigned int address_all(struct loop *l, struct batch *b, unsigned int n)
 	return good;
 }
 
+/* The socket says once that its device went down or away, and hears nothing then. */
+static void trouble_note(struct loop *l, int errnum)
+{
+	if (errnum == ENETDOWN || errnum == ENXIO || errnum == ENODEV)
+		atomic_store_explicit(&l->trouble, errnum, memory_order_relaxed);
+}
+
 /* A frame that the kernel refuses is left out. */
 static void send_on(struct loop *l, struct batch *b, unsigned int n)
 {
@@ -52,6 +61,8 @@ static void send_on(struct loop *l, struct batch *b, unsigned int n)
 	while (at < good) {
 		int r = sendmmsg(l->to->fd, b->messages + at, good - at, MSG_DONTWAIT);
 
+		if (r < 0)
+			trouble_note(l, errno);
 		sent += r > 0 ? (unsigned int)r : 0;
 		at += r > 0 ? (unsigned int)r : 1;
 	}
@@ -60,13 +71,29 @@ static void send_on(struct loop *l, struct batch *b, unsigned int n)
 	loop_count(&l->counts.ignored, n - good);
 }
 
-static void drops_count(struct loop *l)
+/* Frames that the socket had no room for since it was last asked. */
+static uint32_t drops(const struct port *p)
 {
 	struct tpacket_stats stats;
 	socklen_t len = sizeof(stats);
 
-	if (getsockopt(l->from->fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len) == 0)
-		loop_count(&l->counts.dropped, stats.tp_drops);
+	return getsockopt(p->fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len) == 0 ? stats.tp_drops
+										   : 0;
+}
+
+static void drops_count(struct loop *l)
+{
+	loop_count(&l->counts.dropped, drops(l->from));
+}
+
+void loop_socket_drop(const struct port *p)
+{
+	uint8_t head;
+
+	for (int i = 0; i < DROP_FRAMES; i++)
+		if (recv(p->fd, &head, sizeof(head), MSG_DONTWAIT | MSG_TRUNC) < 0)
+			break;
+	(void)drops(p);
 }
 
 static void nap(struct loop *l)
@@ -91,6 +118,7 @@ void loop_socket_run(struct loop *l)
 		n = recvmmsg(l->from->fd, b->messages, PORT_BURST, MSG_DONTWAIT, NULL);
 		loop_count(&l->counts.polls, 1);
 		if (n <= 0) {
+			trouble_note(l, n < 0 ? errno : 0);
 			if (l->interrupt)
 				nap(l);
 			else if (++empty % DROPS_EVERY == 0)

@@ -121,7 +121,9 @@ static json_t *on_stats(struct reflector *x, const struct reflect_request *q, st
 		{ "polls", &l->counts.polls },	     { "bursts", &l->counts.bursts },
 		{ "cycles", &l->counts.cycles },     { "sleeps", &l->counts.sleeps },
 	};
-	json_t *o = json_pack("{s:b, s:b}", "ok", 1, "running", l->running);
+	int trouble = atomic_load_explicit(&l->trouble, memory_order_relaxed);
+	json_t *o = json_pack("{s:b, s:b, s:s?}", "ok", 1, "running", l->running, "trouble",
+			      trouble == 0 ? NULL : strerror(trouble));
 	uint64_t n = 0;
 	bool known;
 
@@ -281,7 +283,7 @@ int main(int argc, char **argv)
 	}
 	if (r + 2 < argc && strcmp(argv[r + 1], "--bind") == 0)
 		x.bind = argv[r + 2];
-	x.loop.perf = -1;
+	atomic_store(&x.loop.perf, -1);
 	x.loop.lcore = rte_get_next_lcore(-1, 1, 0);
 	if (x.loop.lcore >= RTE_MAX_LCORE) {
 		fprintf(stderr, "viaduct-reflect: a second lcore is missing: --lcores=0@0,1@1\n");

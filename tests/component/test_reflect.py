@@ -142,3 +142,32 @@ def test_a_refusal_that_ends_in_the_middle_of_a_character_is_a_line(reflect):
     reflect.say('{"op":"devices","x' + "\u00e9" * 40 + '":1}')
     assert not reflect.hear()["ok"]
     assert reflect.ask("devices")
+
+
+@TAKES_ROOT
+@pytest.mark.parametrize("idle", ["poll", "interrupt"])
+def test_it_begins_with_what_comes_after_its_start_and_says_that_its_device_has_gone(idle, reflect):
+    near, far = f"vr{os.getpid()}c", f"vr{os.getpid()}d"
+    subprocess.run(["ip", "link", "add", near, "type", "veth", "peer", "name", far], check=True)
+    try:
+        subprocess.run(["ip", "link", "set", near, "up"], check=True)
+        reflect.port("a", f"af-packet:{far}")
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+            sock.bind((near, 0))
+            frame = b"\x02\0\0\0\0\7\x02\0\0\0\0\x09\x88\xb5" + bytes(46)
+            # More than its buffer holds.
+            for _ in range(12000):
+                sock.send(frame)
+            reflect.start("sink", idle)
+            stats = reflect.ask("stats")
+            # What the kernel itself sends on a device that has just come up is no matter.
+            assert stats["received"] < 100 and stats["trouble"] is None
+            for _ in range(200):
+                sock.send(frame)
+            assert eventually(lambda: reflect.ask("stats")["received"] >= 200)
+            assert reflect.ask("stats")["dropped"] == 0
+    finally:
+        subprocess.run(["ip", "link", "del", near], check=True)
+    assert eventually(lambda: reflect.ask("stats")["trouble"] == "Network is down")
+    assert reflect.ask("stop")["running"] is False
+    reflect.ask("close", name="a")
