@@ -2,8 +2,14 @@
 """Scenarios of `viaduct bench`: what is measured, how, and how the host gets everything back."""
 
 
+from report.schema import clean
+
+
 class BenchError(Exception):
-    """Its text says what to do next."""
+    """Its text says what to do next. It may repeat what a guest said: of that nothing is left that a terminal would obey."""
+
+    def __init__(self, text):
+        super().__init__("\n".join(clean(line) for line in str(text).splitlines()))
 
 
 class TrialError(BenchError):

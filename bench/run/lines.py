@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import math
 import os
 import select
 import signal
@@ -67,7 +68,10 @@ class Lines:
         deadline = time.monotonic() + seconds
         while True:
             said = self.line(deadline)
-            answer = decoded(said)
+            try:
+                answer = decoded(said)
+            except NoNumberError:
+                self.fail(f"answers {op} with a number that is none")
             if answer is None:
                 self.last = (self.last + said + "\n")[-2 * TAIL:]
             elif answer["ok"] is True:
@@ -76,13 +80,25 @@ class Lines:
                 raise BenchError(f"{self.name}: {op}: {answer.get('text', 'refused')}")
 
 
+class NoNumberError(Exception):
+    """In an answer stands what no counter and no clock can say: 1e999, NaN, or hundreds of digits."""
+
+
+def number(text):
+    """A whole number of at most 64 bits, or a finite one."""
+    value = float(text)
+    if not math.isfinite(value) or abs(value) >= 2.0 ** 64:
+        raise NoNumberError
+    return int(text) if text.lstrip("-").isdigit() else value
+
+
 def decoded(line):
     """An answer, or None: it is none."""
     if not line.startswith("{"):
         return None
     try:
-        answer = json.loads(line)
-    except ValueError:
+        answer = json.loads(line, parse_int=number, parse_float=number, parse_constant=number)
+    except (ValueError, RecursionError):
         return None
     return answer if isinstance(answer, dict) and "ok" in answer else None
 

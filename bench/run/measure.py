@@ -102,10 +102,12 @@ def counted(rig, store, number, lane):
 
 
 def put_exits(store, number, scenario, variant, size, per, before, after, events):
-    if not events:
+    if events <= 0:
         return
     for name, kind in EXITS.items():
         if name in before and name in after:
+            if after[name] < before[name]:
+                raise TrialError(f"{scenario} {variant}: its exits were counted anew: has its guest been started again?")
             store.put(number, (after[name] - before[name]) / events, scenario, variant, "count", size, "exits", per, kind,
                       "wall-clock")
 

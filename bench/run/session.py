@@ -108,7 +108,7 @@ class Session:
             with borrowed:
                 self.measure(index, name, progress, borrowed)
         except Exception as e:  # what others measured is not lost for it
-            what = str(e) if isinstance(e, BenchError) else f"{type(e).__name__}: {e}"
+            what = str(e if isinstance(e, BenchError) else BenchError(f"{type(e).__name__}: {e}"))
             for row in self.scenarios:
                 if row.group == name:
                     self.store.note(row.name, f"not measured to the end: {what.partition(chr(10))[0][:300]}")

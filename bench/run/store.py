@@ -3,13 +3,23 @@
 
 import collections
 
-from . import methods
+from report.schema import ReportError, number
+
+from . import TrialError, methods
 from .intervals import figure, holds, paired
 
 FORMAT, VERSION = "viaduct-bench", 1
 LATENCY = ("pps", "p50_ns", "p90_ns", "p99_ns", "p999_ns", "max_ns", "jitter_ns")
 HISTOGRAM_MAX = 4096
 DETERMINISTIC = "deterministic-time"  # of a count: the method
+
+
+def is_figure(value):
+    """As the result file has them."""
+    try:
+        return number(value, "") is not None
+    except ReportError:
+        return False
 
 
 class Store:
@@ -22,6 +32,9 @@ class Store:
         self.notes = collections.defaultdict(list)
 
     def put(self, round_number, value, *key):
+        """value: None where it was not measured. TrialError: it is nothing that can be measured."""
+        if value is not None and not is_figure(value):
+            raise TrialError(f"{' '.join(map(str, key))}: {value!r:.60} is no figure")
         self.values[key][round_number] = value
 
     def note(self, scenario, text):

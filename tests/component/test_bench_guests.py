@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Guests of `viaduct bench`: what of them is pinned where, and what becomes of what they say."""
 
+import contextlib
+import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -11,7 +14,7 @@ import pytest
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "bench"))
 
-from run import TrialError, guests, measure, methods, scenarios, store  # noqa: E402
+from run import BenchError, TrialError, guests, lines, measure, methods, scenarios, store  # noqa: E402
 
 # A process with three threads, one of that name.
 THREADS = """
@@ -94,3 +97,60 @@ def test_without_a_rate_that_passes_there_is_no_latency():
     found = measured(5000, 0)
     assert "latency" not in found and any("no latency of rounds" in note for note in found["notes"])
     assert [row["pps"]["median"] for row in found["throughput"] if row["criterion"] == "zero-loss"] == [pytest.approx(5000, rel=0.02), 0]
+
+
+@contextlib.contextmanager
+def console(tmp_path, *said):
+    """A guest's console that says this, whatever it is asked."""
+    path = tmp_path / "hvc0"
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        ours = lines.Console("the guest bench-x", path)
+        theirs, _ = listener.accept()
+        with theirs:
+            theirs.sendall("".join(line + "\n" for line in said).encode())
+            yield ours
+        ours.stop()
+
+
+@pytest.mark.parametrize("value", ["1e999", "-1e999", "NaN", "Infinity", "9" * 401, "-" + "9" * 401])
+def test_a_number_that_is_none_is_an_error(tmp_path, value):
+    with console(tmp_path, '{"ok":true,"received":' + value + "}") as guest:
+        with pytest.raises(TrialError, match="the guest bench-x answers stats with a number that is none"):
+            guest.ask("stats", 5)
+
+
+def test_numbers_of_64_bits_and_fractions_are_heard(tmp_path):
+    with console(tmp_path, '{"a":' * 5000, '{"ok":true,"received":9223372036854775807,"part":-1.5e-3}') as guest:
+        assert guest.ask("stats", 20) == {"ok": True, "received": 9223372036854775807, "part": -0.0015}
+
+
+def test_nothing_that_a_guest_says_reaches_the_terminal_as_it_is(tmp_path):
+    with console(tmp_path, json.dumps({"ok": False, "text": "\x1b[2J\x9b31m\u202egone"})) as guest:
+        with pytest.raises(BenchError, match="the guest bench-x: stats: .*gone") as found:
+            guest.ask("stats", 5)
+    with console(tmp_path, "\x1b]0;title\x07 first", "second \x1b[1A") as guest:
+        with pytest.raises(TrialError, match="first\n.*second") as silent:
+            guest.ask("stats", 1)
+    for text in (str(found.value), str(silent.value)):
+        assert all(c == "\n" or c.isprintable() for c in text)
+
+
+@pytest.mark.parametrize("value", [-1, -0.5, float("inf"), float("nan"), True, "12", [1], 10 ** 400])
+def test_what_is_no_figure_is_not_kept(value):
+    made = store.Store()
+    with pytest.raises(TrialError, match="guest-vf viaduct scale 1: .* is no figure"):
+        made.put(0, value, "guest-vf", "viaduct", "scale", 1)
+    assert not made.values
+    made.put(0, 0, "guest-vf", "viaduct", "scale", 1)
+    made.put(1, None, "guest-vf", "viaduct", "scale", 1)
+
+
+def test_exits_of_a_guest_that_was_started_again_are_an_error():
+    made, before, after = store.Store(), {"exits": 500}, {"exits": 20}
+    with pytest.raises(TrialError, match="started again"):
+        measure.put_exits(made, 0, "guest-vf", "viaduct", "64", "packet", before, after, 10)
+    measure.put_exits(made, 0, "guest-vf", "viaduct", "64", "packet", after, before, -5)  # the guest's own count of frames went back
+    assert not made.values
