@@ -2,7 +2,8 @@
 /*
  * Mends three faults of QEMU's emulated SVM (seen in 10.0) from outside: LD_PRELOAD into the emulator, which exports what is
  * needed by name. Only functions are called and replaced, no structure of QEMU's is known here but the first two
- * members of a helper's description, and those are compared with what they must be.
+ * members of a helper's description, and those are compared with what they must be. Parameters of functions are not in their names:
+ * lab/vlab/emulator.py knows the versions whose functions have these.
  *
  * 1. VMRUN with an event to inject delivers an external interrupt at once, and leaves its vector where the main loop looks
  *    for an exception. A processor that is asked to come out of its loop before anything else has cleared it (in
@@ -16,6 +17,7 @@
  *    is one processor then, so it goes back to its own loop.
  */
 #include <dlfcn.h>
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +29,7 @@ struct helper_info {
 	const char *name;
 };
 
-/* Words of the class of an accelerator's operations that are looked through. */
+/* Words of the class of an accelerator's operations that are looked through, if it has as many. */
 #define OPS_WORDS 48
 
 static struct {
@@ -87,9 +89,10 @@ static void replace_pause(void)
 static bool replace_word(void **words, const char *name)
 {
 	void *way = find(name);
-	size_t i;
+	/* A class is a piece of memory by itself. */
+	size_t i, n = words ? malloc_usable_size(words) / sizeof(*words) : 0;
 
-	for (i = 0; words && way && i < OPS_WORDS; i++) {
+	for (i = 0; way && i < n && i < OPS_WORDS; i++) {
 		if (words[i] != way)
 			continue;
 		qemu.interrupt = (void (*)(void *, int))way;
@@ -113,12 +116,16 @@ static void replace_operations(void)
 
 static void vmrun(void *env, int address_size, int instruction_bytes)
 {
-	qemu.lock(__FILE__, __LINE__);
+	bool lock = !qemu.locked();
+
+	if (lock)
+		qemu.lock(__FILE__, __LINE__);
 	if (!qemu.ops_done)
 		replace_operations();
 	/* A guest that cannot be entered does not come back here: the main loop drops the lock then. */
 	qemu.vmrun(env, address_size, instruction_bytes);
-	qemu.unlock();
+	if (lock)
+		qemu.unlock();
 	leave_to_loop();
 }
 
@@ -131,7 +138,8 @@ static bool find_all(void)
 	qemu.unlock = (void (*)(void))find("bql_unlock");
 	qemu.class_by_name = (void *(*)(const char *))find("object_class_by_name");
 	return qemu.vmrun && qemu.loop_exit && qemu.locked && qemu.lock && qemu.unlock &&
-	       qemu.class_by_name && find("current_cpu");
+	       qemu.class_by_name && find("current_cpu") && find("icount_handle_interrupt") &&
+	       find("tcg_handle_interrupt");
 }
 
 /* Says on standard error whether it could, if VIADUCT_LAB_MEND is set. Programs that the emulator starts are none. */
