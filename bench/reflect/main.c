@@ -3,9 +3,11 @@
  * viaduct-reflect [EAL options] [-- [--bind PROGRAM]]: the other end of viaduct-gen's traffic, on the bare host and in a guest alike. It does
  * what standard input says, one JSON object a line (request.h), and answers each with one line on standard output:
  * {"ok":true, ...} or {"ok":false, "text":"..."}. One lcore hears the lines, one works; without options of DPDK for them
- * these are on the first and on the last CPU of the process, which may be one. --no-huge: for ports without DPDK's drivers. --bind: before a
+ * these are on the first and on the last CPU of the process, which may be one. SIGINT and SIGTERM end it in order, its devices as they were, but
+ * at once while a port waits for its backend. --no-huge: for ports without DPDK's drivers. --bind: before a
  * PCI function becomes a port, PROGRAM is run with its address, which gives it to the driver that it needs, as in guests.
  */
+#include "bench/common/lines.h"
 #include "bench/reflect/bind.h"
 #include "bench/reflect/facts.h"
 #include "bench/reflect/loop.h"
@@ -19,9 +21,11 @@
 #include <rte_lcore.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #define PORTS_MAX 8
@@ -73,7 +77,10 @@ static json_t *on_port(struct reflector *x, const struct reflect_request *q, str
 		return answer(err_set(e, ENOSPC, "%d ports at most", PORTS_MAX), e);
 	if (q->kind == REFLECT_PCI && x->bind != NULL && bind_with(x->bind, q->device, e) < 0)
 		return answer(-e->errnum, e);
+	/* Its wait for a backend does not look for signals. */
+	lines_signals_deadly(q->server);
 	r = port_open(p, q, e);
+	lines_signals_deadly(false);
 	if (r < 0) {
 		port_close(p);
 		return answer(r, e);
@@ -201,30 +208,74 @@ static json_t *request(struct reflector *x, const char *line, size_t len)
 	return r < 0 ? answer(r, &e) : ops[q.op](x, &q, &e);
 }
 
-/* A line that does not fit is read to its end and refused as one. */
-static void serve(struct reflector *x, FILE *out)
+struct input {
+	int signals; /* SIGINT and SIGTERM, which end it as the end of the input does */
+	size_t at, len;
+	unsigned char bytes[4096];
+};
+
+static int input_init(struct input *in)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	in->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return in->signals < 0 ? -errno : 0;
+}
+
+enum { INPUT_END = -1, INPUT_SIGNAL = -2 };
+
+static int input_byte(struct input *in)
+{
+	struct pollfd fds[] = { { .fd = STDIN_FILENO, .events = POLLIN },
+				{ .fd = in->signals, .events = POLLIN } };
+	ssize_t n;
+
+	if (in->at < in->len)
+		return in->bytes[in->at++];
+	while (poll(fds, ARRAY_SIZE(fds), -1) < 0)
+		if (errno != EINTR)
+			return INPUT_END;
+	if (fds[1].revents != 0)
+		return INPUT_SIGNAL;
+	n = read(STDIN_FILENO, in->bytes, sizeof(in->bytes));
+	if (n <= 0)
+		return INPUT_END;
+	in->len = (size_t)n;
+	in->at = 1;
+	return in->bytes[0];
+}
+
+static void reply_to(struct reflector *x, const char *line, size_t len, FILE *out)
+{
+	json_t *reply = request(x, line, len);
+
+	json_dumpf(reply, out, JSON_COMPACT);
+	fputc('\n', out);
+	fflush(out);
+	json_decref(reply);
+}
+
+/* A line that does not fit is read to its end and refused as one. The last one needs no end. */
+static void serve(struct reflector *x, struct input *in, FILE *out)
 {
 	static char line[REFLECT_LINE_MAX + 2];
 	size_t len = 0;
 	int c;
 
-	while (!x->done && (c = getc_unlocked(stdin)) != EOF) {
-		json_t *reply;
-
-		if (c != '\n') {
+	do {
+		c = input_byte(in);
+		if (c >= 0 && c != '\n') {
 			len += len <= REFLECT_LINE_MAX;
 			line[len - 1] = (char)c;
 			continue;
 		}
-		if (len == 0)
-			continue;
-		reply = request(x, line, len);
-		json_dumpf(reply, out, JSON_COMPACT);
-		fputc('\n', out);
-		fflush(out);
-		json_decref(reply);
+		if (len > 0 && c != INPUT_SIGNAL)
+			reply_to(x, line, len, out);
 		len = 0;
-	}
+	} while (!x->done && c >= 0);
 }
 
 static bool args_have(int argc, char **argv, const char *word)
@@ -235,7 +286,7 @@ static bool args_have(int argc, char **argv, const char *word)
 	return false;
 }
 
-/* The options that are always right, those that the caller has not given, and the caller's. Returns where these end. */
+/* The options that are always right, those that the caller has not given, and the caller's. */
 static int start_dpdk(int argc, char **argv)
 {
 	static char lcores[64];
@@ -260,14 +311,28 @@ static int start_dpdk(int argc, char **argv)
 		args[n++] = argv[i];
 	if (rte_eal_init(n, args) < 0)
 		return -rte_errno;
-	for (n = 1; n < argc && strcmp(argv[n], "--") != 0;)
+	return 0;
+}
+
+/* What is not DPDK's. */
+static int own_args(struct reflector *x, int argc, char **argv)
+{
+	int n = 1;
+
+	while (n < argc && strcmp(argv[n], "--") != 0)
 		n++;
-	return n;
+	if (n + 1 >= argc)
+		return 0;
+	if (n + 3 != argc || strcmp(argv[n + 1], "--bind") != 0)
+		return -EINVAL;
+	x->bind = argv[n + 2];
+	return 0;
 }
 
 int main(int argc, char **argv)
 {
 	static struct reflector x;
+	static struct input in;
 	int fd = dup(STDOUT_FILENO), r;
 	FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
 
@@ -276,20 +341,26 @@ int main(int argc, char **argv)
 	/* Answers alone go to standard output, whatever a driver prints. */
 	if (out == NULL || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
 		return 1;
+	if (own_args(&x, argc, argv) < 0) {
+		fprintf(stderr, "usage: viaduct-reflect [DPDK OPTION...] [-- [--bind PROGRAM]]\n");
+		return 2;
+	}
+	/* Before there are threads. */
+	lines_signals_deadly(false);
+	if (input_init(&in) < 0)
+		return 1;
 	r = start_dpdk(argc, argv);
 	if (r < 0) {
 		fprintf(stderr, "viaduct-reflect: DPDK does not start: %s\n", strerror(-r));
 		return 1;
 	}
-	if (r + 2 < argc && strcmp(argv[r + 1], "--bind") == 0)
-		x.bind = argv[r + 2];
 	atomic_store(&x.loop.perf, -1);
 	x.loop.lcore = rte_get_next_lcore(-1, 1, 0);
 	if (x.loop.lcore >= RTE_MAX_LCORE) {
 		fprintf(stderr, "viaduct-reflect: a second lcore is missing: --lcores=0@0,1@1\n");
 		return 1;
 	}
-	serve(&x, out);
+	serve(&x, &in, out);
 	loop_stop(&x.loop);
 	for (unsigned int i = 0; i < PORTS_MAX; i++)
 		if (x.ports[i].name[0] != '\0')

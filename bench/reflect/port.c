@@ -165,6 +165,11 @@ static int start(struct port *p, uint32_t mtu, uint32_t ring, struct err *e)
 		r = rte_eth_dev_start(p->id);
 	if (r == 0)
 		r = rte_eth_macaddr_get(p->id, &mac);
+	if (p->kind == REFLECT_AF_XDP && (r == -EINVAL || r == -EBUSY || r == -EEXIST))
+		return err_set(e, -r,
+			       "%s: start: %s: does another XDP program hold it? "
+			       "ip link set %s xdp off",
+			       p->device, strerror(-r), p->device);
 	if (r < 0)
 		return refuse(p, r, "start", e);
 	/* By igb_uio, which has one vector, it cannot be done. */

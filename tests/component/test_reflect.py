@@ -40,7 +40,8 @@ def gen(build_dir, short_tmp):
 def reflect(build_dir, short_tmp):
     with Reflect(build_dir, short_tmp) as one:
         yield one
-        assert one.quit() == 0
+        if one.process.poll() is None:
+            assert one.quit() == 0
 
 
 @pytest.fixture
@@ -171,3 +172,40 @@ def test_it_begins_with_what_comes_after_its_start_and_says_that_its_device_has_
     assert eventually(lambda: reflect.ask("stats")["trouble"] == "Network is down")
     assert reflect.ask("stop")["running"] is False
     reflect.ask("close", name="a")
+
+
+def test_the_last_line_needs_no_end(reflect):
+    reflect.process.stdin.write('{"op":"devices"}')
+    reflect.process.stdin.close()
+    assert reflect.hear()["ok"]
+    assert reflect.process.wait(30) == 0
+
+
+def test_words_that_it_does_not_know_are_refused(build_dir):
+    done = subprocess.run([build_dir / "bench/reflect/viaduct-reflect", "--no-huge", "--", "--bnd", "/bin/true"], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2 and not done.stdout and "--bind PROGRAM" in done.stderr
+
+
+@TAKES_ROOT
+def test_a_signal_ends_it_in_order(reflect, veth):
+    near, far = veth
+    subprocess.run(["ip", "link", "set", near, "up"], check=True)
+    reflect.port("a", f"af-xdp:{far}")
+    reflect.start()
+    reflect.signal()
+    assert reflect.process.wait(30) == 0
+    link = json.loads(subprocess.run(["ip", "-json", "-details", "link", "show", far], check=True, capture_output=True).stdout)[0]
+    assert "xdp" not in link and link["promiscuity"] == 0
+
+
+@TAKES_ROOT
+def test_what_holds_a_device_is_said(build_dir, short_tmp, reflect, veth):
+    near, far = veth
+    subprocess.run(["ip", "link", "set", near, "up"], check=True)
+    with Reflect(build_dir, short_tmp) as killed:
+        killed.port("a", f"af-xdp:{far}")
+    with pytest.raises(GenError, match=f"ip link set {far} xdp off"):
+        reflect.port("a", f"af-xdp:{far}")
+    subprocess.run(["ip", "link", "set", far, "xdp", "off"], check=True)
+    reflect.port("b", f"af-xdp:{far}")
