@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 #define PORTS 16
 /* A card keeps what it has sent until it needs the place in its ring: a whole ring, what an lcore keeps, and two bursts. */
@@ -34,7 +35,7 @@ struct gen {
 	uint32_t worker;
 	bool has_clock;
 	struct clock_error clock;
-	uint16_t trials;
+	uint32_t trial; /* the first is drawn by lot: others may send frames of ours, too */
 	struct probe_plan plan;
 	struct trial_result result;
 };
@@ -191,7 +192,7 @@ static int trial(struct gen *g, struct trial_spec *spec, json_t *reply, struct e
 	clock_learn(g);
 	ground.clock = g->clock;
 	probe_plan_make(&g->plan, &spec->sizes, &spec->addresses, (uint32_t)spec->flows,
-			++g->trials);
+			++g->trial);
 	r = trial_run(spec, &g->plan, ports, &ground, &g->result);
 	if (r == 0 && g->result.starved > 0)
 		return err_set(e, ENOBUFS, "port '%s' gave no packet memory back, %llu times",
@@ -288,6 +289,8 @@ int main(int argc, char **argv)
 	static struct gen g;
 	int r = lines_init(&g.lines, ops, ARRAY_SIZE(ops), &g);
 
+	if (r == 0 && getrandom(&g.trial, sizeof(g.trial), 0) != sizeof(g.trial))
+		r = -EIO;
 	if (r < 0)
 		fprintf(stderr, "viaduct-gen: cannot start: %s\n", strerror(-r));
 	if (r < 0 || eal_start(argc, argv) < 0)

@@ -17,13 +17,11 @@
 #define AT_UDP_SOURCE  34
 #define AT_UDP_TARGET  36
 #define AT_UDP_LENGTH  38
-#define AT_MAGIC       42
-#define AT_TRIAL       44
+#define AT_TRIAL       42
 #define AT_SEQ	       46
 #define AT_STAMP       50
 #define AT_CHECK       56
 
-#define MAGIC	   0xb1d5
 #define PORT_FIRST 49152 /* RFC 6335: dynamic ports */
 #define PORT_ECHO  7 /* RFC 2544, C.2.6.4 */
 #define STAMP_MASK (((uint64_t)1 << PROBE_STAMP_BITS) - 1)
@@ -109,7 +107,7 @@ static uint32_t header_sum(const uint8_t *head)
 }
 
 void probe_plan_make(struct probe_plan *plan, const struct probe_sizes *sizes,
-		     const struct probe_addresses *to, uint32_t flows, uint16_t trial)
+		     const struct probe_addresses *to, uint32_t flows, uint32_t trial)
 {
 	plan->sizes = *sizes;
 	plan->flows = flows;
@@ -143,8 +141,8 @@ static uint32_t id_check(const uint8_t *data)
 {
 	/* Odd numbers with many bits set. */
 	static const uint64_t a = 0x9e3779b97f4a7c15ULL, b = 0xc2b2ae3d27d4eb4fULL;
-	/* Magic, trial and number; the rest of the number and the stamp; port and key. */
-	uint64_t first = get_le64(data + AT_MAGIC), second = get_le64(data + AT_MAGIC + 6), h;
+	/* Trial and number; the rest of the number and the stamp; port and key. */
+	uint64_t first = get_le64(data + AT_TRIAL), second = get_le64(data + AT_TRIAL + 6), h;
 
 	h = first * a;
 	h ^= h >> 32;
@@ -165,8 +163,7 @@ void probe_write(const struct probe_plan *plan, uint8_t *data, const struct prob
 	put_be16(data + AT_IP_KEY, key);
 	put_be16(data + AT_IP_CHECKSUM, ip_checksum(plan->sum[size], key));
 	put_be16(data + AT_UDP_SOURCE, (uint16_t)(PORT_FIRST + id->flow));
-	put_le16(data + AT_MAGIC, MAGIC);
-	put_le16(data + AT_TRIAL, plan->trial);
+	put_le32(data + AT_TRIAL, plan->trial);
 	put_le32(data + AT_SEQ, id->seq);
 	put_le32(data + AT_STAMP, (uint32_t)stamp);
 	put_le16(data + AT_STAMP + 4, (uint16_t)(stamp >> 32));
@@ -198,8 +195,7 @@ static bool head_good(const struct probe_plan *plan, const uint8_t *data, size_t
 /* Enough of it to say that no one else made it. */
 static bool looks_ours(const struct probe_plan *plan, const uint8_t *data, bool good_head)
 {
-	return good_head ||
-	       (get_le16(data + AT_MAGIC) == MAGIC && get_le16(data + AT_TRIAL) == plan->trial) ||
+	return good_head || get_le32(data + AT_TRIAL) == plan->trial ||
 	       memcmp(data + AT_IP_SOURCE, plan->head[0] + AT_IP_SOURCE,
 		      AT_UDP_SOURCE - AT_IP_SOURCE) == 0;
 }
@@ -213,9 +209,9 @@ enum probe_verdict probe_read(const struct probe_plan *plan, const uint8_t *data
 	if (len < PROBE_HEAD || len > PROBE_MAX - PROBE_FCS)
 		return PROBE_STRAY;
 	good_head = head_good(plan, data, len);
-	good_id = get_le32(data + AT_CHECK) == id_check(data) && get_le16(data + AT_MAGIC) == MAGIC;
-	if (good_id && get_le16(data + AT_TRIAL) != plan->trial)
-		return PROBE_STRAY; /* of one before */
+	good_id = get_le32(data + AT_CHECK) == id_check(data);
+	if (good_id && get_le32(data + AT_TRIAL) != plan->trial)
+		return PROBE_STRAY; /* of one before, or of another generator's */
 	if (!good_id)
 		return looks_ours(plan, data, good_head) ? PROBE_BROKEN : PROBE_STRAY;
 	flow = (uint32_t)get_be16(data + AT_UDP_SOURCE) - PORT_FIRST;

@@ -36,7 +36,7 @@ struct probe_sizes {
 /* What all frames of one trial have in common; read only while it runs. */
 struct probe_plan {
 	struct probe_sizes sizes;
-	uint16_t trial; /* no two that follow each other have the same */
+	uint32_t trial; /* no two that follow each other have the same, nor those of two generators, but by chance */
 	uint32_t flows;
 	uint8_t head[PROBE_SIZES][PROBE_HEADERS];
 	uint32_t sum[PROBE_SIZES]; /* of the IPv4 header, without its identification */
@@ -74,7 +74,7 @@ void probe_pattern_make(struct probe_plan *plan);
 
 /* `flows` of 1 to PROBE_FLOWS; the pattern stays as it is. */
 void probe_plan_make(struct probe_plan *plan, const struct probe_sizes *sizes,
-		     const struct probe_addresses *to, uint32_t flows, uint16_t trial);
+		     const struct probe_addresses *to, uint32_t flows, uint32_t trial);
 
 /* A buffer's first contents, of the piece `key` of the pattern. */
 void probe_fill(const struct probe_plan *plan, uint8_t *data, size_t room, uint8_t key);

@@ -315,6 +315,23 @@ def test_over_the_kernels_devices(kind, gen, veth):
 
 
 @TAKES_ROOT
+def test_frames_of_another_generator_are_strays(gen, veth, build_dir, short_tmp):
+    """Each hears the other alone, and both are in their first trial."""
+    (short_tmp / "other").mkdir()
+    with Gen(build_dir, short_tmp / "other") as other:
+        both = {"a": gen, "b": other}
+        for (name, one), device in zip(both.items(), veth):
+            one.port(name, f"af-packet:{device}")
+        for name, one in both.items():
+            one.say(json.dumps({**GOOD, "tx": name, "rx": name, "rate_pps": 1000, "ms": 1500}))
+        outs = [one.hear() for one in both.values()]
+        for out in outs:
+            assert out["received"] == out["bad"] == 0 and out["lost"] == out["sent"] > 0, outs
+        assert sum(out["stray"] for out in outs) > 0
+        assert other.quit() == 0
+
+
+@TAKES_ROOT
 def test_jumbo_frames_over_the_kernels_devices(gen, veth):
     for name, device in zip("ab", veth):
         with pytest.raises(GenError, match=f"{device} has an mtu of 1500: ip link set {device} mtu 9000"):

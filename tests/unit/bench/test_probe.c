@@ -18,7 +18,7 @@ static const struct probe_addresses to = { { 2, 0, 0, 0, 0, 2 }, { 2, 0, 0, 0, 0
 static struct probe_plan plan;
 static uint8_t frame[PROBE_MAX];
 
-static void plan_for(const char *text, uint16_t trial)
+static void plan_for(const char *text, uint32_t trial)
 {
 	struct probe_sizes sizes;
 
@@ -142,6 +142,21 @@ static void test_one_of_the_trial_before_is_stray(void **state)
 	assert_int_equal(probe_read(&plan, frame, len, &seen), PROBE_STRAY);
 }
 
+/* Numbers that have their lower half in common: another generator's. */
+static void test_all_of_the_trial_counts(void **state)
+{
+	const struct probe_id id = { 0, 1, 0 };
+	struct probe_seen seen;
+	size_t len;
+
+	for (unsigned int bit = 0; bit < 32; bit++) {
+		plan_for("64", TRIAL ^ (1U << bit));
+		len = sent(&id, 1);
+		plan_for("64", TRIAL);
+		assert_int_equal(probe_read(&plan, frame, len, &seen), PROBE_STRAY);
+	}
+}
+
 static void test_what_others_send_is_stray(void **state)
 {
 	struct probe_seen seen;
@@ -194,6 +209,7 @@ int main(void)
 		cmocka_unit_test(test_another_length_is_bad),
 		cmocka_unit_test(test_an_end_of_another_frame_is_bad),
 		cmocka_unit_test(test_one_of_the_trial_before_is_stray),
+		cmocka_unit_test(test_all_of_the_trial_counts),
 		cmocka_unit_test(test_what_others_send_is_stray),
 		cmocka_unit_test(test_a_flow_that_is_none_is_not_counted),
 		cmocka_unit_test(test_sizes_are_read),
