@@ -71,6 +71,17 @@ static bool was_sent(const struct receiver *r, const struct probe_seen *seen)
 	return (uint64_t)seen->seq * r->plan->flows + seen->flow < numbered;
 }
 
+/* Whoever has the number of a frame that was sent has seen what the sender had given up before, since was_sent() acquires. */
+static void back_count(struct receiver *r, const struct probe_seen *seen)
+{
+	uint64_t below = atomic_load_explicit(&r->shared->below, memory_order_relaxed);
+
+	if (r->below != below)
+		r->back = 0;
+	r->below = below;
+	r->back += (uint64_t)seen->seq * r->plan->flows + seen->flow >= below;
+}
+
 static void ours_take(struct receiver *r, const struct probe_seen *seen, bool good, uint64_t now)
 {
 	enum window_word word = window_take(&r->windows[seen->flow], seen->seq);
@@ -82,6 +93,7 @@ static void ours_take(struct receiver *r, const struct probe_seen *seen, bool go
 		return;
 	}
 	r->here++;
+	back_count(r, seen);
 	r->reordered += word == WINDOW_LATE;
 	if (!good)
 		return;
@@ -136,6 +148,9 @@ static uint16_t look(struct receiver *r)
 		rte_pktmbuf_free_bulk(got, n);
 		atomic_store_explicit(&r->shared->good, r->received, memory_order_relaxed);
 		atomic_store_explicit(&r->shared->here, r->here, memory_order_relaxed);
+		atomic_store_explicit(&r->shared->back, r->back, memory_order_relaxed);
+		/* release: pairs with acquire in in_flight(), which takes no count of what was given up */
+		atomic_store_explicit(&r->shared->back_below, r->below, memory_order_release);
 		atomic_store_explicit(&r->shared->last_tsc, now, memory_order_relaxed);
 	}
 	/* A full burst may have left frames behind, which have lain there since. */

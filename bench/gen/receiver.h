@@ -16,10 +16,14 @@
 struct trial_shared {
 	_Atomic uint64_t numbered __attribute__((
 		aligned(128))); /* frames with a number, of which all but some were sent */
+	_Atomic uint64_t
+		below; /* numbers that are not waited for any more; stored before more are given */
 	_Atomic bool is_over;
 	_Atomic uint64_t here
 		__attribute__((aligned(128))); /* different frames that have come, good or not */
 	_Atomic uint64_t good; /* of these */
+	_Atomic uint64_t back; /* of those that have come, what is not below back_below */
+	_Atomic uint64_t back_below;
 	_Atomic uint64_t last_tsc; /* when anything came */
 };
 
@@ -31,6 +35,7 @@ struct receiver {
 	uint64_t *window_bits;
 	uint64_t received, duplicated, reordered, too_old, bad, stray;
 	uint64_t here;
+	uint64_t back, below; /* as the sender's last word of it was */
 	uint64_t looked; /* the last poll that left nothing began then: what comes now came after it */
 	uint64_t last_latency;
 	double jitter_sum;

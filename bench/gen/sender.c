@@ -16,7 +16,7 @@ void sender_init(struct sender *s, const struct trial_spec *spec, uint64_t now)
 	s->window = spec->window;
 	s->frames = spec->frames;
 	s->patience = (uint64_t)((double)spec->drain_ms * hz / 1000);
-	s->forgiven = s->numbered = s->sent = s->starved = 0;
+	s->below = s->given_up = s->numbered = s->sent = s->starved = 0;
 	s->id = (struct probe_id){ 0 };
 	s->first = s->count = 0;
 	s->begin = now;
@@ -40,17 +40,31 @@ static uint64_t due_by_rate(struct sender *s, uint64_t now)
 	return due < 0 ? 0 : (uint64_t)due;
 }
 
+/* Of what is waited for. */
+static uint64_t in_flight(const struct sender *s)
+{
+	uint64_t all = s->numbered - s->below, back;
+
+	/* acquire: pairs with release in look() */
+	if (atomic_load_explicit(&s->shared->back_below, memory_order_acquire) != s->below)
+		return all;
+	back = atomic_load_explicit(&s->shared->back, memory_order_relaxed);
+	return all - u64_min(back, all);
+}
+
 static uint64_t due_by_window(struct sender *s, uint64_t now)
 {
-	uint64_t here = atomic_load_explicit(&s->shared->here, memory_order_relaxed) + s->forgiven;
 	uint64_t last = atomic_load_explicit(&s->shared->last_tsc, memory_order_relaxed);
+	uint64_t flying = in_flight(s);
 
-	if (s->numbered - u64_min(here, s->numbered) < s->window)
-		return s->window - (s->numbered - u64_min(here, s->numbered));
+	if (flying < s->window)
+		return s->window - flying;
 	/* What was lost would stop it for good. */
 	if (now > last && now - last > s->patience) {
-		s->forgiven =
-			s->numbered - atomic_load_explicit(&s->shared->here, memory_order_relaxed);
+		s->given_up += flying;
+		s->below = s->numbered;
+		/* relaxed: frames_make() releases it with the next number */
+		atomic_store_explicit(&s->shared->below, s->below, memory_order_relaxed);
 		atomic_store_explicit(&s->shared->last_tsc, now, memory_order_relaxed);
 	}
 	return 0;

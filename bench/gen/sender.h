@@ -16,7 +16,8 @@ struct sender {
 	double per_cycle; /* frames; 0: no rate */
 	uint64_t window, frames; /* of trial_spec */
 	uint64_t patience; /* cycles, after which what is in flight is given up */
-	uint64_t forgiven; /* frames in flight that are not waited for any more */
+	uint64_t below; /* numbers that are not waited for any more, whether they come or not */
+	uint64_t given_up; /* frames that had not come then */
 	uint64_t begin; /* where the rate counts from; later if it could not be kept */
 	uint64_t end; /* nothing is due that was not due then, whenever the sender gets to it */
 	struct probe_id id;

@@ -134,6 +134,7 @@ static void result_make(const struct trial *t, struct trial_result *out)
 		.bad = r->bad,
 		.stray = r->stray,
 		.too_old = r->too_old,
+		.given_up = t->sender.given_up,
 		.ns = (uint64_t)((double)(t->sent_all - t->begin) * 1e9 / (double)rte_get_tsc_hz()),
 		.received_in_time = t->good_in_time,
 		.rate_reached = rate_reached(t),

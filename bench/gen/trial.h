@@ -20,6 +20,7 @@ struct trial_ground {
 struct trial_result {
 	bool interrupted;
 	uint64_t sent, received, lost, duplicated, reordered, bad, stray, too_old;
+	uint64_t given_up; /* that were not waited for any more, by the window */
 	uint64_t ns; /* of sending */
 	uint64_t received_in_time; /* good ones until then */
 	uint64_t unsent, unreceived; /* as the devices say */

@@ -122,6 +122,16 @@ def test_frames_in_flight_are_bounded(gen):
     gen.port("b", "impair:b:delay_us=2000,loss=0.2")
     out = gen.trial("b", window=4, ms=1000, drain_ms=20)
     assert out["lost"] > 0 and out["sent"] > 20  # what is lost does not stop it
+    assert out["given_up"] > 0
+
+
+@pytest.mark.parametrize("lcores", LCORES)
+def test_what_was_given_up_and_comes_late_makes_no_room(lcores, build_dir, short_tmp):
+    """One in flight on a wire of 100 ms, given up after 20: fifty a second, however many come late."""
+    with Gen(build_dir, short_tmp, lcores) as gen:
+        gen.port("a", "impair:a:delay_us=100000")
+        out = gen.trial("a", window=1, ms=1000, drain_ms=20)
+        assert 10 < out["sent"] <= 51 and out["given_up"] > 0 and out["received"] > 0, out
 
 
 def test_a_burst_has_as_many_frames_as_asked_for(gen):
