@@ -97,9 +97,13 @@ def test_a_delay_is_measured_as_the_wire_does_it(delay_us, gen):
     out = whole(gen.trial("a", rate_pps=5000, ms=1000))
     late, did = out["latency"], gen.ask("impaired", name="a")["delay"]
     assert did["min_ns"] >= delay_us * 1000
-    assert 0 <= late["min_ns"] - did["min_ns"] <= 0.01 * did["min_ns"] + late["error_ns"]
-    for key in ("mean_ns", "p50_ns"):
-        assert abs(late[key] - did[key]) <= 0.01 * did[key] + late["error_ns"], key
+    assert late["min_ns"] is None or late["min_ns"] >= did["min_ns"]
+    for key in ("min_ns", "mean_ns", "p50_ns"):
+        # Where the machine lets it wait for longer than the wire does, there is no figure.
+        if late[key] is None:
+            assert did[key] <= 1.01 * late["error_ns"], key
+        else:
+            assert abs(late[key] - did[key]) <= 0.01 * did[key] + late["error_ns"], key
 
 
 def test_no_percentile_is_finer_than_the_stamps_or_of_too_few(gen):
