@@ -7,8 +7,12 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define READS	1001
+#define NS	1000000000ULL
+#define LOOKS	64 /* of which the quickest is taken */
+#define BASE_MS 200
 #define ROUNDS	2000
 #define GOOD_US 5 /* a round that is so quick was not interrupted */
 #define WAIT_MS 1000 /* for one such; both may be on one CPU */
@@ -96,6 +100,37 @@ static uint64_t between(uint32_t worker)
 	atomic_store_explicit(&t.over, true, memory_order_relaxed);
 	rte_eal_wait_lcore(worker);
 	return error;
+}
+
+struct clock_moment clock_now(void)
+{
+	struct clock_moment best = { 0 };
+	uint64_t quickest = UINT64_MAX;
+
+	for (unsigned int i = 0; i < LOOKS; i++) {
+		uint64_t begin = rte_rdtsc(), took;
+		struct timespec t;
+
+		clock_gettime(CLOCK_MONOTONIC_RAW, &t);
+		took = rte_rdtsc() - begin;
+		if (took >= quickest)
+			continue;
+		quickest = took;
+		best.tsc = begin + took / 2;
+		best.ns = (uint64_t)t.tv_sec * NS + (uint64_t)t.tv_nsec;
+	}
+	return best;
+}
+
+double clock_hz(const struct clock_moment *from)
+{
+	struct clock_moment now = clock_now();
+
+	while (now.ns - from->ns < BASE_MS * (NS / 1000)) {
+		rte_delay_us_sleep(BASE_MS * 1000);
+		now = clock_now();
+	}
+	return (double)(now.tsc - from->tsc) * (double)NS / (double)(now.ns - from->ns);
 }
 
 struct clock_error clock_measure(uint32_t worker)

@@ -11,7 +11,18 @@
 
 #define CLOCK_ALONE UINT32_MAX
 
+/* One moment by the TSC and by the kernel's clock that nobody sets (CLOCK_MONOTONIC_RAW). */
+struct clock_moment {
+	uint64_t tsc, ns;
+};
+
+struct clock_moment clock_now(void);
+
+/* Cycles a second since then, to some millionths; waits until a fifth of a second has passed. What DPDK says is rounded to 10 MHz. */
+double clock_hz(const struct clock_moment *from);
+
 struct clock_error {
+	double hz; /* of clock_hz(); the caller's to set */
 	uint64_t read; /* cycles between two reads in a row, the median */
 	uint64_t between; /* cycles that the two clocks may differ by; 0 where there is one */
 };

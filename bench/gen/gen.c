@@ -8,7 +8,6 @@
 
 #include "bench/common/lines.h"
 
-#include <rte_cycles.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_lcore.h>
@@ -34,6 +33,7 @@ struct gen {
 	uint32_t port_count;
 	uint32_t worker;
 	bool has_clock;
+	struct clock_moment start; /* of the program: the longer ago, the better its hz is known */
 	struct clock_error clock;
 	uint32_t trial; /* the first is drawn by lot: others may send frames of ours, too */
 	struct probe_plan plan;
@@ -71,7 +71,7 @@ static int on_port(void *ctx, const json_t *q, json_t *reply, struct err *e)
 		return err_set(e, ENOSPC, "%d ports are the most", PORTS);
 	/* Who listens waits for the backend, and DPDK does so for ever. */
 	lines_signals_deadly(wish.server);
-	r = port_open(&wish, &g->pools, &g->ports[g->port_count], e);
+	r = port_open(&wish, &g->pools, g->clock.hz, &g->ports[g->port_count], e);
 	lines_signals_deadly(false);
 	if (r < 0)
 		return r;
@@ -95,15 +95,18 @@ static int on_close(void *ctx, const json_t *q, json_t *reply, struct err *e)
 	return 0;
 }
 
-static json_int_t ns(uint64_t cycles)
+static json_int_t ns(const struct gen *g, uint64_t cycles)
 {
-	return (json_int_t)((double)cycles * 1e9 / (double)rte_get_tsc_hz() + 0.5);
+	return (json_int_t)((double)cycles * 1e9 / g->clock.hz + 0.5);
 }
 
 static void clock_learn(struct gen *g)
 {
+	double hz = g->clock.hz;
+
 	if (!g->has_clock)
 		g->clock = clock_measure(g->worker);
+	g->clock.hz = hz;
 	g->has_clock = true;
 }
 
@@ -116,9 +119,11 @@ static int on_clock(void *ctx, const json_t *q, json_t *reply, struct err *e)
 	if (r < 0)
 		return r;
 	g->has_clock = false;
+	g->clock.hz = clock_hz(&g->start);
 	clock_learn(g);
-	json_object_set_new(reply, "hz", json_integer((json_int_t)rte_get_tsc_hz()));
-	json_object_set_new(reply, "error_ns", json_integer(ns(g->clock.read + g->clock.between)));
+	json_object_set_new(reply, "hz", json_integer((json_int_t)g->clock.hz));
+	json_object_set_new(reply, "error_ns",
+			    json_integer(ns(g, g->clock.read + g->clock.between)));
 	json_object_set_new(reply, "lcores", json_integer(g->worker == CLOCK_ALONE ? 1 : 2));
 	return 0;
 }
@@ -241,10 +246,10 @@ static int on_impaired(void *ctx, const json_t *q, json_t *reply, struct err *e)
 			"duplicated", (json_int_t)c.duplicated, "reordered",
 			(json_int_t)c.reordered, "corrupted", (json_int_t)c.corrupted, "returned",
 			(json_int_t)c.returned, "no_memory", (json_int_t)c.no_memory, "delay",
-			"min_ns", d->count == 0 ? 0 : ns(d->min), "mean_ns",
-			d->count == 0 ? 0 : ns((uint64_t)(d->sum / (double)d->count)), "p50_ns",
-			ns(hist_quantile(d, 0.5)), "p99_ns", ns(hist_quantile(d, 0.99)), "max_ns",
-			ns(d->max));
+			"min_ns", d->count == 0 ? 0 : ns(g, d->min), "mean_ns",
+			d->count == 0 ? 0 : ns(g, (uint64_t)(d->sum / (double)d->count)), "p50_ns",
+			ns(g, hist_quantile(d, 0.5)), "p99_ns", ns(g, hist_quantile(d, 0.99)),
+			"max_ns", ns(g, d->max));
 	return out == NULL ? -ENOMEM : json_object_update_new(reply, out);
 }
 
@@ -287,7 +292,10 @@ int main(int argc, char **argv)
 		{ "burst", on_burst }, { "close", on_close }, { "impaired", on_impaired },
 	};
 	static struct gen g;
-	int r = lines_init(&g.lines, ops, ARRAY_SIZE(ops), &g);
+	int r;
+
+	g.start = clock_now();
+	r = lines_init(&g.lines, ops, ARRAY_SIZE(ops), &g);
 
 	if (r == 0 && getrandom(&g.trial, sizeof(g.trial), 0) != sizeof(g.trial))
 		r = -EIO;
@@ -295,6 +303,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "viaduct-gen: cannot start: %s\n", strerror(-r));
 	if (r < 0 || eal_start(argc, argv) < 0)
 		return 1;
+	g.clock.hz = clock_hz(&g.start);
 	probe_pattern_make(&g.plan);
 	g.worker = rte_get_next_lcore(-1, 1, 0);
 	if (g.worker >= RTE_MAX_LCORE)

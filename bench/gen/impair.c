@@ -49,7 +49,7 @@ int impair_create(const struct impair_wish *wish, struct rte_mempool *pool, stru
 	w->wish = *wish;
 	w->pool = pool;
 	w->random = (wish->seed + 1) * 0x9e3779b97f4a7c15ULL;
-	w->delay = (uint64_t)((double)wish->delay_us * (double)rte_get_tsc_hz() / 1e6);
+	w->delay = (uint64_t)((double)wish->delay_us * wish->hz / 1e6);
 	w->held_for = rte_get_tsc_hz() / 1000 * HELD_MS;
 	*out = w;
 	return 0;

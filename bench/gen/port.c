@@ -33,13 +33,14 @@ static int wire_open(const struct device_wish *wish, const struct impair_wish *f
 	return 0;
 }
 
-int port_open(const struct device_wish *wish, struct device_pools *pools, struct port *out,
-	      struct err *e)
+int port_open(const struct device_wish *wish, struct device_pools *pools, double hz,
+	      struct port *out, struct err *e)
 {
 	struct impair_wish faults;
 	struct port p = { .mtu = wish->mtu };
 	int r = impair_wish_read(wish->device, &faults, e);
 
+	faults.hz = hz;
 	if (r == 0)
 		r = wire_open(wish, &faults, pools, &p, e);
 	else if (r == -ENOENT)

@@ -17,8 +17,9 @@ struct port {
 	char text[DEVICE_TEXT]; /* as it was asked for */
 };
 
-int port_open(const struct device_wish *wish, struct device_pools *pools, struct port *out,
-	      struct err *e);
+/* `hz`: cycles a second. */
+int port_open(const struct device_wish *wish, struct device_pools *pools, double hz,
+	      struct port *out, struct err *e);
 void port_close(struct port *p);
 
 /* Throws away what has come, until five milliseconds bring nothing or half a second has passed. */

@@ -39,6 +39,7 @@ struct impair_wish {
 	double loss, duplicate, reorder, corrupt;
 	uint64_t delay_us;
 	uint64_t seed;
+	double hz; /* cycles a second; the caller's to set */
 };
 
 #define IMPAIR_DELAY_MAX_US 1000000

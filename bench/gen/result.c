@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "bench/gen/trial.h"
 
-#include <rte_cycles.h>
-
 #include <errno.h>
 
 #define ROUNDING 1e-6
 
-static json_int_t ns(double cycles)
+static json_int_t ns(const struct trial_result *t, double cycles)
 {
-	return (json_int_t)(cycles * 1e9 / (double)rte_get_tsc_hz() + 0.5);
+	return (json_int_t)(cycles * 1e9 / t->clock.hz + 0.5);
 }
 
 /* What the stamps of this share of the frames are wrong by at most, all at once. */
@@ -24,7 +22,7 @@ static json_t *figure(const struct trial_result *t, double value, double q)
 {
 	if (t->latency.count == 0 || value < (double)stamp_error(t, q))
 		return json_null();
-	return json_integer(ns(value));
+	return json_integer(ns(t, value));
 }
 
 /* Null where less than one frame is beyond it, too. */
@@ -36,15 +34,15 @@ static json_t *percentile(const struct trial_result *t, double q)
 	return figure(t, (double)hist_quantile(&t->latency, q), q);
 }
 
-static json_t *histogram(const struct hist *h)
+static json_t *histogram(const struct trial_result *t)
 {
 	json_t *list = json_array();
 	hist_cursor at = 0;
 	uint64_t upper, count;
 
-	while (list != NULL && hist_next(h, &at, &upper, &count))
+	while (list != NULL && hist_next(&t->latency, &at, &upper, &count))
 		json_array_append_new(list,
-				      json_pack("[I, I]", ns((double)upper), (json_int_t)count));
+				      json_pack("[I, I]", ns(t, (double)upper), (json_int_t)count));
 	return list;
 }
 
@@ -59,8 +57,8 @@ static json_t *latency(const struct trial_result *t)
 			 percentile(t, 0.9), "p99_ns", percentile(t, 0.99), "p999_ns",
 			 percentile(t, 0.999), "max_ns", figure(t, (double)h->max, 0.99),
 			 "jitter_ns", h->count < 2 ? json_null() : figure(t, t->jitter, 0.5),
-			 "error_ns", ns((double)stamp_error(t, 0.5)), "error_p99_ns",
-			 ns((double)stamp_error(t, 0.99)), "histogram", histogram(&t->latency));
+			 "error_ns", ns(t, (double)stamp_error(t, 0.5)), "error_p99_ns",
+			 ns(t, (double)stamp_error(t, 0.99)), "histogram", histogram(t));
 }
 
 static double per_second(uint64_t frames, uint64_t ns_taken)

@@ -8,10 +8,8 @@
 #define DEBT_FRAMES 256
 #define DEBT_MS	    1
 
-void sender_init(struct sender *s, const struct trial_spec *spec, uint64_t now)
+void sender_init(struct sender *s, const struct trial_spec *spec, uint64_t now, double hz)
 {
-	double hz = (double)rte_get_tsc_hz();
-
 	s->per_cycle = (double)spec->rate_pps / hz;
 	s->window = spec->window;
 	s->frames = spec->frames;

@@ -29,7 +29,8 @@ struct sender {
 	struct hist gap; /* cycles from the first stamp of a burst until the port had it */
 };
 
-void sender_init(struct sender *s, const struct trial_spec *spec, uint64_t now);
+/* `hz`: cycles a second. */
+void sender_init(struct sender *s, const struct trial_spec *spec, uint64_t now, double hz);
 
 void sender_step(struct sender *s);
 

@@ -52,7 +52,7 @@ static void send_all(struct trial *t)
 	uint64_t look = now + every;
 
 	t->begin = now;
-	sender_init(&t->sender, t->spec, now);
+	sender_init(&t->sender, t->spec, now, t->ground->clock.hz);
 	while (now < t->sender.end && !sender_is_done(&t->sender) && !t->interrupted) {
 		other_step(t);
 		sender_step(&t->sender);
@@ -135,7 +135,7 @@ static void result_make(const struct trial *t, struct trial_result *out)
 		.stray = r->stray,
 		.too_old = r->too_old,
 		.given_up = t->sender.given_up,
-		.ns = (uint64_t)((double)(t->sent_all - t->begin) * 1e9 / (double)rte_get_tsc_hz()),
+		.ns = (uint64_t)((double)(t->sent_all - t->begin) * 1e9 / t->ground->clock.hz),
 		.received_in_time = t->good_in_time,
 		.rate_reached = rate_reached(t),
 		.starved = t->sender.starved,

@@ -103,14 +103,16 @@ def test_a_delay_is_measured_as_the_wire_does_it(delay_us, gen):
         if late[key] is None:
             assert did[key] <= 1.01 * late["error_ns"], key
         else:
-            assert abs(late[key] - did[key]) <= 0.01 * did[key] + late["error_ns"], key
+            # A few that waited for very long change the mean, too.
+            error = late["error_p99_ns" if key == "mean_ns" else "error_ns"]
+            assert abs(late[key] - did[key]) <= 0.01 * did[key] + error, key
 
 
 def test_no_percentile_is_finer_than_the_stamps_or_of_too_few(gen):
     gen.port("a", "loop:a")
     gen.port("b", "impair:b:delay_us=1000")
     few = gen.trial("b", rate_pps=1000, ms=30)["latency"]
-    assert few["count"] <= 31 and few["p99_ns"] is None and few["p999_ns"] is None and few["max_ns"] >= 1000000
+    assert few["count"] <= 31 and few["p99_ns"] is None and few["p999_ns"] is None and (few["max_ns"] or few["error_p99_ns"]) >= 1000000
     fine = gen.trial("a", ms=200)["latency"]
     assert fine["error_ns"] > 0
     for error, keys in (("error_ns", ("min_ns", "mean_ns", "jitter_ns", "p50_ns", "p90_ns")), ("error_p99_ns", ("p99_ns", "p999_ns", "max_ns"))):
@@ -161,7 +163,10 @@ def test_jumbo_frames(gen):
 
 def test_the_clock_says_what_it_is_worth(gen):
     clock = gen.ask("clock")
-    assert clock["hz"] > 1e8 and 0 < clock["error_ns"] < 1e6 and clock["lcores"] == 1
+    assert clock["hz"] > 1e8 and clock["hz"] % 1000000 != 0  # measured, where DPDK's own is rounded to 10 MHz
+    again = gen.ask("clock")["hz"]
+    assert abs(again - clock["hz"]) < 2e-4 * again
+    assert 0 < clock["error_ns"] < 1e6 and clock["lcores"] == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
