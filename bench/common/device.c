@@ -246,6 +246,22 @@ static void link_read(const struct device_wish *w, struct device *d)
 		d->link_mbps = (uint32_t)speed;
 }
 
+static bool has_carrier(const char *iface)
+{
+	char path[DEVICE_TEXT + 64], text[16];
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/carrier", iface);
+	/* EINVAL where it is down. */
+	return file_read_at(AT_FDCWD, path, text, sizeof(text)) > 0 && text[0] == '1';
+}
+
+bool device_is_dead(const struct device *d)
+{
+	if (d->iface[0] != '\0')
+		return !has_carrier(d->iface);
+	return rte_eth_dev_is_removed(d->port) != 0;
+}
+
 static void link_wait(const struct device_wish *w, struct device *d)
 {
 	struct pci_addr addr;
@@ -310,6 +326,8 @@ int device_open(const struct device_wish *wish, struct device_pools *pools, stru
 	if (r < 0)
 		return r;
 	snprintf(d.name, sizeof(d.name), "%s", wish->name);
+	if (row != NULL && row->by_kernel)
+		snprintf(d.iface, sizeof(d.iface), "%s", wish->device + strlen(row->word));
 	d.pool = device_pool(pools, row == NULL ? PACKETS : row->packets, wish->mtu);
 	if (d.pool == NULL)
 		r = err_set(e, ENOMEM, "no memory for packets: -m of DPDK's options is small");

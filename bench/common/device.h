@@ -40,6 +40,7 @@ struct device {
 	char driver[32];
 	uint8_t mac[6];
 	bool link_up;
+	char iface[DEVICE_TEXT]; /* the kernel's; "": none */
 	bool by_kernel; /* a network device that there is, by the driver that it has */
 	int promisc; /* of the kernel's (promisc.h), else -1 */
 	uint32_t link_mbps; /* 0: unknown */
@@ -72,6 +73,10 @@ void device_close(struct device *d);
 
 /* Frames that the device said it did not send, and that it could not receive, since it was started. */
 void device_misses(const struct device *d, uint64_t *unsent, uint64_t *unreceived);
+
+/* Is nothing that is sent heard at the other end? The kernel's device has no carrier or is gone, a PCI function is gone, as
+ * far as its driver can say. Of others nobody knows. */
+bool device_is_dead(const struct device *d);
 
 /* "mac", "driver", "link_mbps", "link_up", "max_frame". */
 int device_facts(const struct device *d, json_t *reply);

@@ -199,6 +199,10 @@ static int trial(struct gen *g, struct trial_spec *spec, json_t *reply, struct e
 	probe_plan_make(&g->plan, &spec->sizes, &spec->addresses, (uint32_t)spec->flows,
 			++g->trial);
 	r = trial_run(spec, &g->plan, ports, &ground, &g->result);
+	for (size_t i = 0; i < ARRAY_SIZE(ports) && r == 0; i++)
+		if (port_is_dead(ports[i]))
+			return err_set(e, ENETDOWN, "port '%s' (%s) has no link",
+				       ports[i]->device.name, ports[i]->text);
 	if (r == 0 && g->result.starved > 0)
 		return err_set(e, ENOBUFS, "port '%s' gave no packet memory back, %llu times",
 			       spec->tx, (unsigned long long)g->result.starved);

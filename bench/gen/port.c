@@ -67,6 +67,11 @@ void port_close(struct port *p)
 	*p = (struct port){ 0 };
 }
 
+bool port_is_dead(const struct port *p)
+{
+	return p->impair == NULL && device_is_dead(&p->device);
+}
+
 void port_drain(const struct port *p)
 {
 	uint64_t ms = rte_get_tsc_hz() / 1000, begin = rte_rdtsc(), last = begin;

@@ -22,6 +22,9 @@ int port_open(const struct device_wish *wish, struct device_pools *pools, double
 	      struct port *out, struct err *e);
 void port_close(struct port *p);
 
+/* device_is_dead(); no wire is. */
+bool port_is_dead(const struct port *p);
+
 /* Throws away what has come, until five milliseconds bring nothing or half a second has passed. */
 void port_drain(const struct port *p);
 

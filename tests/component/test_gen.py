@@ -334,6 +334,21 @@ def test_over_the_kernels_devices(kind, gen, veth):
 
 
 @TAKES_ROOT
+@pytest.mark.parametrize("rx", ["a", "b"])
+def test_a_trial_on_a_port_without_link_is_refused(rx, gen, veth):
+    """What is lost then is not the device's doing."""
+    for name, device in zip("ab", veth):
+        gen.port(name, f"af-packet:{device}")
+    whole(gen.trial("a", "b", rate_pps=1000, ms=100))
+    gen.say(json.dumps({**GOOD, "rx": rx, "rate_pps": 1000, "ms": 1500}))
+    time.sleep(0.5)
+    ip("link", "set", veth[1], "down")
+    assert gen.hear() == {"ok": False, "text": f"trial: port 'a' (af-packet:{veth[0]}) has no link"}
+    ip("link", "set", veth[1], "up")
+    whole(gen.trial("a", "b", rate_pps=1000, ms=100))
+
+
+@TAKES_ROOT
 def test_frames_of_another_generator_are_strays(gen, veth, build_dir, short_tmp):
     """Each hears the other alone, and both are in their first trial."""
     (short_tmp / "other").mkdir()
