@@ -209,3 +209,27 @@ def test_what_holds_a_device_is_said(build_dir, short_tmp, reflect, veth):
         reflect.port("a", f"af-xdp:{far}")
     subprocess.run(["ip", "link", "set", far, "xdp", "off"], check=True)
     reflect.port("b", f"af-xdp:{far}")
+
+
+@TAKES_ROOT
+def test_it_forwards_to_the_station_that_it_is_told(reflect, veth):
+    near, far = veth
+    subprocess.run(["ip", "link", "set", near, "up"], check=True)
+    out = reflect.port("b", f"af-packet:{far}")
+    near2, far2 = f"vr{os.getpid()}e", f"vr{os.getpid()}f"
+    subprocess.run(["ip", "link", "add", near2, "type", "veth", "peer", "name", far2], check=True)
+    try:
+        subprocess.run(["ip", "link", "set", near2, "up"], check=True)
+        reflect.port("a", f"af-packet:{far2}")
+        with (socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender,
+              socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x88B5)) as hearer):
+            sender.bind((near2, 0))
+            hearer.bind((near, 0x88B5))
+            hearer.settimeout(10)
+            reflect.start("forward", to="b", dst_mac="02:00:00:00:00:0d")
+            sender.send(b"\x02\0\0\0\0\7\x02\0\0\0\0\x09\x88\xb5" + b"forward!" + bytes(38))
+            frame = hearer.recv(2048)
+        assert frame[:14] == bytes.fromhex("02000000000d" + out["mac"].replace(":", "") + "88b5") and frame[14:22] == b"forward!"
+        assert reflect.ask("stop")["sent"] >= 1
+    finally:
+        subprocess.run(["ip", "link", "del", near2], check=True)
