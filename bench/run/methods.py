@@ -9,6 +9,7 @@ import math
 
 CRITERIA = {"zero-loss": 0.0, "0.001%": 1e-5}  # lost of sent
 REACHED = 0.98  # of the offered rate: below, the trial is one of what the generator did send
+FAR = 4  # times apart: bounds whose middle is looked for by magnitude; so far down as well, while nothing has passed
 SHORT_MAX = 2  # times what is wanted is asked for at most, of a generator that sends less than it is asked
 NEAR = 0.9  # of a rate that failed: the next one to try, if more came back than that
 
@@ -80,7 +81,9 @@ class Search:
         """Where to look between a rate that passed (0: none did yet) and one that failed."""
         if len(self.seen) == 1:  # far above what comes back nothing passes
             return min(self.top[2], high * NEAR) if self.top[2] > 0 else high / 8
-        return math.sqrt(low * high) if 0 < 4 * low < high else (low + high) / 2
+        if low == 0:
+            return high / FAR
+        return math.sqrt(low * high) if FAR * low < high else (low + high) / 2
 
     def throughput(self, tolerance):
         """Frames a second that came back at the highest rate that passed; 0: no rate did."""

@@ -15,7 +15,7 @@ PROFILES = {
     "lab": Plan(trial_ms=2000, sizes=("64", "1518"), criteria=tuple(CRITERIA), steps=3, resolution=0.1, loads=(10, 50, 90),
                 burst_frames=4096, rounds=6, latency_ms=1000),
     # Does it work at all.
-    "smoke": Plan(trial_ms=500, sizes=("64",), criteria=("zero-loss",), steps=2, resolution=0.3, loads=(50,), burst_frames=64,
+    "smoke": Plan(trial_ms=500, sizes=("64",), criteria=("zero-loss",), steps=6, resolution=0.3, loads=(50,), burst_frames=64,
                   rounds=1),
 }
 

@@ -154,3 +154,13 @@ def test_exits_of_a_guest_that_was_started_again_are_an_error():
         measure.put_exits(made, 0, "guest-vf", "viaduct", "64", "packet", before, after, 10)
     measure.put_exits(made, 0, "guest-vf", "viaduct", "64", "packet", after, before, -5)  # the guest's own count of frames went back
     assert not made.values
+
+
+@pytest.mark.parametrize("profile, least", [("smoke", 0.001), ("lab", 0.06)])
+def test_a_search_of_few_steps_finds_some_rate_far_below_what_a_flood_brings(profile, least):
+    """A busy host loses frames at rates far below that at which most of a flood come back."""
+    def trial(size, rate, ms):
+        sent = rate or 10000
+        return {"sent": sent, "lost": 1 if sent > least * 10000 else 0, "bad": 0, "tx_pps": sent, "rx_pps": sent - 1}
+
+    assert 0 < methods.Search(trial, "64", scenarios.PROFILES[profile]).throughput(0) <= least * 10000
