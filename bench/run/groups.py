@@ -15,6 +15,7 @@ from .signals import held
 from .store import DETERMINISTIC, Store
 
 SCALE_MAX = 7
+SLEEPER = rigs.Wanted("bench-irq", kernel_driver=True)
 TCP_NET, TCP_TRIES = "198.18.77", 5  # RFC 2544: for benchmarks
 
 
@@ -61,20 +62,23 @@ def vf_counts(session, bench, begin, say):
     for number in range(-1, session.plan.rounds):  # the first fills caches and does not count
         for size in session.plan.sizes:
             for lane in lanes[::1 if number % 2 else -1]:
-                measure.trains(lane, wire, size, number, session.store if number >= 0 else Store(), DETERMINISTIC)
-                say(f"{lane[0]} {lane[1]}, {size} bytes: instructions", number >= 0)
+                scenario, variant, rig = lane
+                place = measure.Place(session.store if number >= 0 else Store(), number, scenario, variant, size)
+                measure.trains(rig, wire, place, DETERMINISTIC)
+                say(f"{scenario} {variant}, {size} bytes: instructions", number >= 0)
 
 
 def interrupt_counts(session, bench, begin, say):
     """What a guest that sleeps exits for, by KVM's own trace."""
     bench.pages(bench.image.memory_mib)
     wire = counts_wire(session, bench)
-    lane = session.lane("interrupt", "viaduct", rigs.guest_vf_rig(bench, None, wire.mac, "bench-irq", kernel_driver=True))
+    scenario, variant, rig = session.lane("interrupt", "viaduct", rigs.guest_vf_rig(bench, None, wire.mac, SLEEPER))
     session.store.note("interrupt", "in deterministic time: a frame each 20 ms; exits per interrupt that the guest counted at its VF, those "
                        "of its timer and of going to sleep among them")
     begin(session.plan.rounds)
     for number in range(-1, session.plan.rounds):
-        measure.woken(lane, wire, session.plan.sizes[0], number, session.store if number >= 0 else Store())
+        store = session.store if number >= 0 else Store()
+        measure.woken(rig, wire, measure.Place(store, number, scenario, variant, session.plan.sizes[0]))
         say("interrupt viaduct: exits", number >= 0)
 
 
@@ -107,7 +111,7 @@ def chain(session, bench, begin, say):
 def interrupt(session, bench, begin, say):
     bench.pages(rigs.GEN_MIB + bench.image.memory_mib)
     gen, src_mac, _ = rigs.wire_open(bench)
-    lane = session.lane("interrupt", "viaduct", rigs.guest_vf_rig(bench, gen, src_mac, "bench-irq", kernel_driver=True))
+    lane = session.lane("interrupt", "viaduct", rigs.guest_vf_rig(bench, gen, src_mac, SLEEPER))
     begin(session.plan.rounds)
     measure.interrupts(lane, session.plan, session.store, say)
 
@@ -144,7 +148,7 @@ def scale(session, bench, begin, say):
     begin(most * session.plan.rounds)
     up = []
     for count in range(1, most + 1):
-        up.append(rigs.guest_vf_rig(bench, gen, src_mac, f"bench-scale-{count}", image=bench.image))
+        up.append(rigs.guest_vf_rig(bench, gen, src_mac, rigs.Wanted(f"bench-scale-{count}", image=bench.image)))
         scale_at(session, up, say)
 
 

@@ -4,6 +4,8 @@
 import functools
 import time
 
+import dataclasses
+
 from reflect import counts
 
 from . import TrialError, methods
@@ -25,6 +27,19 @@ def probe(lane, size):
         if time.monotonic() > deadline:
             raise TrialError(f"{scenario} {variant}: of {PROBE_FRAMES} frames none came back, for {PROBE_SECONDS} s: is --wire the other end "
                              "of the cable of --pf, and are both links up?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where figures go: of which variant, in which round, at which size."""
+    store: object
+    number: int
+    scenario: str
+    variant: str
+    size: str
+
+    def put(self, value, kind, *names):
+        self.store.put(self.number, value, self.scenario, self.variant, kind, self.size, *names)
 
 
 class Rounds:
@@ -96,20 +111,19 @@ def counted(rig, store, number, lane):
         had = rig.reflected() if before else 0
         answer = rig.trial(size, rate, ms)
         if before:
-            put_exits(store, number, scenario, variant, size, "packet", before, rig.exits(), rig.reflected() - had)
+            put_exits(Place(store, number, scenario, variant, size), "packet", before, rig.exits(), rig.reflected() - had)
         return answer
     return trial
 
 
-def put_exits(store, number, scenario, variant, size, per, before, after, events):
+def put_exits(place, per, before, after, events):
     if events <= 0:
         return
     for name, kind in EXITS.items():
         if name in before and name in after:
             if after[name] < before[name]:
-                raise TrialError(f"{scenario} {variant}: its exits were counted anew: has its guest been started again?")
-            store.put(number, (after[name] - before[name]) / events, scenario, variant, "count", size, "exits", per, kind,
-                      "wall-clock")
+                raise TrialError(f"{place.scenario} {place.variant}: its exits were counted anew: has its guest been started again?")
+            place.put((after[name] - before[name]) / events, "count", "exits", per, kind, "wall-clock")
 
 
 def vectors(stats):
@@ -133,44 +147,43 @@ def interrupts(lane, plan, store, progress):
         delivered = vectors(after) - vectors(before)
         if not answer["received"]:
             raise TrialError(f"{scenario}: no frame of {answer['sent']} came back")
-        put_exits(store, number, scenario, variant, size, "interrupt", before["kvm"]["total"], after["kvm"]["total"], delivered)
-        store.put(number, delivered / answer["received"], scenario, variant, "count", size, "interrupts", "packet", "all", "wall-clock")
-        store.put(number, answer["rx_pps"], scenario, variant, "throughput", size, "offered")
+        place = Place(store, number, scenario, variant, size)
+        put_exits(place, "interrupt", before["kvm"]["total"], after["kvm"]["total"], delivered)
+        place.put(delivered / answer["received"], "count", "interrupts", "packet", "all", "wall-clock")
+        place.put(answer["rx_pps"], "throughput", "offered")
         if (answer.get("latency") or {}).get("count"):
             store.put_latency(number, {**answer["latency"], "pps": answer["tx_pps"]}, scenario, variant, size, None)
         progress(f"{scenario} {variant}, {INTERRUPT_PPS} frames a second")
 
 
-def trains(lane, wire, size, number, store, method):
+def trains(rig, wire, place, method):
     """Trains of frames to a reflector, without a generator: what a packet takes it in instructions, and its guest in exits."""
-    scenario, variant, rig = lane
     rig.on()
     try:
-        got = counts.polled(rig.reflect, wire, rig.mac, counts.Train(size=int(size)),
+        got = counts.polled(rig.reflect, wire, rig.mac, counts.Train(size=int(place.size)),
                             counts.KvmExits(rig.guest.shown["pid"]) if rig.guest else None)
     finally:
         rig.off()
     if not got["packets"]:
-        raise TrialError(f"{scenario}: none of {got['offered']} frames arrived")
-    store.put(number, got["instructions"], scenario, variant, "count", size, "instructions", "packet", "all", method)
+        raise TrialError(f"{place.scenario}: none of {got['offered']} frames arrived")
+    place.put(got["instructions"], "count", "instructions", "packet", "all", method)
     for name, kind in EXITS.items():
         if name in got["exits"]:
-            store.put(number, got["exits"][name], scenario, variant, "count", size, "exits", "packet", kind, method)
+            place.put(got["exits"][name], "count", "exits", "packet", kind, method)
     if got["added"]:
         # Less than none: a tick more fell into the other train.
-        store.put(number, max(0.0, got["added"]["exits"]), scenario, variant, "count", size, "exits", "packet", "added", method)
+        place.put(max(0.0, got["added"]["exits"]), "count", "exits", "packet", "added", method)
 
 
-def woken(lane, wire, size, number, store):
+def woken(rig, wire, place):
     """Frames one at a time to a guest that sleeps between."""
-    scenario, variant, rig = lane
     rig.on()
     try:
         got = counts.woken(rig.reflect, wire, rig.mac, WOKEN_FRAMES)
     finally:
         rig.off()
     if not got["interrupts"]:
-        raise TrialError(f"{scenario}: {got['packets']} frames and no interrupt")
+        raise TrialError(f"{place.scenario}: {got['packets']} frames and no interrupt")
     for kind, each in got["exits"].items():
-        store.put(number, each, scenario, variant, "count", size, "exits", "interrupt", kind, "deterministic-time")
-    store.put(number, got["interrupts"] / WOKEN_FRAMES, scenario, variant, "count", size, "interrupts", "packet", "all", "deterministic-time")
+        place.put(each, "count", "exits", "interrupt", kind, "deterministic-time")
+    place.put(got["interrupts"] / WOKEN_FRAMES, "count", "interrupts", "packet", "all", "deterministic-time")

@@ -113,13 +113,23 @@ class Rig:
         return None
 
 
-class Reflected(Rig):
-    """A reflector, on the host or in a guest. guest: that guest, for its exits; None: there is none."""
+@dataclasses.dataclass(frozen=True)
+class Reflector:
+    """viaduct-reflect that is told by these lines. guest: where it runs, for its exits; None: on the host. ring: descriptors of a queue;
+    0: as usual."""
+    lines: object
+    device: str
+    guest: object = None
+    idle: str = "poll"
+    ring: int = 0
 
-    def __init__(self, gen, port, src_mac, reflect, device, guest=None, idle="poll", ring=0):
-        """ring: descriptors of a queue; 0: as usual."""
-        self.reflect, self.guest, self.idle = reflect, guest, idle
-        opened = reflect.ask("port", 120, name="a", device=device, ring=ring)
+
+class Reflected(Rig):
+    """A reflector at the generator's port, on the host or in a guest."""
+
+    def __init__(self, gen, port, src_mac, made):
+        self.reflect, self.guest, self.idle = made.lines, made.guest, made.idle
+        opened = self.reflect.ask("port", 120, name="a", device=made.device, ring=made.ring)
         super().__init__(gen, port, port, opened["mac"], src_mac)
         self.driver = opened.get("driver", "unknown")
 
@@ -158,15 +168,17 @@ def wire_open(bench):
 def host_rig(bench, gen, src_mac):
     """The bare host's VF: the same program, with the same driver, as in the guest."""
     with held():
-        lease = Lease(bench.options.pf, f"bench-{os.getpid()}")
-        bench.borrowed.callback(f"lease {lease.name}", lease_release, lease.name)
+        name = f"bench-{os.getpid()}"
+        with bench.borrowed.noted(f"lease {name}", "lease_release", name):
+            lease = Lease(bench.options.pf, name)
+            bench.borrowed.callback(f"lease {name}", lease_release, name)
         bench.borrowed.callback(f"driver of {lease.address}", host.bind, lease.address, host.driver_of(lease.address))
         host.bind(lease.address, "vfio-pci")
     lcores = f"0@{bench.cpus[1]},1@{bench.cpus[1]}"  # the one that hears the lines sleeps
     command = [tool("viaduct-reflect", "reflect"), *eal("reflect", REFLECT_MIB, lcores, bench.huge), "--"]
     with held():
         reflect = bench.borrowed.enter("reflector", Child("viaduct-reflect", command, bench.folder / "reflect.log"))
-    rig = Reflected(gen, "wire", src_mac, reflect, lease.address, ring=bench.ring)
+    rig = Reflected(gen, "wire", src_mac, Reflector(reflect, lease.address, ring=bench.ring))
     rig.address = lease.address
     return rig
 
@@ -175,12 +187,20 @@ def guest_port(pf):
     return f"name: wan, pf: {pf}" if pf else "name: wan"
 
 
-def guest_vf_rig(bench, gen, src_mac, name="bench-vf", kernel_driver=False, image=None):
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """A guest with a VF. image: None: the bench's, pinned."""
+    name: str = "bench-vf"
+    kernel_driver: bool = False
+    image: object = None
+
+
+def guest_vf_rig(bench, gen, src_mac, wanted=Wanted()):
     with held():
-        guest = bench.borrowed.vm(name, lambda: VmRun(bench.folder, name, image or bench.pinned(), [guest_port(bench.options.pf)]))
-    idle = "interrupt" if kernel_driver else "poll"
-    rig = Reflected(gen, "wire", src_mac, guest.lines, functions(guest.lines, kernel_driver)[0], guest, idle,
-                    bench.ring)
+        guest = bench.borrowed.vm(wanted.name, lambda: VmRun(bench.folder, wanted.name, wanted.image or bench.pinned(),
+                                                             [guest_port(bench.options.pf)]))
+    rig = Reflected(gen, "wire", src_mac, Reflector(guest.lines, functions(guest.lines, wanted.kernel_driver)[0], guest,
+                                                    "interrupt" if wanted.kernel_driver else "poll", bench.ring))
     rig.address = guest.shown["ports"][0].get("vf") or ""
     return rig
 
@@ -244,7 +264,7 @@ class Polled:
 
     def rig(self, monitor, index):
         guest = self.guest(monitor, f"bench-{monitor}", [(0, MAC.format(0x10 + index))], self.bench.pinned())
-        return Reflected(self.gen, "wire", self.src_mac, guest.lines, functions(guest.lines)[0], guest)
+        return Reflected(self.gen, "wire", self.src_mac, Reflector(guest.lines, functions(guest.lines)[0], guest))
 
     def chain(self, count):
         """The networks must be one more than the guests."""

@@ -150,9 +150,10 @@ def test_what_is_no_figure_is_not_kept(value):
 
 def test_exits_of_a_guest_that_was_started_again_are_an_error():
     made, before, after = store.Store(), {"exits": 500}, {"exits": 20}
+    place = measure.Place(made, 0, "guest-vf", "viaduct", "64")
     with pytest.raises(TrialError, match="started again"):
-        measure.put_exits(made, 0, "guest-vf", "viaduct", "64", "packet", before, after, 10)
-    measure.put_exits(made, 0, "guest-vf", "viaduct", "64", "packet", after, before, -5)  # the guest's own count of frames went back
+        measure.put_exits(place, "packet", before, after, 10)
+    measure.put_exits(place, "packet", after, before, -5)  # the guest's own count of frames went back
     assert not made.values
 
 
