@@ -116,6 +116,14 @@ static json_t *number(bool known, uint64_t n)
 	return known ? json_integer((json_int_t)n) : json_null();
 }
 
+/* A socket is told; DPDK says nothing of a device that it does not drive. */
+static int trouble(const struct loop *l)
+{
+	if (l->from != NULL && l->from->kind == REFLECT_AF_XDP)
+		return netdev_trouble(l->from);
+	return atomic_load_explicit(&l->trouble, memory_order_relaxed);
+}
+
 static json_t *on_stats(struct reflector *x, const struct reflect_request *q, struct err *e)
 {
 	const struct loop *l = &x->loop;
@@ -128,9 +136,9 @@ static json_t *on_stats(struct reflector *x, const struct reflect_request *q, st
 		{ "polls", &l->counts.polls },	     { "bursts", &l->counts.bursts },
 		{ "cycles", &l->counts.cycles },     { "sleeps", &l->counts.sleeps },
 	};
-	int trouble = atomic_load_explicit(&l->trouble, memory_order_relaxed);
+	int errnum = trouble(l);
 	json_t *o = json_pack("{s:b, s:b, s:s?}", "ok", 1, "running", l->running, "trouble",
-			      trouble == 0 ? NULL : strerror(trouble));
+			      errnum == 0 ? NULL : strerror(errnum));
 	uint64_t n = 0;
 	bool known;
 

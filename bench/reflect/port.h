@@ -37,4 +37,7 @@ int socket_open(struct port *p, const struct reflect_request *q, struct err *e);
 /* Sets a network device up and reads its facts into p. */
 int netdev_facts(struct port *p, const struct reflect_request *q, struct err *e);
 
+/* ENETDOWN, or the errno of a network device that is not there; 0: it is up, or nobody can say. */
+int netdev_trouble(const struct port *p);
+
 #endif

@@ -74,6 +74,19 @@ int netdev_facts(struct port *p, const struct reflect_request *q, struct err *e)
 	return 0;
 }
 
+int netdev_trouble(const struct port *p)
+{
+	auto_fd int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq req = { 0 };
+
+	snprintf(req.ifr_name, sizeof(req.ifr_name), "%.15s", p->device);
+	if (fd < 0)
+		return 0;
+	if (ioctl(fd, SIOCGIFFLAGS, &req) < 0)
+		return errno;
+	return (req.ifr_flags & IFF_UP) != 0 ? 0 : ENETDOWN;
+}
+
 int socket_open(struct port *p, const struct reflect_request *q, struct err *e)
 {
 	struct sockaddr_ll at = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL) };

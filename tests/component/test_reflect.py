@@ -188,11 +188,14 @@ def test_words_that_it_does_not_know_are_refused(build_dir):
 
 
 @TAKES_ROOT
-def test_a_signal_ends_it_in_order(reflect, veth):
+def test_a_device_by_af_xdp_is_down_and_a_signal_ends_it_in_order(reflect, veth):
     near, far = veth
     subprocess.run(["ip", "link", "set", near, "up"], check=True)
     reflect.port("a", f"af-xdp:{far}")
     reflect.start()
+    assert reflect.ask("stats")["trouble"] is None
+    subprocess.run(["ip", "link", "set", far, "down"], check=True)
+    assert reflect.ask("stats")["trouble"] == "Network is down"
     reflect.signal()
     assert reflect.process.wait(30) == 0
     link = json.loads(subprocess.run(["ip", "-json", "-details", "link", "show", far], check=True, capture_output=True).stdout)[0]
