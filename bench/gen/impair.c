@@ -116,28 +116,29 @@ static void held_release(struct impair *w, const struct rte_mbuf *passed, uint64
 	w->held_count = left;
 }
 
-static void corrupt(struct impair *w, struct rte_mbuf *m)
+static bool corrupt(struct impair *w, struct rte_mbuf *m)
 {
 	uint64_t lot = draw(w);
 	uint8_t *data = rte_pktmbuf_mtod(m, uint8_t *);
 
 	if (m->data_len <= CORRUPT_FROM)
-		return;
+		return false;
 	data[CORRUPT_FROM + (uint32_t)(lot >> 16) % (m->data_len - CORRUPT_FROM)] ^=
 		(uint8_t)(1 << (lot & 7));
 	w->counts.corrupted++;
+	return true;
 }
 
 static void copy_put(struct impair *w, const struct rte_mbuf *m, uint64_t now)
 {
 	struct travel t = { rte_pktmbuf_copy(m, w->pool, 0, UINT32_MAX), now, now + w->delay };
+	bool is_changed;
 
 	if (t.m == NULL) {
 		w->counts.no_memory++;
 		return;
 	}
-	if (happens(w, w->wish.corrupt))
-		corrupt(w, t.m);
+	is_changed = happens(w, w->wish.corrupt) && corrupt(w, t.m);
 	if (w->held_count < HELD && happens(w, w->wish.reorder)) {
 		w->held[w->held_count++] = t;
 		return;
@@ -151,6 +152,7 @@ static void copy_put(struct impair *w, const struct rte_mbuf *m, uint64_t now)
 		return;
 	line_put(w, &t);
 	w->counts.duplicated++;
+	w->counts.corrupted += is_changed;
 }
 
 uint16_t impair_send(struct impair *w, struct rte_mbuf **frames, uint16_t n)

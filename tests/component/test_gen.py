@@ -66,7 +66,7 @@ def test_one_fault_is_measured_exactly(fault, counted, measured, flows, gen):
     gen.port("a", f"impair:a:{fault}=0.01")
     out = gen.trial("a", sizes="imix", flows=flows, rate_pps=50000, ms=1000)
     did = gen.ask("impaired", name="a")
-    assert did["heard"] == out["sent"] and did[counted] > 50
+    assert did["heard"] == out["sent"] and did[counted] > 20
     assert out[measured] == did[counted], (out, did)
     others = {"lost", "duplicated", "reordered", "bad", "stray", "too_old"} - {measured}
     # Of what was changed where its number stands nobody can say which it was.
@@ -86,8 +86,8 @@ def test_all_faults_at_once_are_measured_within_a_hundredth(lcores, build_dir, s
         # Some of those that were changed are lost, too: nobody can say which they were.
         assert did["lost"] <= out["lost"] <= did["lost"] + did["corrupted"]
         assert near(out["duplicated"], did["duplicated"]) and near(out["reordered"], did["reordered"])
-        # One of a pair of doubles that is changed still counts.
-        assert near(out["bad"], did["corrupted"]) or abs(out["bad"] - did["corrupted"]) <= 5
+        # Some are changed where they say whose they are.
+        assert did["corrupted"] - out["stray"] <= out["bad"] <= did["corrupted"], (out, did)
 
 
 @pytest.mark.parametrize("delay_us", [200, 2000])
