@@ -17,7 +17,7 @@ from test_vm_disks import backend_pid, disk, image_make
 MIB = 1 << 20
 SIZE = 64 * MIB
 BLOCK = 16 << 10
-KILLS = int(os.environ.get("VIADUCT_DISK_KILLS") or 10)
+KILLS = int(os.environ.get("VIADUCT_DISK_KILLS") or 5)
 REQUESTS = 700  # that the guest makes at least between two kills
 FIO = ("/usr/bin/fio --name=load --filename=/dev/vda --thread --direct=1 --iodepth=16 --rw=randwrite "
        f"--bs={BLOCK} --size={SIZE} --verify=crc32c --verify_fatal=1 --do_verify=1 --verify_state_save=0 --output-format=json")
