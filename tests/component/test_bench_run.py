@@ -2,6 +2,7 @@
 """The methods of `viaduct bench` against a model of a device, its figures, its words, and what it gives back."""
 
 import functools
+import importlib
 import io
 import json
 import os
@@ -215,7 +216,7 @@ def test_ratios_are_paired_round_by_round_and_held_against_their_bounds():
 
 
 def test_what_is_written_is_a_result():
-    report = pytest.importorskip("report")
+    report = importlib.import_module("report")
     scenario = [store.scenario_object(filled(), scenarios.BY_NAME[name], {("guest-vf", "viaduct"), ("host-vf", "bare")})
                 for name in ("host-vf", "guest-vf")]
     found = facts.gather()
