@@ -81,6 +81,9 @@ static int plan_agreed(struct daemon *d, const char *name, const struct pf_wish 
 	pool_forget_gone(d);
 	state_lock(d);
 	r = daemon_scan(d, e);
+	/* VMs were being stopped for it, which takes its time. */
+	if (r == 0 && confirm_check(d, wish->trial, e) < 0)
+		r = err_wrap(e, "PF %s", name);
 	if (r == 0)
 		r = pf_plan_make(d, name, wish, plan, e);
 	if (r == 0) {

@@ -51,6 +51,17 @@ bool confirm_forbids(struct daemon *d, const struct pf_plan *plan, struct err *e
 	return true;
 }
 
+int confirm_check(const struct daemon *d, const struct confirm_row *trial, struct err *e)
+{
+	const struct confirm_row *now = trial != NULL ? ledger_confirm_find(d->ledger, &trial->pf)
+						      : NULL;
+
+	if (trial == NULL || (now != NULL && now->deadline_at == trial->deadline_at &&
+			      now->vfs == trial->vfs && now->former == trial->former))
+		return 0;
+	return err_set(e, ECANCELED, "its %u VFs were confirmed meanwhile, and stay", trial->vfs);
+}
+
 /* State locked. */
 static int trial_end(struct daemon *d, const struct pci_addr *pf, const char *why, struct err *e)
 {
@@ -143,7 +154,7 @@ static void put_off(struct daemon *d, const struct confirm_row *due, const struc
 
 	state_lock(d);
 	now = ledger_confirm_find(d->ledger, &due->pf);
-	if (now != NULL) {
+	if (now != NULL && confirm_check(d, due, NULL) == 0) {
 		row = *now;
 		row.deadline_ns = boot_now_ns() + RETRY_NS;
 		snprintf(row.note, sizeof(row.note), "%.*s", (int)sizeof(row.note) - 1, why->text);
@@ -158,7 +169,8 @@ static bool take_back(struct daemon *d, const struct confirm_row *row)
 	const struct pf_wish wish = { .vfs = row->former,
 				      .uid = row->uid,
 				      .timeout_s = VM_STOP_DEFAULT_S,
-				      .hurts_all = true };
+				      .hurts_all = true,
+				      .trial = row };
 	char name[PCI_ADDR_TEXT];
 	struct err e = { 0 };
 	int r;

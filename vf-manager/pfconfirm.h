@@ -19,6 +19,9 @@ int confirm_begin(struct daemon *d, const struct pf_plan *plan, const struct pf_
  * this is not the way back. */
 bool confirm_forbids(struct daemon *d, const struct pf_plan *plan, struct err *e);
 
+/* State locked. -ECANCELED: the trial is over, somebody has confirmed or ended it. NULL: nobody asks. */
+int confirm_check(const struct daemon *d, const struct confirm_row *trial, struct err *e);
+
 /* Op locked. The change stays. -EBUSY code "nothing-on-trial". */
 int confirm_keep(struct daemon *d, const char *name, uid_t uid, struct err *e);
 

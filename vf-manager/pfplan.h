@@ -22,6 +22,8 @@ struct pf_wish {
 	bool destroys_unused; /* foreign VFs that no driver has are not in the way */
 	struct operation *op; /* who follows it; NULL */
 	bool are_stopped; /* the VMs among them have been: one that is not hurt is no mistake */
+	const struct confirm_row
+		*trial; /* it is the way back of this one, and nothing once it is over; NULL */
 };
 
 /* One VF that somebody loses, or that stands in the way. */

@@ -35,10 +35,10 @@ def plan(daemon, vfs):
     return reply
 
 
-def vms_run(daemon, short_tmp, *owners, lease=""):
+def vms_run(daemon, short_tmp, *owners, lease="", cmdline=""):
     """Fake VMs, and VFs in the ledger as if they had them."""
     for name in dict.fromkeys(owner.split("/")[0] for owner in owners):
-        yaml = daemonkit.vm_yaml(short_tmp, name)
+        yaml = daemonkit.vm_yaml(short_tmp, name, cmdline)
         assert daemon.request("POST", "/v1/vms", {"yaml": yaml})[0] == 200
     daemon.stop()
     for index, owner in enumerate(owners):
@@ -237,6 +237,17 @@ def test_a_vm_on_a_trial_vf_is_stopped_when_it_ends(pf, stopped_daemon, short_tm
     assert stopped_daemon.request("GET", "/v1/vms/fw1")[1]["state"] == "running"
     assert eventually(lambda: trial(stopped_daemon) is None) and count(pf) == 2
     assert stopped_daemon.request("GET", "/v1/vms/fw1")[1]["exit"]["reason"] == "poweroff"
+
+
+def test_what_is_confirmed_while_vms_are_stopped_for_the_way_back_stays(pf, stopped_daemon, short_tmp):
+    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "3", "--confirm-within", "8s").returncode == 0
+    vms_run(stopped_daemon, short_tmp, "fw1/wan", cmdline="deaf")
+    assert eventually(lambda: stopped_daemon.request("GET", "/v1/vms/fw1")[1]["state"] == "stopping")
+    done = stopped_daemon.cli("pf", "confirm", PF)
+    assert done.returncode == 0 and trial(stopped_daemon) is None, done.stderr
+    assert stopped_daemon.request("POST", "/v1/vms/fw1/kill", {})[0] == 200
+    assert eventually(lambda: "confirmed meanwhile" in stopped_daemon.text() or count(pf) != 3)
+    assert count(pf) == 3, stopped_daemon.text()
 
 
 def test_who_is_in_the_way_of_the_way_back_is_an_alarm(pf, stopped_daemon):
