@@ -18,6 +18,7 @@
 #define NAMESPACES \
 	(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
 #define LOOK_MS	 200 /* between two looks at whether it is cancelled */
+#define OVER_MS	 10 /* and at whether it has ended, once it has nothing more to say */
 #define END_MS	 5000 /* for one that was killed: what waits for a disk that hangs cannot die */
 #define FDS_FROM 10 /* ours, above what the program gets */
 
@@ -214,23 +215,34 @@ static int late(const struct helper *h)
 		       : 0;
 }
 
-/* Until it has closed both: at its end, at the latest. */
+/* Its status is taken, once. */
+static bool child_is_over(struct helper *h, struct helper_end *end)
+{
+	if (waitpid(h->pid, &end->status, WNOHANG) == 0)
+		return false;
+	h->pid = -1;
+	return true;
+}
+
+/* Until it has ended: that it has closed both is not yet that. */
 static int child_hear(struct helper *h, struct helper_end *end)
 {
+	bool is_open = true;
 	int r = 0;
 
 	h->pulse.begun_ns = h->pulse.sign_ns = now_ns();
-	while (r == 0 && (h->read[PIPE_OUT] >= 0 || h->read[PIPE_ERR] >= 0)) {
+	while (r == 0 && (is_open || !child_is_over(h, end))) {
 		struct pollfd fds[] = { { .fd = h->read[PIPE_OUT], .events = POLLIN },
 					{ .fd = h->read[PIPE_ERR], .events = POLLIN } };
 
 		if (h->wish->is_cancelled != NULL && h->wish->is_cancelled(h->wish->arg))
 			return -ECANCELED;
-		if (poll(fds, ARRAY_SIZE(fds), LOOK_MS) < 0 && errno != EINTR)
+		if (poll(fds, ARRAY_SIZE(fds), is_open ? LOOK_MS : OVER_MS) < 0 && errno != EINTR)
 			return -errno;
 		for (int i = 0; r == 0 && i <= PIPE_ERR; i++)
 			if (fds[i].revents != 0)
 				r = piece_read(h, i, end);
+		is_open = h->read[PIPE_OUT] >= 0 || h->read[PIPE_ERR] >= 0;
 		pulse_take(h, fds[PIPE_OUT].revents != 0);
 		r = r < 0 ? r : late(h);
 	}
@@ -284,14 +296,12 @@ static void child_kill(struct helper *h)
 	h->pid = -1;
 }
 
-static void child_end(struct helper *h, int *status)
+static void pipes_close(struct helper *h)
 {
 	for (int i = 0; i < PIPES; i++) {
 		fd_close(&h->read[i]);
 		fd_close(&h->write[i]);
 	}
-	while (h->pid > 0 && waitpid(h->pid, status, 0) < 0 && errno == EINTR)
-		;
 }
 
 int helper_run(const struct helper_wish *wish, struct helper_end *end, struct err *e)
@@ -317,7 +327,7 @@ int helper_run(const struct helper_wish *wish, struct helper_end *end, struct er
 		r = failure_read(&h, e);
 	if (r < 0 && h.pid > 0)
 		child_kill(&h);
-	child_end(&h, &end->status);
+	pipes_close(&h);
 	if (r < 0)
 		helper_end_free(end);
 	return r;

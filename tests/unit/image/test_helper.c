@@ -214,6 +214,19 @@ static void it_does_not_wait_for_ever(void **state)
 	assert_true(now_ns() - begun < 50 * 1000000000ULL);
 }
 
+/* A program that its input has taken over can close what it is heard by. */
+static void it_does_not_wait_for_one_that_falls_silent(void **state)
+{
+	static const char silent[] = "close(STDOUT); close(STDERR); sleep 100";
+	struct jail *j = *state;
+	uint64_t begun = now_ns();
+
+	j->wish.quiet_s = 1;
+	assert_int_equal(run(j, "/usr/bin/perl", "-e", silent), -ETIMEDOUT);
+	assert_string_equal(j->e.code, "image-stuck");
+	assert_true(now_ns() - begun < 50 * 1000000000ULL);
+}
+
 static void its_time_is_counted(void **state)
 {
 	struct jail *j = *state;
@@ -247,6 +260,7 @@ int main(void)
 		CASE(it_sees_no_other_process_and_has_no_privilege),
 		CASE(it_ends_when_it_is_told_to_or_takes_too_much),
 		CASE(it_does_not_wait_for_ever),
+		CASE(it_does_not_wait_for_one_that_falls_silent),
 		CASE(its_time_is_counted),
 		CASE(a_program_that_is_not_there_is_named),
 	};
