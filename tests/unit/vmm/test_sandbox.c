@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -214,11 +215,66 @@ static void process_gives_up_its_rights(void **state)
 	assert_int_equal(status, 0);
 }
 
+#define THREADS 16 /* more than there are arenas before the C library counts the CPUs */
+
+/* The C library's own: that of a sanitizer has no arenas, and its mallopt() does nothing. */
+void *__libc_malloc(size_t size);
+int __libc_mallopt(int param, int value);
+int __wrap_mallopt(int param, int value);
+
+int __wrap_mallopt(int param, int value)
+{
+	return __libc_mallopt(param, value);
+}
+
+static pthread_barrier_t all_have;
+
+static void *memory_take(void *arg)
+{
+	void *p = __libc_malloc(1000);
+
+	/* Who has ended leaves its arena to the next. */
+	pthread_barrier_wait(&all_have);
+	return p;
+}
+
+static int threads_with_memory_try(void)
+{
+	pthread_t threads[THREADS];
+	struct err e = { 0 };
+	void *p;
+
+	if (sandbox_process(open("/dev/null", O_RDONLY), &e) < 0 ||
+	    sandbox_filter(SANDBOX_SETUP, &e) < 0)
+		return 1;
+	pthread_barrier_init(&all_have, NULL, THREADS);
+	for (size_t i = 0; i < THREADS; i++)
+		if (pthread_create(&threads[i], NULL, memory_take, NULL) != 0)
+			return 2;
+	for (size_t i = 0; i < THREADS; i++)
+		if (pthread_join(threads[i], &p) != 0 || p == NULL)
+			return 3;
+	return 0;
+}
+
+/* vCPUs whose guests set up interrupts of their functions, and what opens these functions. */
+static void as_many_threads_as_like_take_memory(void **state)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(threads_with_memory_try());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(system_calls_are_those_of_the_phase),
 		cmocka_unit_test(process_gives_up_its_rights),
+		cmocka_unit_test(as_many_threads_as_like_take_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
