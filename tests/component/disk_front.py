@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A guest with a virtio-blk disk and its VMM in one: requests as a guest's driver makes them, or worse ones."""
 
+import os
 import struct
 import time
 
@@ -31,9 +32,9 @@ class DiskFront(Front):
     PROTOCOL = (P_MQ, P_REPLY_ACK, P_INFLIGHT, P_CONFIG, P_BACKEND_REQ)
     BYTES = 32 << 20
 
-    def __init__(self, path, features=WANTED, queues=1, size=96, slots=32):
-        super().__init__(path, features=features, rings=queues, size=128)
-        self.slots = min(slots, 128 // 3)
+    def __init__(self, path, features=WANTED, queues=1, size=128, slots=32):
+        super().__init__(path, features=features, rings=queues, size=size)
+        self.slots = min(slots, size // 3)
         self.memory_slots = self.spare
         assert self.spare + queues * self.slots * SLOT <= self.bytes, "guest memory"
         self.pending = [{} for _ in range(queues)]  # slot -> what it is for
@@ -86,6 +87,13 @@ class DiskFront(Front):
         self.pending[queue][slot] = (kind, sector, at, length, status)
         ring.offer(head)
         return slot
+
+    def take_as_backend(self, *slots):
+        """As a backend that has taken these requests of the first queue, in this order, and died with all of them under way."""
+        _, fd = self.inflight
+        os.pwrite(fd, struct.pack("<QHHHH", 0, 1, self.rings[0].size, 0, self.rings[0].used_index()), 0)
+        for order, slot in enumerate(slots):
+            os.pwrite(fd, struct.pack("<B5xHQ", 1, 0, order), 16 + 16 * 3 * slot)
 
     def reap(self, queue=0):
         """What has come back: list of (slot, status, data, used length)."""

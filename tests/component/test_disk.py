@@ -354,6 +354,21 @@ def test_killed_under_load_it_loses_no_acknowledged_write(disks, flags):
         assert load.count > 20 * kills, load.count
 
 
+def test_as_many_as_were_under_way_are_done_again(disks):
+    with disks.front("vm/root", size=512, slots=160) as front:
+        disks.add("vm/root", disks.image())
+        front.connect()
+        disks.pmd.kill()
+        slots = [front.begin(T_OUT, 8 * i, struct.pack("<Q", i) * 512) for i in range(160)]
+        front.take_as_backend(*slots)
+        disks.restart()
+        front.connect()
+        for slot in slots:
+            assert front.wait(slot)[1] == 0
+        for i in range(160):
+            assert front.read(8 * i, 4096) == struct.pack("<Q", i) * 512
+
+
 def test_memory_changes_and_rings_stop_under_load(disks):
     """What is under way is done before the memory goes, and GET_VRING_BASE answers when all is used."""
     with disks.front("vm/root", slots=24) as front:
