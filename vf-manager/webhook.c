@@ -190,11 +190,13 @@ static void *run(void *arg)
 
 	state_lock(w->d);
 	while (!w->d->is_ending) {
+		const uint64_t before = w->since;
 		auto_json json_t *page = page_make(w, &last);
 		bool is_taken;
 
 		if (page == NULL) {
-			if (last < w->since + PAGE)
+			/* A page full of other events may have alarms behind it. */
+			if (last < before + PAGE)
 				wait_for_more(w);
 			continue;
 		}

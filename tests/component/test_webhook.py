@@ -137,6 +137,17 @@ def test_what_is_not_taken_is_told_again(hooked, statuses):
         assert daemonkit.eventually(lambda: "taken again" in daemon.text()), daemon.text()
 
 
+def test_alarms_behind_many_other_events_do_not_wait(hooked):
+    with Receiver() as receiver:
+        daemon = hooked(f"http://127.0.0.1:{receiver.server.server_port}/")
+        # As they gather while a receiver is down.
+        daemonkit.ledger_change(
+            daemon, "INSERT INTO events(at_ms, kind, object, was, state, text) WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1"
+            " FROM n WHERE i < 6400) SELECT 1, CASE i WHEN 6400 THEN 'alarm' ELSE 'vf' END, 'x', '', 'as-the-test-wants', '' FROM n")
+        daemon.start()
+        assert daemonkit.eventually(lambda: "as-the-test-wants" in [e["to"] for e in receiver.taken()], 20)
+
+
 def test_a_unix_socket(hooked, short_tmp):
     with Receiver(path=short_tmp / "hook") as receiver:
         daemon = hooked(f"unix:{short_tmp}/hook")
