@@ -277,6 +277,8 @@ int ledger_open(struct ledger **out, const char *dir, const char *boot_id, struc
 		r = ledger_parked_load(l, e);
 	if (r < 0) {
 		err_wrap(e, "%s", path);
+		if (r == -EBADMSG)
+			db_damaged(e);
 		goto fail;
 	}
 	*out = l;

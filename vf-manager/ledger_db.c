@@ -80,13 +80,21 @@ void table_del(struct table *t, const void *key)
 	memmove(slot, slot + t->item_bytes, (t->count - at) * t->item_bytes);
 }
 
+int db_damaged(struct err *e)
+{
+	err_code(e, "state-damaged");
+	return err_hint(e, "with viaductd stopped: viaduct state restore FILE   puts a backup in "
+			   "its place");
+}
+
 int db_failed(sqlite3 *db, struct err *e)
 {
 	int code = sqlite3_errcode(db);
 
 	err_set(e, code == SQLITE_FULL ? ENOSPC : EIO, "the state database: %s",
 		sqlite3_errmsg(db));
-	return err_code(e, "state-write");
+	return code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? db_damaged(e)
+							       : err_code(e, "state-write");
 }
 
 int db_exec(struct ledger *l, const char *sql, struct err *e)

@@ -127,6 +127,9 @@ static inline void hot_put(sqlite3_stmt **st)
 
 int db_failed(sqlite3 *db, struct err *e);
 
+/* The code and the remedy of what cannot be read. */
+int db_damaged(struct err *e);
+
 /* What writes ends the batch first, so that it is not part of it. */
 int db_exec(struct ledger *l, const char *sql, struct err *e);
 int db_prepare(struct ledger *l, const char *sql, sqlite3_stmt **st, struct err *e);

@@ -28,9 +28,10 @@ static int sql_failed(sqlite3 *db, const char *path, struct err *e)
 	int code = db != NULL ? sqlite3_errcode(db) : SQLITE_NOMEM;
 
 	return err_set(e,
-		       code == SQLITE_FULL	 ? ENOSPC
-		       : code == SQLITE_CANTOPEN ? ENOENT
-						 : EIO,
+		       code == SQLITE_FULL				 ? ENOSPC
+		       : code == SQLITE_CANTOPEN			 ? ENOENT
+		       : code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? EBADMSG
+									 : EIO,
 		       "%s: %s", path, db != NULL ? sqlite3_errmsg(db) : "no memory");
 }
 
@@ -170,18 +171,41 @@ int state_backup(const char *dir, const char *file, struct state_file *out, stru
 	return r < 0 ? r : size_of(file, out, e);
 }
 
-/* What is there now goes aside, in one file; none: there is nothing to keep. */
-static int keep_former(const char *path, const char *aside, struct err *e)
+static int former_copy(const char *path, const char *aside, struct err *e)
 {
 	auto_db sqlite3 *db = NULL;
+	int r = db_open(path, SQLITE_OPEN_READWRITE, &db, e);
+
+	return r < 0 ? r : copy(db, aside, e);
+}
+
+/* The ledger and its log under another name, byte for byte. */
+static int former_link(const char *path, const char *aside, struct err *e)
+{
+	static const char *const suffixes[] = { "", "-wal" };
+	char from[PATH_MAX], to[PATH_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
+		snprintf(from, sizeof(from), "%.4080s%s", path, suffixes[i]);
+		snprintf(to, sizeof(to), "%.4080s%s", aside, suffixes[i]);
+		unlink(to);
+		if (link(from, to) < 0 && errno != ENOENT)
+			return err_set(e, errno, "make %s: %s", to, strerror(errno));
+	}
+	return 0;
+}
+
+/* What is there now goes aside, in one file; none: there is nothing to keep. One that is damaged is why somebody restores. */
+static int keep_former(const char *path, const char *aside, struct err *e)
+{
 	int r;
 
 	if (access(path, F_OK) < 0)
 		return 0;
 	if (unlink(aside) < 0 && errno != ENOENT)
 		return err_set(e, errno, "%s: %s", aside, strerror(errno));
-	r = db_open(path, SQLITE_OPEN_READWRITE, &db, e);
-	return r < 0 ? r : copy(db, aside, e);
+	r = former_copy(path, aside, e);
+	return r == -EBADMSG ? former_link(path, aside, e) : r;
 }
 
 static int swap_in(const char *path, const char *next, struct err *e)

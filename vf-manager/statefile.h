@@ -17,8 +17,8 @@ struct state_file {
  * overwritten. On failure nothing is left behind. */
 int state_backup(const char *dir, const char *file, struct state_file *out, struct err *e);
 
-/* Puts a backup in the place of dir's ledger, which is kept as state.db.before-restore. The file is checked
- * first: -EBADMSG code "state-damaged", -EPROTO code "schema-newer". -EADDRINUSE code "state-in-use": a
+/* Puts a backup in the place of dir's ledger, which is kept as state.db.before-restore, also if it is damaged. The file
+ * is checked first: -EBADMSG code "state-damaged", -EPROTO code "schema-newer". -EADDRINUSE code "state-in-use": a
  * daemon runs. On failure the ledger is as it was. */
 int state_restore(const char *dir, const char *file, struct state_file *out, struct err *e);
 

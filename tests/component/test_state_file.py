@@ -101,3 +101,19 @@ def test_what_is_no_backup_changes_nothing(leased, short_tmp, spoil, words):
     assert sorted(p.name for p in leased.state_dir.iterdir()) == before
     leased.start()
     assert leases(leased) == ["kept"]
+
+
+@pytest.mark.parametrize("spoil", [damage, lambda file: file.write_bytes(b"not a database at all" * 4096)])
+def test_a_damaged_ledger_is_said_and_replaced(leased, short_tmp, spoil):
+    file = backup(leased, short_tmp / "one.db")
+    leased.stop()
+    ledger = leased.state_dir / "state.db"
+    spoil(ledger)
+    with pytest.raises(pytest.fail.Exception, match="viaduct state restore"):
+        leased.start()
+    damaged = ledger.read_bytes()
+    done = leased.cli("state", "restore", file)
+    assert done.returncode == 0, done.stderr
+    assert (leased.state_dir / "state.db.before-restore").read_bytes() == damaged
+    leased.start()
+    assert leases(leased) == ["kept"]
