@@ -262,6 +262,14 @@ bool device_is_dead(const struct device *d)
 	return rte_eth_dev_is_removed(d->port) != 0;
 }
 
+bool device_has_link(const struct device *d)
+{
+	struct rte_eth_link link = { 0 };
+
+	(void)rte_eth_link_get_nowait(d->port, &link);
+	return link.link_status == RTE_ETH_LINK_UP;
+}
+
 static void link_wait(const struct device_wish *w, struct device *d)
 {
 	struct pci_addr addr;

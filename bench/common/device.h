@@ -78,6 +78,9 @@ void device_misses(const struct device *d, uint64_t *unsent, uint64_t *unreceive
  * far as its driver can say. Of others nobody knows. */
 bool device_is_dead(const struct device *d);
 
+/* As its driver says now. */
+bool device_has_link(const struct device *d);
+
 /* "mac", "driver", "link_mbps", "link_up", "max_frame". */
 int device_facts(const struct device *d, json_t *reply);
 

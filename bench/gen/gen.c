@@ -190,8 +190,10 @@ static int trial(struct gen *g, struct trial_spec *spec, json_t *reply, struct e
 	if (ground.pool == NULL)
 		return err_set(e, ENOMEM, "no memory for packets: -m of DPDK's options is small");
 	/* Who says nothing sends to the other port, and from the first. */
-	if (!spec->has_target)
-		memcpy(spec->addresses.target, ports[1]->device.mac, 6);
+	if (spec->addresses.target_count == 0) {
+		memcpy(spec->addresses.target[0], ports[1]->device.mac, 6);
+		spec->addresses.target_count = 1;
+	}
 	if (!spec->has_source)
 		memcpy(spec->addresses.source, ports[0]->device.mac, 6);
 	clock_learn(g);

@@ -72,6 +72,11 @@ bool port_is_dead(const struct port *p)
 	return p->impair == NULL && device_is_dead(&p->device);
 }
 
+bool port_has_link(const struct port *p)
+{
+	return p->impair != NULL || device_has_link(&p->device);
+}
+
 void port_drain(const struct port *p)
 {
 	uint64_t ms = rte_get_tsc_hz() / 1000, begin = rte_rdtsc(), last = begin;

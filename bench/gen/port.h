@@ -22,8 +22,9 @@ int port_open(const struct device_wish *wish, struct device_pools *pools, double
 	      struct port *out, struct err *e);
 void port_close(struct port *p);
 
-/* device_is_dead(); no wire is. */
+/* device_is_dead(), device_has_link(); no wire is dead, and all have a link. */
 bool port_is_dead(const struct port *p);
+bool port_has_link(const struct port *p);
 
 /* Throws away what has come, until five milliseconds bring nothing or half a second has passed. */
 void port_drain(const struct port *p);

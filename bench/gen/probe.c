@@ -84,7 +84,7 @@ static void head_make(uint8_t *head, uint16_t bytes, const struct probe_addresse
 	static const uint8_t addresses[8] = { 198, 18, 0, 1, 198, 19, 0, 1 };
 
 	memset(head, 0, PROBE_HEADERS);
-	memcpy(head, to->target, sizeof(to->target));
+	memcpy(head, to->target[0], sizeof(to->target[0]));
 	memcpy(head + 6, to->source, sizeof(to->source));
 	put_be16(head + AT_TYPE, 0x0800);
 	head[AT_IP] = 0x45;
@@ -112,6 +112,8 @@ void probe_plan_make(struct probe_plan *plan, const struct probe_sizes *sizes,
 	plan->sizes = *sizes;
 	plan->flows = flows;
 	plan->trial = trial;
+	plan->target_count = to->target_count;
+	memcpy(plan->target, to->target, sizeof(plan->target));
 	for (uint32_t i = 0; i < sizes->count; i++) {
 		head_make(plan->head[i], (uint16_t)(sizes->frame[i] - PROBE_FCS), to);
 		plan->sum[i] = header_sum(plan->head[i]);
@@ -160,6 +162,8 @@ void probe_write(const struct probe_plan *plan, uint8_t *data, const struct prob
 	uint8_t key = data[AT_IP_KEY + 1];
 
 	memcpy(data, plan->head[size], PROBE_HEADERS);
+	if (plan->target_count > 1)
+		memcpy(data, plan->target[id->flow % plan->target_count], sizeof(plan->target[0]));
 	put_be16(data + AT_IP_KEY, key);
 	put_be16(data + AT_IP_CHECKSUM, ip_checksum(plan->sum[size], key));
 	put_be16(data + AT_UDP_SOURCE, (uint16_t)(PORT_FIRST + id->flow));

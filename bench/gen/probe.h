@@ -24,6 +24,7 @@
 #define PROBE_SIZES	 3
 #define PROBE_MIX	 12 /* frames after which a mix begins anew */
 #define PROBE_FLOWS	 16384
+#define PROBE_TARGETS	 64
 #define PROBE_PATTERN	 (PROBE_MAX + 256)
 #define PROBE_STAMP_BITS 48
 
@@ -37,14 +38,17 @@ struct probe_sizes {
 struct probe_plan {
 	struct probe_sizes sizes;
 	uint32_t trial; /* no two that follow each other have the same, nor those of two generators, but by chance */
-	uint32_t flows;
+	uint32_t flows, target_count;
+	uint8_t target[PROBE_TARGETS][6]; /* flow after flow has the next */
 	uint8_t head[PROBE_SIZES][PROBE_HEADERS];
 	uint32_t sum[PROBE_SIZES]; /* of the IPv4 header, without its identification */
 	uint8_t pattern[PROBE_PATTERN];
 };
 
 struct probe_addresses {
-	uint8_t target[6], source[6];
+	uint8_t source[6];
+	uint8_t target[PROBE_TARGETS][6];
+	uint32_t target_count;
 };
 
 /* Frame `seq` of flow `flow`; made by probe_next() in turn. */
@@ -72,7 +76,7 @@ uint32_t probe_sizes_max(const struct probe_sizes *s);
 
 void probe_pattern_make(struct probe_plan *plan);
 
-/* `flows` of 1 to PROBE_FLOWS; the pattern stays as it is. */
+/* `flows` of 1 to PROBE_FLOWS, one target at least, and none that no flow has; the pattern stays as it is. */
 void probe_plan_make(struct probe_plan *plan, const struct probe_sizes *sizes,
 		     const struct probe_addresses *to, uint32_t flows, uint32_t trial);
 

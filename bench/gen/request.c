@@ -22,6 +22,31 @@ static int mac_read(const json_t *q, const char *key, uint8_t mac[6], bool *has,
 					: 0;
 }
 
+/* One, or a list of them. */
+static int targets_read(const json_t *q, struct probe_addresses *out, struct err *e)
+{
+	json_t *list;
+	bool has;
+	int r;
+
+	if (!json_is_array(json_object_get(q, "dst_mac"))) {
+		r = mac_read(q, "dst_mac", out->target[0], &has, e);
+		out->target_count = has;
+		return r;
+	}
+	r = json_get_array(q, "dst_mac", PROBE_TARGETS, &list, e);
+	if (r == 0 && json_array_size(list) == 0)
+		r = err_set(e, EINVAL, "dst_mac is a list of none");
+	for (size_t i = 0; r == 0 && i < json_array_size(list); i++) {
+		const char *text = json_string_value(json_array_get(list, i));
+
+		if (text == NULL || parse_mac(text, out->target[i]) < 0)
+			r = err_set(e, EINVAL, "dst_mac: no. %zu is no MAC address", i + 1);
+		out->target_count++;
+	}
+	return r;
+}
+
 static int at_least_one(uint64_t n, const char *key, struct err *e)
 {
 	return n == 0 ? err_set(e, ERANGE, "%s is 0, at least 1 is possible", key) : 0;
@@ -49,7 +74,10 @@ static int common_read(const json_t *q, struct trial_spec *s, struct err *e)
 	if (r == 0)
 		r = json_get_u64_opt(q, "window", TRIAL_WINDOW_MAX, &s->window, e);
 	if (r == 0)
-		r = mac_read(q, "dst_mac", s->addresses.target, &s->has_target, e);
+		r = targets_read(q, &s->addresses, e);
+	if (r == 0 && s->flows < s->addresses.target_count)
+		r = err_set(e, ERANGE, "flows is %llu, at least %u for as many dst_mac",
+			    (unsigned long long)s->flows, s->addresses.target_count);
 	if (r == 0)
 		r = mac_read(q, "src_mac", s->addresses.source, &s->has_source, e);
 	return r;

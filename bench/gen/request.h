@@ -21,11 +21,12 @@ struct trial_spec {
 	uint64_t drain_ms; /* without a frame, after which what has not come is lost */
 	uint64_t window; /* frames in flight at most; 0: as many as there are */
 	uint64_t frames; /* after which sending ends; 0: by time alone */
-	bool has_target, has_source;
-	struct probe_addresses addresses;
+	bool has_source;
+	struct probe_addresses addresses; /* of no target: the caller's to say */
 };
 
-/* {"op":"trial"}: "tx", "rx", "sizes", "ms"; "flows" (1), "rate_pps" (0), "drain_ms" (200), "window" (0), "dst_mac", "src_mac". */
+/* {"op":"trial"}: "tx", "rx", "sizes", "ms"; "flows" (1), "rate_pps" (0), "drain_ms" (200), "window" (0), "src_mac", and
+ * "dst_mac", one or a list of at most PROBE_TARGETS, none of them without a flow. */
 int trial_spec_read(const json_t *q, struct trial_spec *out, struct err *e);
 
 /* {"op":"burst"}: the same with "frames", after which it ends; "ms" (0: an hour) is not needed then. */

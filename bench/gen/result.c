@@ -69,15 +69,15 @@ static double per_second(uint64_t frames, uint64_t ns_taken)
 int trial_result_write(const struct trial_result *t, json_t *reply)
 {
 	json_t *out = json_pack(
-		"{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:b, s:I, s:I, s:o}",
+		"{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:b, s:b, s:I, s:I, s:o}",
 		"sent", (json_int_t)t->sent, "received", (json_int_t)t->received, "lost",
 		(json_int_t)t->lost, "duplicated", (json_int_t)t->duplicated, "reordered",
 		(json_int_t)t->reordered, "bad", (json_int_t)t->bad, "stray", (json_int_t)t->stray,
 		"too_old", (json_int_t)t->too_old, "given_up", (json_int_t)t->given_up, "ns",
 		(json_int_t)t->ns, "tx_pps", per_second(t->sent, t->ns), "rx_pps",
-		per_second(t->received_in_time, t->ns), "rate_reached", t->rate_reached,
-		"tx_dropped", (json_int_t)t->unsent, "rx_missed", (json_int_t)t->unreceived,
-		"latency", latency(t));
+		per_second(t->received_in_time, t->ns), "rate_reached", t->rate_reached, "link_up",
+		t->link_up, "tx_dropped", (json_int_t)t->unsent, "rx_missed",
+		(json_int_t)t->unreceived, "latency", latency(t));
 
 	if (out == NULL)
 		return -ENOMEM;

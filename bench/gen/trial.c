@@ -184,6 +184,7 @@ int trial_run(const struct trial_spec *spec, const struct probe_plan *plan,
 	traffic_run(t);
 	result_make(t, out);
 	misses(ports[0], ports[1], &out->unsent, &out->unreceived);
+	out->link_up = port_has_link(ports[0]) && port_has_link(ports[1]);
 	out->unsent -= u64_min(out->unsent, unsent);
 	out->unreceived -= u64_min(out->unreceived, unreceived);
 	receiver_fini(&t->receiver);

@@ -26,6 +26,7 @@ struct trial_result {
 	uint64_t unsent, unreceived; /* as the devices say */
 	uint64_t starved; /* times that the sender had no buffer: not the load that was asked for */
 	bool rate_reached;
+	bool link_up; /* of both ports, at the end */
 	double jitter; /* cycles, as all times below */
 	struct clock_error clock;
 	struct hist latency;

@@ -61,7 +61,7 @@ def figures(result):
         for step in r["steps"]:
             put(f"start, {step['step']}", s, r, step["seconds"], model.seconds, LOWER)
     for s, r in model.each(result, "scale"):
-        put(f"one of {r['vms']} VMs", s, r, r["pps"], model.rate, HIGHER, f"{r['vms']} VMs")
+        put(f"{r['vms']} VMs together", s, r, r["total_pps"], model.rate, HIGHER, f"{r['vms']} VMs")
     for s, r in model.each(result, "tcp"):
         put(f"tcp {r['direction']}", s, r, r["gbps"], model.gbps, HIGHER, f"tcp {r['direction']}")
     return {key: value for key, value in out.items() if value.figure["median"] is not None}

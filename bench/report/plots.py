@@ -234,14 +234,14 @@ def start(result, names):
 
 
 def scale(result, names):
-    rows = [(s, r) for s, r in model.in_order(model.each(result, "scale"), lambda r: r["vms"]) if r["pps"]["median"] is not None]
+    rows = [(s, r) for s, r in model.in_order(model.each(result, "scale"), lambda r: r["vms"]) if r["total_pps"]["median"] is not None]
     rows, gone = keep(rows, lambda pair: model.series(*pair), MOST_NAMES)
     rows, gone_vms = keep(rows, lambda pair: pair[1]["vms"], MOST_CATEGORIES)
-    points = by_number([(str(r["vms"]), model.series(s, r), names[model.series(s, r)], r["pps"]) for s, r in rows])
+    points = by_number([(str(r["vms"]), model.series(s, r), names[model.series(s, r)], r["total_pps"]) for s, r in rows])
     vms = categories(points)
     ones = [p[3]["median"] for p in points if p[0] == "1"]
     guide = [(n, max(ones)) for n in vms] if ones else []
-    axes = (draw.Axis("VMs that poll", str), draw.Axis("packets a second of one of them", model.rate, "linear"))
+    axes = (draw.Axis("VMs that poll", str), draw.Axis("packets a second of all together", model.rate, "linear"))
     panels = [draw.dots(f"{vms[0]} to {vms[-1]} VMs", axes, vms, points, guide)] if points else []
     return Figure("scale", "Several VMs at once", panels, [model.scale(result)], marks(points),
                   ("Dashed: what one VM does alone. " if guide else "") + cut_note(gone, "variants") + cut_note(gone_vms, "numbers of VMs"))

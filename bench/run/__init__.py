@@ -14,3 +14,7 @@ class BenchError(Exception):
 
 class TrialError(BenchError):
     """A process or a guest that measures has ended or does not answer: what was measured before stays."""
+
+
+class LinkError(TrialError):
+    """The generator's port has no link: what is lost is nobody's fault that is measured."""

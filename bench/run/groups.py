@@ -137,8 +137,8 @@ def start(session, bench, begin, say):
 
 
 def scale(session, bench, begin, say):
-    """More and more guests are up, each polling its own VF; what one of them can do then, another one each round."""
-    session.store.note("scale", "frames a second of one guest, another one each round, while all of them poll")
+    """More and more guests are up, each polling its own VF; what all of them can do together."""
+    session.store.note("scale", "frames a second that all guests together send back, while the generator sends to them in turn as fast as it goes")
     free = sum(1 for vf_row in viaduct("vf", "list")["vfs"] if vf_row["state"] == "free" and of_pf(vf_row, session.options.pf))
     most = min(SCALE_MAX, free, session.options.vms or SCALE_MAX)
     if most == 0:
@@ -153,18 +153,15 @@ def scale(session, bench, begin, say):
 
 
 def scale_at(session, up, say):
-    size = session.plan.sizes[0]
-    for rig in up:
-        rig.on()
+    size, together = session.plan.sizes[0], rigs.Together(up)
+    together.on()
     try:
         measure.probe(session.lane("scale", "viaduct", up[-1]), size)
         for number in range(session.plan.rounds):
-            answer = up[number % len(up)].trial(size, 0, session.plan.trial_ms)
-            session.store.put(number, answer["rx_pps"], "scale", "viaduct", "scale", len(up))
+            session.store.put(number, together.trial(size, 0, session.plan.trial_ms)["rx_pps"], "scale", "viaduct", "scale", len(up))
             say(f"scale: {len(up)} guests")
     finally:
-        for rig in up:
-            rig.off()
+        together.off()
 
 
 def tcp(session, bench, begin, say):

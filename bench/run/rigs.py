@@ -7,7 +7,7 @@ import os
 import pathlib
 import tempfile
 
-from . import BenchError, TrialError, host
+from . import BenchError, LinkError, TrialError, host
 from .guests import Qemu, VmmAlone, VmRun
 from .lines import Child
 from .operator import Lease, lease_release
@@ -71,14 +71,15 @@ class Bench:
 
 
 class Rig:
-    """One variant. The generator's ports are tx and rx (the same for a reflector)."""
+    """One variant. The generator's ports are tx and rx (the same for a reflector). mac: to whom it sends; a list: to each in turn."""
+
+    flows = FLOWS
 
     def __init__(self, gen, tx, rx, mac, src_mac):
         self.gen, self.tx, self.rx, self.mac, self.src_mac = gen, tx, rx, mac, src_mac
-        self.last_mode = None
 
     def members(self, size, more):
-        return {"tx": self.tx, "rx": self.rx, "sizes": str(size), "flows": FLOWS, "drain_ms": DRAIN_MS, "dst_mac": self.mac,
+        return {"tx": self.tx, "rx": self.rx, "sizes": str(size), "flows": self.flows, "drain_ms": DRAIN_MS, "dst_mac": self.mac,
                 "src_mac": self.src_mac, "window": 0, **more}
 
     def trial(self, size, rate_pps, ms, **more):
@@ -97,6 +98,9 @@ class Rig:
         answer = self.gen.ask(op, TRIAL_SECONDS + ms / 1000, ms=int(ms), **self.members(size, more))
         if answer.get("interrupted"):
             raise TrialError("viaduct-gen was interrupted")
+        if not answer.get("link_up", True):
+            raise LinkError(f"viaduct-gen: the link was down at the end of a trial ({answer['received']} of {answer['sent']} frames had come "
+                            "back): is the cable of --wire in, and the PF up?")
         return answer
 
     def on(self):
@@ -144,6 +148,31 @@ class Reflected(Rig):
 
     def reflected(self):
         return self.reflect.ask("stats")["received"]
+
+
+class Together(Rig):
+    """Reflectors at one port of the generator that all poll: it sends to them in turn, and counts what comes back of any."""
+
+    def __init__(self, each):
+        first, self.each, self.flows = each[0], each, FLOWS * len(each)
+        super().__init__(first.gen, first.tx, first.rx, [rig.mac for rig in each], first.src_mac)
+
+    def on(self):
+        for rig in self.each:
+            rig.on()
+
+    def off(self):
+        for rig in self.each:
+            rig.off()
+
+    def trial(self, size, rate_pps, ms, **more):
+        """TrialError: one had no frame of it, and the sum would be of the others alone."""
+        had = [rig.reflected() for rig in self.each]
+        answer = super().trial(size, rate_pps, ms, **more)
+        for number, (rig, before) in enumerate(zip(self.each, had), 1):
+            if rig.reflected() <= before:
+                raise TrialError(f"no. {number} of {len(had)} guests had no frame of a trial that went to all of them")
+        return answer
 
 
 def wire_open(bench):

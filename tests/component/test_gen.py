@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The traffic generator against itself (wires whose faults are known) and over real ports: a veth pair, a TAP, viaduct-pmd."""
 
+import collections
 import fcntl
 import json
 import os
 import select
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -151,6 +153,12 @@ def test_a_burst_has_as_many_frames_as_asked_for(gen):
     assert out["sent"] < 10 ** 9 and out["ns"] < 1e10
 
 
+def test_flows_go_to_each_of_several_addresses_in_turn(gen):
+    gen.port("a", "loop:a")
+    for count in (1, 3, 64):
+        whole(gen.trial("a", sizes="imix", flows=64, rate_pps=5000, ms=200, dst_mac=[f"02:00:00:00:01:{n:02x}" for n in range(count)]))
+
+
 def test_jumbo_frames(gen):
     gen.port("small", "loop:a")
     with pytest.raises(GenError, match="frames of 9000 bytes do not fit port 'small' of mtu 1500"):
@@ -244,6 +252,10 @@ GOOD = {"op": "trial", "tx": "a", "rx": "a", "sizes": "64", "ms": 10}
     ({**GOOD, "ms": -1}, "trial: ms is not a number of zero or more"),
     ({**GOOD, "rate_pps": 1e3}, "trial: rate_pps is not a number"),
     ({**GOOD, "dst_mac": "02"}, "trial: dst_mac '02' is no MAC address"),
+    ({**GOOD, "dst_mac": []}, "trial: dst_mac is a list of none"),
+    ({**GOOD, "dst_mac": ["02:00:00:00:00:01", 7], "flows": 9}, "trial: dst_mac: no. 2 is no MAC address"),
+    ({**GOOD, "dst_mac": ["02:00:00:00:00:01"] * 3, "flows": 2}, "trial: flows is 2, at least 3"),
+    ({**GOOD, "dst_mac": ["02:00:00:00:00:01"] * 65, "flows": 99}, "trial: dst_mac"),
     ({**GOOD, "frames": 3}, "trial: unknown member 'frames'"),
     ({**GOOD, "op": "burst"}, "burst: frames is missing"),
     ({**GOOD, "op": "burst", "frames": 0}, "burst: frames is 0, at least 1"),
@@ -334,6 +346,18 @@ def test_over_the_kernels_devices(kind, gen, veth):
 
 
 @TAKES_ROOT
+def test_each_address_hears_its_share(gen, veth):
+    macs = [f"02:00:00:00:01:0{n}" for n in range(3)]
+    gen.port("a", f"af-packet:{veth[0]}")
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800)) as far:
+        far.bind((veth[1], 0))
+        out = gen.ask("burst", tx="a", rx="a", sizes="64", frames=120, flows=6, rate_pps=1000, dst_mac=macs)
+        far.settimeout(10)
+        heard = collections.Counter(far.recv(100)[:6].hex(":") for _ in range(out["sent"]))
+    assert heard == {mac: 40 for mac in macs}
+
+
+@TAKES_ROOT
 @pytest.mark.parametrize("rx", ["a", "b"])
 def test_a_trial_on_a_port_without_link_is_refused(rx, gen, veth):
     """What is lost then is not the device's doing."""
@@ -388,6 +412,23 @@ def test_over_a_tap(gen):
         whole(gen.trial("dev", "tap", sizes=sizes, rate_pps=1000, ms=300))
 
 
+@TAKES_ROOT
+@pytest.mark.skipif(not os.path.exists("/dev/net/tun"), reason="needs /dev/net/tun")
+def test_a_link_that_is_down_at_the_end_of_a_trial_is_said(gen):
+    """All of it is lost then, and that is not the device's doing."""
+    name = f"tg{os.getpid()}"
+    gen.port("tap", f"tap:{name}")
+    gen.port("loop", "loop:b")
+    ip("link", "set", name, "up")
+    assert gen.trial("tap", rate_pps=1000, ms=100)["link_up"] is True
+    for down in ({"tx": "tap", "rx": "loop"}, {"tx": "loop", "rx": "tap"}):
+        gen.say(json.dumps({**GOOD, **down, "rate_pps": 1000, "ms": 1000}))
+        time.sleep(0.3)
+        ip("link", "set", name, "down")
+        assert gen.hear()["link_up"] is False
+        ip("link", "set", name, "up")
+
+
 MACS = {"a": "02:00:00:00:01:01", "b": "02:00:00:00:01:02"}
 
 
@@ -401,7 +442,7 @@ def test_over_a_real_viaduct_pmd(gen, pmd, short_tmp):  # noqa: F811
     for sizes in ("64", "1518", "imix"):
         whole(gen.trial("a", "b", sizes=sizes, flows=4, window=16, ms=300, src_mac=MACS["a"], dst_mac=MACS["b"]))
         out = whole(gen.trial("b", "a", sizes=sizes, flows=4, rate_pps=1000, ms=300, src_mac=MACS["b"], dst_mac=MACS["a"]))
-        assert out["stray"] == 0 and out["latency"]["count"] == out["received"]
+        assert out["stray"] == 0 and out["latency"]["count"] == out["received"] and out["link_up"] is True
     # A sender with another's address is not heard: all of it is lost, and said to be.
     out = gen.trial("a", "b", rate_pps=1000, ms=100, src_mac="02:00:00:00:09:09", dst_mac=MACS["b"])
     assert out["sent"] == out["lost"] > 0 and out["received"] == 0 and out["latency"]["min_ns"] is None

@@ -43,7 +43,11 @@ static size_t changed(const struct probe_plan *plan, const uint8_t *data, size_t
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const sizes[] = { "64", "65", "imix", "1518", "9000" };
-	static const struct probe_addresses to = { { 2, 0, 0, 0, 0, 2 }, { 2, 0, 0, 0, 0, 1 } };
+	static const struct probe_addresses to = {
+		.source = { 2, 0, 0, 0, 0, 1 },
+		.target = { { 2, 0, 0, 0, 0, 2 } },
+		.target_count = 1,
+	};
 	static struct probe_plan plan;
 	struct probe_seen seen = { 0 };
 	enum probe_verdict verdict;

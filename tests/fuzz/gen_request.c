@@ -23,6 +23,7 @@ static void spec_check(const struct trial_spec *s)
 	need(s->rate_pps <= TRIAL_RATE_MAX && s->window <= TRIAL_WINDOW_MAX);
 	need(s->sizes.count >= 1 && s->sizes.count <= PROBE_SIZES &&
 	     probe_sizes_max(&s->sizes) <= PROBE_MAX);
+	need(s->addresses.target_count <= PROBE_TARGETS && s->addresses.target_count <= s->flows);
 	need(memchr(s->tx, 0, sizeof(s->tx)) != NULL && memchr(s->rx, 0, sizeof(s->rx)) != NULL);
 }
 

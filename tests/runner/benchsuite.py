@@ -28,7 +28,7 @@ FLOORS = {
     "interrupt": (("throughput", "pps", 10), ("counts", "value", 0)),
     "tcp": (("tcp", "gbps", 0.0005),),
     "start": (),
-    "scale": (("scale", "pps", 50),),
+    "scale": (("scale", "total_pps", 50),),
 }
 
 

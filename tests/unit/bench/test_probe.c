@@ -14,7 +14,11 @@
 #define TRIAL 300
 #define STAMP 0xfedcba987654ULL
 
-static const struct probe_addresses to = { { 2, 0, 0, 0, 0, 2 }, { 2, 0, 0, 0, 0, 1 } };
+static const struct probe_addresses to = {
+	.source = { 2, 0, 0, 0, 0, 1 },
+	.target = { { 2, 0, 0, 0, 0, 2 } },
+	.target_count = 1,
+};
 static struct probe_plan plan;
 static uint8_t frame[PROBE_MAX];
 
@@ -92,11 +96,34 @@ static void test_addresses_of_ethernet_do_not_count(void **state)
 
 	plan_for("64", TRIAL);
 	len = sent(&id, 1);
-	assert_memory_equal(frame, to.target, 6);
+	assert_memory_equal(frame, to.target[0], 6);
 	assert_memory_equal(frame + 6, to.source, 6);
 	memcpy(frame, to.source, 6);
-	memcpy(frame + 6, to.target, 6);
+	memcpy(frame + 6, to.target[0], 6);
 	assert_int_equal(probe_read(&plan, frame, len, &seen), PROBE_GOOD);
+}
+
+/* Each flow goes to one of them, and they are all the same frames to who hears them. */
+static void test_flows_go_to_the_targets_in_turn(void **state)
+{
+	struct probe_addresses three = to;
+	struct probe_sizes sizes;
+	struct probe_id id = { 0 };
+	struct probe_seen seen;
+
+	three.target_count = 3;
+	memcpy(three.target[1], (const uint8_t[]){ 2, 0, 0, 0, 0, 3 }, 6);
+	memcpy(three.target[2], (const uint8_t[]){ 2, 0, 0, 0, 0, 4 }, 6);
+	assert_true(probe_sizes_parse(&sizes, "imix"));
+	probe_plan_make(&plan, &sizes, &three, FLOWS, TRIAL);
+	for (uint32_t n = 0; n < 60; n++) {
+		size_t len = sent(&id, (uint8_t)n);
+
+		assert_memory_equal(frame, three.target[n % FLOWS % 3], 6);
+		assert_memory_equal(frame + 6, to.source, 6);
+		assert_int_equal(probe_read(&plan, frame, len, &seen), PROBE_GOOD);
+		probe_next(&plan, &id);
+	}
 }
 
 static void test_another_length_is_bad(void **state)
@@ -206,6 +233,7 @@ int main(void)
 		cmocka_unit_test(test_what_was_sent_is_good),
 		cmocka_unit_test(test_each_bit_counts),
 		cmocka_unit_test(test_addresses_of_ethernet_do_not_count),
+		cmocka_unit_test(test_flows_go_to_the_targets_in_turn),
 		cmocka_unit_test(test_another_length_is_bad),
 		cmocka_unit_test(test_an_end_of_another_frame_is_bad),
 		cmocka_unit_test(test_one_of_the_trial_before_is_stray),
