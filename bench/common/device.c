@@ -101,7 +101,7 @@ static int kernel_check(const struct device_wish *w, const char *iface, struct e
 	if (strncmp(w->device, "af-xdp:", 7) == 0 && access(path, F_OK) == 0)
 		return err_set(e, EBUSY,
 			       "%s receives on several queues, of which af-xdp serves one: "
-			       "ethtool -L %s combined 1",
+			       "ethtool -L %s combined 1, or rx 1 tx 1 where it has no combined",
 			       iface, iface);
 	return 0;
 }

@@ -346,6 +346,24 @@ def test_over_the_kernels_devices(kind, gen, veth):
 
 
 @TAKES_ROOT
+def test_a_device_of_several_queues_is_refused_with_a_remedy(gen):
+    device = f"vq{os.getpid()}"
+    ip("link", "add", device, "numrxqueues", "2", "numtxqueues", "2", "up", "type", "veth", "peer", "name", f"{device}p")
+    try:
+        with pytest.raises(GenError, match=f"ethtool -L {device} combined 1, or rx 1 tx 1") as refused:
+            gen.port("a", f"af-xdp:{device}")
+        words = ["combined 1", "rx 1 tx 1"]
+        assert all(word in str(refused.value) for word in words)
+        done = [subprocess.run(["ethtool", "-L", device, *word.split()], capture_output=True, check=False).returncode for word in words]
+        assert 0 in done
+        subprocess.run(["ethtool", "-L", f"{device}p", "rx", "1", "tx", "1"], check=True)  # a veth with XDP wants as much of its peer
+        gen.port("a", f"af-xdp:{device}")
+        gen.ask("close", name="a")
+    finally:
+        ip("link", "del", device)
+
+
+@TAKES_ROOT
 def test_each_address_hears_its_share(gen, veth):
     macs = [f"02:00:00:00:01:0{n}" for n in range(3)]
     gen.port("a", f"af-packet:{veth[0]}")
