@@ -10,7 +10,7 @@ from reflect import counts
 
 from . import BenchError, host, measure, rigs
 from .guests import VmRun
-from .operator import viaduct
+from .operator import ours, viaduct
 from .signals import held
 from .store import DETERMINISTIC, Store
 
@@ -123,7 +123,7 @@ def start(session, bench, begin, say):
     begin(rounds * len(ports))
     for number in range(-1 if rounds > 1 else 0, rounds):  # the first of several fills caches and does not count
         for variant in list(ports)[::1 if number % 2 else -1]:
-            name = f"bench-start-{variant}"
+            name = ours(f"bench-start-{variant}")
             with held(), bench.borrowed.noted(f"VM {name}", "vm_delete", name):
                 guest = VmRun(bench.folder, name, bench.image, ports[variant])
                 try:
@@ -174,8 +174,9 @@ def tcp(session, bench, begin, say):
     with held():
         host.link_up(bench.borrowed, names[0])
         host.address_add(bench.borrowed, names[0], f"{TCP_NET}.1/24")
-        guest = bench.borrowed.vm("bench-tcp", lambda: VmRun(
-            bench.folder, "bench-tcp", bench.image.with_words(f"bench_net={TCP_NET}.2/24"), [rigs.guest_port(session.options.pf)]))
+        name = ours("bench-tcp")
+        guest = bench.borrowed.vm(name, lambda: VmRun(
+            bench.folder, name, bench.image.with_words(f"bench_net={TCP_NET}.2/24"), [rigs.guest_port(session.options.pf)]))
     session.done.add(("tcp", "viaduct"))
     session.addresses.append(guest.shown["ports"][0].get("vf") or "")
     begin(session.plan.rounds * 2)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One run at a time on a host, and what it has borrowed that does not end with its processes, noted for the run after one that was
-killed. A file beside the run directory, which is there whether the daemon runs or not; flock() holds it."""
+killed. A file beside the run directory, which is there whether the daemon runs or not; flock() holds it. Who may not write there has
+one of his own."""
 
 import contextlib
 import fcntl
@@ -14,19 +15,20 @@ import sys
 from . import BenchError
 
 RUN_DIR = "/run/viaduct"
+USER_DIRS = "/run/user"
+LAST_DIR = "/tmp"  # for a user without a folder of his own: what lies there by that name and is not his is refused
 SIZE_MAX = 1 << 20
 # What may be undone later; left.py has how.
 NAMES = ("restore", "bind", "pool_shrink", "link", "address_del", "lease_release", "vm_delete")
 
 
 def path():
-    """None: this user has no place for it."""
     named = pathlib.Path(os.environ.get("VIADUCT_RUN_DIR") or RUN_DIR)
-    private = os.environ.get("XDG_RUNTIME_DIR")
-    for file in (pathlib.Path(f"{named}.bench"), *([pathlib.Path(private) / "viaduct.bench"] if private else [])):
+    private = [pathlib.Path(folder) / "viaduct.bench" for folder in (os.environ.get("XDG_RUNTIME_DIR"), f"{USER_DIRS}/{os.geteuid()}") if folder]
+    for file in (pathlib.Path(f"{named}.bench"), *private):
         if os.access(file if file.exists() else file.parent, os.W_OK):
             return file
-    return None
+    return pathlib.Path(LAST_DIR) / f"viaduct.bench.{os.geteuid()}"
 
 
 def opened(file):
@@ -64,11 +66,7 @@ def locked(fd, out=sys.stderr):
 @contextlib.contextmanager
 def alone():
     """Two at once would measure each other, on the same processors."""
-    file = path()
-    if file is None:
-        yield
-        return
-    fd = opened(file)
+    fd = opened(path())
     try:
         locked(fd)
         yield
@@ -83,14 +81,12 @@ class Journal:
         self.fd, self.last = None, 0
 
     def __enter__(self):
-        file = path()
-        if file is not None:
-            self.fd = opened(file)
-            try:
-                locked(self.fd)
-            except BaseException:
-                self.__exit__()
-                raise
+        self.fd = opened(path())
+        try:
+            locked(self.fd)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):

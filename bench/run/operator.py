@@ -5,12 +5,20 @@ import contextlib
 import json
 import os
 import pathlib
+import secrets
 import subprocess
 
 from . import BenchError
 
 SECONDS = 180
+RUN = secrets.token_hex(4)
 TOP = pathlib.Path(__file__).resolve().parents[2]
+
+
+def ours(name):
+    """A name that nobody else gives a VM or a lease. It is noted before the daemon has it, and the run after one that was killed gives back
+    whatever has that name then."""
+    return f"{name}-{RUN}"
 
 
 class NoAnswer(BenchError):

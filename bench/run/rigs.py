@@ -10,7 +10,7 @@ import tempfile
 from . import BenchError, LinkError, TrialError, host
 from .guests import Qemu, VmmAlone, VmRun
 from .lines import Child
-from .operator import Lease, lease_release
+from .operator import Lease, lease_release, ours
 from .vmm import PMD_MIB, Pmd, program
 from .signals import held
 
@@ -197,7 +197,7 @@ def wire_open(bench):
 def host_rig(bench, gen, src_mac):
     """The bare host's VF: the same program, with the same driver, as in the guest."""
     with held():
-        name = f"bench-{os.getpid()}"
+        name = ours("bench")
         with bench.borrowed.noted(f"lease {name}", "lease_release", name):
             lease = Lease(bench.options.pf, name)
             bench.borrowed.callback(f"lease {name}", lease_release, name)
@@ -225,9 +225,9 @@ class Wanted:
 
 
 def guest_vf_rig(bench, gen, src_mac, wanted=Wanted()):
+    name = ours(wanted.name)
     with held():
-        guest = bench.borrowed.vm(wanted.name, lambda: VmRun(bench.folder, wanted.name, wanted.image or bench.pinned(),
-                                                             [guest_port(bench.options.pf)]))
+        guest = bench.borrowed.vm(name, lambda: VmRun(bench.folder, name, wanted.image or bench.pinned(), [guest_port(bench.options.pf)]))
     rig = Reflected(gen, "wire", src_mac, Reflector(guest.lines, functions(guest.lines, wanted.kernel_driver)[0], guest,
                                                     "interrupt" if wanted.kernel_driver else "poll", bench.ring))
     rig.address = guest.shown["ports"][0].get("vf") or ""

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A run of `viaduct bench` that is killed: its processes end with it, and the next run gives back what it had borrowed."""
 
+import fcntl
 import io
+import json
 import os
 import pathlib
 import signal
@@ -9,7 +11,7 @@ import subprocess
 import sys
 
 import pytest
-from daemonkit import eventually
+from daemonkit import eventually, vm_yaml
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "bench"))
@@ -122,6 +124,34 @@ def test_a_second_run_waits_and_says_for_whom():
     assert second.communicate(timeout=60)[0] == "mine\n"
 
 
+@pytest.mark.parametrize("folder", ["user", "last"])
+def test_a_user_who_may_write_nowhere_else_has_a_lock_too(folder, tmp_path, monkeypatch):
+    where = {"user": tmp_path / "user" / str(os.geteuid()), "last": tmp_path / "last"}
+    where[folder].mkdir(parents=True)
+    monkeypatch.setenv("VIADUCT_RUN_DIR", str(tmp_path / "none/run"))
+    monkeypatch.setattr(journal, "USER_DIRS", str(tmp_path / "user"))
+    monkeypatch.setattr(journal, "LAST_DIR", str(tmp_path / "last"))
+    with journal.Journal() as kept:
+        kept.note("hugepages", "pool_shrink", [7])
+        file, = where[folder].iterdir()
+        with open(file, "rb") as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with journal.Journal() as kept:
+        assert [entry["with"] for entry in kept.left()] == [[7]]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to make another's file")
+def test_a_lock_that_another_user_laid_there_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("VIADUCT_RUN_DIR", str(tmp_path / "none/run"))
+    monkeypatch.setattr(journal, "USER_DIRS", str(tmp_path / "none"))
+    monkeypatch.setattr(journal, "LAST_DIR", str(tmp_path))
+    (tmp_path / "viaduct.bench.0").touch()
+    os.chown(tmp_path / "viaduct.bench.0", 1, 1)
+    with pytest.raises(BenchError, match="viaduct.bench.0 is not a file of this user's alone"):
+        with journal.alone():
+            pass
+
+
 def is_gone(pid):
     try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
@@ -171,3 +201,67 @@ def test_processors_that_others_have_are_left_to_them(monkeypatch):
     assert cpus(monkeypatch, [{"name": "free", "state": "running", "cpus": None}], []) == [2, 3, 1, 0]
     with pytest.raises(BenchError, match="no CPU is left.*2: VM db"):
         cpus(monkeypatch, [vm], [], mine=(2,), isolated="")
+
+
+# A viaduct that says when it is asked to run a VM, and then does so, or never does.
+HALTING = """#!/bin/sh
+case "$*" in *"vm run"*) echo asked >"$0.asked"; [ -e "$0.go" ] || exec sleep 1000;; esac
+exec {program} "$@"
+"""
+
+
+class Run:
+    """`viaduct bench run start` against a daemon on a host made of files. Its guest never says that it is ready."""
+
+    def __init__(self, host, folder, program, goes):
+        self.cli, self.host, self.folder = folder / "viaduct", host, folder
+        self.cli.write_text(HALTING.format(program=program))
+        self.cli.chmod(0o755)
+        if goes:
+            (folder / "viaduct.go").touch()
+
+    def start(self, *words):
+        env = {**os.environ, "VIADUCT_BENCH_CLI": str(self.cli), "VIADUCT_RUN_DIR": str(self.host.run_dir),
+               "VIADUCT_BENCH_SOCKET": str(self.host.socket)}
+        return subprocess.Popen([TOP / "bench/main", "run", "start", "--rounds", "2", "--profile", "smoke", "--guest-kernel", self.folder / "kernel",
+                                 "--guest-image", self.folder / "kernel", *words], env=env, stdin=subprocess.DEVNULL, text=True,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+    def vms(self):
+        return [vm["name"] for vm in self.host.request("GET", "/v1/vms")[1]["vms"]]
+
+    def killed(self, when):
+        run = self.start()
+        assert eventually(when), run.communicate(timeout=5)[1]
+        run.kill()
+        run.communicate()
+
+    def next_says(self, *texts):
+        """The next run has said all this before it begins."""
+        run, said = self.start(), ""
+        while not all(text in said for text in texts) or "getting ready" not in said:
+            line = run.stderr.readline()
+            assert line, said
+            said += line
+        run.kill()
+        run.communicate()
+
+
+def test_a_vm_of_a_killed_run_is_deleted_by_the_next(host, short_tmp, program):
+    run = Run(host, short_tmp, program("viaduct"), goes=True)
+    run.killed(run.vms)
+    name, = run.vms()
+    assert name.startswith("bench-start-plain-")
+    (short_tmp / "viaduct.go").unlink()  # the next has none of its own
+    run.next_says(f"given back now: VM {name}")
+    assert run.vms() == []
+
+
+def test_a_vm_that_the_daemon_never_had_is_not_looked_for_among_those_of_others(host, short_tmp, program):
+    """Somebody makes one by the name that a benchmark's would have."""
+    run = Run(host, short_tmp, program("viaduct"), goes=False)
+    run.killed((short_tmp / "viaduct.asked").exists)
+    noted, = [entry["with"] for entry in map(json.loads, (short_tmp / "run.bench").read_text().splitlines()) if entry.get("undo") == "vm_delete"]
+    assert host.request("POST", "/v1/vms", {"yaml": vm_yaml(short_tmp, "bench-start-plain")})[0] == 200
+    run.next_says()
+    assert run.vms() == ["bench-start-plain"] and noted[0].startswith("bench-start-plain-")
