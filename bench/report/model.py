@@ -227,8 +227,11 @@ def back_to_back(result):
 
 
 def start(result):
-    lines = [[series(s, r), step["step"], *figure_cells(step["seconds"], seconds)] for s, r in each(result, "start")
-             for step in r["steps"]]
+    lines = []
+    for s, r in each(result, "start"):
+        whole = [("all steps", r["total"])] if r["total"]["rounds"] else []
+        rows = [(step["step"], step["seconds"]) for step in r["steps"]] + whole
+        lines += [[series(s, r), name, *figure_cells(figure, seconds)] for name, figure in rows]
     return Table("Start, step by step", [("of", 0), ("step", 0), *figure_columns("median")], lines)
 
 

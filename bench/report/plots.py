@@ -227,7 +227,8 @@ def start(result, names):
         if rest:
             parts.append(("other steps", "rest", rest))
         if parts:
-            rows.append(draw.Bar(model.series(s, row), parts, model.NO_FIGURE, model.seconds(sum(v for _, _, v in parts))))
+            whole = sum(v for _, _, v in parts) if row["total"]["median"] is None else row["total"]["median"]
+            rows.append(draw.Bar(model.series(s, row), parts, row["total"], with_interval(row["total"], whole, model.seconds)))
     panels = [draw.bars("Start, step by step", draw.Axis("seconds, medians of the steps", model.plain), rows)] if rows else []
     used = together([[(name, colour, "swatch") for name, colour, _ in bar.parts] for bar in rows])
     return Figure("start", "Start of a guest", panels, [model.start(result)], used)

@@ -215,7 +215,8 @@ SCENARIO = record({
                               "value": FIG}), 4000), list),
     "ratios": (listed(record({"of": NAME, "size": (or_null(size), None), "a": NAME, "b": NAME, "ratio": FIG,
                               "bound": (or_null(number), None), "holds": (or_null(truth), None)}), 1000), list),
-    "start": (listed(record({**VARIANT, "steps": (listed(record({"step": NAME, "seconds": FIG}), 64), list)}), 64), list),
+    "start": (listed(record({**VARIANT, "steps": (listed(record({"step": NAME, "seconds": FIG}), 64), list),
+                              "total": FIG}), 64), list),
     "scale": (listed(record({**VARIANT, "vms": (whole, REQUIRED), "total_pps": FIG}), 500), list),
     "tcp": (listed(record({**VARIANT, "direction": NAME, "gbps": FIG}), 200), list),
 })

@@ -11,6 +11,7 @@ CRITERIA = {"zero-loss": 0.0, "0.001%": 1e-5}  # lost of sent
 REACHED = 0.98  # of the offered rate: below, the trial is one of what the generator did send
 FAR = 4  # times apart: bounds whose middle is looked for by magnitude; so far down as well, while nothing has passed
 SHORT_MAX = 2  # times what is wanted is asked for at most, of a generator that sends less than it is asked
+BURST_FIRST = 16  # frames
 NEAR = 0.9  # of a rate that failed: the next one to try, if more came back than that
 
 
@@ -113,15 +114,19 @@ def latency(trial, size, rate, plan):
 
 
 def back_to_back(burst, size, plan):
-    """Longest burst, as fast as it goes, of which nothing is lost. burst(size, frames) -> answer."""
-    low, high = 0, plan.burst_frames
-    frames = high
+    """Longest burst, as fast as it goes, of which nothing is lost: short ones are doubled until one fails, which takes hardly any
+    time, and between the last two it is looked for. burst(size, frames) -> answer."""
+    def passes(frames):
+        return loss(burst(size, frames)) == 0
+
+    low, high = 0, min(BURST_FIRST, plan.burst_frames)
+    while passes(high):
+        low, high = high, min(2 * high, plan.burst_frames)
+        if low == high:
+            return low
     for _ in range(plan.steps):
-        if loss(burst(size, frames)) == 0:
-            low = frames
-        else:
-            high = frames
-        if low == high or high - low <= max(1, plan.resolution * high):
+        if high - low <= max(1, plan.resolution * high):
             break
-        frames = (low + high + 1) // 2
+        middle = (low + high) // 2
+        low, high = (middle, high) if passes(middle) else (low, middle)
     return low

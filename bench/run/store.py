@@ -98,7 +98,12 @@ def starts(store, scenario):
     out = {}
     for variant, (step,) in store.keys(scenario, "start"):
         out.setdefault(variant, []).append({"step": step, "seconds": figure(store.of(scenario, variant, "start", step))})
-    return [{"variant": variant, "steps": steps} for variant, steps in out.items()]
+    return [{"variant": variant, "steps": steps, "total": figure(totals(steps))} for variant, steps in out.items()]
+
+
+def totals(steps):
+    """Of all steps together, round by round."""
+    return [sum(values) for values in zip(*(step["seconds"]["rounds"] for step in steps))]
 
 
 def scales(store, scenario):

@@ -103,6 +103,8 @@ def result(seed=1, change=1.0, rounds=9):
         {"name": "tcp", "title": "TCP", "variants": [{"name": "viaduct", "title": ""}],
          "tcp": [{"variant": "viaduct", "direction": way, "gbps": make.around(value)}
                  for way, value in (("to-guest", 0.41), ("from-guest", 0.48))]}]
+    for row in next(s for s in scenarios if s["name"] == "start")["start"][:1]:  # the other is as results were before
+        row["total"] = fig([sum(values) for values in zip(*(step["seconds"]["rounds"] for step in row["steps"]))])
     return {"format": "viaduct-bench", "version": 1, "at": "2026-11-29T20:00:00Z", "profile": "lab", "emulated": True,
             "viaduct": "0.1.0", "seconds": 1230.5, "ended": "done",
             "host": {"kernel": "6.12.1", "cpu": "QEMU Virtual CPU", "governor": None, "isolated_cpus": [2, 3],

@@ -10,6 +10,7 @@ import chromekit
 import pytest
 
 from bench import report
+from bench.report import model
 
 # What is drawn: for each plot its ticks, marks, lines and texts, in pixels of the page.
 DRAWN = """[...document.querySelectorAll("svg.plot")].map(svg => {
@@ -227,6 +228,12 @@ def test_steps_of_a_start_are_one_bar_each(show):
             assert abs(part["box"][0] - place(at)) < 1.6
             at += step["seconds"]["median"]
             assert abs(part["box"][2] - place(at)) < 1.6
+    # As far as the whole is known to lie: the line of a whisker and its ends.
+    whisker, = (w for w in plot["whiskers"] if w["box"][2] - w["box"][0] > 1)
+    total = rows_of(result, "start")[0][1]["total"]
+    assert abs(whisker["box"][0] - place(total["low"])) < 2 and abs(whisker["box"][2] - place(total["high"])) < 2
+    median, low, high = (model.seconds(total[key]) for key in ("median", "low", "high"))
+    assert f"{median} [{low}, {high}]" in [t["text"] for t in plot["texts"]]
 
 
 def test_legends_have_the_colours_and_shapes_of_what_is_drawn(show, browser):

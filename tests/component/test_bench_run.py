@@ -3,7 +3,6 @@
 
 import functools
 import importlib
-import io
 import json
 import os
 import pathlib
@@ -122,6 +121,20 @@ def test_back_to_back_is_the_longest_burst_without_loss(buffer):
 
     exact = methods.dataclasses.replace(PLAN, resolution=0.0, steps=20)
     assert methods.back_to_back(burst, "64", exact) == min(buffer, 1000)
+
+
+@pytest.mark.parametrize("profile", scenarios.PROFILES)
+@pytest.mark.parametrize("buffer", [3, 40, 700, 1 << 21])
+def test_a_short_queue_has_its_burst_in_the_steps_of_every_profile(profile, buffer):
+    plan, seen = scenarios.PROFILES[profile], []
+
+    def burst(size, frames):
+        seen.append(frames)
+        return {"sent": frames, "lost": max(0, frames - buffer), "bad": 0}
+
+    most = min(buffer, plan.burst_frames)
+    assert 0.6 * most <= methods.back_to_back(burst, "64", plan) <= most
+    assert max(seen) <= max(2 * buffer, 16) and len(seen) <= plan.steps + 18
 
 
 def test_changed_frames_are_lost_ones_and_silence_is_all():
@@ -362,7 +375,8 @@ def test_however_a_run_ends_what_it_has_is_kept_and_all_is_given_back(monkeypatc
     result, made, done = run_with(monkeypatch, "start", group)
     assert result["ended"] == ended and done == ["back"] and made.left == []
     [found] = result["scenarios"]
-    assert found["start"] == [{"variant": "plain", "steps": [{"step": "ram", "seconds": intervals.figure([1.25])}]}]
+    ram = intervals.figure([1.25])
+    assert found["start"] == [{"variant": "plain", "steps": [{"step": "ram", "seconds": ram}], "total": ram}]
     assert any("the guest bench-x has ended" in note for note in found["notes"]) == (ended == "failed")
 
 
@@ -374,6 +388,36 @@ def test_without_a_daemon_or_a_wire_a_run_says_so_and_what_to_do(program, tmp_pa
     assert "Traceback" not in done.stderr
     result = json.loads((tmp_path / "out").read_text())
     assert result["ended"] == "failed" and all(not row["variants"] and row["notes"] for row in result["scenarios"])
+
+
+# bench/main, where the daemon names a step of a start so.
+ODD = """
+import runpy, sys
+sys.path.insert(0, sys.argv[1])
+from run import session
+_, folder, step, *words = sys.argv
+def group(run, bench, begin, say):
+    run.done.add(("start", "plain"))
+    run.store.put(0, 1.25, "start", "plain", "start", step)
+session.GROUPS["start"] = group
+sys.argv = [folder + "/main", *words]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("step, status", [("ram", 0), ("a;step", 1)])
+@pytest.mark.parametrize("json_file", ["out", "-", None])
+def test_a_result_that_is_none_is_said_to_be_and_not_lost(tmp_path, step, status, json_file):
+    words = ["run", "start", "--profile", "smoke", "--guest-kernel", "/bin/true", "--guest-image", "/bin/true", "--html", "page",
+             *(["--json", json_file] if json_file else [])]
+    done = subprocess.run([sys.executable, "-B", "-c", ODD, TOP / "bench", step, *words], cwd=tmp_path, capture_output=True, text=True,
+                          timeout=120, check=False, env={**os.environ, "VIADUCT_RUN_DIR": str(tmp_path / "run")})
+    assert done.returncode == status, done.stderr
+    assert ("not a word of at most" in done.stderr and "is written as it is" in done.stderr) == bool(status)
+    assert (tmp_path / "page").exists() == (not status) and "Traceback" not in done.stderr
+    if json_file or status:
+        text = (tmp_path / "out").read_text() if json_file == "out" else done.stdout
+        assert json.loads(text)["scenarios"][0]["start"][0]["steps"][0] == {"step": step, "seconds": intervals.figure([1.25])}
 
 
 def test_what_there_is_so_far_is_kept_on_the_way(monkeypatch):
@@ -530,66 +574,3 @@ def test_a_generator_that_dies_ends_the_trial_and_not_the_test(generator):
         rig.trial("64", 100, 300)
     rig.gen.process.wait()
     rig.gen.process.returncode = 0  # that was us
-
-
-def smoke(monkeypatch, status, output, result, interrupted=130):
-    """The outcomes of the suite bench-smoke, whose virtual host ends so. interrupted: its exit status after Ctrl-C."""
-    sys.path.insert(0, str(TOP / "tests"))
-    from runner import benchsuite, suites
-    from runner.results import Tally
-
-    def run_program(argv, seconds, env, cwd):
-        assert argv[0] == TOP / "lab/run" and str(argv[-2]) == "--json"
-        if result is not None:
-            pathlib.Path(argv[-1]).write_text(json.dumps(result(argv)))
-        return (interrupted if "--interrupt-after" in argv else status), output
-
-    monkeypatch.setattr(benchsuite, "run_program", run_program)
-    monkeypatch.setattr(benchsuite, "guest", lambda folder: [])
-    tally = Tally(io.StringIO())
-    benchsuite.run_bench_smoke(suites.Context(tally))
-    return {row.name: row.outcome for row in tally.results}
-
-
-def smoke_result(argv, pps=1000.0, second=1000.0):
-    """What a run of all scenarios might write. second: the rate of the second variant of each."""
-    found = []
-    for row in scenarios.SCENARIOS:
-        names = [name for name, _ in row.variants]
-        made = {"name": row.name, "variants": [{"name": name} for name in names], "notes": []}
-        for key, member, value in (("counts", "value", 0.1), ("tcp", "gbps", 0.01), ("scale", "total_pps", pps)):
-            made[key] = [{"variant": name, member: intervals.figure([value])} for name in names]
-        made["start"] = [{"variant": name, "steps": [{}] * 9} for name in names]
-        # One short search may find no rate without loss: what comes out at full rate will do.
-        made["throughput"] = [{"variant": name, "criterion": criterion, "pps": intervals.figure([rate])}
-                              for name, offered in zip(names, (pps, second))
-                              for criterion, rate in ([("zero-loss", 0.0)] if row.name != "interrupt" else []) + [("offered", offered)]]
-        found.append(made)
-    return {"ended": "interrupted" if "--interrupt-after" in argv else "done", "scenarios": found}
-
-
-INTERRUPTED_RUN = "an interrupted run keeps what it has and gives everything back"
-
-
-def test_the_smoke_suite_has_an_outcome_of_every_scenario(monkeypatch):
-    good = smoke(monkeypatch, 0, "", smoke_result)
-    assert set(good.values()) == {"passed"} and set(scenarios.BY_NAME) < set(good) and len(good) == len(scenarios.BY_NAME) + 2
-
-
-def test_the_smoke_suite_fails_where_nothing_moves_or_something_is_left(monkeypatch):
-    slow = smoke(monkeypatch, 0, "", lambda argv: smoke_result(argv, 1.0))
-    assert slow["guest-vf"] == slow["scale"] == "failed" and slow["tcp"] == "passed"
-    left = smoke(monkeypatch, 3, "", smoke_result)
-    assert left["the host has everything back"] == "failed" and left["guest-vf"] == "passed"
-    dead = smoke(monkeypatch, 125, "", None)
-    assert set(dead.values()) == {"failed"}
-
-
-def test_the_smoke_suite_looks_at_every_variant_and_at_what_an_interrupt_leaves(monkeypatch):
-    lossy = smoke(monkeypatch, 0, "", lambda argv: smoke_result(argv, second=0.0))
-    assert lossy["guest-polled"] == "failed" and lossy["guest-vf"] == "passed"
-    # The host's own word counts where the run has a bad end anyway, and so does a result without a figure.
-    for left in (smoke(monkeypatch, 1, "bench lab: the host is not as it was: a became b", smoke_result, 3),
-                 smoke(monkeypatch, 0, "", lambda argv: {"ended": "interrupted", "scenarios": []})):
-        assert left[INTERRUPTED_RUN] == "failed"
-    assert smoke(monkeypatch, 1, "is not as it was", smoke_result)["the host has everything back"] == "failed"
