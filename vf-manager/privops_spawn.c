@@ -9,6 +9,7 @@
 #include "vf-manager/privops.h"
 
 #include "base/fd.h"
+#include "pmd-backends/pmd_msg.h"
 #include "vmm/vmm_msg.h"
 
 #include <errno.h>
@@ -30,6 +31,8 @@
 
 #define CHILD_END_NS 2000000000ULL
 #define VMM_NOFILE   4096 /* a guest can make the VMM hold one for each of 1000 interrupt vectors */
+/* A port's socket, memory and log, and two for each of its rings; the same again holds any disks. */
+#define PMD_NOFILE   (PMD_MAX_PORTS * (4 * PMD_MAX_PAIRS + 4) + 1024)
 #define LISTEN_QUEUE 16
 #define REPORT_FD    (VMM_LAUNCH_FD + 1)
 #define EXE_FD	     (VMM_LAUNCH_FD + 2)
@@ -57,15 +60,15 @@ struct child_plan {
 	uint64_t caps; /* that stay */
 	uid_t uid;
 	int sock, log, listener, null, exe, cgroup; /* listener, cgroup -1: none */
-	struct rlimit memlock;
+	struct rlimit files, memlock;
 	pid_t parent; /* that it shall not outlive; 0: it may */
 };
 
 static int child_limits(const struct child_plan *p)
 {
-	const struct rlimit no_core = { 0, 0 }, files = { VMM_NOFILE, VMM_NOFILE };
+	const struct rlimit no_core = { 0, 0 };
 
-	if (setrlimit(RLIMIT_CORE, &no_core) < 0 || setrlimit(RLIMIT_NOFILE, &files) < 0)
+	if (setrlimit(RLIMIT_CORE, &no_core) < 0 || setrlimit(RLIMIT_NOFILE, &p->files) < 0)
 		return -1;
 	return p->memlock.rlim_cur != 0 ? setrlimit(RLIMIT_MEMLOCK, &p->memlock) : 0;
 }
@@ -213,6 +216,17 @@ static int plan_check(const struct daemon *d, const struct spawn_wish *wish, str
 	return 0;
 }
 
+/* Not above what the daemon itself may have: it need not have the right to go there. */
+static struct rlimit files_bound(bool is_pmd)
+{
+	const rlim_t wanted = is_pmd ? PMD_NOFILE : VMM_NOFILE;
+	struct rlimit own = { wanted, wanted };
+
+	getrlimit(RLIMIT_NOFILE, &own);
+	return own.rlim_max < wanted ? (struct rlimit){ own.rlim_max, own.rlim_max }
+				     : (struct rlimit){ wanted, wanted };
+}
+
 /* Above the numbers that child_fds() gives out. */
 static int fd_move_up(int fd, int *out)
 {
@@ -322,6 +336,7 @@ int priv_vm_spawn(struct daemon *d, const struct spawn_wish *wish, pid_t *pid_ou
 	plan.null = null;
 	plan.exe = exe;
 	plan.cgroup = cgroup;
+	plan.files = files_bound(wish->is_pmd);
 	plan.parent = wish->ends_with_thread ? getpid() : 0;
 	if (d->is_root)
 		plan.memlock = (struct rlimit){ wish->memlock_bytes, wish->memlock_bytes };

@@ -5,10 +5,14 @@ import contextlib
 import json
 import os
 import pathlib
+import re
+import resource
 import signal
 
 import daemonkit
 import pytest
+from pmdkit import Pmd, pmd_program  # noqa: F401 (fixture)
+from vhost_front import GET_FEATURES
 
 HERE = pathlib.Path(__file__).resolve().parent
 CONFIG = """networks:
@@ -233,3 +237,27 @@ def test_check_says_who_would_serve(polled, short_tmp):
     status, reply = polled.request("POST", "/v1/vms/check", {"yaml": daemonkit.vm_yaml(short_tmp, "vm1", "", PORTS)})
     assert status == 200 and "port a: the polled backend, network mgt" in reply["plan"], reply
     assert polled.request("GET", "/v1/ports")[1] == {"ports": []}
+
+
+def test_the_backend_may_have_the_descriptors_of_as_many_ports_as_it_takes(polled, pmd_program, short_tmp):
+    assert run(polled, short_tmp)[0] == 200
+    limits = pathlib.Path(f"/proc/{pmd_pid(polled)}/limits").read_text()
+    bound = int(re.search(r"Max open files +(\d+)", limits)[1])
+    (short_tmp / "real").mkdir()
+    pmd = Pmd(pmd_program, short_tmp / "real").start()
+    try:
+        resource.prlimit(pmd.process.pid, resource.RLIMIT_NOFILE, (bound, bound))
+        pmd.call("network-add", name="lan", uplinks=[], bond="none")
+        with contextlib.ExitStack() as fronts:
+            for n in range(256):
+                front = fronts.enter_context(pmd.port(f"vm{n}/a", "lan", pairs=8, mac=f"02:00:00:00:{n:02x}:01"))
+                front.accept()
+                front.negotiate()
+                front.memory_tell()
+                for ring in range(16):
+                    front.ring_tell(ring)
+                front.ask(GET_FEATURES)
+            assert {p["state"] for p in pmd.call("status")["ports"]} == {"connected"}, pmd.text()
+            assert pmd.stop() == 0, pmd.text()
+    finally:
+        pmd.kill()
