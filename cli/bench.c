@@ -40,6 +40,7 @@ static const struct {
 	{ OPT_PLOT, "--plot" },
 	{ OPT_DARK, "--dark" },
 	{ OPT_EVERY, "--every" },
+	{ OPT_AGAIN, "--again" },
 };
 
 /* self: this program. Where the benchmark lies: as installed (BENCH_FOLDER, from the folder of this program or absolute), or as meson

@@ -101,6 +101,8 @@ static const struct argp_option command_options[OPTION_COUNT] = {
 	[OPT_DARK] = { "dark", KEY_COMMAND + OPT_DARK, NULL, 0, "the picture in dark colours", 1 },
 	[OPT_EVERY] = { "every", KEY_COMMAND + OPT_EVERY, NULL, 0,
 			"every figure, not only those that differ", 1 },
+	[OPT_AGAIN] = { "again", KEY_COMMAND + OPT_AGAIN, "FILE", 0,
+			"a second run of FILE: what drifts from run to run is no change", 1 },
 };
 
 static const struct argp_option setting_options[] = {

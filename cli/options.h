@@ -65,6 +65,7 @@ enum option_id {
 	OPT_PLOT,
 	OPT_DARK,
 	OPT_EVERY,
+	OPT_AGAIN,
 	OPTION_COUNT,
 };
 

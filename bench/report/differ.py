@@ -34,6 +34,13 @@ class Measured(typing.NamedTuple):
     trial: str | None = None  # to whose verdict it belongs, among those of its series; None: it is shown alone
     repeats: bool = False  # counted in deterministic time: without noise, if its rounds are all the same
     rate: float | None = None  # packets a second at which a latency was measured
+    paired: bool = False  # a ratio within a run: what drifts from run to run is above and below its line
+
+
+# Of a ratio: what is better, and to whose trial it belongs.
+RATIOS = {"throughput": (HIGHER, "throughput {size}"), "p50": (LOWER, "latency {size} at 50%"), "p99": (LOWER, "latency {size} at 50%"),
+          "instructions": (LOWER, "counts per packet {size} " + model.DETERMINISTIC),
+          "cycles": (LOWER, "counts per packet {size} " + model.DETERMINISTIC)}
 
 
 def figures(result):
@@ -64,6 +71,12 @@ def figures(result):
         put(f"{r['vms']} VMs together", s, r, r["total_pps"], model.rate, HIGHER, f"{r['vms']} VMs")
     for s, r in model.each(result, "tcp"):
         put(f"tcp {r['direction']}", s, r, r["gbps"], model.gbps, HIGHER, f"tcp {r['direction']}")
+    for _, r in model.each(result, "ratios"):
+        kind = r["of"].partition(" ")[0]
+        if kind in RATIOS:
+            better, trial = RATIOS[kind]
+            out.setdefault((f"{r['of']} {r['size'] or ''} over {r['b']}", r["a"]), Measured(
+                r["ratio"], model.ratio, better, trial.format(size=r["size"]), kind in ("instructions", "cycles"), paired=True))
     return {key: value for key, value in out.items() if value.figure["median"] is not None}
 
 
@@ -139,6 +152,61 @@ def apart(rate, other):
     return None not in (rate, other) and max(rate, other) > RATES_APART * min(rate, other)
 
 
+def drifts(ours, again):
+    """Of each figure that was measured again: by how many times, from 1 on; None: from or to nothing."""
+    out = {}
+    for key, how in ours.items():
+        if key not in again or apart(how.rate, again[key].rate):
+            continue
+        first, second = how.figure["median"], again[key].figure["median"]
+        if first == second:
+            out[key] = 1.0
+        elif not first or not second:
+            out[key] = None
+        else:
+            ratio = judge(how.figure, again[key].figure, how.repeats, min(PAIRS, ALL_PAIRS // len(ours)))["ratio"]
+            out[key] = max(ratio, 1 / ratio)
+    return out
+
+
+def kept_within(ours, found, paired):
+    """What drifted no more than this: 95% of the figures that count, the ratios within a run or the others; None: there are none."""
+    known = sorted(found[key] for key, how in ours.items() if how.trial and not how.repeats and how.paired == paired and found.get(key))
+    return known[math.ceil(CONFIDENCE * len(known)) - 1] if known else None
+
+
+class Drift:
+    """By how many times an interval is wider, since A and its second run differ. again: figures of that; None: there is none."""
+
+    def __init__(self, ours, again):
+        self.ours, self.known = ours, again is not None
+        self.found = drifts(ours, again) if self.known else {}
+        self.within = {paired: kept_within(ours, self.found, paired) for paired in (False, True)}
+
+    def of(self, key):
+        """None: it cannot be said."""
+        if not self.known:
+            return 1.0
+        how = self.ours[key]
+        least = 1.0 if how.repeats else self.within[how.paired]
+        own = self.found.get(key, None if how.repeats else least)
+        return None if own is None or least is None else max(own, least)
+
+    def summary(self):
+        """For JSON; None: there is no second run."""
+        return {"within": self.within[False], "ratios_within": self.within[True]} if self.known else None
+
+
+def widened(row, times):
+    """A verdict whose interval is wider on either side."""
+    if times is None:
+        return {**row, "low": None, "high": None, "change": None, "exact": False, "drift": None}
+    if row["low"] is None or times <= 1 + ALIKE:
+        return {**row, "drift": times}
+    low, high = row["low"] / times, row["high"] * times
+    return {**row, "low": low, "high": high, "change": "higher" if low > 1 else "lower" if high < 1 else "none", "exact": False, "drift": times}
+
+
 def differences(a, b):
     """Facts of the two runs that differ, as "name: of A -> of B"."""
     ours, theirs = dict(model.host_lines(a["host"])), dict(model.host_lines(b["host"]))
@@ -147,14 +215,14 @@ def differences(a, b):
             yield f"{name}: {ours.get(name, 'not known')} -> {theirs.get(name, 'not known')}"
 
 
-def cautions(a, b):
+def cautions(a, b, names=("A", "B")):
     if a["emulated"] != b["emulated"]:
         yield "one host is emulated, the other is not: their rates and times cannot be compared"
     elif a["emulated"]:
         yield "both hosts are emulated: rates and times are the emulator's more than viaduct's"
     if a["profile"] != b["profile"]:
         yield f"the profiles differ: {a['profile']} -> {b['profile']}"
-    for name, result in (("A", a), ("B", b)):
+    for name, result in zip(names, (a, b)):
         if result["ended"] != "done":
             yield f"{name} is not complete ({result['ended']})"
     changed = list(differences(a, b))
@@ -162,9 +230,17 @@ def cautions(a, b):
         yield "the hosts differ: " + "; ".join(changed)
 
 
-def compared(a, b):
-    """Everything, as an object for JSON."""
+def all_cautions(a, b, again):
+    found = list(cautions(a, b))
+    if again:
+        found += [f"A's second run: {text}" for text in cautions(a, again, ("A", "it")) if text not in found]
+    return found
+
+
+def compared(a, b, again=None):
+    """Everything, as an object for JSON. again: a second run of A; what drifted between the two is no change."""
     ours, theirs = figures(a), figures(b)
+    drift = Drift(ours, figures(again) if again else None)
     rows, other_rates, both = [], [], [key for key in ours if key in theirs]
     for key in both:
         rates = ours[key].rate, theirs[key].rate
@@ -174,8 +250,8 @@ def compared(a, b):
         how, first, second = ours[key], ours[key].figure, theirs[key].figure
         rows.append({"what": key[0], "of": key[1], "trial": how.trial, "a": first["median"], "b": second["median"], "better": how.better,
                      "a_text": how.shape(first["median"]), "b_text": how.shape(second["median"]),
-                     **judge(first, second, how.repeats, min(PAIRS, ALL_PAIRS // len(both)))})
-    return {"cautions": list(cautions(a, b)), "figures": rows, "other_rates": other_rates,
+                     **widened(judge(first, second, how.repeats, min(PAIRS, ALL_PAIRS // len(both))), drift.of(key))})
+    return {"cautions": all_cautions(a, b, again), "drift": drift.summary(), "figures": rows, "other_rates": other_rates,
             "only_a": [f"{what}, {of}" for what, of in ours if (what, of) not in theirs],
             "only_b": [f"{what}, {of}" for what, of in theirs if (what, of) not in ours]}
 
@@ -273,11 +349,22 @@ def headline(found):
         yield (f"No change beyond the noise as a whole: {some} of {len(judged)} trials differ, and chance alone makes up to about "
                f"{about:.0f} do so.")
     elif noisy:
-        yield (f"{some} of {len(judged)} trials changed beyond the noise; chance alone makes up to about {about:.0f} seem to. What drifts "
-               "from one run to the next is in no interval: a second run of A shows how much that is.")
+        yield f"{some} of {len(judged)} trials changed beyond the noise; chance alone makes up to about {about:.0f} seem to."
+    if some > most and not found["drift"]:
+        yield ("What drifts from one run to the next is in no interval, but in ratios within a run (\"over\") it cancels: --again takes a second "
+               "run of A, which shows how much it is.")
+    if found["drift"]:
+        yield drift_sentence(found["drift"])
     if exact:
         yield (f"{len(exact)} {'figure' if len(exact) == 1 else 'figures'} without noise changed: the same in every round of A, and in "
                "every round of B.")
+
+
+def drift_sentence(drift):
+    said = [f"{name} within {100 * (drift[key] - 1):.2g}%" for name, key in (("figures", "within"), ("ratios", "ratios_within"))
+            if drift[key] is not None]
+    return ("The intervals hold what drifts from run to run, as A and its second run show it: of each figure its own, and at least what 95% of "
+            f"them stayed within ({', '.join(said) or 'none was measured twice'}).")
 
 
 def names(title, found, width):
@@ -285,17 +372,17 @@ def names(title, found, width):
     return ["", *wrapped(f"{title}: ", shown, width)] if found else []
 
 
-def compare(a, b, width=100, every=False):
+def compare(a, b, width=100, every=False, again=None):
     """The comparison of two checked results for people. every: all figures one by one."""
-    return told(a, b, compared(a, b), width, every)
+    return told((a, b, again), compared(a, b, again), width, every)
 
 
-def told(a, b, found, width, every):
-    """compare(), of what compared() found."""
+def told(runs, found, width, every):
+    """compare(), of what compared() found. runs: A, B, and A's second or None."""
     width = max(width, LEAST_WIDTH)
     by_change = {change: [row for row in found["figures"] if row["change"] == change] for change in ("higher", "lower", "none", None)}
     differ, same = by_change["higher"] + by_change["lower"], by_change["none"]
-    lines = [*wrapped("A: ", model.head(a), width), *wrapped("B: ", model.head(b), width)]
+    lines = [line for name, run in zip(("A: ", "B: ", "A, again: "), runs) if run for line in wrapped(name, model.head(run), width)]
     for caution in found["cautions"]:
         lines += wrapped("caution: ", caution, width)
     lines.append("")
@@ -308,7 +395,7 @@ def told(a, b, found, width, every):
         lines += ["", *table_lines(table("No change beyond the noise", same), width)]
     elif unseen.rows:
         lines += ["", *table_lines(unseen, width)]
-    lines += names("Too few rounds to tell", [f"{row['what']}, {row['of']}" for row in by_change[None]], width)
+    lines += names("Too few rounds to tell" + (", or not in both runs of A" if runs[2] else ""), [f"{row['what']}, {row['of']}" for row in by_change[None]], width)
     lines += names("Not compared, since the rates differ", found["other_rates"], width)
     lines += names("In A alone", found["only_a"], width) + names("In B alone", found["only_b"], width)
     return "\n".join(lines)

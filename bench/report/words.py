@@ -40,11 +40,12 @@ def report(options):
 
 def compared(options):
     a, b = schema.read(options.a), schema.read(options.b)
-    found = differ.compared(a, b)
+    again = schema.read(options.again) if options.again else None
+    found = differ.compared(a, b, again)
     if options.json:
         put_json(options.json, found)
     else:
-        print(differ.told(a, b, found, terminal_width(), options.every))
+        print(differ.told((a, b, again), found, terminal_width(), options.every))
     return 1 if differ.worse(found) else 0
 
 
@@ -61,6 +62,7 @@ def add_words(words):
     two = words.add_parser("compare", allow_abbrev=False, help="what changed from A to B beyond the noise")
     two.add_argument("a", metavar="A")
     two.add_argument("b", metavar="B")
+    two.add_argument("--again", metavar="FILE", help="a second run of A: what drifts from run to run is no change")
     two.add_argument("--every", action="store_true", help="every figure, not only those that changed")
     two.add_argument("--json", metavar="FILE", help="write every figure as JSON; - prints it")
     two.set_defaults(run=compared)

@@ -133,6 +133,77 @@ def test_figures_of_one_trial_are_no_witnesses_of_each_other():
         assert "20 of 20 trials changed beyond the noise" in report.compare(a, b) and "drifts" in report.compare(a, b)
 
 
+def drifting(generator, drift, change=1.0, ratio=0.97, sizes=25, instructions=600):
+    """A run whose rates are each off by a drift of its own, with little noise; the ratios within it hold none."""
+    raw = bench_result.result()
+    around = lambda value: figure(*(value * generator.gauss(1, 0.003) for _ in range(6)))  # noqa: E731
+    rows = [{"variant": "bare", "size": str(64 + n), "criterion": "zero-loss", "pps": around(1000 * change * generator.lognormvariate(0, drift))}
+            for n in range(sizes)]
+    ratios = [{"of": "throughput", "size": str(64 + n), "a": "guest-vf/viaduct", "b": "host-vf/bare", "ratio": around(ratio)} for n in range(sizes)]
+    counts = [{"variant": "bare", "size": "64", "what": "instructions", "per": "packet", "method": "deterministic-time",
+               "value": figure(*[instructions] * 3)}]
+    raw["scenarios"] = [{"name": "host-vf", "throughput": rows, "counts": counts}, {"name": "guest-vf", "ratios": ratios}]
+    return report.check(raw)
+
+
+def test_what_drifts_from_run_to_run_is_no_change_with_a_second_run():
+    generator = random.Random(3)
+    runs, alone, again = 40, 0, 0
+    for _ in range(runs):
+        a, b, second = (drifting(generator, 0.05) for _ in range(3))
+        alone += differ.worse(differ.compared(a, b))
+        again += differ.worse(differ.compared(a, b, second))
+    assert alone > 0.9 * runs and again <= 0.1 * runs, (alone, again)
+    a, slow, second = drifting(generator, 0.02), drifting(generator, 0.02, change=0.8), drifting(generator, 0.02)
+    found = differ.compared(a, slow, second)
+    assert differ.worse(found) and 1.005 < found["drift"]["within"] < 1.15 and found["drift"]["ratios_within"] < 1.01
+    text = report.compare(a, slow, 300, again=second)
+    assert "A, again: profile lab" in text and "of each figure its own, and at least what 95% of them stayed within (figures within" in text
+    assert "--again" in report.compare(a, slow, 300) and "--again" not in text
+
+
+def test_a_ratio_within_a_run_shows_what_the_drift_hides():
+    generator = random.Random(4)
+    a, b, second = drifting(generator, 0.2), drifting(generator, 0.2, ratio=0.94), drifting(generator, 0.2)
+    found = differ.compared(a, b, second)
+    worse = [row for row in found["figures"] if differ.worsened(row)]
+    assert len(worse) >= 25 and sum("over host-vf/bare" in row["what"] for row in worse) == 25 and differ.worse(found)
+    assert {row["of"] for row in worse if "over" in row["what"]} == {"guest-vf/viaduct"}
+
+
+def test_a_count_that_repeats_itself_has_its_own_drift_alone():
+    generator = random.Random(6)
+    a, b, moved = (drifting(generator, 0.05, instructions=count) for count in (600, 601, 602))
+    same = drifting(generator, 0.05)
+    for second, change in ((same, "higher"), (moved, "none")):
+        row, = (row for row in differ.compared(a, b, second)["figures"] if row["what"].startswith("instructions"))
+        assert (row["change"], row["exact"]) == (change, second is same)
+
+
+def test_a_figure_that_the_second_run_lacks_is_held_against_what_the_others_drifted():
+    generator = random.Random(8)
+    a, b, second = drifting(generator, 0.05), drifting(generator, 0.05), drifting(generator, 0.05, sizes=24)
+    found = differ.compared(a, b, second)
+    row, = (row for row in found["figures"] if row["what"] == "throughput 88 zero-loss")
+    assert row["drift"] == found["drift"]["within"] > 1.03
+    nothing = drifting(generator, 0.05, sizes=0)
+    found = differ.compared(a, b, nothing)
+    assert found["drift"] == {"within": None, "ratios_within": None}
+    assert {row["change"] for row in found["figures"]} == {None, "none"}  # of the count it is known
+    assert "none was measured twice" in report.compare(a, b, 300, again=nothing)
+    # From nothing to something is no number of times.
+    ours, theirs = ({("x", "y"): differ.Measured(figure(*[value] * 6), None, differ.HIGHER, "x")} for value in (0, 5))
+    assert differ.drifts(ours, theirs) == {("x", "y"): None} and differ.Drift(ours, theirs).of(("x", "y")) is None
+
+
+def test_a_second_run_on_another_host_is_warned_about():
+    raw = bench_result.result(seed=2)
+    raw.update(profile="rfc", ended="interrupted")
+    text = report.compare(checked(), checked(seed=3), 300, again=report.check(raw))
+    assert "caution: A's second run: the profiles differ: lab -> rfc" in text and "caution: A's second run: it is not complete (interrupted)" in text
+    assert text.count("both hosts are emulated") == 1
+
+
 def test_a_start_is_judged_by_all_its_steps():
     found = []
     for slow in (1, 2):
@@ -308,7 +379,11 @@ def test_the_command_hands_its_words_on(tmp_path, program):
     done = viaduct("bench", "compare", a, b, "--every")
     assert done.returncode == 1 and "WORSE" in done.stdout and "back to back 64" in done.stdout and done.stderr == ""
     done = viaduct("--json", "bench", "compare", a, b)
-    assert done.returncode == 1 and json.loads(done.stdout)["figures"]
+    assert done.returncode == 1 and json.loads(done.stdout)["figures"] and json.loads(done.stdout)["drift"] is None
+    # A second run of A that lies where B does: nothing has changed.
+    done = viaduct("--json", "bench", "compare", a, b, "--again", b)
+    assert done.returncode == 0 and json.loads(done.stdout)["drift"]["within"] > 1.1
+    assert "/nonexistent" in viaduct("bench", "compare", a, b, "--again", "/nonexistent").stderr
     (tmp_path / "--html").write_text("{}")
     done = subprocess.run([program("viaduct"), "bench", "report", "--", "--html"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "--html: the result: has no format" in done.stderr
@@ -400,7 +475,7 @@ def test_mutated_results_are_refused_or_shown_and_never_a_traceback():
             continue
         shown += 1
         assert report.text(result, 80)
-        assert report.compare(whole, result) and report.compare(result, whole)
+        assert report.compare(whole, result) and report.compare(result, whole, again=whole) and report.compare(whole, whole, again=result)
         page = Balanced()
         page.feed(report.html(result))
         assert page.open == []
