@@ -128,3 +128,10 @@ int cli_usage(struct err *e, const char *fmt, ...)
 	err_code(e, CLI_CODE_USAGE);
 	return -EINVAL;
 }
+
+int cli_body_add(json_t *body, const char *key, const char *word, struct err *e)
+{
+	if (word == NULL || json_object_set_new(body, key, json_string(word)) == 0)
+		return 0;
+	return cli_usage(e, "%s: what is said is not UTF-8 text", key);
+}

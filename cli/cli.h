@@ -57,4 +57,8 @@ int cli_fail(struct cli *cli, const struct err *e);
 /* A mistake of the caller: code "usage", so exit status 2. Returns -EINVAL. */
 int cli_usage(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* Puts a word of the command line into a request's body. One that is no UTF-8 cannot be told: a mistake of the caller, since
+ * without it the request would be another one. NULL: there is none to put. */
+int cli_body_add(json_t *body, const char *key, const char *word, struct err *e);
+
 #endif

@@ -113,11 +113,10 @@ int iommu_audit(struct cli *cli, const struct args *a, struct err *e)
 				    .timeout_s = AUDIT_TIMEOUT_S,
 				    .progress = "reading the remapping tables" };
 	const char *verdict;
-	int r;
+	int r = cli_body_add(body, "vm", a->value[OPT_VM], e);
 
-	if (a->value[OPT_VM] != NULL)
-		json_object_set_new(body, "vm", json_string(a->value[OPT_VM]));
-	r = cli_call(cli, &rq, &reply, e);
+	if (r == 0)
+		r = cli_call(cli, &rq, &reply, e);
 	if (r < 0)
 		return r;
 	verdict = json_string_value(json_object_get(reply, "verdict"));

@@ -178,12 +178,12 @@ int host_selftest(struct cli *cli, const struct args *a, struct err *e)
 	bool is_kept = a->value[OPT_OUT] != NULL || !cli->settings.json;
 	struct report_file file = { .fd = -1 };
 	const char *verdict;
-	int r = is_kept ? report_open(a, &file, e) : 0;
+	int r = cli_body_add(body, "pf", a->value[OPT_PF], e);
 
+	if (r == 0 && is_kept)
+		r = report_open(a, &file, e);
 	if (r < 0)
 		return r;
-	if (a->value[OPT_PF] != NULL)
-		json_object_set_new(body, "pf", json_string(a->value[OPT_PF]));
 	r = operation_call(cli, a, &rq, &reply, e);
 	if (r == 0) {
 		verdict = json_string_value(json_object_get(reply, "verdict"));

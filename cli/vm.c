@@ -62,9 +62,10 @@ static int vm_act_port(struct cli *cli, const struct args *a, const char *action
 				    .item = name,
 				    .action = action,
 				    .body = body };
+	int r = cli_body_add(body, "port", slash != NULL ? slash + 1 : NULL, e);
 
-	if (slash != NULL)
-		json_object_set_new(body, "port", json_string(slash + 1));
+	if (r < 0)
+		return r;
 	snprintf(name, sizeof(name), "%.*s",
 		 slash != NULL ? (int)(slash - a->words[0]) : (int)strlen(a->words[0]),
 		 a->words[0]);

@@ -53,11 +53,9 @@ static int file_request(const char *path, json_t **body, struct err *e)
 	return *body != NULL ? 0 : cli_usage(e, "%.200s is not UTF-8 text", path);
 }
 
-static void unsafe_add(const struct args *a, json_t *body)
+static int unsafe_add(const struct args *a, json_t *body, struct err *e)
 {
-	if (a->value[OPT_UNSAFE] != NULL)
-		json_object_set_new(body, "allow_unsafe_interrupts",
-				    json_string(a->value[OPT_UNSAFE]));
+	return cli_body_add(body, "allow_unsafe_interrupts", a->value[OPT_UNSAFE], e);
 }
 
 static void print_lines(FILE *out, const json_t *lines, const char *prefix)
@@ -175,7 +173,7 @@ int vm_check(struct cli *cli, const struct args *a, struct err *e)
 	int r = file_request(a->words[0], &body, e);
 
 	if (r == 0)
-		unsafe_add(a, body);
+		r = unsafe_add(a, body, e);
 	if (r == 0 && a->value[OPT_EXPLAIN] != NULL)
 		json_object_set_new(body, "explain", json_true());
 	rq.body = body;
@@ -201,9 +199,9 @@ int vm_run(struct cli *cli, const struct args *a, struct err *e)
 	}
 	r = file_request(a->words[0], &body, e);
 	if (r == 0)
-		unsafe_add(a, body);
-	if (r == 0 && a->value[OPT_OWNER] != NULL)
-		json_object_set_new(body, "owner", json_string(a->value[OPT_OWNER]));
+		r = unsafe_add(a, body, e);
+	if (r == 0)
+		r = cli_body_add(body, "owner", a->value[OPT_OWNER], e);
 	rq.body = body;
 	return r < 0 ? r : operation_call_show(cli, a, &rq, render_vm_started, e);
 }
@@ -233,11 +231,12 @@ int vm_create(struct cli *cli, const struct args *a, struct err *e)
 			      .progress = "checking the VM file" };
 	int r = file_request(a->words[0], &body, e);
 
+	if (r == 0)
+		r = unsafe_add(a, body, e);
+	if (r == 0)
+		r = cli_body_add(body, "owner", a->value[OPT_OWNER], e);
 	if (r < 0)
 		return r;
-	unsafe_add(a, body);
-	if (a->value[OPT_OWNER] != NULL)
-		json_object_set_new(body, "owner", json_string(a->value[OPT_OWNER]));
 	if (a->value[OPT_REPLACE] != NULL)
 		json_object_set_new(body, "replace", json_true());
 	rq.body = body;

@@ -473,7 +473,8 @@ static int quarantine_set(struct request *req, bool on, struct err *e)
 	struct vm_quarantine_wish wish = { .on = on, .uid = req->who.uid };
 	int r = json_get_str_opt(req->body, "port", port, sizeof(port), e);
 
-	if (port[0] != '\0')
+	/* One without a name is none, and never all of them. */
+	if (json_object_get(req->body, "port") != NULL)
 		wish.port = port;
 	if (r == 0)
 		r = vm_quarantine(req->d, req->arg, &wish, e);

@@ -446,6 +446,19 @@ def test_bad_input(fake, words):
     assert fake.requests == []
 
 
+@pytest.mark.parametrize("words", [
+    ("vm", "quarantine", "fw1/\udcff"), ("vm", "unquarantine", "fw1/\udcff"), ("vm", "run", "FILE", "--owner", "b\udcfcrgi"),
+    ("vm", "create", "FILE", "--owner", "b\udcfcrgi"), ("vm", "run", "FILE", "--allow-unsafe-interrupts", "gepr\udcfcft"),
+    ("iommu", "audit", "--vm", "\udcff"), ("host", "selftest", "--pf", "\udcff"),
+])
+def test_a_word_that_cannot_be_sent_is_not_left_out(fake, tmp_path, words):
+    file = tmp_path / "fw1.yaml"
+    file.write_text("name: fw1\n")
+    done = fake.run(*(str(file) if word == "FILE" else word for word in words))
+    assert done.returncode == 2 and "not UTF-8 text" in done.stderr, done.stderr
+    assert fake.requests == []
+
+
 # --- without a daemon -----------------------------------------------------------------------------
 
 ONESHOT = """#!/usr/bin/python3

@@ -179,6 +179,12 @@ def state(daemon):
     return daemon.request("GET", "/v1/vms/vm1")[1]["state"]
 
 
+def test_a_port_without_a_name_is_not_all_of_them(host):
+    said = host.cli("vm", "quarantine", "vm1/")
+    assert said.returncode == 1 and "no VF or function" in said.stderr
+    assert port(host)["quarantine"] is None and port(host, 1)["quarantine"] is None
+
+
 def test_a_port_is_quarantined_and_let_go(host):
     assert host.cli("vm", "quarantine", "vm1/wan").returncode == 0
     q = port(host)["quarantine"]
