@@ -9,6 +9,7 @@
 #include "vf-manager/vmdef.h"
 #include "vf-manager/vmend.h"
 #include "vf-manager/vmm_client.h"
+#include "vf-manager/vmspec.h"
 #include "vf-manager/vmstart_disks.h"
 #include "vf-manager/watch.h"
 
@@ -18,6 +19,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -117,16 +119,22 @@ static void kill_take_up(struct daemon *d, const struct vm *vm)
 	process_end(vm->pidfd);
 }
 
+/* What its VMM says of it. */
+static enum vm_state state_said(const json_t *status)
+{
+	const char *state = json_string_value(json_object_get(status, "state"));
+
+	return state != NULL && strcmp(state, "paused") == 0 ? VM_PAUSED : VM_RUNNING;
+}
+
 /* State not locked; the VM's process is there. */
 static void vm_adopt(struct daemon *d, struct vm *vm)
 {
 	const struct vmm_peer peer = { .name = vm->name, .uid = vm->uid, .pid = vm->pid };
 	json_t *status = NULL;
 	struct err e = { 0 };
-	const char *state;
 	int r = vmm_call(d, &peer, "status", &status, &e);
 
-	state = json_string_value(json_object_get(status, "state"));
 	state_lock(d);
 	if (r < 0) {
 		log_err(&e, "adoption");
@@ -135,9 +143,7 @@ static void vm_adopt(struct daemon *d, struct vm *vm)
 		/* Whoever asked for the stop is gone; the guest may still follow its power button. */
 		vm_state_set(d, vm, VM_RUNNING);
 	} else {
-		vm_state_set(d, vm,
-			     state != NULL && strcmp(state, "paused") == 0 ? VM_PAUSED
-									   : VM_RUNNING);
+		vm_state_set(d, vm, state_said(status));
 	}
 	wish_renew(d, vm);
 	log_info("VM %s: adopted, pid %d", vm->name, (int)vm->pid);
@@ -145,6 +151,66 @@ static void vm_adopt(struct daemon *d, struct vm *vm)
 	if (r == 0)
 		port_links_tell(d, vm->name);
 	json_decref(status);
+}
+
+struct asking {
+	struct vmm_peer peers[DAEMON_VMS];
+	char names[DAEMON_VMS][VM_NAME_TEXT];
+	json_t *status[DAEMON_VMS];
+	size_t count;
+};
+
+/* State locked. */
+static void asking_begin(struct daemon *d, struct asking *a)
+{
+	for (size_t i = 0; i < d->vm_count; i++) {
+		const struct vm *vm = d->vms[i];
+
+		if (vm->state != VM_UNKNOWN || vm->pid == 0)
+			continue;
+		snprintf(a->names[a->count], VM_NAME_TEXT, "%s", vm->name);
+		a->peers[a->count] = (struct vmm_peer){ .name = a->names[a->count],
+							.uid = vm->uid,
+							.pid = vm->pid };
+		a->count++;
+	}
+}
+
+/* State not locked. */
+static void answer_take(struct daemon *d, const struct vmm_peer *peer, const json_t *status)
+{
+	struct vm *vm;
+	bool is_back;
+
+	state_lock(d);
+	vm = vm_find(d, peer->name);
+	is_back = vm != NULL && vm->pid == peer->pid && vm->state == VM_UNKNOWN;
+	if (is_back)
+		vm_state_set(d, vm, state_said(status));
+	state_unlock(d);
+	if (is_back)
+		port_links_tell(d, peer->name);
+}
+
+void vms_ask_again(struct daemon *d)
+{
+	auto_free struct asking *a = calloc(1, sizeof(*a));
+
+	if (a == NULL)
+		return;
+	state_lock(d);
+	asking_begin(d, a);
+	state_unlock(d);
+	vmm_status_all(d, a->peers, a->count, a->status);
+	for (size_t i = 0; i < a->count; i++) {
+		if (a->status[i] == NULL)
+			continue;
+		/* No port's link is set meanwhile. */
+		op_lock(d);
+		answer_take(d, &a->peers[i], a->status[i]);
+		op_unlock(d);
+		json_decref(a->status[i]);
+	}
 }
 
 static void vm_lost_at_boot(struct daemon *d, struct vm *vm)

@@ -10,4 +10,8 @@
 
 int daemon_reconcile(struct daemon *d, struct err *e);
 
+/* No lock held. VMs that did not answer at the daemon's start, and do now, are no longer unknown. Takes VMM_QUICK_MS while one
+ * of them is silent. */
+void vms_ask_again(struct daemon *d);
+
 #endif

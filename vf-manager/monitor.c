@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/monitor.h"
 
+#include "vf-manager/adopt.h"
 #include "vf-manager/alarms.h"
 #include "vf-manager/drift.h"
 #include "vf-manager/irqwatch.h"
@@ -22,6 +23,7 @@
 
 #define BUSY_TRIES 5 /* looks that are put off because the world is being changed */
 #define IRQS_NS	   1000000000ULL /* between two looks at the interrupts, at least */
+#define ASK_NS	   5000000000ULL /* between two questions to VMs that do not answer */
 #define LINKS_NS   5000000000ULL /* from a link that could not be set to the next try */
 
 /* All but kick_fd, must_end and is_kicked is the thread's alone. */
@@ -33,7 +35,7 @@ struct monitor {
 	struct alarms *alarms;
 	struct drift_memory drift;
 	struct irq_watch *irqs;
-	uint64_t irqs_next_ns, links_next_ns; /* not before */
+	uint64_t irqs_next_ns, links_next_ns, ask_next_ns; /* not before */
 	bool is_due; /* a look is coming within MONITOR_DELAY_MS */
 	bool is_machine; /* the kernel has spoken since the last look */
 	bool differs; /* the last look found other alarms than the ledger has, but not under op */
@@ -174,6 +176,10 @@ static void time_to_look(void *arg, int fd, uint32_t events)
 	irqs_look(m);
 	numa_watch_look(m->d);
 	vars_watch_look(m->d);
+	if (now_ns() >= m->ask_next_ns) {
+		vms_ask_again(m->d);
+		m->ask_next_ns = now_ns() + ASK_NS;
+	}
 	if (!m->differs)
 		r = alarms_look(m->alarms, m->d, how_to_look(m), &e);
 	m->differs = r > 0;

@@ -287,6 +287,19 @@ def test_a_vm_of_the_first_contract_is_managed(host, short_tmp, program):
     assert status == 200 and vm["state"] == "stopped" and vm["exit"]["reason"] == "poweroff"
 
 
+def test_a_vm_that_answers_late_is_unknown_no_longer(host, short_tmp):
+    pid = run(host, short_tmp)["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    host.stop()
+    host.config.write_text("rescan_s: 1\n")
+    host.start()
+    assert show(host)["state"] == "unknown"
+    assert eventually(lambda: [a for a in host.request("GET", "/v1/alarms")[1]["alarms"] if a["kind"] == "vm-unknown"])
+    os.kill(pid, signal.SIGCONT)
+    assert eventually(lambda: show(host)["state"] == "running")
+    assert eventually(lambda: not [a for a in host.request("GET", "/v1/alarms")[1]["alarms"] if a["kind"] == "vm-unknown"])
+
+
 def test_vms_that_end_without_the_daemon(host, short_tmp):
     killed, left = run(host, short_tmp, "killed"), run(host, short_tmp, "left")
     host.stop(signal.SIGKILL)
