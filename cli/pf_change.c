@@ -5,10 +5,12 @@
 #include "cli/operation.h"
 #include "cli/view.h"
 
+#include "base/fd.h"
 #include "base/json.h"
 #include "base/parse.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define APPLY_TIMEOUT_S	  180 /* 256 VFs, each waited for */
@@ -18,7 +20,6 @@
 #define TIMEOUT_MAX_S	  3600
 #define VFS_MAX		  65535
 #define CONFIRM_MAX_S	  86400
-#define DISRUPT_TEXT	  4096
 
 static const struct field hurt_columns[] = {
 	{ "VF", "vf", text_value },
@@ -60,16 +61,33 @@ static void print_texts(FILE *out, const json_t *list, const char *title, bool a
 	}
 }
 
+/* There may be more of them than an error's hint has room for. */
+static void print_disrupt(FILE *out, const char *disrupt, const char *pf, const char *vfs)
+{
+	const size_t cap = strlen(disrupt) + 1;
+	auto_free char *words = malloc(cap);
+
+	if (words == NULL)
+		return;
+	text_clean(words, cap, disrupt);
+	fprintf(out, "viaduct pf apply %s --vfs %s --disrupt %s\n", pf, vfs, words);
+}
+
 /* What to type to have it. */
 static void print_next(FILE *out, const json_t *reply, const char *pf, const char *vfs)
 {
 	const json_t *refused = json_object_get(reply, "refused");
+	const char *disrupt = json_string_value(json_object_get(reply, "disrupt"));
 	char hint[TEXT_CELL], code[TEXT_CELL];
 
 	if (json_is_object(refused)) {
 		text_value(json_object_get(refused, "code"), code, sizeof(code));
 		text_value(json_object_get(refused, "hint"), hint, sizeof(hint));
-		fprintf(out, "\nwithout more it is refused (%s); try: %s\n", code, hint);
+		fprintf(out, "\nwithout more it is refused (%s); try: ", code);
+		if (disrupt != NULL && strcmp(code, "pf-in-use") == 0)
+			print_disrupt(out, disrupt, pf, vfs);
+		else
+			fprintf(out, "%s\n", hint);
 		return;
 	}
 	fprintf(out, "\nnobody is hurt; to have it: viaduct pf apply %s --vfs %s\n", pf, vfs);
@@ -131,14 +149,12 @@ int pf_plan(struct cli *cli, const struct args *a, struct err *e)
 /* The words between the commas. */
 static int disrupt_add(json_t *body, const char *text, size_t *count, struct err *e)
 {
-	char words[DISRUPT_TEXT], *save = NULL;
+	auto_free char *words = strdup(text);
+	char *save = NULL;
 	json_t *list = json_array();
 
-	if (list == NULL || json_object_set_new(body, "disrupt", list) < 0)
+	if (list == NULL || json_object_set_new(body, "disrupt", list) < 0 || words == NULL)
 		return err_set(e, ENOMEM, "out of memory");
-	if (strlen(text) >= sizeof(words))
-		return cli_usage(e, "--disrupt: too long");
-	snprintf(words, sizeof(words), "%s", text);
 	for (char *w = strtok_r(words, ",", &save); w != NULL; w = strtok_r(NULL, ",", &save))
 		if (json_array_append_new(list, json_string(w)) < 0)
 			return cli_usage(e, "--disrupt: a name is not UTF-8 text");

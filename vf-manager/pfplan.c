@@ -4,6 +4,7 @@
 #include "vf-manager/pool.h"
 #include "vf-manager/pool_pick.h"
 
+#include "base/fd.h"
 #include "base/json.h"
 #include "sriov/pfquirk.h"
 
@@ -11,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define WORDS_TEXT 320
+#define WORDS_IN_HINT 280
 
 static const char *plan_name(const struct pf_plan *plan)
 {
@@ -197,27 +198,44 @@ static bool is_named(const struct pf_wish *wish, const char *prefix, const char 
 	return wish->hurts_all;
 }
 
-/* "fw1,lease:mine": what --disrupt would have to say. */
-static void words_fill(const struct pf_plan *plan, char out[WORDS_TEXT])
+/* "fw1,lease:mine": what --disrupt would have to say, all of it. NULL: no memory. */
+static char *words_make(const struct pf_plan *plan)
 {
+	const size_t cap = plan->hurt_count * (sizeof(plan->hurt[0].vm) + LEASE_TEXT +
+					       sizeof(PF_DISRUPT_LEASE)) +
+			   1;
+	char *out = calloc(1, cap);
 	size_t len = 0;
 
-	out[0] = '\0';
-	for (size_t i = 0; i < plan->hurt_count; i++) {
+	for (size_t i = 0; out != NULL && i < plan->hurt_count; i++) {
 		const struct pf_hurt *h = &plan->hurt[i];
 
-		if (vm_is_new(plan, i) && len < WORDS_TEXT)
-			len += (size_t)snprintf(out + len, WORDS_TEXT - len, "%s%s",
-						len > 0 ? "," : "", h->vm);
-		if (h->lease[0] != '\0' && h->state != VF_FOREIGN && len < WORDS_TEXT)
-			len += (size_t)snprintf(out + len, WORDS_TEXT - len, "%s%s%s",
-						len > 0 ? "," : "", PF_DISRUPT_LEASE, h->lease);
+		if (vm_is_new(plan, i))
+			len += (size_t)snprintf(out + len, cap - len, "%s%s", len > 0 ? "," : "",
+						h->vm);
+		if (h->lease[0] != '\0' && h->state != VF_FOREIGN)
+			len += (size_t)snprintf(out + len, cap - len, "%s%s%s", len > 0 ? "," : "",
+						PF_DISRUPT_LEASE, h->lease);
 	}
+	return out;
+}
+
+/* Half of them would be refused, too. */
+static int hurt_hint(const struct pf_plan *plan, struct err *e)
+{
+	auto_free char *words = words_make(plan);
+	const char *name = plan_name(plan);
+
+	if (words != NULL && strlen(words) < WORDS_IN_HINT)
+		return err_hint(e, "viaduct pf apply %s --vfs %u --disrupt %s", name, plan->to,
+				words);
+	return err_hint(e, "viaduct pf plan %s --vfs %u   has all that --disrupt must name", name,
+			plan->to);
 }
 
 static int refuse_hurt(const struct pf_plan *plan, const struct pf_wish *wish, struct err *e)
 {
-	char words[WORDS_TEXT], all[400] = "";
+	char all[400] = "";
 	size_t len = 0;
 
 	for (size_t i = 0; i < plan->hurt_count && len < sizeof(all); i++) {
@@ -234,11 +252,9 @@ static int refuse_hurt(const struct pf_plan *plan, const struct pf_wish *wish, s
 	}
 	if (len == 0)
 		return 0;
-	words_fill(plan, words);
 	err_set(e, EBUSY, "the change would hurt %s", all);
 	err_code(e, "pf-in-use");
-	return err_hint(e, "viaduct pf apply %s --vfs %u --disrupt %s", plan_name(plan), plan->to,
-			words);
+	return hurt_hint(plan, e);
 }
 
 /* A VM or lease that is named and loses nothing: the caller has another PF or an old plan in mind. */
@@ -312,7 +328,8 @@ json_t *pf_plan_json(struct daemon *d, const struct pf_plan *plan)
 {
 	static const struct pf_wish nobody = { 0 };
 	json_t *list = json_array();
-	char words[WORDS_TEXT], addr[PCI_ADDR_TEXT];
+	auto_free char *words = words_make(plan);
+	char addr[PCI_ADDR_TEXT];
 	struct err e = { 0 };
 
 	for (size_t i = 0; i < plan->hurt_count; i++) {
@@ -325,12 +342,11 @@ json_t *pf_plan_json(struct daemon *d, const struct pf_plan *plan)
 						"port", text_or_null(h->port), "lease",
 						text_or_null(h->lease), "how", hurt_how(h)));
 	}
-	words_fill(plan, words);
 	if (pf_plan_check(d, plan, &nobody, &e) == 0)
 		e.errnum = 0;
 	return json_pack("{s:s, s:o, s:i, s:i, s:O, s:O, s:o, s:o, s:o}", "pf", plan->name, "name",
 			 text_or_null(plan->dev_name), "from", (int)plan->from, "vfs",
 			 (int)plan->to, "steps", plan->steps, "notes", plan->notes, "hurt", list,
-			 "disrupt", text_or_null(words), "refused",
+			 "disrupt", text_or_null(words != NULL ? words : ""), "refused",
 			 e.errnum != 0 ? json_from_err(&e) : json_null());
 }

@@ -158,6 +158,23 @@ def trial(daemon):
     return daemon.request("GET", f"/v1/pfs/{PF}")[1]["trial"]
 
 
+def test_all_who_are_hurt_can_be_named(pf, stopped_daemon):
+    leases = ["lease-of-a-customer-with-a-rather-long-name-in-rack-17-no-" + str(i) for i in range(7)]
+    (pf / "sriov_totalvfs").write_text("7\n")
+    assert stopped_daemon.cli("pf", "apply", PF, "--vfs", "7").returncode == 0
+    for lease in leases:
+        assert stopped_daemon.cli("vf", "alloc", "--name", lease).returncode == 0
+    words = ",".join("lease:" + lease for lease in leases)
+    assert plan(stopped_daemon, 0)["disrupt"] == words
+    hint = refused(stopped_daemon, {"vfs": 0}, "pf-in-use")["hint"]
+    assert hint.startswith(f"viaduct pf plan {PF} --vfs 0 ")
+    # What is shown can be typed.
+    typed = stopped_daemon.cli("pf", "plan", PF, "--vfs", "0").stdout.partition("try: viaduct ")[2].split()
+    assert typed[-1] == words
+    done = stopped_daemon.cli(*typed)
+    assert done.returncode == 0 and count(pf) == 0, done.stderr
+
+
 def alarm_kinds(daemon):
     return {a["kind"] for a in daemon.request("GET", "/v1/alarms")[1]["alarms"]}
 
