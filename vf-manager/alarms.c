@@ -316,7 +316,7 @@ static void isolation_violated(struct alarms *a, struct daemon *d)
 		const char *why = json_string_value(json_object_get(violation, "text"));
 		struct alarm *one;
 
-		if (!vm_state_is_live(vm->state) || why == NULL)
+		if (!vm_is_up(vm) || why == NULL)
 			continue;
 		one = alarm_found(a, vm->name);
 		if (one == NULL)
@@ -337,7 +337,7 @@ static void port_has_lost(struct alarms *a, struct daemon *d)
 		char ports[PORTS_LOST_TEXT];
 		struct alarm *one;
 
-		if (!vm_state_is_live(vm->state) || ports_lost_text(vm, ports)[0] == '\0')
+		if (!vm_is_up(vm) || ports_lost_text(vm, ports)[0] == '\0')
 			continue;
 		one = alarm_found(a, vm->name);
 		if (one == NULL)

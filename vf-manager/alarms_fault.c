@@ -108,7 +108,7 @@ void alarms_ports_quarantined(struct alarms *a, struct daemon *d)
 	for (size_t i = 0; i < d->vm_count; i++) {
 		const struct vm *vm = d->vms[i];
 
-		for (size_t l = 0; vm_state_is_live(vm->state) && l < ARRAY_SIZE(lists); l++)
+		for (size_t l = 0; vm_is_up(vm) && l < ARRAY_SIZE(lists); l++)
 			json_array_foreach(json_object_get(vm->facts, lists[l]), k, port)
 				quarantine_found(a, vm, port);
 	}
@@ -144,7 +144,7 @@ void alarms_ports_fallen_back(struct alarms *a, struct daemon *d)
 	for (size_t i = 0; i < d->vm_count; i++) {
 		const struct vm *vm = d->vms[i];
 
-		if (vm_state_is_live(vm->state) || vm->pid != 0)
+		if (vm_is_up(vm) || vm->pid != 0)
 			json_array_foreach(json_object_get(vm->facts, "ports"), k, port)
 				fallback_found(a, vm, port);
 	}

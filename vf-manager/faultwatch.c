@@ -101,7 +101,7 @@ static bool owner_take(const struct daemon *d, const char *owner, int64_t latest
 		return false;
 	snprintf(name, sizeof(name), "%.*s", (int)(slash - owner), owner);
 	vm = vm_find((struct daemon *)d, name);
-	if (vm == NULL || !vm_state_is_live(vm->state) ||
+	if (vm == NULL || !vm_is_up(vm) ||
 	    latest_us < (int64_t)(vm->start_ticks * 1000000 / (uint64_t)hz))
 		return false;
 	snprintf(out->name, sizeof(out->name), "%s", owner);
@@ -307,8 +307,7 @@ bool fault_is_present(const struct daemon *d, const struct fault_entry *entry, i
 		return true;
 	snprintf(name, sizeof(name), "%.*s", (int)(slash - entry->owner.name), entry->owner.name);
 	vm = vm_find((struct daemon *)d, name);
-	return vm != NULL && vm_state_is_live(vm->state) &&
-	       vm->start_ticks == entry->owner.start_ticks;
+	return vm != NULL && vm_is_up(vm) && vm->start_ticks == entry->owner.start_ticks;
 }
 
 /* State locked. Writing wakes the monitor, which looks for alarms then. */

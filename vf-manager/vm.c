@@ -48,6 +48,11 @@ bool vm_state_is_live(enum vm_state state)
 	return (unsigned int)state < VM_STATES && is_live[state];
 }
 
+bool vm_is_up(const struct vm *vm)
+{
+	return vm_state_is_live(vm->state) || vm->pid != 0;
+}
+
 int vm_create(const char *name, struct vm **out, struct err *e)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));

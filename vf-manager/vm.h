@@ -47,6 +47,7 @@ struct vm {
 const char *vm_state_text(enum vm_state state);
 int vm_state_parse(const char *text, enum vm_state *out);
 bool vm_state_is_live(enum vm_state state); /* has a process, or may have */
+bool vm_is_up(const struct vm *vm); /* the same, also of one whose process does not answer */
 
 int vm_create(const char *name, struct vm **out, struct err *e);
 void vm_destroy(struct vm *vm);

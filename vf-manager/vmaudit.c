@@ -367,7 +367,7 @@ json_t *vm_audit_names(struct daemon *d)
 
 	state_lock(d);
 	for (size_t i = 0; i < d->vm_count; i++)
-		if (vm_state_is_live(d->vms[i]->state))
+		if (vm_is_up(d->vms[i]))
 			json_array_append_new(names, json_string(d->vms[i]->name));
 	state_unlock(d);
 	return names;

@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import signal
 import time
 
 import daemonkit
@@ -97,6 +98,20 @@ def test_a_fault_is_tied_to_its_vm(host):
     assert eventually(lambda: ("dma-fault", "vm1/wan") not in alarms(host))
     assert ("dma-fault", OTHER) in alarms(host)
     assert not faults(host)["missing"]["any"]
+
+
+def test_a_fault_of_a_vm_that_does_not_answer_is_tied_to_it(host):
+    pid = host.request("GET", "/v1/vms/vm1")[1]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    host.stop()
+    host.start()
+    assert state(host) == "unknown"
+    host.kmsg.fault()
+    assert eventually(lambda: ("dma-fault", "vm1/wan") in alarms(host))
+    # Neither is it left out where all are audited.
+    told = host.request("POST", "/v1/iommu/audit", {})[1]
+    assert told["verdict"] != "proven" and "vm1" in json.dumps(told["audits"]), told
+    os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize("skew_s", [-3600, 3600])
