@@ -99,15 +99,14 @@ static void size_find(struct block_keeper *k)
 {
 	struct block_file file = k->file;
 	struct err why = { 0 };
-	uint64_t size = 0;
+	uint64_t size = 0, asked = k->size_asked;
 
 	pthread_mutex_unlock(&k->lock);
 	(void)block_file_size(&file, &size, &why);
 	pthread_mutex_lock(&k->lock);
 	k->size = size;
 	k->size_err = why;
-	k->has_size = true;
-	k->is_sizing = false;
+	k->size_answered = asked;
 	pthread_cond_broadcast(&k->changed);
 }
 
@@ -121,7 +120,7 @@ static void *keeper_main(void *arg)
 	file_open(k);
 	pthread_mutex_lock(&k->lock);
 	while (!k->is_ending) {
-		if (k->is_sizing)
+		if (k->size_answered != k->size_asked)
 			size_find(k);
 		else
 			pthread_cond_wait(&k->changed, &k->lock);
@@ -187,20 +186,21 @@ int block_keeper_size(struct block_keeper *k, unsigned int timeout_ms, uint64_t 
 {
 	const struct timespec until = time_in(timeout_ms);
 	struct err why = { 0 };
+	uint64_t asked = 0;
 	bool is_open;
 
 	pthread_mutex_lock(&k->lock);
 	is_open = k->file.fd >= 0 && !k->is_ending;
-	if (is_open && !k->is_sizing) {
-		k->is_sizing = true;
-		k->has_size = false;
+	if (is_open) {
+		asked = ++k->size_asked;
 		pthread_cond_broadcast(&k->changed);
 	}
-	while (is_open && !k->has_size && changed_wait(k, &until))
+	/* An answer to somebody before may be older than what has been changed since. */
+	while (is_open && k->size_answered < asked && changed_wait(k, &until))
 		continue;
 	if (!is_open) {
 		err_set(&why, EINVAL, "the image is not open yet");
-	} else if (!k->has_size) {
+	} else if (k->size_answered < asked) {
 		err_set(&why, EBUSY, "the image does not answer");
 		err_code(&why, "disk-busy");
 	} else {

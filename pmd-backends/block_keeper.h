@@ -32,8 +32,8 @@ struct block_keeper {
 	enum block_stage stage;
 	struct err why; /* BLOCK_LOCKED, BLOCK_REFUSED */
 	bool is_ending;
-	bool is_sizing; /* somebody asked for the size */
-	bool has_size; /* which is this, or `size_err` */
+	uint64_t size_asked; /* how often somebody asked for the size */
+	uint64_t size_answered; /* the last of these to which it was this, or `size_err` */
 	uint64_t size;
 	struct err size_err;
 };
