@@ -71,8 +71,10 @@ const char *def_needed_by(const struct daemon *d, const char *name);
 /* Whose the VM is, among vm->facts. It changes only while the VM does not run: its console was given to its owner. */
 void def_owner_put(const struct vm_def *def, json_t *facts);
 
-/* The VM runs: vm->state is set and written, with the history, in one go. */
-void def_vm_started(struct daemon *d, struct vm *vm, const struct vm_start_wish *wish);
+/* The VM runs: vm->state is set and written, with the history, in one go. What cannot be written has not started: a daemon that
+ * comes back would take it for half a start, and end it. */
+int def_vm_started(struct daemon *d, struct vm *vm, const struct vm_start_wish *wish,
+		   struct err *e);
 
 /* It has ended, as vm->facts "exit" says; asked: who wanted that, NULL: nobody. Likewise. */
 void def_vm_ended(struct daemon *d, struct vm *vm, enum vm_state state, const json_t *asked);

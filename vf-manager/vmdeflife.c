@@ -158,7 +158,7 @@ static void started_note(struct vm_def *def, const struct vm_start_wish *wish)
 		def->crash_count = def->restarts = 0;
 }
 
-void def_vm_started(struct daemon *d, struct vm *vm, const struct vm_start_wish *wish)
+int def_vm_started(struct daemon *d, struct vm *vm, const struct vm_start_wish *wish, struct err *e)
 {
 	const struct history_row row = { .vm = vm->name,
 					 .at = time(NULL),
@@ -166,19 +166,29 @@ void def_vm_started(struct daemon *d, struct vm *vm, const struct vm_start_wish 
 					 .cause = wish->cause,
 					 .text = "",
 					 .who = wish->by };
-	struct vm_def *def = def_find(d, vm->name);
-	struct err e = { 0 };
-	int r = ledger_begin(d->ledger, &e);
+	struct vm_def *def = wish->is_defined ? def_find(d, vm->name) : NULL;
+	const enum vm_state before = vm->state;
+	struct vm_def was = { 0 };
+	int r = ledger_begin(d->ledger, e);
 
-	vm_state_enter(d, vm, VM_RUNNING);
-	if (def != NULL && wish->is_defined) {
+	vm->state = VM_RUNNING;
+	if (def != NULL) {
+		was = *def;
 		started_note(def, wish);
-		if (r == 0)
-			r = def_save(d, def, &e);
 	}
+	if (r == 0 && def != NULL)
+		r = def_save(d, def, e);
 	if (r == 0)
-		r = ledger_history_add(d->ledger, &row, &e);
-	vm_write(d, vm, r, &e);
+		r = ledger_history_add(d->ledger, &row, e);
+	if (r == 0)
+		r = vm_save(d, vm, e);
+	r = ledger_commit(d->ledger, r, e);
+	vm->state = before;
+	if (r == 0)
+		vm_state_enter(d, vm, VM_RUNNING);
+	else if (def != NULL)
+		*def = was;
+	return r;
 }
 
 void def_start_failed(struct daemon *d, struct vm_def *def, const struct def_failure *failure,

@@ -338,10 +338,11 @@ static int start_record(struct vm_start *s, const json_t *status, struct err *e)
 		json_object_set_new(vm->facts, "page_size", json_integer((json_int_t)page_bytes));
 	launch_facts(s, vm->facts);
 	json_object_set_new(vm->facts, "numa", launch_numa(s, status));
-	def_vm_started(s->d, vm, s->wish);
+	r = def_vm_started(s->d, vm, s->wish, e);
 	state_unlock(s->d);
-	watcher_kick(s->d->watcher);
-	return 0;
+	if (r == 0)
+		watcher_kick(s->d->watcher);
+	return r;
 }
 
 /* Op locked. In the opposite order; each part of it stands alone. */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The life of a VM as the daemon sees it, with a VMM that has no KVM."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -332,6 +333,32 @@ def test_a_daemon_that_dies_during_a_start_ends_the_half_vm(host, short_tmp):
     assert eventually(lambda: not pathlib.Path(f"/proc/{pid}/cmdline").exists() or
                not pathlib.Path(f"/proc/{pid}/cmdline").read_bytes())
     run(host, short_tmp)
+
+
+def test_a_start_that_cannot_be_written_is_none(host, short_tmp):
+    """Else the next daemon would take a VM that runs for half a start, and end it."""
+    import sqlite3
+    import threading
+
+    said = []
+    yaml = daemonkit.vm_yaml(short_tmp, "vm1", "slow=2")
+    thread = threading.Thread(target=lambda: said.append(host.request("POST", "/v1/vms", {"yaml": yaml})))
+    thread.start()
+    pid = eventually(lambda: host.request("GET", "/v1/vms")[1]["vms"] and show(host)["pid"])
+    # Somebody looks into the ledger with other tools, for longer than viaductd waits.
+    with contextlib.closing(sqlite3.connect(host.state_dir / "state.db")) as db:
+        db.execute("BEGIN IMMEDIATE")
+        thread.join(9)
+    thread.join()
+    status, reply = said[0]
+    if status == 200:
+        host.stop(signal.SIGKILL)
+        host.start()
+        assert show(host)["pid"] == pid, host.text()
+    else:
+        assert reply["error"]["code"] == "state-write", reply
+    assert (status == 200) == (pathlib.Path(f"/proc/{pid}/cmdline").exists()
+                               and pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() != b"")
 
 
 def test_lists_do_not_wait_for_a_start(host, short_tmp):

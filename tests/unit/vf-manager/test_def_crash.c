@@ -117,9 +117,10 @@ static void start(struct daemon *d)
 		.cause = "vm start", .by = "root", .is_defined = true, .is_manual = true
 	};
 	struct vm *vm = vm_find(d, "fw1");
+	struct err e = { 0 };
 
 	vm->pid = 77;
-	def_vm_started(d, vm, &wish);
+	must(def_vm_started(d, vm, &wish, &e), &e);
 }
 
 /* As the watcher does, and after a crash of the daemon whoever looks at what the ledger says. */

@@ -203,7 +203,7 @@ static void started(void)
 	};
 
 	vm_find(d, "fw1")->pid = 77;
-	def_vm_started(d, vm_find(d, "fw1"), &wish);
+	assert_int_equal(def_vm_started(d, vm_find(d, "fw1"), &wish, NULL), 0);
 }
 
 static void ended(const char *reason, const char *what, int64_t asked_at)
