@@ -189,3 +189,11 @@ void fnpool_reconcile(struct daemon *d)
 	state_unlock(d);
 	release_each(d, "", "recovery");
 }
+
+bool fnpool_has_left(struct daemon *d)
+{
+	struct pci_addr unused;
+	size_t i = 0;
+
+	return next_of(d, "", &i, &unused);
+}

@@ -54,7 +54,10 @@ int fnpool_release(struct daemon *d, const struct pci_addr *addr, struct err *e)
 /* Op locked, state not. Every function whose owner is this VM; failures are logged. */
 void fnpool_release_vm(struct daemon *d, const char *vm);
 
-/* Op locked, state not; at the daemon's start, when it is known which VMs live. */
+/* Op locked, state not; once it is known which VMs live. */
 void fnpool_reconcile(struct daemon *d);
+
+/* State locked. One belongs to nobody who lives: it may be on its way, or was left. */
+bool fnpool_has_left(struct daemon *d);
 
 #endif

@@ -8,6 +8,7 @@
 #include "vf-manager/ledger_event.h"
 #include "vf-manager/numawatch.h"
 #include "vf-manager/portlink.h"
+#include "vf-manager/recover.h"
 #include "vf-manager/varswatch.h"
 
 #include "base/fd.h"
@@ -24,6 +25,7 @@
 #define BUSY_TRIES 5 /* looks that are put off because the world is being changed */
 #define IRQS_NS	   1000000000ULL /* between two looks at the interrupts, at least */
 #define ASK_NS	   5000000000ULL /* between two questions to VMs that do not answer */
+#define LEFT_NS	   10000000000ULL /* between two tries to wipe what a VM has left */
 #define LINKS_NS   5000000000ULL /* from a link that could not be set to the next try */
 
 /* All but kick_fd, must_end and is_kicked is the thread's alone. */
@@ -35,7 +37,7 @@ struct monitor {
 	struct alarms *alarms;
 	struct drift_memory drift;
 	struct irq_watch *irqs;
-	uint64_t irqs_next_ns, links_next_ns, ask_next_ns; /* not before */
+	uint64_t irqs_next_ns, links_next_ns, ask_next_ns, left_next_ns; /* not before */
 	bool is_due; /* a look is coming within MONITOR_DELAY_MS */
 	bool is_machine; /* the kernel has spoken since the last look */
 	bool differs; /* the last look found other alarms than the ledger has, but not under op */
@@ -143,6 +145,18 @@ static void time_for_irqs(void *arg, int fd, uint32_t events)
 		look_soon(m);
 }
 
+/* Who has `op` may be on the way to it. */
+static void left_recover(struct monitor *m)
+{
+	if (now_ns() < m->left_next_ns)
+		return;
+	m->left_next_ns = now_ns() + LEFT_NS;
+	if (!recover_is_due(m->d) || op_trylock(m->d) != 0)
+		return;
+	recover_left(m->d);
+	op_unlock(m->d);
+}
+
 /* After the alarms, so that what is repaired was an alarm, too. True: something was. */
 static bool repair_all(struct monitor *m)
 {
@@ -202,6 +216,7 @@ static void time_to_look(void *arg, int fd, uint32_t events)
 		irq_watch_told(m->irqs);
 	}
 	is_repaired = repair_all(m);
+	left_recover(m);
 	m->put_off = 0;
 	m->differs = m->is_due = m->is_machine = false;
 	timer_set(m, 1000ULL * m->d->config.rescan_s);

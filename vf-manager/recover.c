@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/recover.h"
 
+#include "vf-manager/fnpool.h"
 #include "vf-manager/leasepark.h"
 #include "vf-manager/pfapply.h"
 #include "vf-manager/pool.h"
@@ -145,6 +146,17 @@ static bool uplink_is_half(const struct vf_row *row)
 	       (row->state == VF_LEASED || row->state == VF_BOUND);
 }
 
+/* State locked. With `op` locked nothing is under way: whose owner is gone, or what is in the middle of its wiping, was left by a
+ * crash, or by a ledger that could not be written. */
+static bool vf_is_left(struct daemon *d, const struct vf_row *row)
+{
+	if (row->state == VF_FREE || row->state == VF_QUARANTINED || row->state == VF_FOREIGN ||
+	    strcmp(row->boot_id, d->boot_id) != 0)
+		return false;
+	return row->state == VF_SCRUBBING ||
+	       (row->owner[0] != '\0' && !pool_owner_lives(d, row->owner));
+}
+
 /* A VF that is neither free nor in a VM: leased for its own sake, or left by a crash. */
 static void vf_reconcile(struct daemon *d, struct vf_row row)
 {
@@ -159,9 +171,7 @@ static void vf_reconcile(struct daemon *d, struct vf_row row)
 		r = vf_of_another_boot(d, row, &e);
 	} else {
 		state_lock(d);
-		is_left = row.state == VF_SCRUBBING ||
-			  (row.owner[0] != '\0' && !pool_owner_lives(d, row.owner)) ||
-			  uplink_is_half(&row);
+		is_left = vf_is_left(d, &row) || uplink_is_half(&row);
 		state_unlock(d);
 		if (is_left)
 			r = pool_release(d, &ref, row.lease[0] != '\0', &e);
@@ -177,4 +187,40 @@ void recover_vfs(struct daemon *d)
 		vf_reconcile(d, *ledger_vf_at(d->ledger, i));
 	identities_fill(d);
 	leases_unpark(d);
+}
+
+bool recover_is_due(struct daemon *d)
+{
+	bool is_due;
+
+	state_lock(d);
+	is_due = fnpool_has_left(d);
+	for (size_t i = 0; !is_due && i < ledger_vf_count(d->ledger); i++)
+		is_due = vf_is_left(d, ledger_vf_at(d->ledger, i));
+	state_unlock(d);
+	return is_due;
+}
+
+void recover_left(struct daemon *d)
+{
+	struct vf_row row = { 0 };
+	bool is_left, is_end = false;
+
+	for (size_t i = 0; !is_end; i++) {
+		struct err e = { 0 };
+		struct vf_ref ref;
+
+		state_lock(d);
+		is_end = i >= ledger_vf_count(d->ledger);
+		is_left = !is_end && vf_is_left(d, ledger_vf_at(d->ledger, i));
+		if (is_left)
+			row = *ledger_vf_at(d->ledger, i);
+		state_unlock(d);
+		if (!is_left)
+			continue;
+		ref = (struct vf_ref){ .pf = row.pf, .index = row.index };
+		if (pool_release(d, &ref, row.lease[0] != '\0', &e) < 0)
+			log_err(&e, "a VF that was left");
+	}
+	fnpool_reconcile(d);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * At the daemon's start: what was cut short is finished or undone, so that ledger and machine agree.
+ * At the daemon's start, and later: what was cut short is finished or undone, so that ledger and machine agree.
  * Each step may be repeated: a crash of the recovery is recovered from in the same way.
  */
 #ifndef VIADUCT_VF_MANAGER_RECOVER_H
@@ -14,5 +14,11 @@ void recover_intents(struct daemon *d);
 /* Op locked, when it is known which VMs live. Leases of an earlier boot and on VFs that are gone are
  * dropped, VFs that nobody has are wiped. */
 void recover_vfs(struct daemon *d);
+
+/* No lock held. Something may have been left by a VM that is gone since, because the ledger could not be written then. */
+bool recover_is_due(struct daemon *d);
+
+/* Op locked. It is wiped, and goes back to the pool or to the host; failures are logged. */
+void recover_left(struct daemon *d);
 
 #endif

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Changes of a PF by a real daemon: the plan, who is hurt by it, and that nobody is who was not named."""
 
+import contextlib
+import os
 import signal
+import sqlite3
 import time
 
 import daemonkit
@@ -282,6 +285,21 @@ def test_who_is_in_the_way_of_the_way_back_is_an_alarm(pf, stopped_daemon):
 def test_bad_times(pf, stopped_daemon, within):
     assert stopped_daemon.request("POST", f"/v1/pfs/{PF}/apply", {"vfs": 1, "confirm_s": within})[0] == 400
     assert count(pf) == 2
+
+
+def test_the_vf_of_a_vm_that_ends_while_the_ledger_cannot_be_written_is_not_lost(pf, stopped_daemon, short_tmp):
+    stopped_daemon.config.write_text("rescan_s: 1\n")
+    vms_run(stopped_daemon, short_tmp, "fw1/wan")
+
+    def vf():
+        return stopped_daemon.request("GET", f"/v1/pfs/{PF}")[1]["vfs"][0]
+    assert vf()["state"] == "assigned"
+    with contextlib.closing(sqlite3.connect(stopped_daemon.state_dir / "state.db")) as db:
+        db.execute("BEGIN IMMEDIATE")
+        os.kill(stopped_daemon.request("GET", "/v1/vms/fw1")[1]["pid"], signal.SIGKILL)
+        assert eventually(lambda: "database is locked" in stopped_daemon.text())
+        assert eventually(lambda: stopped_daemon.request("GET", "/v1/vms/fw1")[1]["pid"] is None)
+    assert eventually(lambda: vf()["state"] == "free"), vf()
 
 
 # --- quarantine -----------------------------------------------------------------------------------
