@@ -451,7 +451,7 @@ def test_a_kill_that_is_cut_short_is_taken_up(host, short_tmp):
             return '"kill"' in db.execute("SELECT facts FROM vms WHERE name = 'vm1'").fetchone()[0]
 
     killed_meanwhile(host, "kill", {}, is_asked)
-    assert "was killed while it was to be killed" in host.text()
+    assert eventually(lambda: "was killed while it was to be killed" in host.text())
     assert eventually(lambda: show(host)["pid"] is None)
     vm = show(host)
     # It heeds no request either, so it has left no record.
