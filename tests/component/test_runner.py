@@ -311,6 +311,29 @@ def test_lab_cases_that_failed_are_run_again_in_a_boot_of_their_host(tmp_path, m
     assert sorted(r.name for r in t.unsteady()) == ["l::b", "l::b [numa]"] and {r.first for r in t.unsteady()} == {"odd"}
 
 
+def test_a_host_with_most_of_the_cases_boots_once_for_each_stream(tmp_path, monkeypatch):
+    log = []
+
+    def boot(host, options, names, seconds, ctx, scratch):
+        log.append((host, scratch.name, names))
+        (scratch / "rows").write_text("".join(json.dumps({"kind": "result", "name": n, "outcome": "passed"}) + "\n" for n in names))
+        return 0, ""
+
+    names = [f"{file}::{n}" for file, count in (("a", 20), ("b", 60), ("c", 30)) for n in range(count)]
+    rows = [{"kind": "collected", "name": n, "outside": False, "timeout": None, "hosts": None} for n in names]
+    monkeypatch.setattr(labsuite, "boot", boot)
+    monkeypatch.setattr(labsuite, "collect", lambda *_: (rows, 0, ""))
+    monkeypatch.setenv("VIADUCT_BUILD_ROOT", str(tmp_path))
+    for streams, boots in (("1", {"default-1": 110}), ("2", {"default-1": 60, "default+2-1": 50})):
+        monkeypatch.setenv("VIADUCT_LAB_STREAMS", streams)
+        t = Tally(io.StringIO())
+        labsuite.run_folder("lab", labsuite.LAB, suites.Context(t))
+        assert {name: len(lot) for _, name, lot in log} == boots and {host for host, *_ in log} == {"default"}
+        assert sorted(n for *_, lot in log for n in lot) == sorted(names) == sorted(r.name for r in t.results)
+        assert all(lot == sorted(lot, key=names.index) for *_, lot in log)
+        log.clear()
+
+
 FINAL = "echo 'stat::number_of_executed_units: 7'"
 
 

@@ -9,9 +9,10 @@ Cases that failed have a second go (again.py), those of a host in one boot of th
 from having an outcome is a failure of that case.
 
 Two hosts run side by side where the machine has processors and memory for both, the longest first, but for those that run alone (tests/lab/hosts.py,
-ALONE). VIADUCT_LAB_STREAMS says how many. A second go has the machine for itself.
+ALONE). VIADUCT_LAB_STREAMS says how many. A host with most of the cases boots once for each stream. A second go has the machine for itself.
 """
 
+import collections
 import concurrent.futures
 import importlib.util
 import os
@@ -31,7 +32,8 @@ BOOTS = {125: 3}  # exit status of lab/run -> the most boots of a host that ends
 CASE_SECONDS = 300  # as in pytest.ini
 HOST_SECONDS = {"lab": 3600, "long": 4 * 3600}  # the most that one boot may last
 LAB = TESTS / "lab"
-PROCESSORS = 2  # of a host
+PROCESSORS = 1  # that a host keeps busy: it has two, and most of its guests have one and wait half of their time
+PART_CASES = 50  # a host with twice as many is worth a second boot
 STREAM_MEMORY = 6 << 30  # bytes free for each host: its own, and what its files take in the page cache
 
 
@@ -119,10 +121,10 @@ def boot(host, options, names, seconds, ctx, scratch):
 
 
 def run_boots(suite, label, options, cases, ctx, boots=BOOTS):
-    """One boot of the host unless it dies. `label` is the host's name, with "-again" behind it for a second go."""
-    host = label.removesuffix("-again")
+    """One boot of the host unless it dies. `label` is the host's name, with "+2" behind it for its second part, "-again" for a second go."""
+    host = label.split("+")[0].removesuffix("-again")
     names = [case["name"] for case in cases]
-    seconds = min(60 + sum(case["timeout"] or CASE_SECONDS for case in cases), HOST_SECONDS[suite])
+    seconds = min(60 + most_seconds(cases), HOST_SECONDS[suite])
     results = []
     for attempt in range(1, max(boots.values()) + 1):
         scratch = builds.root() / f"{suite}-tests" / f"{label}-{attempt}"
@@ -151,21 +153,38 @@ def labelled(name, host):
     return name if host == hosts_table().DEFAULT else f"{name} [{host}]"
 
 
-def run_host(suite, host, cases, ctx, again=""):
+def run_host(suite, host, cases, ctx, suffix=""):
     table = hosts_table()
-    results = run_boots(suite, host + again, table.HOSTS[host], cases, ctx, table.BOOTS.get(host, BOOTS))
+    results = run_boots(suite, host + suffix, table.HOSTS[host], cases, ctx, table.BOOTS.get(host, BOOTS))
     for result in results:
         result.name = labelled(result.name, host)
     return results
 
 
+def most_seconds(cases):
+    return sum(case["timeout"] or CASE_SECONDS for case in cases)
+
+
+def parts(cases, count):
+    """The cases in so many lots of much the same length, in their order. Those of a file stay together: they share fixtures."""
+    files = collections.defaultdict(list)
+    for case in cases:
+        files[case["name"].split("::")[0]].append(case)
+    lots = [[] for _ in range(min(count, len(files)))]
+    for file in sorted(files.values(), key=most_seconds, reverse=True):
+        min(lots, key=most_seconds).extend(file)
+    return [sorted(lot, key=cases.index) for lot in lots]
+
+
 def run_hosts(suite, hosts, ctx):
-    """Yields the results of each host as they come."""
-    longest = sorted(hosts, key=lambda host: -sum(case["timeout"] or CASE_SECONDS for case in hosts[host]))
-    alone = [host for host in longest if host in hosts_table().ALONE]
+    """Yields the results of each boot as they come."""
+    alone = [host for host in hosts if host in hosts_table().ALONE]
+    boots = [(host, lot, f"+{n}" if n > 1 else "") for host in hosts if host not in alone
+             for n, lot in enumerate(parts(hosts[host], max(1, min(streams(), len(hosts[host]) // PART_CASES))), 1)]
     with concurrent.futures.ThreadPoolExecutor(streams()) as pool:
         try:
-            runs = [pool.submit(run_host, suite, host, hosts[host], ctx) for host in longest if host not in alone]
+            runs = [pool.submit(run_host, suite, host, lot, ctx, suffix)
+                    for host, lot, suffix in sorted(boots, key=lambda boot: -most_seconds(boot[1]))]
             for run in concurrent.futures.as_completed(runs):
                 yield run.result()
             for host in alone:
