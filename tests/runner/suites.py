@@ -22,7 +22,7 @@ PYTHON = "/usr/bin/python3"  # Debian's, which has pytest; another python3 may c
 FUZZ_SECONDS = 120
 UNIT_SECONDS = 120
 COLLECT_SECONDS = 300
-COMPONENT_WORKERS = 3
+COMPONENT_WORKERS = 2 * (os.cpu_count() or 1)
 TSAN_CASES = (
     "component/test_pmd_races.py",
     *(f"component/test_pmd.py::test_{name}" for name in (
