@@ -15,7 +15,7 @@ from operate.console import GUEST_SCRIPT
 from test_vm_disks import backend_pid, disk, image_make
 
 MIB = 1 << 20
-SIZE = 64 * MIB
+SIZE = 16 * MIB
 BLOCK = 16 << 10
 KILLS = int(os.environ.get("VIADUCT_DISK_KILLS") or 5)
 REQUESTS = 700  # that the guest makes at least between two kills
