@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Facts of the host, read without viaduct: the second source that its own words are held against."""
 
+import functools
 import os
 import pathlib
 import re
@@ -63,6 +64,7 @@ def host_irqs(vf):
     return total, chip
 
 
+@functools.cache  # a start of Python takes a second there
 def guest_kernel(kind="bzimage"):
     """A guest's kernel, "bzimage" or "vmlinux", as lab/setup-cache made it; no symbolic link."""
     done = subprocess.run([str(TOP / "lab/setup-cache"), "--print", kind], capture_output=True,

@@ -61,7 +61,7 @@ def test_a_block_device_is_a_disk(daemon, loop, folder, tmp_path):
         with open(device, "r+b") as out:
             out.write(b"first".ljust(512, b"\0"))
             os.fsync(out.fileno())
-        with Guest(folder, "blocky", extra=extra, memory="256M") as vm:
+        with Guest(folder, "blocky", extra=extra) as vm:
             device_is_the_guests(vm, device, file)
             device_grows(vm, device, file)
             vm.run("! dmesg | grep -iE 'I/O error|Buffer I/O'")
@@ -112,7 +112,7 @@ def test_what_the_page_cache_lost_is_never_said_to_be_stored(daemon, frail, fold
     """The kernel reports a failed write once, to whoever had the file open then; a backend that starts later would not hear of it."""
     extra = [f"disks: [{{path: {Frail.PATH}, name: root, cache: buffered}}]"]
     with allowed(daemon, tmp_path / "viaductd.yaml", Frail.PATH):
-        with Guest(folder, "frail", extra=extra, memory="256M") as vm:
+        with Guest(folder, "frail", extra=extra) as vm:
             assert not fsync_fails(vm)
             frail.break_down()
             assert fsync_fails(vm)
@@ -123,7 +123,7 @@ def test_what_the_page_cache_lost_is_never_said_to_be_stored(daemon, frail, fold
             assert fsync_fails(vm)
             found = next(a for a in cli_json("alarms")["alarms"] if a["kind"] == "disk-errors")
             assert found["object"] == "frail/root" and "until the VM is started again" in found["text"]
-        with Guest(folder, "frail", extra=extra, memory="256M") as vm:
+        with Guest(folder, "frail", extra=extra) as vm:
             assert not fsync_fails(vm)
 
 

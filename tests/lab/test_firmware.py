@@ -41,7 +41,8 @@ def next_ovmf():
 def test_a_vm_with_a_vf_starts_in_ovmf(pf, folder):
     """`boot: {firmware: ovmf}` with the package of this Debian; the firmware places the VF."""
     begin = time.monotonic()
-    with Guest(folder, "uefi", [f'name: wan, pf: "{pf}", mac: "{mac_of(7)}"'], firmware="ovmf") as guest:
+    with Guest(folder, "uefi", [f'name: wan, pf: "{pf}", mac: "{mac_of(7)}"'], kernel=guest_kernel(), memory="384M",
+               firmware="ovmf") as guest:
         ready = time.monotonic() - begin
         uptime = float(guest.run("cut -d' ' -f1 /proc/uptime"))
         print(f"OVMF of this Debian: kernel entered about {ready - uptime:.2f} s after `vm run`, init at {ready:.2f} s")

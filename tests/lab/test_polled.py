@@ -15,7 +15,7 @@ def test_guests_on_the_wire_and_on_the_switch(polled, folder):  # noqa: F811
     wire = [f'name: wire, network: outside, engine: polled, mac: "{mac_of(0x61)}"',
             f'name: lan, network: inside, engine: polled, mac: "{mac_of(0x62)}"']
     lan = [f'name: lan, network: inside, engine: polled, mac: "{mac_of(0x63)}"']
-    with Guest(folder, "edge", wire, memory="256M") as edge, Guest(folder, "core", lan, memory="256M") as core:
+    with Guest(folder, "edge", wire) as edge, Guest(folder, "core", lan) as core:
         assert {p["name"]: p["engine"] for p in edge.show()["ports"]} == {"wire": "polled", "lan": "polled"}
         edge.network_up("10.0.2.77", device_of(edge, mac_of(0x61)))
         assert edge.ping(GATEWAY)
@@ -43,7 +43,7 @@ def test_a_router_between_a_vf_and_a_polled_port(polled, ports, far, folder):  #
     both = [f'name: wan, pf: "{ports[0]}", mac: "{mac_of(0x71)}"',
             f'name: lan, network: inside, engine: polled, mac: "{mac_of(0x72)}"']
     lan = [f'name: lan, network: inside, engine: polled, mac: "{mac_of(0x73)}"']
-    with Guest(folder, "router", both, memory="256M") as router, Guest(folder, "leaf", lan, memory="256M") as leaf:
+    with Guest(folder, "router", both) as router, Guest(folder, "leaf", lan) as leaf:
         router.network_up("10.77.0.2", device_of(router, mac_of(0x71)))
         router.network_up("10.88.0.1", device_of(router, mac_of(0x72)))
         router.run("echo 1 > /proc/sys/net/ipv4/ip_forward")

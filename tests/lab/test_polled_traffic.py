@@ -27,7 +27,7 @@ def pair(polled, folder):  # noqa: F811
     words = f"engine: polled, mtu: 9000, backend_grace: {GRACE_S}s"
     a_ports = [f'name: wire, network: outside, {words}, mac: "{A_WIRE}"', f'name: lan, network: to-host, {words}, mac: "{A_LAN}"']
     b_ports = [f'name: lan, network: to-host, {words}, mac: "{B_LAN}"']
-    with Guest(folder, "a", a_ports, memory="256M") as a, Guest(folder, "b", b_ports, memory="256M") as b:
+    with Guest(folder, "a", a_ports) as a, Guest(folder, "b", b_ports) as b:
         for guest, mac, name, address in ((a, A_WIRE, "wire", "10.0.2.77"), (a, A_LAN, "lan", A_IP), (b, B_LAN, "lan", B_IP)):
             guest.run(f"ip link set {device_of(guest, mac)} name {name}")
             guest.network_up(address, name)
@@ -299,14 +299,14 @@ def test_a_fallback_and_the_way_back(polled, ports, folder):  # noqa: F811
     cli("vf", "alloc", "--pf", ports[0], "--name", "taken")
     wish = [f'name: wan, network: mixed, engine: auto, fallback: polled, mac: "{mac_of(0x91)}"']
     try:
-        with Guest(folder, "auto", wish, memory="256M") as guest:
+        with Guest(folder, "auto", wish) as guest:
             port = guest.port()
             assert (port["engine"], port["wanted"]) == ("polled", "auto") and port["fallback"]["why"], port
             assert guest.console.driver(device_of(guest, mac_of(0x91))) == "virtio_net"
             eventually(lambda: ("port-fallback", "auto/wan") in alarms(), "the alarm")
         cli("vf", "release", "taken")
         eventually(lambda: ("port-fallback", "auto/wan") not in alarms(), "the alarm's end")
-        with Guest(folder, "auto", wish, memory="256M") as guest:
+        with Guest(folder, "auto", wish) as guest:
             assert guest.port()["engine"] == "vf", guest.port()
             assert guest.console.driver(device_of(guest, mac_of(0x91))) == "igbvf"
             assert ("port-fallback", "auto/wan") not in alarms()

@@ -82,8 +82,8 @@ def unreachable():
 def test_over_the_network_device_of_the_pf(reach, ports, far, folder):
     cli("pf", "apply", "pf0", "--vfs", "2")
     peer.wait_carrier("pf0")
-    with Guest(folder, "card", vf_port(0x81), memory="256M") as vf, \
-            Guest(folder, "soft", polled_port(0x82), memory="256M") as polled:
+    with Guest(folder, "card", vf_port(0x81)) as vf, \
+            Guest(folder, "soft", polled_port(0x82)) as polled:
         vf.network_up(VF_IP)
         polled.network_up(POLLED_IP)
         talk(vf, polled)
@@ -105,7 +105,7 @@ def test_a_filter_that_is_full(reach, ports, folder):
     taken = [mac for mac in others if bridge("add", mac, "dev", "pf0", "self", "permanent").returncode == 0]
     try:
         assert 0 < len(taken) < len(others)
-        with Guest(folder, "late", polled_port(0x83), memory="256M"):
+        with Guest(folder, "late", polled_port(0x83)):
             eventually(unreachable, "an alarm")
             assert mac_of(0x83) in unreachable()[0] and "no room" in unreachable()[0]
             [uplink] = [u for u in cli_json("uplink", "list")["uplinks"] if u["name"] == "wire0"]
@@ -136,8 +136,8 @@ def test_over_a_reserved_vf(reserved, ports, far, folder):
     [(address, state)] = reserved_vfs().items()
     assert state == "assigned" and uplink()["address"] == address and uplink()["driver"] == "net_e1000_igb_vf"
     assert uplink()["reach"]["way"] == "vf-mac" and not uplink()["reach"]["promisc"]
-    with Guest(folder, "card", vf_port(0x84), memory="256M") as vf, \
-            Guest(folder, "soft", polled_port(0x85), memory="256M") as polled:
+    with Guest(folder, "card", vf_port(0x84)) as vf, \
+            Guest(folder, "soft", polled_port(0x85)) as polled:
         assert vf.show()["ports"][0]["vf"] != address
         vf.network_up(VF_IP)
         polled.network_up(POLLED_IP)
@@ -166,8 +166,8 @@ def test_over_a_reserved_vf(reserved, ports, far, folder):
 def test_a_second_port_over_a_vf_that_takes_one_address(reserved, ports, folder):
     cli("pf", "apply", "pf0", "--vfs", "2")
     eventually(lambda: uplink()["state"] == "up", "the uplink")
-    with Guest(folder, "one", polled_port(0x86), memory="256M"), \
-            Guest(folder, "two", polled_port(0x87), memory="256M"):
+    with Guest(folder, "one", polled_port(0x86)), \
+            Guest(folder, "two", polled_port(0x87)):
         eventually(unreachable, "an alarm")
         [text] = unreachable()
         assert mac_of(0x87) in text and "one address" in text

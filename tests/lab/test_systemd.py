@@ -49,7 +49,7 @@ def service(build_dir):
 def guest(service, ports, far, folder):
     cli("pf", "apply", ports[0], "--vfs", "1")
     peer.wait_carrier(ports[0])
-    with Guest(folder, "survivor", [f"name: wan, pf: {ports[0]}"], memory="256M") as g:
+    with Guest(folder, "survivor", [f"name: wan, pf: {ports[0]}"]) as g:
         g.network_up("10.77.0.9")
         assert g.ping()
         yield g
@@ -194,7 +194,7 @@ VMS = "viaduct-vms.service"
 def test_vms_go_down_with_the_host_and_not_with_the_daemon(service, folder):
     """The unit that the host's shutdown stops, with a guest that is deaf to its power button."""
     run("systemctl", "start", VMS)
-    with Guest(folder, "deaf", memory="256M", extra=["stop: {timeout: 3}"]) as guest:
+    with Guest(folder, "deaf", extra=["stop: {timeout: 3}"]) as guest:
         guest.run("killall -STOP dd")
         pid = guest.show()["pid"]
         assert VMS in run("systemctl", "show", "-P", "Before", "viaduct-vm-deaf.scope").split()
@@ -215,7 +215,7 @@ def test_an_image_outside_of_the_daemons_folders_is_written(service, folder, tmp
     image = tmp_path / "root.img"
     image.touch()
     os.truncate(image, 1 << 24)
-    with Guest(folder, "disky", extra=[f"disks: [{{path: {image}, name: root}}]"], memory="256M") as vm:
+    with Guest(folder, "disky", extra=[f"disks: [{{path: {image}, name: root}}]"]) as vm:
         vm.run("echo first | dd of=/dev/vda bs=512 conv=sync,fsync 2>/dev/null")
         assert image.read_bytes()[:5] == b"first"
         assert run("systemctl", "is-active", "viaduct-pmd-disk0.scope") == "active"

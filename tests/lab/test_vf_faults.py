@@ -107,7 +107,7 @@ def test_cable_and_pf_down_under_a_running_vm(pf, far, folder):
     cli("vf", "alloc", "--pf", pf, "--name", "mine")
     try:
         cli("vf", "set", "mine", "vlan=100", "trust=on", f"mac={LEASE_MAC}")
-        with Guest(folder, "link", [f"name: wan, pf: {pf}, mac: \"02:00:00:00:0c:09\""], memory="256M") as guest:
+        with Guest(folder, "link", [f"name: wan, pf: {pf}, mac: \"02:00:00:00:0c:09\""]) as guest:
             guest.network_up("10.77.0.7")
             assert guest.ping()
             text = losing_link(pf, lambda: peer.link_ctl("pf0", "down"), lambda: peer.link_ctl("pf0", "up"))
@@ -152,7 +152,7 @@ def test_pf_driver_is_reloaded_under_a_running_vm(pf, far, daemon, folder):
     address = pf_address(pf)
     cli("vf", "alloc", "--pf", pf, "--name", "mine")
     mine = cli_json("vf", "set", "mine", "vlan=100", "trust=on", f"mac={LEASE_MAC}")["address"]
-    with Guest(folder, "reload", [f"name: wan, pf: {pf}"], memory="256M") as guest:
+    with Guest(folder, "reload", [f"name: wan, pf: {pf}"]) as guest:
         vf = guest.port()["vf"]
         assert vf != mine and f"wan={vf}" in cli("vm", "list")
         steps = rebind(pf, address)
@@ -189,7 +189,7 @@ def test_pf_driver_is_reloaded_under_a_running_vm(pf, far, daemon, folder):
     peer.wait_carrier(pf)
     assert all(v["state"] == "free" for v in vfs(pf).values()) and len(vfs(pf)) == 2
     # As good as before.
-    with Guest(folder, "reload", [f"name: wan, pf: {pf}"], memory="256M") as guest:
+    with Guest(folder, "reload", [f"name: wan, pf: {pf}"]) as guest:
         guest.network_up("10.77.0.8")
         assert guest.ping()
 
@@ -213,7 +213,7 @@ def are_placed(vf, pin):
 def test_interrupts_lie_beside_their_vcpus(pf, daemon, folder):
     """From the guest's driver's start on, again after each of its starts; who moves one is told of, or undone."""
     pin = [1, 0]
-    with Guest(folder, "beside", [f"name: wan, pf: {pf}"], memory="256M", cpus=f"2, pin: {pin}") as guest:
+    with Guest(folder, "beside", [f"name: wan, pf: {pf}"], cpus=f"2, pin: {pin}") as guest:
         vf = guest.port()["vf"]
         for _ in range(2):
             guest.run("ip link set eth0 up")

@@ -56,7 +56,7 @@ def test_disks_of_a_vm_file(daemon, folder, tmp_path):
     root, fixed = image_make(tmp_path / "root.img"), image_make(tmp_path / "fixed.img", 4 * MIB)
     fixed.write_bytes(b"fixed" + bytes(4 * MIB - 5))
     disks = f"disks: [{{path: {root}, name: root, serial: s-1}}, {{path: {fixed}, name: fixed, readonly: yes}}]"
-    with Guest(folder, "disky", extra=[disks], memory="256M") as vm:
+    with Guest(folder, "disky", extra=[disks]) as vm:
         vm.run("[ $(cat /sys/block/vda/serial) = s-1 ] && [ $(cat /sys/block/vdb/ro) = 1 ]")
         vm.run("dd if=/dev/vdb bs=5 count=1 2>/dev/null | grep -q fixed")
         vm.run("echo first | dd of=/dev/vda bs=512 conv=sync,fsync 2>/dev/null")

@@ -43,8 +43,8 @@ def quarantined_by_its_fault(bad, good):
 def test_a_ring_outside_the_guest_is_a_fault_of_its_vm(pf, far, folder):
     cli("pf", "apply", pf, "--vfs", "3")
     ports = [f"name: wan, pf: {pf}", f"name: lan, pf: {pf}, on_fault: quarantine"]
-    with Guest(folder, "bad", ports, memory="192M", cmdline=CMDLINE) as bad, \
-         Guest(folder, "good", [f"name: wan, pf: {pf}"], memory="192M") as good:
+    with Guest(folder, "bad", ports, cmdline=CMDLINE) as bad, \
+         Guest(folder, "good", [f"name: wan, pf: {pf}"]) as good:
         good.network_up("10.77.0.22")
         bad.network_up("10.77.0.21")
         quarantined_by_its_fault(bad, good)

@@ -106,7 +106,7 @@ def pings_lost(guest, count):
 @pytest.mark.timeout(int(SECONDS * 2 + 420))
 def test_hostile_guest_harms_only_itself(pf, far, folder, image):
     log, daemon = hostilekit.HostLog(), hostilekit.Process(cli_json("version")["pid"])
-    with Guest(folder, "watched", [f'name: wan, pf: "{pf}", mac: "{mac_of(2)}"'], memory="192M") as watched:
+    with Guest(folder, "watched", [f'name: wan, pf: "{pf}", mac: "{mac_of(2)}"']) as watched:
         watched.network_up("10.77.0.12")
         ping_in_background(watched, 10)
         base = pings_lost(watched, 10)
@@ -126,7 +126,7 @@ def test_hostile_guest_harms_only_itself(pf, far, folder, image):
         process.check_flat(4, 512)
     daemon.check_flat(2, 1024)
     eventually(lambda: all(v["state"] == "free" for v in vfs(pf).values()), "all VFs free")
-    with Guest(folder, "fresh", [f'name: wan, pf: "{pf}", mac: "{mac_of(3)}"'], memory="192M") as fresh:
+    with Guest(folder, "fresh", [f'name: wan, pf: "{pf}", mac: "{mac_of(3)}"']) as fresh:
         assert fresh.console.mac("eth0") == mac_of(3)
         fresh.network_up("10.77.0.13")
         assert fresh.ping(count=5)

@@ -49,7 +49,7 @@ def test_a_loop_of_resets_harms_nobody(daemon, folder):
 
 @pytest.mark.timeout(400)
 def test_panic_restarts_the_guest(daemon, folder):
-    with Guest(folder, "panics", cpus=2, memory="256M") as guest:
+    with Guest(folder, "panics", cpus=2) as guest:
         limits = pathlib.Path(f"/proc/{guest.show()['pid']}/limits").read_text()
         assert "Max file size             4194304" in limits
         send(guest, CRASH)
@@ -64,7 +64,7 @@ def test_panic_restarts_the_guest(daemon, folder):
 @pytest.mark.timeout(400)
 def test_panic_stops_the_vm_if_so_told(daemon, folder):
     extra = ["on_panic: stop", "watchdog: off"]
-    with Guest(folder, "stops", memory="256M", extra=extra) as guest:
+    with Guest(folder, "stops", extra=extra) as guest:
         assert guest.run("sh /init load-watchdog 2>/dev/null; ls /dev | grep -c watchdog || true").strip() == "0"
         send(guest, CRASH)
         vm = ended("stops")
@@ -85,7 +85,7 @@ def watchdog_feed(guest):
 
 @pytest.mark.timeout(400)
 def test_watchdog_resets_a_guest_that_does_not_feed_it(daemon, folder):
-    with Guest(folder, "dog", cpus=2, memory="256M") as guest:
+    with Guest(folder, "dog", cpus=2) as guest:
         watchdog_feed(guest)
         time.sleep(10)
         assert guest.show()["life"]["watchdogs"] == 0
@@ -98,7 +98,7 @@ def test_watchdog_resets_a_guest_that_does_not_feed_it(daemon, folder):
 
 @pytest.mark.timeout(400)
 def test_watchdog_stands_still_in_a_pause_and_stops_the_vm_if_so_told(daemon, folder):
-    with Guest(folder, "stopdog", memory="256M", extra=["watchdog: stop"]) as guest:
+    with Guest(folder, "stopdog", extra=["watchdog: stop"]) as guest:
         watchdog_feed(guest)
         cli("vm", "pause", "stopdog")
         time.sleep(12)
@@ -113,7 +113,7 @@ def test_watchdog_stands_still_in_a_pause_and_stops_the_vm_if_so_told(daemon, fo
 
 @pytest.mark.timeout(400)
 def test_guest_that_ignores_its_power_button(daemon, folder):
-    with Guest(folder, "deaf", memory="256M") as guest:
+    with Guest(folder, "deaf") as guest:
         guest.run("killall -STOP dd")
         text = refused("vm", "stop", "deaf", "--timeout", "3", "--no-kill", status=1)
         assert "still running" in text and "viaduct vm kill deaf" in text
@@ -126,7 +126,7 @@ def test_guest_that_ignores_its_power_button(daemon, folder):
 
 @pytest.mark.timeout(400)
 def test_vmm_that_the_oom_killer_chose(daemon, folder):
-    with Guest(folder, "fat", memory="256M") as guest:
+    with Guest(folder, "fat") as guest:
         pid = guest.show()["pid"]
         pathlib.Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
         pathlib.Path("/proc/sysrq-trigger").write_text("f")

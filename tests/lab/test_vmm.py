@@ -48,7 +48,7 @@ def vmm(build_dir):
         yield vmm
 
 
-def boot(vmm, images, kernel="bzimage", **options):
+def boot(vmm, images, kernel="vmlinux", **options):
     options.setdefault("cmdline", CMDLINE)
     console = vmm.console()
     status = vmm.launch(vmm.spec(**options), images[kernel], images["initrd"])
@@ -125,7 +125,7 @@ def test_signal_and_sigkill_leave_their_mark(vmm, images, build_dir):
     record = end_of(vmm)
     assert record["reason"] == "signal" and "signal 15" in record["text"]
     with Vmm(str(build_dir / "vmm/viaduct-vmm")) as second:
-        second.launch(second.spec(), images["bzimage"], images["initrd"])
+        second.launch(second.spec(), images["vmlinux"], images["initrd"])
         second.process.kill()
         assert second.wait(60) == -signal.SIGKILL
         assert second.record() is None

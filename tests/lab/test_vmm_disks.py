@@ -33,7 +33,7 @@ def images(tmp_path_factory):
     (folder / "script").write_text(SCRIPT)
     subprocess.run([TOP / "lab/guest-image", "--script", folder / "script", "--module", "crc32c_generic", "--module", "ext4",
                     "-o", folder / "initrd"], check=True)
-    kernel = subprocess.run([TOP / "lab/setup-cache", "--print", "bzimage"], check=True, text=True,
+    kernel = subprocess.run([TOP / "lab/setup-cache", "--print", "vmlinux"], check=True, text=True,
                             capture_output=True).stdout.strip()
     return kernel, folder / "initrd"
 
@@ -43,7 +43,7 @@ class Guest:
         self.vmm = vmm
         self.serial = vmm.console()
         self.count = 0
-        self.status = vmm.launch(vmm.spec(256, cpus, CMDLINE, disks=disks), *images)
+        self.status = vmm.launch(vmm.spec(cpus=cpus, cmdline=CMDLINE, disks=disks), *images)
         self.boots(0)
 
     def boots(self, begin):

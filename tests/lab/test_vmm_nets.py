@@ -25,7 +25,7 @@ def images(tmp_path_factory):
     folder = tmp_path_factory.mktemp("nets")
     (folder / "script").write_text(SCRIPT)
     subprocess.run([TOP / "lab/guest-image", "--script", folder / "script", "-o", folder / "initrd"], check=True)
-    kernel = subprocess.run([TOP / "lab/setup-cache", "--print", "bzimage"], check=True, text=True,
+    kernel = subprocess.run([TOP / "lab/setup-cache", "--print", "vmlinux"], check=True, text=True,
                             capture_output=True).stdout.strip()
     return kernel, folder / "initrd"
 
@@ -54,7 +54,7 @@ class Backend:
 
 
 class Guest:
-    def __init__(self, vmm, images, mem_mib=256, low_limit=0, **net):
+    def __init__(self, vmm, images, mem_mib=192, low_limit=0, **net):
         spec = {"port": "mgt", "mac": MAC, "mtu": 1500, "queues": 1, "queue_size": 256, "link": "auto",
                 "grace_ms": GRACE_MS, "backend_uid": 0, **net}
         self.vmm = vmm

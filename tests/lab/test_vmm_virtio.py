@@ -30,7 +30,7 @@ def images(tmp_path_factory, build_dir):
     peer = build_dir / "tests/guest/vsock/vsock-peer"
     subprocess.run([TOP / "lab/guest-image", "--script", folder / "script", "--file", f"{peer}:bin/vsock-peer",
                     "-o", folder / "initrd"], check=True)
-    kernel = subprocess.run([TOP / "lab/setup-cache", "--print", "bzimage"], check=True, text=True,
+    kernel = subprocess.run([TOP / "lab/setup-cache", "--print", "vmlinux"], check=True, text=True,
                             capture_output=True).stdout.strip()
     return kernel, folder / "initrd"
 
@@ -40,7 +40,7 @@ class Guest:
         self.vmm = vmm
         self.serial = vmm.console()
         self.count = 0
-        vmm.launch(vmm.spec(256, 2, CMDLINE, **devices), *images)
+        vmm.launch(vmm.spec(cpus=2, cmdline=CMDLINE, **devices), *images)
         self.wait_up()
 
     def wait_up(self, begin=0):

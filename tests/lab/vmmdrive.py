@@ -173,7 +173,7 @@ class Vmm:
         return fds
 
     @staticmethod
-    def spec(mem_mib=256, cpus=1, cmdline="console=ttyS0 quiet", name="t1", **more):
+    def spec(mem_mib=192, cpus=1, cmdline="console=ttyS0 quiet", name="t1", **more):
         memory = {"size": mem_mib << 20}
         memory.update({k: more.pop(k) for k in ("hugepage", "low_limit") if k in more})
         return {
