@@ -3,6 +3,7 @@
 #include "vf-manager/backend.h"
 #include "vf-manager/budget.h"
 #include "vf-manager/fnpool.h"
+#include "vf-manager/guard.h"
 #include "vf-manager/hostcheck.h"
 #include "vf-manager/irqlines.h"
 #include "vf-manager/macuse.h"
@@ -365,6 +366,14 @@ static void create_look(struct request *req, struct vm_input *in)
 	json_array_append_new(in->warnings, json_string(text));
 }
 
+/* What follows waits for changes under way, and nobody who only looks waits with it. */
+static void turn_end(struct request *req)
+{
+	if (req->has_turn)
+		guard_turn_end(req->guard);
+	req->has_turn = false;
+}
+
 int api_vm_create(struct request *req, struct err *e)
 {
 	struct def_create_wish wish = { .who = &req->who, .base_dir = "" };
@@ -379,6 +388,7 @@ int api_vm_create(struct request *req, struct err *e)
 		const char *base_dir = json_string_value(json_object_get(req->body, "base_dir"));
 
 		create_look(req, &in);
+		turn_end(req);
 		wish.spec = in.spec;
 		wish.yaml = in.yaml;
 		wish.unsafe = in.unsafe.reason;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Changes of a PF by a real daemon: the plan, who is hurt by it, and that nobody is who was not named."""
 
+import concurrent.futures
 import contextlib
 import os
 import signal
@@ -184,6 +185,21 @@ def alarm_kinds(daemon):
 
 def texts(daemon):
     return [e["text"] or "" for e in daemon.request("GET", "/v1/events?since=0")[1]["events"] if e["kind"] == "pf"]
+
+
+def test_definitions_that_wait_for_a_change_keep_nobody_from_looking(stopped_daemon, short_tmp):
+    folder = daemonkit.pf_make(daemonkit.setup(stopped_daemon, short_tmp))
+    stopped_daemon.start()
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        change = pool.submit(stopped_daemon.request, "POST", f"/v1/pfs/{PF}/apply", {"vfs": 2})
+        # Its VFs never come.
+        assert eventually(lambda: count(folder) == 2)
+        made = [pool.submit(stopped_daemon.request, "POST", "/v1/vms/create", {"yaml": daemonkit.vm_yaml(short_tmp, f"vm{n}")})
+                for n in range(5)]
+        while not change.done():
+            status, reply = stopped_daemon.request("GET", "/v1/vfs")
+            assert status == 200, reply
+        assert [done.result()[0] for done in made] == [200] * 5
 
 
 def test_what_nobody_confirms_goes_back(pf, stopped_daemon):
