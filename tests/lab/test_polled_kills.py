@@ -15,7 +15,7 @@ networks:
   - {name: to-host, uplinks: [wire]}
 backends: {memory: 64M, hugepages: off, idle: adaptive}
 """
-ROUNDS, KILLS = 4, 5  # 20 in all
+ROUNDS, KILLS = 2, 10  # 20 in all
 REPEATS = 3  # rounds that the emulator's triple faults may cost
 A_IP, B_IP = "10.88.1.1", "10.88.1.2"
 
@@ -59,7 +59,7 @@ def test_a_backend_killed_twenty_times_under_a_transfer(folder):
     waits, repeats = [], 0
     with serving(config):
         while len(waits) < ROUNDS * KILLS:
-            with Guest(folder, "a", port(1), memory="256M") as a, Guest(folder, "b", port(2), memory="256M") as b:
+            with Guest(folder, "a", port(1)) as a, Guest(folder, "b", port(2)) as b:
                 try:
                     waits += kills_under_a_transfer(a, b)
                 except Exception:
