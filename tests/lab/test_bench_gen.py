@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The traffic generator on network cards by DPDK's own drivers: the second PF at one end of the cable, a VF of the first at the other."""
 
+import json
 import pathlib
 import sys
+import time
 
 import pytest
-from labkit import TOP, cli, cli_json, peer
+from labkit import TOP, cli, cli_json, eventually, peer
 
 sys.path[:0] = [str(TOP / "bench"), str(TOP / "tests/component")]
 from genkit import Gen, GenError  # noqa: E402
@@ -51,6 +53,16 @@ def test_what_one_card_sends_the_other_has(ends, pf, ports, build_dir, tmp_path)
         # To an address that nobody has.
         out = gen.trial("far", "vf", rate_pps=100, ms=200, dst_mac="02:00:00:00:0f:0f")
         assert out["sent"] == out["lost"] > 0
+        # The cable is pulled meanwhile: what is lost is not the other end's doing.
+        gen.say(json.dumps({"op": "trial", "tx": "far", "rx": "far", "sizes": "64", "rate_pps": 100, "ms": 600000}))
+        time.sleep(1)
+        peer.link_ctl("pf1", "down")
+        gen.signal()  # the trial's end, however long that took
+        try:
+            assert gen.hear()["link_up"] is False
+        finally:
+            peer.link_ctl("pf1", "up")
+        eventually(lambda: gen.trial("far", rate_pps=100, ms=100)["link_up"], "the link")
         # Whoever asks twice for one function leaves the first as it is.
         with pytest.raises(GenError, match="port: .* is a port already"):
             gen.port("again", ends[0])
