@@ -53,6 +53,10 @@ int link_base_at(int dirfd, const char *path, char *buf, size_t cap);
 /* Writes all of buf, restarting on EINTR. 0 or -errno. */
 int fd_write_all(int fd, const void *buf, size_t len);
 
+/* All of buf from or to this place of a file, restarting on EINTR. 0 or -errno; -ENODATA: the file ends before. */
+int fd_pread_all(int fd, void *buf, size_t len, uint64_t off);
+int fd_pwrite_all(int fd, const void *buf, size_t len, uint64_t off);
+
 /* Empties an eventfd and never waits, though another process that has it, too, may have made it a blocking one. */
 void fd_event_drain(int fd);
 

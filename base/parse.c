@@ -139,6 +139,19 @@ int parse_name(const char *text)
 	return 0;
 }
 
+int parse_netdev(const char *text)
+{
+	size_t len = strlen(text);
+
+	if (len >= 16)
+		return -ERANGE;
+	return len == 0 || strcmp(text, ".") == 0 || strcmp(text, "..") == 0 ||
+			       strspn(text, "abcdefghijklmnopqrstuvwxyz"
+					    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") != len
+		       ? -EINVAL
+		       : 0;
+}
+
 char *pci_addr_text(const struct pci_addr *a, char buf[PCI_ADDR_TEXT])
 {
 	snprintf(buf, PCI_ADDR_TEXT, "%04x:%02x:%02x.%x", a->domain, a->bus, a->dev & 31,

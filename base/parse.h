@@ -35,6 +35,10 @@ int parse_mac(const char *text, uint8_t out[6]);
  * Such a name is safe as a file name and inside a host name. */
 int parse_name(const char *text);
 
+/* A network device's name as the kernel takes it, of letters, digits, '_', '-' and '.': in device arguments of DPDK's a comma
+ * or an equal sign would have a meaning. */
+int parse_netdev(const char *text);
+
 /* Writes "dddd:bb:dd.f"; buf holds PCI_ADDR_TEXT bytes. Returns buf. */
 char *pci_addr_text(const struct pci_addr *a, char buf[PCI_ADDR_TEXT]);
 char *mac_text(const uint8_t mac[6], char buf[MAC_TEXT]);

@@ -54,6 +54,21 @@ static void reads_are_trimmed_and_bounded(void **state)
 	assert_string_equal(buf, "");
 }
 
+static void a_place_of_a_file_is_read_and_written_whole(void **state)
+{
+	auto_fd int fd = -1;
+	char buf[4];
+
+	file_put("abcdef");
+	fd = openat(dirfd_, "f", O_RDWR | O_CLOEXEC);
+	assert_int_equal(fd_pwrite_all(fd, "xyz", 3, 2), 0);
+	assert_int_equal(fd_pread_all(fd, buf, 4, 1), 0);
+	assert_memory_equal(buf, "bxyz", 4);
+	assert_int_equal(fd_pread_all(fd, buf, 4, 3), -ENODATA);
+	assert_int_equal(fd_pread_all(fd, buf, 1, 6), -ENODATA);
+	assert_int_equal(fd_pwrite_all(-1, "x", 1, 0), -EBADF);
+}
+
 static void writes_report_errors(void **state)
 {
 	char buf[8];
@@ -95,6 +110,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_are_trimmed_and_bounded),
+		cmocka_unit_test(a_place_of_a_file_is_read_and_written_whole),
 		cmocka_unit_test(writes_report_errors),
 		cmocka_unit_test(link_names),
 		cmocka_unit_test(ownership_moves),

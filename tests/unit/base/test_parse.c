@@ -118,12 +118,23 @@ static void names(void **state)
 		-ERANGE);
 }
 
+static void names_of_network_devices(void **state)
+{
+	static const char *const bad[] = { "", ".", "..", "a/b", "a b", "eth0,x=1", "a\n" };
+
+	assert_int_equal(parse_netdev("enP2p1s0f0_n-0.7"), -ERANGE);
+	assert_int_equal(parse_netdev("enP2p1s0f0_n-.7"), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(parse_netdev(bad[i]), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(numbers),   cmocka_unit_test(no_number),  cmocka_unit_test(sizes),
-		cmocka_unit_test(addresses), cmocka_unit_test(no_address), cmocka_unit_test(macs),
-		cmocka_unit_test(names),
+		cmocka_unit_test(numbers),    cmocka_unit_test(no_number),
+		cmocka_unit_test(sizes),      cmocka_unit_test(addresses),
+		cmocka_unit_test(no_address), cmocka_unit_test(macs),
+		cmocka_unit_test(names),      cmocka_unit_test(names_of_network_devices),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
