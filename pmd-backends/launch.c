@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pmd-backends/launch.h"
 
+#include "base/control.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/parse.h"
@@ -27,23 +28,6 @@ int pmd_role_refuse(const struct pmd_launch *l, struct err *e)
 
 	err_set(e, EOPNOTSUPP, "a request that role \"%s\" has not", words[l->role]);
 	return err_code(e, "unknown-request");
-}
-
-int pmd_head_parse(const json_t *body, char op[32], struct err *e)
-{
-	uint64_t version = 0;
-	int r = json_get_u64(body, "v", UINT32_MAX, &version, e);
-
-	if (r == 0)
-		r = json_get_str(body, "op", op, 32, e);
-	if (r < 0)
-		return r;
-	if (version != PMD_MSG_VERSION) {
-		err_set(e, EPROTONOSUPPORT, "message version %llu, this viaduct-pmd speaks %d",
-			(unsigned long long)version, PMD_MSG_VERSION);
-		return err_code(e, "version");
-	}
-	return 0;
 }
 
 int pmd_word_find(const char *const *words, size_t count, const char *key, const char *text,
@@ -217,8 +201,8 @@ int pmd_launch_parse(struct pmd_launch *l, struct seqmsg *m, struct err *e)
 {
 	static const char *const keys[] = { "v", "op", "fds", "spec", NULL };
 	json_t *spec = NULL;
-	char op[32];
-	int r = pmd_head_parse(m->body, op, e);
+	char op[CONTROL_OP_TEXT];
+	int r = control_head_parse(m->body, PMD_MSG_VERSION, op, e);
 
 	if (r == 0 && strcmp(op, "launch") != 0)
 		r = err_set(e, EINVAL, "the first message must be \"launch\", not \"%s\"", op);

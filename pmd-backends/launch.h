@@ -35,9 +35,6 @@ int pmd_launch_parse(struct pmd_launch *l, struct seqmsg *m, struct err *e);
 /* A request that a process of this role does not know: -EOPNOTSUPP, code "unknown-request". */
 int pmd_role_refuse(const struct pmd_launch *l, struct err *e);
 
-/* "v" and "op" of any message. -EPROTONOSUPPORT, code "version". */
-int pmd_head_parse(const json_t *body, char op[32], struct err *e);
-
 /* Index of `text` in `words`; -EINVAL names `key` and the words. */
 int pmd_word_find(const char *const *words, size_t count, const char *key, const char *text,
 		  struct err *e);

@@ -5,25 +5,19 @@
  * told to quit.
  */
 #include "pmd-backends/block_backend.h"
-#include "pmd-backends/control.h"
+#include "pmd-backends/request.h"
 #include "pmd-backends/sandbox.h"
 #include "pmd-backends/status.h"
 
+#include "base/child.h"
+#include "base/control.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "base/parse.h"
 
 #include <errno.h>
-#include <getopt.h>
-#include <signal.h>
-#include <stdio.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
-
-#define EXIT_USAGE	  2
-#define LAUNCH_TIMEOUT_MS 30000
-#define LOG_MAX_BYTES	  (256U << 10)
 
 struct pmd {
 	int sock; /* of the launch; the control takes it over */
@@ -47,28 +41,13 @@ static void signal_ready(void *arg, int fd, uint32_t events)
 	loop_stop(pmd->loop, 0);
 }
 
-static int signals_init(struct pmd *pmd, struct err *e)
-{
-	sigset_t set;
-
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	pmd->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return pmd->signal_fd < 0 ? err_set(e, errno, "signalfd: %s", strerror(errno)) : 0;
-}
-
 static int launch_receive(struct pmd *pmd, struct err *e)
 {
 	auto_seqmsg struct seqmsg m = { 0 };
-	int r = seqmsg_recv_timeout(pmd->sock, &m, LAUNCH_TIMEOUT_MS);
+	int r = child_launch_recv(pmd->sock, &m, e);
 
 	if (r < 0)
-		return err_set(e, r, "launch message: %s", strerror(-r));
+		return r;
 	r = pmd_launch_parse(&pmd->launch, &m, e);
 	return r < 0 ? err_wrap(e, "launch message") : 0;
 }
@@ -87,10 +66,8 @@ static json_t *net_status(struct pmd *pmd)
 	return status_json(pmd->net);
 }
 
-static int net_request(void *arg, struct pmd_request *request, json_t **result, struct err *e)
+static int net_request(struct pmd *pmd, struct pmd_request *request, json_t **result, struct err *e)
 {
-	struct pmd *pmd = arg;
-
 	return backend_request(pmd->net, request, result, e);
 }
 
@@ -108,10 +85,9 @@ static json_t *block_status(struct pmd *pmd)
 	return block_backend_status(pmd->block);
 }
 
-static int block_request(void *arg, struct pmd_request *request, json_t **result, struct err *e)
+static int block_request(struct pmd *pmd, struct pmd_request *request, json_t **result,
+			 struct err *e)
 {
-	struct pmd *pmd = arg;
-
 	return block_backend_request(pmd->block, request, result, e);
 }
 
@@ -123,7 +99,8 @@ static int no_filter(struct err *e)
 static const struct role {
 	int (*create)(struct pmd *pmd, struct err *e); /* sandboxed, to threads that serve */
 	json_t *(*status)(struct pmd *pmd);
-	int (*request)(void *pmd, struct pmd_request *request, json_t **result, struct err *e);
+	int (*request)(struct pmd *pmd, struct pmd_request *request, json_t **result,
+		       struct err *e);
 	int (*filter)(struct err *e); /* when nothing is set up any more */
 } roles[PMD_ROLES] = {
 	[PMD_ROLE_NET] = { net_create, net_status, net_request, no_filter },
@@ -144,11 +121,35 @@ static int launch(struct pmd *pmd, struct err *e)
 	return r < 0 ? r : roles[pmd->launch.role].filter(e);
 }
 
+static json_t *answer(void *arg, struct seqmsg *m)
+{
+	struct pmd *pmd = arg;
+	struct pmd_request *request = calloc(1, sizeof(*request));
+	struct err e = { 0 };
+	json_t *result = NULL;
+	int r = request == NULL ? err_set(&e, ENOMEM, "out of memory")
+				: pmd_request_parse(m, request, &e);
+
+	if (r == 0)
+		r = roles[pmd->launch.role].request(pmd, request, &result, &e);
+	if (request != NULL)
+		pmd_request_fini(request);
+	free(request);
+	return r < 0 ? control_reply_err(PMD_MSG_VERSION, &e)
+		     : control_reply_ok(PMD_MSG_VERSION, result);
+}
+
 static int run(struct pmd *pmd, struct err *e)
 {
 	const struct role *role = &roles[pmd->launch.role];
-	const struct control_target target = { &pmd->launch, pmd->loop, role->request, pmd };
-	auto_json json_t *reply = control_reply_ok(role->status(pmd));
+	const struct control_target target = { .loop = pmd->loop,
+					       .listener = pmd->launch.listener,
+					       .version = PMD_MSG_VERSION,
+					       .what = "this backend",
+					       .smaller = "ask for one port at a time",
+					       .answer = answer,
+					       .arg = pmd };
+	auto_json json_t *reply = control_reply_ok(PMD_MSG_VERSION, role->status(pmd));
 	int r = reply == NULL ? -ENOMEM : seqmsg_send(pmd->sock, reply, NULL, 0);
 
 	if (r < 0)
@@ -168,11 +169,11 @@ static int pmd_main(struct pmd *pmd)
 	int r = sandbox_process(pmd->sock, &e);
 
 	if (r == 0)
-		r = signals_init(pmd, &e);
+		r = child_signals(&pmd->signal_fd, &e);
 	if (r == 0)
 		r = launch(pmd, &e);
 	if (r < 0) {
-		reply = control_reply_err(&e);
+		reply = control_reply_err(PMD_MSG_VERSION, &e);
 		if (reply != NULL)
 			(void)seqmsg_send(pmd->sock, reply, NULL, 0);
 	} else {
@@ -190,59 +191,17 @@ static int pmd_main(struct pmd *pmd)
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-static int usage(const char *what)
-{
-	fprintf(stderr,
-		"viaduct-pmd: %s\n"
-		"viaductd starts this program and gives it all it needs over a socket (--fd N).\n"
-		"See viaduct-pmd(8), and engine: polled in viaduct-vm(5).\n",
-		what);
-	return EXIT_USAGE;
-}
-
-static int arguments_parse(int argc, char **argv, int *fd)
-{
-	static const struct option options[] = {
-		{ "fd", required_argument, NULL, 'f' },
-		{ "version", no_argument, NULL, 'v' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
-	uint64_t value;
-	int c;
-
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (c) {
-		case 'f':
-			if (parse_u64(optarg, 1 << 16, &value) < 0 || value < PMD_LAUNCH_FD)
-				return usage("--fd takes a number from 3 on");
-			*fd = (int)value;
-			break;
-		case 'v':
-			printf("viaduct-pmd " VIADUCT_VERSION "\n");
-			exit(EXIT_SUCCESS);
-		default:
-			return usage(c == 'h' ? "polled ports of guests, and their disks"
-					      : "unknown option");
-		}
-	}
-	return optind < argc ? usage("takes no arguments") : 0;
-}
-
 int main(int argc, char **argv)
 {
+	static const struct child_words words = {
+		"viaduct-pmd", "polled ports of guests, and their disks",
+		"See viaduct-pmd(8), and engine: polled in viaduct-vm(5)."
+	};
 	struct pmd pmd = { .sock = -1, .signal_fd = -1 };
-	struct stat st;
-	int r = arguments_parse(argc, argv, &pmd.sock);
+	int r = child_begin(argc, argv, &words, &pmd.sock);
 
-	if (r != 0)
+	if (r >= 0)
 		return r;
-	if (pmd.sock < 0)
-		return usage("not meant to be started by hand");
-	if (fd_stat(pmd.sock, &st) < 0 || !S_ISSOCK(st.st_mode))
-		return usage("the fd given with --fd is no socket");
-	log_init("viaduct-pmd", LOG_LEVEL_INFO);
-	log_bound(LOG_MAX_BYTES);
 	pmd_launch_init(&pmd.launch);
 	json_object_seed(0);
 	return pmd_main(&pmd);

@@ -83,7 +83,6 @@
 #define VIADUCT_PMD_BACKENDS_PMD_MSG_H
 
 #define PMD_MSG_VERSION 1
-#define PMD_LAUNCH_FD	3
 
 #define PMD_MAX_LCORES	    32
 #define PMD_MAX_UPLINKS	    32

@@ -4,6 +4,7 @@
 #include "pmd-backends/bucket.h"
 #include "pmd-backends/launch.h"
 
+#include "base/control.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/parse.h"
@@ -55,17 +56,6 @@ static int port_parse(const json_t *body, struct pmd_request *out, struct err *e
 	return port_get(body, out->name, e);
 }
 
-/* Text that ends up in DPDK's device arguments, where commas and equal signs have a meaning. */
-static bool is_ifname(const char *text)
-{
-	size_t len = strlen(text);
-
-	return len > 0 && len < 16 &&
-	       strspn(text, "abcdefghijklmnopqrstuvwxyz"
-			    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == len &&
-	       strcmp(text, ".") != 0 && strcmp(text, "..") != 0;
-}
-
 static int device_check(const struct pmd_uplink_wish *u, struct err *e)
 {
 	struct pci_addr addr;
@@ -81,7 +71,7 @@ static int device_check(const struct pmd_uplink_wish *u, struct err *e)
 	case PMD_UPLINK_AF_XDP:
 	case PMD_UPLINK_AF_PACKET:
 	case PMD_UPLINK_TAP:
-		good = is_ifname(u->device);
+		good = parse_netdev(u->device) == 0;
 		break;
 	case PMD_UPLINK_NULL:
 		good = u->device[0] == '\0';
@@ -365,12 +355,12 @@ static int row_parse(const struct op_row *row, struct seqmsg *m, struct pmd_requ
 
 int pmd_request_parse(struct seqmsg *m, struct pmd_request *out, struct err *e)
 {
-	char op[32];
+	char op[CONTROL_OP_TEXT];
 	int r;
 
 	memset(out, 0, sizeof(*out));
 	out->file = -1;
-	r = pmd_head_parse(m->body, op, e);
+	r = control_head_parse(m->body, PMD_MSG_VERSION, op, e);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(op_rows); i++) {

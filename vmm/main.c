@@ -3,35 +3,29 @@
  * viaduct-vmm: one process, one VM. Gives up its rights, takes the launch message from the daemon,
  * builds the machine, runs it, writes down why it ended.
  */
-#include "vmm/control.h"
 #include "vmm/crash_stack.h"
 #include "vmm/exit_record.h"
 #include "vmm/kvm_probe.h"
 #include "vmm/machine.h"
 #include "vmm/machine_devices.h"
+#include "vmm/requests.h"
 #include "vmm/sandbox.h"
 #include "vmm/selftest.h"
 #include "vmm/status.h"
 
+#include "base/child.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "base/parse.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <ucontext.h>
 #include <unistd.h>
-
-#define EXIT_USAGE	  2
-#define LAUNCH_TIMEOUT_MS 30000
-#define LOG_MAX_BYTES	  (256U << 10)
 
 struct vmm {
 	int sock; /* launch socket; the control takes it over */
@@ -79,7 +73,6 @@ static int signals_init(struct vmm *vmm, struct err *e)
 	static const int fatal[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
 	struct sigaction sa = { .sa_sigaction = crash_handle,
 				.sa_flags = SA_RESETHAND | SA_ONSTACK | SA_SIGINFO };
-	sigset_t set;
 	int r = crash_stack_init(&vmm->crash_stack);
 
 	if (r < 0)
@@ -87,26 +80,18 @@ static int signals_init(struct vmm *vmm, struct err *e)
 	crash_record = &vmm->record;
 	for (size_t i = 0; i < ARRAY_SIZE(fatal); i++)
 		sigaction(fatal[i], &sa, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	vmm->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return vmm->signal_fd < 0 ? err_set(e, errno, "signalfd: %s", strerror(errno)) : 0;
+	return child_signals(&vmm->signal_fd, e);
 }
 
 static int launch_receive(struct vmm *vmm, struct err *e)
 {
 	auto_seqmsg struct seqmsg m = { 0 };
-	char op[32];
-	int r = seqmsg_recv_timeout(vmm->sock, &m, LAUNCH_TIMEOUT_MS);
+	char op[CONTROL_OP_TEXT];
+	int r = child_launch_recv(vmm->sock, &m, e);
 
 	if (r < 0)
-		return err_set(e, r, "launch message: %s", strerror(-r));
-	r = control_head_parse(m.body, op, e);
+		return r;
+	r = control_head_parse(m.body, VMM_MSG_VERSION, op, e);
 	vmm->is_selftest = r == 0 && strcmp(op, "selftest") == 0;
 	if (vmm->is_selftest)
 		r = selftest_spec_parse(&vmm->selftest, &m, e);
@@ -145,7 +130,7 @@ static int launch(struct vmm *vmm, struct err *e)
 
 static int launch_fail(struct vmm *vmm, const struct err *e)
 {
-	auto_json json_t *reply = control_reply_err(e);
+	auto_json json_t *reply = control_reply_err(VMM_MSG_VERSION, e);
 
 	if (reply != NULL)
 		(void)seqmsg_send(vmm->sock, reply, NULL, 0);
@@ -162,11 +147,11 @@ static int run(struct vmm *vmm, struct err *e)
 	auto_json json_t *reply = NULL;
 
 	machine_entry_mark(m);
-	reply = control_reply_ok(machine_status(m));
+	reply = control_reply_ok(VMM_MSG_VERSION, machine_status(m));
 	r = reply == NULL ? -ENOMEM : seqmsg_send(sock, reply, NULL, 0);
 	if (r < 0)
 		return err_set(e, r, "reply to the launch: %s", strerror(-r));
-	r = control_create(m, &vmm->sock, &vmm->control, e);
+	r = requests_serve(m, &vmm->sock, &vmm->control, e);
 	if (r < 0)
 		return r;
 	log_info("%s: %u vCPUs, %llu MiB, %u devices", m->spec->name, m->spec->cpu_count,
@@ -184,7 +169,8 @@ static int selftest_main(struct vmm *vmm)
 	struct err e = { 0 };
 	int r = selftest_run(&vmm->selftest, &result, &e);
 
-	reply = r < 0 ? control_reply_err(&e) : control_reply_ok(result);
+	reply = r < 0 ? control_reply_err(VMM_MSG_VERSION, &e)
+		      : control_reply_ok(VMM_MSG_VERSION, result);
 	return reply == NULL || seqmsg_send(vmm->sock, reply, NULL, 0) < 0;
 }
 
@@ -218,78 +204,25 @@ static int vmm_main(struct vmm *vmm)
 	return end == MACHINE_INTERNAL_ERROR ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-static int usage(const char *what)
-{
-	fprintf(stderr,
-		"viaduct-vmm: %s\n"
-		"viaductd starts this program and gives it all it needs over a socket (--fd N).\n"
-		"To run a VM:  viaduct vm run FILE\n",
-		what);
-	return EXIT_USAGE;
-}
-
-static int arguments_parse(int argc, char **argv, int *fd)
-{
-	static const struct option options[] = {
-		{ "fd", required_argument, NULL, 'f' },
-		{ "check-kvm", no_argument, NULL, 'k' },
-		{ "version", no_argument, NULL, 'v' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
-	uint64_t value;
-	int c;
-
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (c) {
-		case 'f':
-			if (parse_u64(optarg, 1 << 16, &value) < 0 || value < VMM_LAUNCH_FD)
-				return usage("--fd takes a number from 3 on");
-			*fd = (int)value;
-			break;
-		case 'k':
-			exit(kvm_probe_print("/dev/kvm"));
-		case 'v':
-			printf("viaduct-vmm " VIADUCT_VERSION "\n");
-			exit(EXIT_SUCCESS);
-		default:
-			return usage(c == 'h' ? "one virtual machine" : "unknown option");
-		}
-	}
-	return optind < argc ? usage("takes no arguments") : 0;
-}
-
-/* Why this process cannot work as a VMM, or NULL. */
-static const char *caller_check(int fd)
-{
-	struct stat st;
-
-	if (fd < 0)
-		return "not meant to be started by hand";
-	if (fd_stat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))
-		return "the fd given with --fd is no socket";
-	if (getuid() == 0 || geteuid() == 0)
-		return "refuses to run as root: the daemon gives each VM a uid of its own";
-	return NULL;
-}
-
 int main(int argc, char **argv)
 {
+	static const struct child_words words = { "viaduct-vmm", "one virtual machine",
+						  "To run a VM:  viaduct vm run FILE" };
 	struct vmm *vmm;
 	struct err e = { 0 };
-	const char *why;
-	int fd = -1, r = arguments_parse(argc, argv, &fd);
+	int fd = -1, r;
 
-	if (r != 0)
+	if (argc == 2 && strcmp(argv[1], "--check-kvm") == 0)
+		return kvm_probe_print("/dev/kvm");
+	r = child_begin(argc, argv, &words, &fd);
+	if (r >= 0)
 		return r;
-	why = caller_check(fd);
-	if (why != NULL)
-		return usage(why);
+	if (getuid() == 0 || geteuid() == 0)
+		return child_usage(&words, "refuses to run as root: the daemon gives each VM a uid "
+					   "of its own");
 	vmm = calloc(1, sizeof(*vmm));
 	if (vmm == NULL)
 		return EXIT_FAILURE;
-	log_init("viaduct-vmm", LOG_LEVEL_INFO);
-	log_bound(LOG_MAX_BYTES);
 	vmm->sock = fd;
 	vmm_spec_init(&vmm->spec);
 	selftest_spec_init(&vmm->selftest);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Fuzz target: what the daemon says to a VMM (vmm/spec.h, vmm/control.h), taken as a launch message and as
+ * Fuzz target: what the daemon says to a VMM (vmm/spec.h, vmm/requests.h), taken as a launch message and as
  * a control request. Its fds are of every kind that a VM needs; KVM is a fake, so a good message
  * passes. Data before the first '{' chooses the kinds of the fds, a letter each.
  */
@@ -8,9 +8,9 @@
 
 #include "base/fd.h"
 #include "base/json.h"
-#include "vmm/control.h"
 #include "vmm/exit_record.h"
 #include "vmm/machine.h"
+#include "vmm/requests.h"
 #include "vmm/spec.h"
 
 #include <fcntl.h>
@@ -120,14 +120,14 @@ static void request(const struct seqmsg *m)
 {
 	struct vmm_spec spec = { .name = "fuzz" };
 	struct machine machine = { .spec = &spec, .paused = true, .event_fd = -1 };
-	char op[32];
+	char op[CONTROL_OP_TEXT];
 	json_t *reply;
 
-	if (control_head_parse(m->body, op, NULL) == 0 &&
+	if (control_head_parse(m->body, VMM_MSG_VERSION, op, NULL) == 0 &&
 	    (strcmp(op, "status") == 0 || strcmp(op, "resume") == 0))
 		return; /* these look at vCPUs */
 	pthread_mutex_init(&machine.request_lock, NULL);
-	reply = control_answer(&machine, m);
+	reply = requests_answer(&machine, m);
 	if (json_object_get(reply, "ok") == NULL)
 		abort();
 	json_decref(reply);

@@ -12,10 +12,10 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "vmm/chipset.h"
-#include "vmm/control.h"
 #include "vmm/layout.h"
 #include "vmm/machine.h"
 #include "vmm/pci_host.h"
+#include "vmm/requests.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -109,7 +109,7 @@ static void request_do(struct fuzz *f, uint8_t which)
 	static const char *const ops[] = { "status", "pause", "resume", "shutdown", "kill", "x" };
 	struct seqmsg m = { .body = json_pack("{s:i, s:s}", "v", 1, "op",
 					      ops[which % ARRAY_SIZE(ops)]) };
-	json_t *reply = control_answer(&f->m, &m);
+	json_t *reply = requests_answer(&f->m, &m);
 
 	if (reply == NULL)
 		abort();

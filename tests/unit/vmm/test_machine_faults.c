@@ -8,8 +8,8 @@
 #include "tests/fake/kvm_kernel.h"
 #include "tests/fake/vfio_guest.h"
 
-#include "vmm/control.h"
 #include "vmm/machine.h"
+#include "vmm/requests.h"
 
 #include "base/fd.h"
 
@@ -171,7 +171,7 @@ static int machine_make(void *arg, struct err *e)
 	r = machine_create(&f->m, &f->spec, f->loop, e);
 	if (r < 0)
 		goto fail_loop;
-	r = control_create(&f->m, &f->launch_sock, &f->control, e);
+	r = requests_serve(&f->m, &f->launch_sock, &f->control, e);
 	if (r < 0)
 		goto fail_machine;
 	return 0;

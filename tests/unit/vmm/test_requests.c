@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "vmm/control.h"
+#include "vmm/requests.h"
 
 #include "base/json.h"
 
@@ -18,7 +18,7 @@ static void expect(const char *request, size_t fd_count, const char *text)
 	struct err e = { 0 };
 
 	assert_non_null(m.body);
-	reply = control_answer(NULL, &m);
+	reply = requests_answer(NULL, &m);
 	assert_true(json_is_false(json_object_get(reply, "ok")));
 	assert_int_equal(json_integer_value(json_object_get(reply, "v")), 1);
 	assert_true(json_to_err(json_object_get(reply, "error"), &e) < 0);
@@ -31,7 +31,7 @@ static void bad_requests_are_answered_with_an_error(void **state)
 {
 	expect("{}", 0, "v is missing");
 	expect("{\"v\":1}", 0, "op is missing");
-	expect("{\"v\":2,\"op\":\"status\"}", 0, "message version 2, this VMM speaks 1");
+	expect("{\"v\":2,\"op\":\"status\"}", 0, "message version 2, this program speaks 1");
 	expect("{\"v\":\"1\",\"op\":\"status\"}", 0, "v is not a number");
 	expect("{\"v\":1,\"op\":\"reboot\"}", 0, "unknown request \"reboot\"");
 	expect("{\"v\":1,\"op\":\"launch\"}", 0, "unknown request \"launch\"");

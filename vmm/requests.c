@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "vmm/control.h"
+#include "vmm/requests.h"
 
 #include "vmm/chipset.h"
 #include "vmm/machine.h"
@@ -9,54 +9,9 @@
 #include "vmm/status.h"
 #include "vmm/vfio.h"
 
-#include "base/fd.h"
 #include "base/json.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-struct control {
-	struct machine *machine;
-	uid_t uid; /* whose connections are taken, beside root's */
-	int conns[CONTROL_CONNECTIONS]; /* -1: free */
-};
-
-json_t *control_reply_ok(json_t *result)
-{
-	struct err e = { 0 };
-
-	if (result != NULL)
-		return json_pack("{s:i, s:b, s:o}", "v", VMM_MSG_VERSION, "ok", 1, "result",
-				 result);
-	err_set(&e, ENOMEM, "out of memory");
-	return control_reply_err(&e);
-}
-
-json_t *control_reply_err(const struct err *e)
-{
-	return json_pack("{s:i, s:b, s:o}", "v", VMM_MSG_VERSION, "ok", 0, "error",
-			 json_from_err(e));
-}
-
-int control_head_parse(const json_t *body, char op[32], struct err *e)
-{
-	uint64_t version = 0;
-	int r = json_get_u64(body, "v", UINT32_MAX, &version, e);
-
-	if (r == 0)
-		r = json_get_str(body, "op", op, 32, e);
-	if (r < 0)
-		return r;
-	if (version != VMM_MSG_VERSION) {
-		err_set(e, EPROTONOSUPPORT, "message version %llu, this VMM speaks %d",
-			(unsigned long long)version, VMM_MSG_VERSION);
-		return err_code(e, "version");
-	}
-	return 0;
-}
 
 static int op_status(struct machine *m, json_t **result, struct err *e)
 {
@@ -186,8 +141,8 @@ static int op_run(struct machine *m, const struct op_row *row, const json_t *bod
 static int request_handle(struct machine *m, const struct seqmsg *request, json_t **result,
 			  struct err *e)
 {
-	char op[32];
-	int r = control_head_parse(request->body, op, e);
+	char op[CONTROL_OP_TEXT];
+	int r = control_head_parse(request->body, VMM_MSG_VERSION, op, e);
 
 	if (r < 0)
 		return r;
@@ -203,132 +158,29 @@ static int request_handle(struct machine *m, const struct seqmsg *request, json_
 	return err_code(e, "unknown-request");
 }
 
-json_t *control_answer(struct machine *m, const struct seqmsg *request)
+json_t *requests_answer(struct machine *m, const struct seqmsg *request)
 {
 	struct err e = { 0 };
 	json_t *result = NULL;
 	int r = request_handle(m, request, &result, &e);
 
-	return r < 0 ? control_reply_err(&e) : control_reply_ok(result);
+	return r < 0 ? control_reply_err(VMM_MSG_VERSION, &e)
+		     : control_reply_ok(VMM_MSG_VERSION, result);
 }
 
-static void conn_drop(struct control *c, int fd)
+static json_t *answer(void *arg, struct seqmsg *request)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(c->conns); i++) {
-		if (c->conns[i] != fd)
-			continue;
-		loop_del(c->machine->loop, fd);
-		fd_close(&c->conns[i]);
-		return;
-	}
+	return requests_answer(arg, request);
 }
 
-static void conn_ready(void *arg, int fd, uint32_t events)
+int requests_serve(struct machine *m, int *launch_sock, struct control **out, struct err *e)
 {
-	struct control *c = arg;
-	auto_seqmsg struct seqmsg request = { 0 };
-	auto_json json_t *reply = NULL;
-	struct err e = { 0 };
-	int r = seqmsg_recv(fd, &request);
+	const struct control_target target = { .loop = m->loop,
+					       .listener = m->spec->listener_fd,
+					       .version = VMM_MSG_VERSION,
+					       .what = "this VM",
+					       .answer = answer,
+					       .arg = m };
 
-	if (r == -EAGAIN)
-		return;
-	if (r == 0) {
-		reply = control_answer(c->machine, &request);
-	} else if (r == -EBADMSG) {
-		err_set(&e, EBADMSG, "the request is no JSON object of at most %d bytes",
-			SEQMSG_BYTES);
-		reply = control_reply_err(&e);
-	}
-	/* The socket does not block: a peer that leaves its replies lying is dropped. */
-	if (reply == NULL || seqmsg_send(fd, reply, NULL, 0) < 0)
-		conn_drop(c, fd);
-}
-
-/* Takes *fd if there is room. */
-static int conn_add(struct control *c, int *fd)
-{
-	int flags = fcntl(*fd, F_GETFL), r;
-
-	if (flags < 0 || fcntl(*fd, F_SETFL, flags | O_NONBLOCK) < 0)
-		return -errno;
-	for (size_t i = 0; i < ARRAY_SIZE(c->conns); i++) {
-		if (c->conns[i] >= 0)
-			continue;
-		r = loop_add(c->machine->loop, *fd, EPOLLIN, conn_ready, c);
-		if (r == 0)
-			c->conns[i] = fd_take(fd);
-		return r;
-	}
-	return -EBUSY;
-}
-
-static int peer_uid(int fd, uid_t *uid)
-{
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
-		return -errno;
-	*uid = cred.uid;
-	return 0;
-}
-
-static void conn_refuse(int fd, int errnum, const char *text)
-{
-	auto_json json_t *reply = NULL;
-	struct err e = { 0 };
-
-	err_set(&e, errnum, "%s", text);
-	reply = control_reply_err(&e);
-	if (reply != NULL)
-		(void)seqmsg_send(fd, reply, NULL, 0);
-}
-
-static void listener_ready(void *arg, int listener, uint32_t events)
-{
-	struct control *c = arg;
-	auto_fd int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	uid_t uid = (uid_t)-1;
-
-	if (fd < 0)
-		return;
-	if (peer_uid(fd, &uid) < 0 || (uid != 0 && uid != c->uid))
-		conn_refuse(fd, EACCES, "only root and the daemon may control this VM");
-	else if (conn_add(c, &fd) < 0)
-		conn_refuse(fd, EBUSY, "too many control connections");
-}
-
-int control_create(struct machine *m, int *launch_sock, struct control **out, struct err *e)
-{
-	struct control *c = calloc(1, sizeof(*c));
-	int r;
-
-	if (c == NULL)
-		return err_set(e, ENOMEM, "control: out of memory");
-	c->machine = m;
-	for (size_t i = 0; i < ARRAY_SIZE(c->conns); i++)
-		c->conns[i] = -1;
-	r = peer_uid(*launch_sock, &c->uid);
-	if (r == 0)
-		r = conn_add(c, launch_sock);
-	if (r == 0)
-		r = loop_add(m->loop, m->spec->listener_fd, EPOLLIN, listener_ready, c);
-	if (r < 0) {
-		control_destroy(c);
-		return err_set(e, r, "control sockets: %s", strerror(-r));
-	}
-	*out = c;
-	return 0;
-}
-
-void control_destroy(struct control *c)
-{
-	if (c == NULL)
-		return;
-	loop_del(c->machine->loop, c->machine->spec->listener_fd);
-	for (size_t i = 0; i < ARRAY_SIZE(c->conns); i++)
-		if (c->conns[i] >= 0)
-			conn_drop(c, c->conns[i]);
-	free(c);
+	return control_create(&target, launch_sock, out, e);
 }
