@@ -3,6 +3,7 @@
 
 #include "vf-manager/ledger_event.h"
 #include "vf-manager/monitor.h"
+#include "vf-manager/peer.h"
 #include "vf-manager/privops.h"
 #include "vf-manager/vm.h"
 
@@ -405,7 +406,7 @@ static int backend_spawn(struct backend_proc *p, struct err *e)
 	fd_close(&files.listener);
 	fd_close(&files.log);
 	if (r == 0)
-		r = pmd_reply(ours, LAUNCH_MS, NULL, e);
+		r = peer_reply("viaduct-pmd", ours, LAUNCH_MS, NULL, e);
 	if (p->role->started != NULL)
 		p->role->started(p->d);
 	if (r == 0) {

@@ -32,7 +32,4 @@ int pmd_call(const struct daemon *d, const struct pmd_peer *peer, json_t *body, 
 int pmd_call_image(const struct daemon *d, const struct pmd_peer *peer, json_t *body, int image,
 		   struct err *e);
 
-/* Reads one reply from sock. -ETIMEDOUT, -ECONNRESET: it is gone. */
-int pmd_reply(int sock, int timeout_ms, json_t **result, struct err *e);
-
 #endif

@@ -3,8 +3,8 @@
  * A viaduct-vmm that runs no VM but tests one VF: what it gets is what a VM gets (a uid, namespaces, limits, KVM, a VFIO
  * container and group) and what the kernel counts of interrupts. It is killed when it takes too long.
  */
+#include "vf-manager/peer.h"
 #include "vf-manager/privops.h"
-#include "vf-manager/vmm_client.h"
 
 #include "base/fd.h"
 #include "base/json.h"
@@ -98,7 +98,7 @@ static int tester_ask(const struct pci_addr *vf, uint64_t group, struct tester *
 	fd_close(&t->interrupts);
 	if (r < 0)
 		return err_set(e, r, "send to viaduct-vmm: %s", strerror(-r));
-	return vmm_reply(t->sock, ANSWER_MS, result, e);
+	return peer_reply("viaduct-vmm", t->sock, ANSWER_MS, result, e);
 }
 
 /* It has answered, after it put everything back, and goes; or it must. */

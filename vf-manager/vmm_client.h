@@ -20,9 +20,6 @@ struct vmm_peer {
 	pid_t pid;
 };
 
-/* A connection to the VM's control socket, with the peer's uid and pid checked (SO_PEERCRED). */
-int vmm_connect(const struct daemon *d, const struct vmm_peer *peer, int *fd_out, struct err *e);
-
 /* One request; *result (may be NULL) is a new reference. Errors of the VMM pass through. */
 int vmm_call(const struct daemon *d, const struct vmm_peer *peer, const char *op, json_t **result,
 	     struct err *e);
@@ -40,8 +37,5 @@ int vmm_call_link(const struct daemon *d, const struct vmm_peer *peer, const cha
 #define VMM_ASK_SLICE 256
 void vmm_status_all(const struct daemon *d, const struct vmm_peer *peers, size_t count,
 		    json_t **out);
-
-/* Reads one reply from sock. -ETIMEDOUT, -ECONNRESET: the VMM is gone. */
-int vmm_reply(int sock, int timeout_ms, json_t **result, struct err *e);
 
 #endif

@@ -6,6 +6,7 @@
 #include "vf-manager/coresched.h"
 #include "vf-manager/ledger_event.h"
 #include "vf-manager/operations.h"
+#include "vf-manager/peer.h"
 #include "vf-manager/pool.h"
 #include "vf-manager/portpolled.h"
 #include "vf-manager/portset.h"
@@ -14,7 +15,6 @@
 #include "vf-manager/vmdef.h"
 #include "vf-manager/vmextra.h"
 #include "vf-manager/vmlaunch.h"
-#include "vf-manager/vmm_client.h"
 #include "vf-manager/vmops.h"
 #include "vf-manager/vmplace.h"
 #include "vf-manager/vmstart_disks.h"
@@ -285,7 +285,7 @@ static int start_prepare(struct vm_start *s, struct err *e)
 static int start_wait(struct vm_start *s, json_t **status, struct err *e)
 {
 	int ms = START_MS + (int)(s->wish->spec->memory_bytes >> 30) * START_MS_PER_GB;
-	int r = vmm_reply(s->sock, ms, status, e);
+	int r = peer_reply("viaduct-vmm", s->sock, ms, status, e);
 
 	if (r == -ECONNRESET || r == -EPIPE)
 		launch_log_tail(s, e);
