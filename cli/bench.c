@@ -8,8 +8,9 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 
+#include "base/program.h"
+
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -43,39 +44,20 @@ static const struct {
 	{ OPT_AGAIN, "--again" },
 };
 
-/* self: this program. Where the benchmark lies: as installed (BENCH_FOLDER, from the folder of this program or absolute), or as meson
- * builds it (cli/viaduct, bench/main). */
-static int program_find(char self[PATH_MAX], char path[PATH_MAX], struct err *e)
-{
-	static const char *const places[] = { BENCH_FOLDER "/main", "../bench/main" };
-	ssize_t n = readlink("/proc/self/exe", self, PATH_MAX - 1);
-	int folder;
-
-	if (n <= 0)
-		return err_set(e, errno, "/proc/self/exe: %s", strerror(errno));
-	self[n] = '\0';
-	folder = (int)(strrchr(self, '/') + 1 - self);
-	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		int len = snprintf(path, PATH_MAX, "%.*s%s", places[i][0] == '/' ? 0 : folder, self,
-				   places[i]);
-
-		if (len > 0 && len < PATH_MAX && access(path, X_OK) == 0)
-			return 0;
-	}
-	err_set(e, ENOENT, "the programs of the benchmark are not installed");
-	err_code(e, "bench-missing");
-	return err_hint(e, "meson install -C build/release");
-}
+/* As installed (BENCH_FOLDER, from the folder of this program or absolute), or as meson builds it (cli/viaduct, bench/main). */
+static const char *const places[] = { BENCH_FOLDER "/main", "../bench/main", NULL };
 
 static int bench_exec(struct cli *cli, const char *verb, const struct args *a, struct err *e)
 {
 	char self[PATH_MAX], path[PATH_MAX];
 	const char *argv[BENCH_ARGV_MAX] = { path, verb };
 	size_t n = 2;
-	int r = program_find(self, path, e);
 
-	if (r < 0)
-		return r;
+	if (program_self(self) < 0 || program_find(places, path) < 0) {
+		err_set(e, ENOENT, "the programs of the benchmark are not installed");
+		err_code(e, "bench-missing");
+		return err_hint(e, "meson install -C build/release");
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(forwarded); i++) {
 		if (a->value[forwarded[i].id] == NULL)
 			continue;

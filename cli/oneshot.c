@@ -2,11 +2,11 @@
 #include "cli/oneshot.h"
 
 #include "base/fd.h"
+#include "base/program.h"
 #include "vf-manager/api.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,35 +28,7 @@ void oneshot_init(struct oneshot *o)
 	o->stderr_fd = -1;
 }
 
-static bool path_join(char *buf, size_t cap, const char *dir, int dir_len, const char *name)
-{
-	int n = snprintf(buf, cap, "%.*s/%s", dir_len, dir, name);
-
-	return n > 0 && (size_t)n < cap && access(buf, X_OK) == 0;
-}
-
-/* Beside our own binary: as installed, or as meson builds it (cli/viaduct, vf-manager/viaductd). */
-static bool daemon_find_beside(char *buf, size_t cap)
-{
-	char self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
-
-	if (n <= 0)
-		return false;
-	self[n] = '\0';
-	slash = strrchr(self, '/');
-	if (slash == NULL)
-		return false;
-	*slash = '\0';
-	if (path_join(buf, cap, self, (int)strlen(self), "viaductd"))
-		return true;
-	slash = strrchr(self, '/');
-	return slash != NULL && strcmp(slash, "/cli") == 0 &&
-	       path_join(buf, cap, self, (int)(slash - self), "vf-manager/viaductd");
-}
-
-static bool daemon_find_on_path(char *buf, size_t cap)
+static bool daemon_find_on_path(char buf[PATH_MAX])
 {
 	const char *p = getenv("PATH");
 
@@ -64,7 +36,9 @@ static bool daemon_find_on_path(char *buf, size_t cap)
 		size_t len = strcspn(p, ":");
 
 		/* An empty or relative entry would mean the current folder: not for a binary we run. */
-		if (p[0] == '/' && len < PATH_MAX && path_join(buf, cap, p, (int)len, "viaductd"))
+		if (p[0] == '/' &&
+		    snprintf(buf, PATH_MAX, "%.*s/viaductd", (int)len, p) < PATH_MAX &&
+		    access(buf, X_OK) == 0)
 			return true;
 		p += len;
 		p += *p == ':';
@@ -72,17 +46,19 @@ static bool daemon_find_on_path(char *buf, size_t cap)
 	return false;
 }
 
-int daemon_find(char *buf, size_t cap, struct err *e)
+int daemon_find(char buf[PATH_MAX], struct err *e)
 {
+	/* As installed, or as meson builds it (cli/viaduct). */
+	static const char *const places[] = { "viaductd", "../vf-manager/viaductd", NULL };
 	const char *named = getenv("VIADUCT_DAEMON");
 
 	if (named != NULL && named[0] != '\0') {
-		if (snprintf(buf, cap, "%s", named) < (int)cap && access(buf, X_OK) == 0)
+		if (snprintf(buf, PATH_MAX, "%s", named) < PATH_MAX && access(buf, X_OK) == 0)
 			return 0;
 		return err_set(e, ENOENT, "VIADUCT_DAEMON is %s, which cannot be run: %s", named,
 			       strerror(errno));
 	}
-	if (daemon_find_beside(buf, cap) || daemon_find_on_path(buf, cap))
+	if (program_find(places, buf) == 0 || daemon_find_on_path(buf))
 		return 0;
 	return err_set(e, ENOENT, "viaductd is neither beside this program nor on PATH");
 }
@@ -170,7 +146,7 @@ int oneshot_start(struct oneshot *o, const char *run_dir, char name[ONESHOT_NAME
 	auto_fd int listener = -1;
 	char path[PATH_MAX];
 	struct oneshot_child child = { .path = path, .run_dir = run_dir, .parent = getpid() };
-	int r = daemon_find(path, sizeof(path), e);
+	int r = daemon_find(path, e);
 
 	if (r == 0)
 		r = oneshot_listen(&listener, name, e);

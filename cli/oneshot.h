@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 
+#include <limits.h>
 #include <sys/types.h>
 
 struct oneshot {
@@ -34,6 +35,6 @@ char *oneshot_words(const struct oneshot *o, char *buf, size_t cap);
 void oneshot_fini(struct oneshot *o);
 
 /* Where the daemon's binary is: VIADUCT_DAEMON, beside our own, or on PATH. -ENOENT. */
-int daemon_find(char *buf, size_t cap, struct err *e);
+int daemon_find(char buf[PATH_MAX], struct err *e);
 
 #endif

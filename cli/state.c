@@ -47,7 +47,7 @@ static int daemon_run(const char *option, const char *file, char reply[REPLY_MAX
 	char *argv[] = { program, (char *)option, (char *)file, NULL };
 	auto_fd int from = -1, to = -1;
 	posix_spawn_file_actions_t actions;
-	int pipes[2], status = 0, r = daemon_find(program, sizeof(program), e);
+	int pipes[2], status = 0, r = daemon_find(program, e);
 	pid_t pid;
 
 	if (r < 0)

@@ -4,11 +4,11 @@
 #include "vf-manager/api.h"
 
 #include "base/parse.h"
+#include "base/program.h"
 
 #include <argp.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 const char *argp_program_version = "viaductd " VIADUCT_VERSION;
 
@@ -111,29 +111,11 @@ static const char *from_env(const char *name, const char *fallback)
 	return v != NULL && v[0] != '\0' ? v : fallback;
 }
 
-/* Beside this program, else in the build tree's folder of it, else where it is installed. */
-static void program_find(const char *name, const char *folder, char out[PATH_MAX])
+/* Beside this program, as installed, else in the build tree's folder of it. */
+static void beside(const char *name, const char *in_tree, char out[PATH_MAX])
 {
-	const char *const places[] = { "", "../libexec/viaduct/", folder };
-	char self[PATH_MAX], path[PATH_MAX * 2];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
-
 	snprintf(out, PATH_MAX, "/usr/bin/%s", name);
-	if (n <= 0)
-		return;
-	self[n] = '\0';
-	slash = strrchr(self, '/');
-	if (slash == NULL)
-		return;
-	slash[1] = '\0';
-	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		snprintf(path, sizeof(path), "%s%s%s", self, places[i], name);
-		if (strlen(path) < PATH_MAX && access(path, X_OK) == 0) {
-			memcpy(out, path, strlen(path) + 1);
-			return;
-		}
-	}
+	(void)program_find((const char *const[]){ name, in_tree, NULL }, out);
 }
 
 void options_parse(int argc, char **argv, struct options *out)
@@ -152,8 +134,8 @@ void options_parse(int argc, char **argv, struct options *out)
 	out->log_level = LOG_LEVEL_INFO;
 	out->dev_dir = "/dev";
 	out->proc_dir = "/proc";
-	program_find("viaduct-vmm", "../vmm/", out->vmm_path);
-	program_find("viaduct-audit", "../iommu/", out->audit_path);
-	program_find("viaduct-pmd", "../pmd-backends/", out->pmd_path);
+	beside("viaduct-vmm", "../vmm/viaduct-vmm", out->vmm_path);
+	beside("viaduct-audit", "../iommu/viaduct-audit", out->audit_path);
+	beside("viaduct-pmd", "../pmd-backends/viaduct-pmd", out->pmd_path);
 	argp_parse(&argp, argc, argv, 0, NULL, out);
 }
