@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "image/image_format.h"
 
+#include "base/fd.h"
+
 #include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,13 +24,6 @@ int image_format_parse(const char *word, enum image_format *out)
 	return -EINVAL;
 }
 
-static int part_read(int fd, void *buf, size_t len, uint64_t at)
-{
-	ssize_t n = pread(fd, buf, len, (off_t)at);
-
-	return n < 0 ? -errno : (size_t)n != len ? -EIO : 0;
-}
-
 int image_ends_read(int fd, struct image_ends *out, struct err *e)
 {
 	struct stat st;
@@ -40,9 +35,9 @@ int image_ends_read(int fd, struct image_ends *out, struct err *e)
 	out->file_bytes = (uint64_t)st.st_size;
 	out->head_bytes = (size_t)u64_min(out->file_bytes, IMAGE_HEAD);
 	out->tail_bytes = (size_t)u64_min(out->file_bytes, IMAGE_TAIL);
-	r = part_read(fd, out->head, out->head_bytes, 0);
+	r = fd_pread_all(fd, out->head, out->head_bytes, 0);
 	if (r == 0)
-		r = part_read(fd, out->tail, out->tail_bytes, out->file_bytes - out->tail_bytes);
+		r = fd_pread_all(fd, out->tail, out->tail_bytes, out->file_bytes - out->tail_bytes);
 	return r < 0 ? err_set(e, r, "read: %s", strerror(-r)) : 0;
 }
 

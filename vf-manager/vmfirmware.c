@@ -127,14 +127,12 @@ static int folder_make(struct daemon *d, const char *name, struct err *e)
 static int image_copy(int from, int to)
 {
 	auto_free uint8_t *image = malloc(VMM_VARS_IMAGE);
-	ssize_t n;
+	int r;
 
 	if (image == NULL)
 		return -ENOMEM;
-	n = pread(from, image, VMM_VARS_IMAGE, 0);
-	if (n != (ssize_t)VMM_VARS_IMAGE)
-		return n < 0 ? -errno : -EIO;
-	return fd_write_all(to, image, VMM_VARS_IMAGE);
+	r = fd_pread_all(from, image, VMM_VARS_IMAGE, 0);
+	return r < 0 ? r : fd_write_all(to, image, VMM_VARS_IMAGE);
 }
 
 /* Whole and on the disk before it has its name. All of its blocks are taken now: later writes find no full disk, but on

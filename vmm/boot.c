@@ -19,26 +19,16 @@ static const struct boot_format *const formats[] = { &boot_format_bzimage, &boot
 int boot_file_read(const struct boot_file *file, uint64_t off, void *buf, uint64_t len,
 		   struct err *e)
 {
-	uint8_t *p = buf;
+	int r;
 
 	if (!range_fits(off, len, file->size))
 		return err_set(e, ENOEXEC, "%s is truncated: %llu bytes at %llu, file of %llu",
 			       file->what, (unsigned long long)len, (unsigned long long)off,
 			       (unsigned long long)file->size);
-	while (len > 0) {
-		ssize_t n = pread(file->fd, p, len, (off_t)off);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_set(e, errno, "read %s: %s", file->what, strerror(errno));
-		if (n == 0)
-			return err_set(e, EIO, "%s became shorter while it was read", file->what);
-		p += n;
-		off += (uint64_t)n;
-		len -= (uint64_t)n;
-	}
-	return 0;
+	r = fd_pread_all(file->fd, buf, len, off);
+	return r < 0 ? err_set(e, r, "read %s: %s", file->what,
+			       r == -ENODATA ? "it became shorter" : strerror(-r))
+		     : 0;
 }
 
 uint64_t boot_low_end(const struct boot_image *im)

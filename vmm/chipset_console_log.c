@@ -28,16 +28,13 @@ static int log_copy(int from, int to)
 		return -errno;
 	for (;;) {
 		ssize_t n = pread(from, buf, sizeof(buf), at);
+		int r;
 
-		for (ssize_t done = 0; done < n;) {
-			ssize_t put = pwrite(to, buf + done, (size_t)(n - done), at + done);
-
-			if (put <= 0)
-				return put < 0 ? -errno : -EIO;
-			done += put;
-		}
 		if (n <= 0)
 			return n < 0 ? -errno : 0;
+		r = fd_pwrite_all(to, buf, (size_t)n, (uint64_t)at);
+		if (r < 0)
+			return r;
 		at += n;
 	}
 }

@@ -20,15 +20,10 @@ void exit_record_init(struct exit_record *rec, int fd, const char *name)
 
 static int record_put(const struct exit_record *rec, const char *text, size_t len)
 {
-	for (size_t done = 0; done < len;) {
-		ssize_t n = pwrite(rec->fd, text + done, len - done, (off_t)done);
+	int r = fd_pwrite_all(rec->fd, text, len, 0);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		done += (size_t)n;
-	}
+	if (r < 0)
+		return r;
 	if (ftruncate(rec->fd, (off_t)len) < 0 || fdatasync(rec->fd) < 0)
 		return -errno;
 	return 0;

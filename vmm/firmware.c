@@ -50,7 +50,6 @@ static int pages_map(size_t size, uint8_t **out, struct err *e)
 static int code_load(struct firmware *fw, struct err *e)
 {
 	int fd = fw->m->spec->firmware_fd, r = pages_map(VMM_CODE_IMAGE, &fw->code, e);
-	uint64_t done = 0;
 	uint32_t slot;
 	struct stat st;
 
@@ -62,14 +61,8 @@ static int code_load(struct firmware *fw, struct err *e)
 			(unsigned long long)st.st_size, VMM_CODE_IMAGE);
 		return err_code(e, "firmware-unfit");
 	}
-	while (r == 0 && done < VMM_CODE_IMAGE) {
-		ssize_t n = pread(fd, fw->code + done, VMM_CODE_IMAGE - done, (off_t)done);
-
-		if (n > 0)
-			done += (uint64_t)n;
-		else if (n == 0 || errno != EINTR)
-			r = n == 0 ? -EIO : -errno;
-	}
+	if (r == 0)
+		r = fd_pread_all(fd, fw->code, VMM_CODE_IMAGE, 0);
 	if (r == 0)
 		r = slots_add_rom(&fw->m->slots, CODE_BASE, VMM_CODE_IMAGE, fw->code, &slot);
 	return r < 0 ? err_set(e, r, "firmware: %s", strerror(-r)) : 0;

@@ -63,38 +63,6 @@ static size_t journal_len(unsigned int count)
 	return FLASH_BLOCK + (size_t)count * FLASH_BLOCK;
 }
 
-static int write_at(int fd, const uint8_t *p, size_t len, uint64_t off)
-{
-	while (len > 0) {
-		ssize_t n = pwrite(fd, p, len, (off_t)off);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		p += n;
-		off += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-static int read_at(int fd, uint8_t *p, size_t len, uint64_t off)
-{
-	while (len > 0) {
-		ssize_t n = pread(fd, p, len, (off_t)off);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		p += n;
-		off += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 static int disk_wait(int fd)
 {
 	int r;
@@ -128,15 +96,15 @@ static int journal_apply(struct flash_store *s)
 	int r = 0;
 
 	for (unsigned int i = 0; r == 0 && i < s->count; i++)
-		r = write_at(s->fd, s->journal + journal_len(i), FLASH_BLOCK,
-			     (uint64_t)get_le16(s->journal + HEAD_BLOCKS + 2 * (size_t)i) *
-				     FLASH_BLOCK);
+		r = fd_pwrite_all(s->fd, s->journal + journal_len(i), FLASH_BLOCK,
+				  (uint64_t)get_le16(s->journal + HEAD_BLOCKS + 2 * (size_t)i) *
+					  FLASH_BLOCK);
 	if (r == 0)
 		r = disk_wait(s->fd);
 	if (r < 0)
 		return r;
 	/* Only so that it does not meet an image that somebody puts there by hand: nothing depends on it. */
-	(void)write_at(s->fd, none, sizeof(none), FLASH_IMAGE);
+	(void)fd_pwrite_all(s->fd, none, sizeof(none), FLASH_IMAGE);
 	s->count = 0;
 	s->is_logged = false;
 	return 0;
@@ -159,7 +127,7 @@ static int file_check(int fd, struct err *e)
 
 static int store_read(struct flash_store *s, uint8_t *image, struct err *e)
 {
-	int r = read_at(s->fd, s->journal, journal_len(FLASH_BLOCKS), FLASH_IMAGE);
+	int r = fd_pread_all(s->fd, s->journal, journal_len(FLASH_BLOCKS), FLASH_IMAGE);
 
 	if (r == 0) {
 		s->count = journal_count(s->journal);
@@ -168,7 +136,7 @@ static int store_read(struct flash_store *s, uint8_t *image, struct err *e)
 	if (r == 0 && s->count != 0)
 		r = journal_apply(s);
 	if (r == 0)
-		r = read_at(s->fd, image, FLASH_IMAGE, 0);
+		r = fd_pread_all(s->fd, image, FLASH_IMAGE, 0);
 	if (r < 0)
 		return err_set(e, r, "firmware variables: %s", strerror(-r));
 	if (!flash_store_is_vars(image)) {
@@ -229,7 +197,7 @@ int flash_store_commit(struct flash_store *s, struct flash *f)
 	journal_fill(s, f);
 	if (s->count == 0)
 		return 0;
-	r = write_at(s->fd, s->journal, journal_len(s->count), FLASH_IMAGE);
+	r = fd_pwrite_all(s->fd, s->journal, journal_len(s->count), FLASH_IMAGE);
 	if (r == 0)
 		r = disk_wait(s->fd);
 	if (r < 0)
