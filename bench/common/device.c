@@ -60,28 +60,57 @@ struct rte_mempool *device_pool(struct device_pools *pools, uint32_t packets, ui
 			      mtu <= SMALL_MTU ? RTE_MBUF_DEFAULT_BUF_SIZE : JUMBO_ROOM);
 }
 
-static int refuse(const struct device_wish *w, int errnum, const char *step, struct err *e)
+int device_refuse(const char *device, int errnum, const char *step, struct err *e)
 {
 	errnum = errnum < 0 ? -errnum : errnum;
-	return err_set(e, errnum != 0 ? errnum : EIO, "%s: %s: %s", w->device, step,
+	return err_set(e, errnum != 0 ? errnum : EIO, "%s: %s: %s", device, step,
 		       rte_strerror(errnum != 0 ? errnum : EIO));
 }
 
-/* DPDK would say no more than that there is no such device. */
-static int pci_check(const struct device_wish *w, const struct pci_addr *a, struct err *e)
+static int refuse(const struct device_wish *w, int errnum, const char *step, struct err *e)
 {
-	char path[128], driver[64] = "no driver", addr[PCI_ADDR_TEXT];
+	return device_refuse(w->device, errnum, step, e);
+}
 
-	pci_addr_text(a, addr);
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s", addr);
+int device_pci_check(const char *addr, struct err *e)
+{
+	char path[128], driver[64] = "no driver";
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%.20s", addr);
 	if (access(path, F_OK) < 0)
 		return err_set(e, ENODEV, "there is no %s", addr);
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver", addr);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%.20s/driver", addr);
 	(void)link_base_at(AT_FDCWD, path, driver, sizeof(driver));
 	for (size_t i = 0; i < ARRAY_SIZE(pci_drivers); i++)
 		if (strcmp(driver, pci_drivers[i]) == 0)
 			return 0;
-	return err_set(e, EBUSY, "%s is with %s, not with vfio-pci or igb_uio", w->device, driver);
+	return err_set(e, EBUSY, "%s is with %s, not with vfio-pci or igb_uio", addr, driver);
+}
+
+int device_queues(uint16_t port, const struct rte_eth_conf *conf, uint16_t places,
+		  struct rte_mempool *pool)
+{
+	uint16_t rx = places, tx = places;
+	int r = rte_eth_dev_configure(port, 1, 1, conf);
+
+	if (r == 0)
+		r = rte_eth_dev_adjust_nb_rx_tx_desc(port, &rx, &tx);
+	if (r == 0)
+		r = rte_eth_rx_queue_setup(port, 0, rx, SOCKET_ID_ANY, NULL, pool);
+	if (r == 0)
+		r = rte_eth_tx_queue_setup(port, 0, tx, SOCKET_ID_ANY, NULL);
+	return r;
+}
+
+void device_remove(uint16_t port)
+{
+	struct rte_eth_dev_info info;
+	struct rte_device *device = rte_eth_dev_info_get(port, &info) == 0 ? info.device : NULL;
+
+	(void)rte_eth_dev_stop(port);
+	(void)rte_eth_dev_close(port);
+	if (device != NULL)
+		(void)rte_dev_remove(device);
 }
 
 static int kernel_check(const struct device_wish *w, const char *iface, struct err *e)
@@ -176,9 +205,9 @@ static int probe(const struct device_wish *w, uint16_t *port, struct err *e)
 	int r;
 
 	if (parse_pci_addr(w->device, &addr) == 0) {
-		r = w->server ? err_set(e, EINVAL, "a PCI function cannot be a server")
-			      : pci_check(w, &addr, e);
 		pci_addr_text(&addr, args);
+		r = w->server ? err_set(e, EINVAL, "a PCI function cannot be a server")
+			      : device_pci_check(args, e);
 	} else {
 		r = kind_args(w, args, sizeof(args), e);
 	}
@@ -197,9 +226,8 @@ static int probe(const struct device_wish *w, uint16_t *port, struct err *e)
 
 static int configure(const struct device_wish *w, struct device *d, struct err *e)
 {
-	struct rte_eth_conf conf = { .intr_conf.rxq = w->interrupts };
+	struct rte_eth_conf conf = { 0 };
 	struct rte_eth_dev_info info;
-	uint16_t rx = DEVICE_RING, tx = DEVICE_RING;
 	int r = rte_eth_dev_info_get(d->port, &info);
 
 	if (r < 0)
@@ -210,13 +238,7 @@ static int configure(const struct device_wish *w, struct device *d, struct err *
 	snprintf(d->driver, sizeof(d->driver), "%s", info.driver_name);
 	conf.rxmode.mtu = is_by_kernel(w) ? 0 : (uint32_t)w->mtu;
 	conf.rxmode.offloads = info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
-	r = rte_eth_dev_configure(d->port, 1, 1, &conf);
-	if (r == 0)
-		r = rte_eth_dev_adjust_nb_rx_tx_desc(d->port, &rx, &tx);
-	if (r == 0)
-		r = rte_eth_rx_queue_setup(d->port, 0, rx, SOCKET_ID_ANY, NULL, d->pool);
-	if (r == 0)
-		r = rte_eth_tx_queue_setup(d->port, 0, tx, SOCKET_ID_ANY, NULL);
+	r = device_queues(d->port, &conf, DEVICE_RING, d->pool);
 	return r < 0 ? refuse(w, r, "configuration", e) : 0;
 }
 
@@ -353,15 +375,8 @@ int device_open(const struct device_wish *wish, struct device_pools *pools, stru
 
 void device_close(struct device *d)
 {
-	struct rte_eth_dev_info info;
-	struct rte_device *device = rte_eth_dev_info_get(d->port, &info) == 0 ? info.device : NULL;
-
 	fd_close(&d->promisc);
-	(void)rte_eth_dev_stop(d->port);
-	(void)rte_eth_dev_close(d->port);
-	/* So that the same device can be opened again. */
-	if (device != NULL)
-		(void)rte_dev_remove(device);
+	device_remove(d->port);
 	rte_mempool_free(d->pool);
 	d->pool = NULL;
 }

@@ -24,6 +24,7 @@
 #define DEVICE_CACHE \
 	256 /* packets of a pool that an lcore keeps, and half as many again before it gives back */
 
+struct rte_eth_conf;
 struct rte_mempool;
 
 struct device_wish {
@@ -31,7 +32,6 @@ struct device_wish {
 	char device[DEVICE_TEXT];
 	uint64_t mtu; /* bytes of IP packets */
 	bool server;
-	bool interrupts; /* of the receive queue; the caller's to set */
 };
 
 struct device {
@@ -80,6 +80,20 @@ bool device_is_dead(const struct device *d);
 
 /* As its driver says now. */
 bool device_has_link(const struct device *d);
+
+/* The parts of device_open() and device_close() that programs with ports of their own share. What a step failed with, in
+ * DPDK's words; returns it. */
+int device_refuse(const char *device, int errnum, const char *step, struct err *e);
+
+/* DPDK would say no more than that there is no such device. -ENODEV; -EBUSY: it is with another driver. */
+int device_pci_check(const char *addr, struct err *e);
+
+/* Configures the port with one queue each way, of so many places as far as its driver can. DPDK's errors. */
+int device_queues(uint16_t port, const struct rte_eth_conf *conf, uint16_t places,
+		  struct rte_mempool *pool);
+
+/* Stops and closes it, so that the same device can be opened again. */
+void device_remove(uint16_t port);
 
 /* "mac", "driver", "link_mbps", "link_up", "max_frame". */
 int device_facts(const struct device *d, json_t *reply);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "bench/reflect/port.h"
 
+#include "bench/common/device.h"
 #include "bench/common/promisc.h"
 
 #include "base/fd.h"
 
-#include <rte_bus_pci.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
@@ -30,27 +30,7 @@ static const char *const xdp_programs[] = {
 
 static int refuse(const struct port *p, int errnum, const char *step, struct err *e)
 {
-	errnum = errnum < 0 ? -errnum : errnum;
-	return err_set(e, errnum != 0 ? errnum : EIO, "%s: %s: %s", p->device, step,
-		       rte_strerror(errnum));
-}
-
-/* DPDK would say no more than that its probe failed. */
-static int pci_check(const struct port *p, struct err *e)
-{
-	static const char *const drivers[] = { "vfio-pci", "igb_uio" };
-	char path[128], driver[64] = "no driver";
-
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%.20s", p->device);
-	if (access(path, F_OK) < 0)
-		return err_set(e, ENODEV, "there is no %s", p->device);
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%.20s/driver", p->device);
-	(void)link_base_at(AT_FDCWD, path, driver, sizeof(driver));
-	for (unsigned int i = 0; i < ARRAY_SIZE(drivers); i++)
-		if (strcmp(driver, drivers[i]) == 0)
-			return 0;
-	return err_set(e, EBUSY, "%s is with %s, neither with vfio-pci nor with igb_uio", p->device,
-		       driver);
+	return device_refuse(p->device, errnum, step, e);
 }
 
 static int xdp_args(char *args, size_t cap, struct err *e)
@@ -80,7 +60,7 @@ static int device_args(const struct port *p, const struct reflect_request *q, ch
 
 	if (p->kind == REFLECT_PCI) {
 		snprintf(args, cap, "%s", p->device);
-		return pci_check(p, e);
+		return device_pci_check(p->device, e);
 	}
 	if (p->kind == REFLECT_AF_XDP)
 		r = xdp_args(more, sizeof(more), e);
@@ -127,20 +107,12 @@ static int pool_make(struct port *p, uint32_t mtu, uint32_t ring, struct err *e)
 
 static int rings_set_up(struct port *p, struct rte_eth_conf *conf, uint32_t ring)
 {
-	uint16_t rx = (uint16_t)ring, tx = (uint16_t)ring;
-	int r = rte_eth_dev_configure(p->id, 1, 1, conf);
+	int r = device_queues(p->id, conf, (uint16_t)ring, p->pool);
 
-	if (r < 0 && conf->intr_conf.rxq) {
-		conf->intr_conf.rxq = 0;
-		r = rte_eth_dev_configure(p->id, 1, 1, conf);
-	}
-	if (r == 0)
-		r = rte_eth_dev_adjust_nb_rx_tx_desc(p->id, &rx, &tx);
-	if (r == 0)
-		r = rte_eth_rx_queue_setup(p->id, 0, rx, SOCKET_ID_ANY, NULL, p->pool);
-	if (r == 0)
-		r = rte_eth_tx_queue_setup(p->id, 0, tx, SOCKET_ID_ANY, NULL);
-	return r;
+	if (r == 0 || !conf->intr_conf.rxq)
+		return r;
+	conf->intr_conf.rxq = 0;
+	return device_queues(p->id, conf, (uint16_t)ring, p->pool);
 }
 
 static int start(struct port *p, uint32_t mtu, uint32_t ring, struct err *e)
@@ -225,13 +197,8 @@ int port_open(struct port *p, const struct reflect_request *q, struct err *e)
 
 void port_close(struct port *p)
 {
-	struct rte_eth_dev_info info = { 0 };
-
-	if (p->probed && rte_eth_dev_info_get(p->id, &info) == 0) {
-		(void)rte_eth_dev_stop(p->id);
-		(void)rte_eth_dev_close(p->id);
-		(void)rte_dev_remove(info.device);
-	}
+	if (p->probed)
+		device_remove(p->id);
 	rte_mempool_free(p->pool);
 	fd_close(&p->fd);
 	fd_close(&p->promisc);

@@ -42,40 +42,32 @@ static int name_get(const json_t *obj, const char *key, char buf[REFLECT_NAME_TE
 	return r;
 }
 
-static bool is_ifname(const char *text)
+static int path_parse(const char *text)
 {
-	size_t len = strlen(text);
-
-	return len > 0 && len < 16 &&
-	       strspn(text, "abcdefghijklmnopqrstuvwxyz"
-			    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == len &&
-	       strcmp(text, ".") != 0 && strcmp(text, "..") != 0;
+	return text[0] == '/' && strpbrk(text, ",= ") == NULL ? 0 : -EINVAL;
 }
 
-static bool is_path(const char *text)
-{
-	return text[0] == '/' && strpbrk(text, ",= ") == NULL;
-}
-
-static bool is_pci(const char *text)
+static int pci_parse(const char *text)
 {
 	struct pci_addr addr;
 	char full[PCI_ADDR_TEXT];
 
-	return parse_pci_addr(text, &addr) == 0 && strcmp(pci_addr_text(&addr, full), text) == 0;
+	if (parse_pci_addr(text, &addr) < 0 || strcmp(pci_addr_text(&addr, full), text) != 0)
+		return -EINVAL;
+	return 0;
 }
 
 static int device_get(const json_t *obj, struct reflect_request *out, struct err *e)
 {
 	static const struct {
 		const char *prefix;
-		bool (*good)(const char *text);
+		int (*parse)(const char *text);
 	} rows[REFLECT_KINDS] = {
-		[REFLECT_PCI] = { "", is_pci },
-		[REFLECT_AF_PACKET] = { "af-packet:", is_ifname },
-		[REFLECT_AF_XDP] = { "af-xdp:", is_ifname },
-		[REFLECT_TAP] = { "tap:", is_ifname },
-		[REFLECT_VHOST_USER] = { "vhost-user:", is_path },
+		[REFLECT_PCI] = { "", pci_parse },
+		[REFLECT_AF_PACKET] = { "af-packet:", parse_netdev },
+		[REFLECT_AF_XDP] = { "af-xdp:", parse_netdev },
+		[REFLECT_TAP] = { "tap:", parse_netdev },
+		[REFLECT_VHOST_USER] = { "vhost-user:", path_parse },
 	};
 	char text[REFLECT_DEVICE_TEXT + 16];
 	int r = json_get_str(obj, "device", text, sizeof(text), e);
@@ -85,7 +77,7 @@ static int device_get(const json_t *obj, struct reflect_request *out, struct err
 	for (unsigned int i = 0; i < ARRAY_SIZE(rows); i++) {
 		size_t skip = strlen(rows[i].prefix);
 
-		if (strncmp(text, rows[i].prefix, skip) != 0 || !rows[i].good(text + skip) ||
+		if (strncmp(text, rows[i].prefix, skip) != 0 || rows[i].parse(text + skip) < 0 ||
 		    strlen(text + skip) >= sizeof(out->device))
 			continue;
 		out->kind = (enum reflect_kind)i;
