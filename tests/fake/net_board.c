@@ -27,7 +27,7 @@ static void must(bool is_so, const char *what)
 	abort();
 }
 
-static int listener_make(void)
+int board_listen(void)
 {
 	const struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -52,7 +52,7 @@ static void spec_fill(struct net_board *b, const struct vmm_net_spec *net)
 	n->socket = i;
 	b->spec.net_count = b->spec.vhost_count = i + 1;
 	strcpy(b->spec.vhosts[i].port, n->port);
-	b->spec.vhosts[i].fd = listener_make();
+	b->spec.vhosts[i].fd = board_listen();
 }
 
 void net_board_init(struct net_board *b, const struct vmm_net_spec *net)
@@ -60,8 +60,7 @@ void net_board_init(struct net_board *b, const struct vmm_net_spec *net)
 	net_board_init_many(b, net, 1);
 }
 
-/* What the devices are plugged into; listener: of the first one. */
-static void board_make(struct net_board *b, int listener)
+void board_make(struct net_board *b, int listener)
 {
 	struct pci_host_env env = { &b->pio, &b->mmio, NULL, GIB(256), GIB(64) };
 	struct err e = { 0 };
@@ -77,12 +76,9 @@ static void board_make(struct net_board *b, int listener)
 	must(loop_create(&b->loop, &e) == 0, "loop");
 }
 
-/* The first device is placed, and its guest may use it. */
-static void board_ready(struct net_board *b)
+void board_select(struct net_board *b, uint64_t ecam)
 {
-	struct err e = { 0 };
-
-	must(pci_host_assign(b->pci, &e) == 0, e.text);
+	b->ecam = ecam;
 	b->bar = net_cfg_read(b, PCI_BASE_ADDRESS_0, 4) & ~0xFULL;
 	b->bar |= (uint64_t)net_cfg_read(b, PCI_BASE_ADDRESS_1, 4) << 32;
 	net_cfg_write(b, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
@@ -104,7 +100,8 @@ void net_board_init_many(struct net_board *b, const struct vmm_net_spec *net, un
 				 .pci = b->pci,
 				 .virtio = { FAKE_VM_FD, &b->gmem, &b->mmio, b->irq } };
 	must(nets_create(&b->spec, &env, &b->nets, &e) == 0, e.text);
-	board_ready(b);
+	must(pci_host_assign(b->pci, &e) == 0, e.text);
+	board_select(b, DEVICE_ECAM);
 }
 
 static void disk_spec_fill(struct vmm_spec *spec, const struct vmm_disk_spec *disk)
@@ -119,7 +116,7 @@ static void disk_spec_fill(struct vmm_spec *spec, const struct vmm_disk_spec *di
 	d->fds = 0;
 	spec->disk_count = spec->disk_fds_count = 1;
 	spec->disk_fds[0].image_fd = -1;
-	spec->disk_fds[0].socket_fd = listener_make();
+	spec->disk_fds[0].socket_fd = board_listen();
 }
 
 void disk_board_init(struct net_board *b, const struct vmm_disk_spec *disk)
@@ -144,7 +141,8 @@ void disk_board_init_image(struct net_board *b, const struct vmm_disk_spec *disk
 				  .pci = b->pci,
 				  .virtio = { FAKE_VM_FD, &b->gmem, &b->mmio, b->irq } };
 	must(disks_create(&b->spec, &env, &b->disks, &e) == 0, e.text);
-	board_ready(b);
+	must(pci_host_assign(b->pci, &e) == 0, e.text);
+	board_select(b, DEVICE_ECAM);
 }
 
 void net_board_fini(struct net_board *b)
@@ -196,7 +194,7 @@ uint32_t net_cfg_read(struct net_board *b, unsigned int off, unsigned int len)
 {
 	uint64_t value = 0;
 
-	bus_read(&b->mmio, 0, DEVICE_ECAM + off, &value, len);
+	bus_read(&b->mmio, 0, b->ecam + off, &value, len);
 	return (uint32_t)value;
 }
 
@@ -204,7 +202,7 @@ void net_cfg_write(struct net_board *b, unsigned int off, unsigned int len, uint
 {
 	const uint64_t wide = value;
 
-	bus_write(&b->mmio, 0, DEVICE_ECAM + off, &wide, len);
+	bus_write(&b->mmio, 0, b->ecam + off, &wide, len);
 }
 
 uint64_t net_driver_features(struct net_board *b)

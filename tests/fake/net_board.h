@@ -75,11 +75,11 @@ struct net_board {
 	struct loop *loop;
 	struct nets *nets;
 	struct disks *disks; /* of a board with a disk; nets is NULL */
-	uint64_t bar;
+	uint64_t ecam, bar; /* of the device that the driver drives */
 	bool is_packed; /* what the driver chose */
 	uint16_t command_at; /* of a packed control queue: where the next command goes */
 	bool command_is_odd; /* in a lap whose wrap counter is 0 */
-	struct sockaddr_un address;
+	struct sockaddr_un address; /* of the listener */
 	socklen_t address_len;
 	struct fake_backend backend;
 };
@@ -96,6 +96,12 @@ void disk_board_init(struct net_board *b, const struct vmm_disk_spec *disk);
 
 /* The same; the VMM has a duplicate of that description of the image. */
 void disk_board_init_image(struct net_board *b, const struct vmm_disk_spec *disk, int image_fd);
+
+/* Of other boards (extra_board.h): what devices are plugged into, with a description that is filled already, and the
+ * device that the accesses and the driver below are of. Ended by net_board_fini(). */
+int board_listen(void);
+void board_make(struct net_board *b, int listener);
+void board_select(struct net_board *b, uint64_t ecam);
 
 /* Until nothing is left to do, or ms have passed without. */
 void net_board_step(struct net_board *b, int ms);

@@ -29,7 +29,7 @@ static void ram_write(struct extra_board *b, uint16_t at, uint32_t value, unsign
 
 	put_le32(bytes, value);
 	/* Both rings that the VMM serves: descriptors, available ring. */
-	(void)gmem_write(&b->gmem, EXTRA_RING(at >> 15) + (at & 0x7FFF), bytes, len);
+	(void)gmem_write(&b->board.gmem, NET_RING(at >> 15) + (at & 0x7FFF), bytes, len);
 }
 
 static void client_turn(struct fuzzed *f, const uint8_t *p)
@@ -68,20 +68,20 @@ static void step(struct fuzzed *f, const uint8_t *p)
 
 	switch (p[0] & 15) {
 	case 0:
-		extra_cfg_write(b, at & 0xFF, len, value);
+		net_cfg_write(&b->board, at & 0xFF, len, value);
 		break;
 	case 1:
-		(void)extra_cfg_read(b, at & 0xFFF, len);
+		(void)net_cfg_read(&b->board, at & 0xFFF, len);
 		break;
 	case 2:
 	case 3:
-		extra_write(b, at & 0x3F, len, value); /* common configuration */
+		net_write(&b->board, at & 0x3F, len, value); /* common configuration */
 		break;
 	case 4:
-		extra_write(b, at, len, value);
+		net_write(&b->board, at, len, value);
 		break;
 	case 5:
-		(void)extra_read(b, at, len);
+		(void)net_read(&b->board, at, len);
 		break;
 	case 6:
 	case 7:

@@ -3,8 +3,7 @@
  * A disk between a guest's driver and a vhost-user back end (tests/fake/net_board.h): what the guest is offered by what the
  * first back end says, what later ones are held to, where the rings go on, and what a back end that lies costs.
  */
-#include "tests/fake/kvm_kernel.h"
-#include "tests/fake/net_board.h"
+#include "tests/fake/net_look.h"
 
 #include "base/fd.h"
 #include "base/json.h"
@@ -14,13 +13,8 @@
 #include <linux/pci_regs.h>
 #include <linux/virtio_pci.h>
 #include <poll.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #define ALL	  UINT64_MAX
 #define QUICK_MS  4
@@ -35,29 +29,6 @@ static int setup(void **state)
 	disk_board_init(&board, &(struct vmm_disk_spec){ .boot = 1 });
 	*state = &board;
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	net_board_fini(*state);
-	fake_kvm_reset();
-	return 0;
-}
-
-static void expect_word(struct net_board *b, const char *key, const char *want)
-{
-	auto_json json_t *s = net_board_status(b);
-	const char *have = json_string_value(json_object_get(s, key));
-
-	if (have == NULL || strstr(have, want) == NULL)
-		fail_msg("%s is \"%s\", not \"%s\"", key, have, want);
-}
-
-static int64_t number(struct net_board *b, const char *key)
-{
-	auto_json json_t *s = net_board_status(b);
-
-	return json_integer_value(json_object_get(s, key));
 }
 
 static void connect_and_look(struct net_board *b)

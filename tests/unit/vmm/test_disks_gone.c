@@ -3,40 +3,23 @@
  * A disk whose back end has died, or was refused, while locks on its image say whose I/O has not ended (tests/fake/net_board.h):
  * when the guest's memory is the guest's again, and when a successor gets the rings.
  */
-#include "tests/fake/kvm_kernel.h"
-#include "tests/fake/net_board.h"
+#include "tests/fake/net_look.h"
 
 #include "base/fd.h"
-#include "base/json.h"
 #include "base/log.h"
-#include "vmm/virtio_blk.h"
-
 #include "pmd-backends/pmd_msg.h"
+#include "vmm/virtio_blk.h"
 
 #include <fcntl.h>
 #include <linux/virtio_pci.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #define QUICK_MS 4
 
 static struct net_board board;
-
-static void expect_word(struct net_board *b, const char *key, const char *want)
-{
-	auto_json json_t *s = net_board_status(b);
-	const char *have = json_string_value(json_object_get(s, key));
-
-	if (have == NULL || strstr(have, want) == NULL)
-		fail_msg("%s is \"%s\", not \"%s\"", key, have, want);
-}
 
 static void connect_and_look(struct net_board *b)
 {

@@ -81,7 +81,7 @@ static bool runs(struct extra_board *b)
 
 static bool is_broken(struct extra_board *b)
 {
-	return (extra_read(b, VIRTIO_PCI_COMMON_STATUS, 1) & VIRTIO_STATUS_NEEDS_RESET) != 0;
+	return (net_read(&b->board, VIRTIO_PCI_COMMON_STATUS, 1) & VIRTIO_STATUS_NEEDS_RESET) != 0;
 }
 
 static void buffer_put(struct extra_board *b, unsigned int queue, uint32_t len, bool is_writable)
@@ -105,13 +105,13 @@ static void they_sit_beside_the_lpc_bridge_without_a_port(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		extra_select(b, rows[i].function);
-		assert_int_equal(extra_cfg_read(b, PCI_VENDOR_ID, 4), rows[i].id);
-		assert_int_equal(extra_cfg_read(b, PCI_CLASS_REVISION, 4), rows[i].class);
-		assert_int_equal(extra_read(b, VIRTIO_PCI_COMMON_NUMQ, 2), rows[i].queues);
-		assert_true(b->bar >= GIB(4));
+		assert_int_equal(net_cfg_read(&b->board, PCI_VENDOR_ID, 4), rows[i].id);
+		assert_int_equal(net_cfg_read(&b->board, PCI_CLASS_REVISION, 4), rows[i].class);
+		assert_int_equal(net_read(&b->board, VIRTIO_PCI_COMMON_NUMQ, 2), rows[i].queues);
+		assert_true(b->board.bar >= GIB(4));
 		/* Integrated into the root complex: no link (PCIe Base, 7.5.3.2). */
-		assert_int_equal(extra_cfg_read(b, 0xB2, 2) >> 4 & 0xF, 9);
-		assert_int_equal(extra_cfg_read(b, 0xBC, 4), 0);
+		assert_int_equal(net_cfg_read(&b->board, 0xB2, 2) >> 4 & 0xF, 9);
+		assert_int_equal(net_cfg_read(&b->board, 0xBC, 4), 0);
 	}
 }
 
@@ -120,7 +120,7 @@ static void a_vm_without_them_has_none(void **state)
 	struct extra_board *b = *state;
 
 	extra_select(b, EXTRA_CONSOLE);
-	assert_int_equal(extra_cfg_read(b, PCI_VENDOR_ID, 4), UINT32_MAX);
+	assert_int_equal(net_cfg_read(&b->board, PCI_VENDOR_ID, 4), UINT32_MAX);
 }
 
 /* --- random numbers --------------------------------------------------------------------------- */
@@ -138,9 +138,9 @@ static void numbers_differ(void **state)
 		assert_int_equal(extra_used(b, 0), n + 1);
 		assert_int_equal(extra_used_len(b, 0, n), sizeof(first));
 		if (n == 0)
-			memcpy(first, gmem_host(&b->gmem, EXTRA_BUFFERS, 64), sizeof(first));
+			memcpy(first, gmem_host(&b->board.gmem, EXTRA_BUFFERS, 64), sizeof(first));
 	}
-	assert_memory_not_equal(first, gmem_host(&b->gmem, EXTRA_BUFFERS, 64), sizeof(first));
+	assert_memory_not_equal(first, gmem_host(&b->board.gmem, EXTRA_BUFFERS, 64), sizeof(first));
 	assert_int_equal(number(b, "to_guest"), 2 * sizeof(first));
 	assert_true(runs(b));
 }
@@ -176,9 +176,9 @@ static void kicks_alone_are_paid_for(void **state)
 
 		extra_ring(b, 0);
 		for (unsigned int i = 0; i < fake_kvm.doorbell_count; i++)
-			if (fake_kvm.doorbells[i].addr == b->bar + EXTRA_DOORBELL(0))
+			if (fake_kvm.doorbells[i].addr == b->board.bar + NET_DOORBELL)
 				p.fd = fake_kvm.doorbells[i].fd;
-		assert_int_equal(loop_step(b->loop, 0), 0);
+		assert_int_equal(loop_step(b->board.loop, 0), 0);
 		wakes += poll(&p, 1, 0) == 0; /* it was looked at */
 	}
 	/* 4096 a second, and a quarter of them at once. */
@@ -236,12 +236,12 @@ static void what_came_before_bus_mastering_is_not_lost(void **state)
 	struct extra_board *b = *state;
 
 	assert_true(extra_driver_start(b, ALL));
-	extra_cfg_write(b, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	net_cfg_write(&b->board, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 	buffer_put(b, 0, 64, true);
 	extra_ring(b, 0);
 	extra_board_step(b, 5);
 	assert_int_equal(extra_used(b, 0), 0);
-	extra_cfg_write(b, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	net_cfg_write(&b->board, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	extra_board_step(b, 5);
 	assert_int_equal(extra_used(b, 0), 1);
 }
@@ -261,7 +261,7 @@ static size_t said(int fd, char *buf, size_t cap)
 
 static void guest_says(struct extra_board *b, const char *text)
 {
-	memcpy(gmem_host(&b->gmem, EXTRA_BUFFERS, ROOM), text, strlen(text));
+	memcpy(gmem_host(&b->board.gmem, EXTRA_BUFFERS, ROOM), text, strlen(text));
 	buffer_put(b, 1, (uint32_t)strlen(text), false);
 	extra_ring(b, 1);
 	extra_board_step(b, 12);
@@ -285,12 +285,12 @@ static void both_ways(void **state)
 	extra_board_step(b, 5);
 	assert_int_equal(extra_used(b, 0), 1);
 	assert_int_equal(extra_used_len(b, 0, 0), 4);
-	assert_memory_equal(gmem_host(&b->gmem, EXTRA_BUFFERS, 4), "earl", 4);
+	assert_memory_equal(gmem_host(&b->board.gmem, EXTRA_BUFFERS, 4), "earl", 4);
 	buffer_put(b, 0, 100, true);
 	extra_ring(b, 0);
 	extra_board_step(b, 5);
 	assert_int_equal(extra_used_len(b, 0, 1), 2);
-	assert_memory_equal(gmem_host(&b->gmem, EXTRA_BUFFERS, 2), "y\n", 2);
+	assert_memory_equal(gmem_host(&b->board.gmem, EXTRA_BUFFERS, 2), "y\n", 2);
 	assert_int_equal(number(b, "to_guest"), 6);
 	assert_int_equal(number(b, "from_guest"), 6);
 }
@@ -299,7 +299,7 @@ static void one_buffer_larger_than_all_that_is_kept(void **state)
 {
 	struct extra_board *b = *state;
 	uint32_t len = 4 << 20;
-	uint8_t *text = gmem_host(&b->gmem, EXTRA_BUFFERS, len);
+	uint8_t *text = gmem_host(&b->board.gmem, EXTRA_BUFFERS, len);
 	auto_free char *buf = malloc(CONSOLE_RING + 256);
 	auto_fd int client = extra_client(b);
 	size_t n;
@@ -367,28 +367,28 @@ static void the_kernel_gets_the_rings_while_the_driver_runs(void **state)
 {
 	struct extra_board *b = *state;
 
-	assert_int_equal(extra_read(b, EXTRA_CONFIG, 4), 42);
-	assert_int_equal(extra_read(b, EXTRA_CONFIG + 4, 4), 0);
+	assert_int_equal(net_read(&b->board, NET_CONFIG, 4), 42);
+	assert_int_equal(net_read(&b->board, NET_CONFIG + 4, 4), 0);
 	assert_true(extra_driver_start(b, ALL));
 	extra_board_step(b, 2);
 	assert_true(fake_vhost.runs && fake_vhost.starts == 1);
-	assert_int_equal(fake_vhost.regions, b->gmem.slot_count);
+	assert_int_equal(fake_vhost.regions, b->board.gmem.slot_count);
 	/* stream and seqpacket sockets; nothing that is not asked for, such as the log of what is dirty */
 	assert_int_equal(fake_vhost.acked, BIT_ULL(32) | BIT_ULL(29) | BIT_ULL(28) | BIT_ULL(1));
 	for (unsigned int q = 0; q < 2; q++) {
 		assert_int_equal(fake_vhost.num[q].num, 128);
 		assert_ptr_equal((void *)(uintptr_t)fake_vhost.addr[q].desc_user_addr,
-				 gmem_host(&b->gmem, EXTRA_RING(q), 16));
+				 gmem_host(&b->board.gmem, NET_RING(q), 16));
 		assert_ptr_equal((void *)(uintptr_t)fake_vhost.addr[q].used_user_addr,
-				 gmem_host(&b->gmem, EXTRA_USED(q), 16));
+				 gmem_host(&b->board.gmem, NET_USED(q), 16));
 	}
 	/* The device's reset is over when the kernel has let go, and not before. */
-	extra_write(b, VIRTIO_PCI_COMMON_STATUS, 1, 0);
-	assert_int_not_equal(extra_read(b, VIRTIO_PCI_COMMON_STATUS, 1), 0);
+	net_write(&b->board, VIRTIO_PCI_COMMON_STATUS, 1, 0);
+	assert_int_not_equal(net_read(&b->board, VIRTIO_PCI_COMMON_STATUS, 1), 0);
 	assert_true(fake_vhost.runs);
 	extra_board_step(b, 2);
 	assert_false(fake_vhost.runs);
-	assert_int_equal(extra_read(b, VIRTIO_PCI_COMMON_STATUS, 1), 0);
+	assert_int_equal(net_read(&b->board, VIRTIO_PCI_COMMON_STATUS, 1), 0);
 }
 
 static void a_pause_takes_the_rings_and_gives_them_back_where_they_stood(void **state)
@@ -411,8 +411,8 @@ static void a_pause_takes_the_rings_and_gives_them_back_where_they_stood(void **
 	assert_int_equal(fake_vhost.base[1].num, 65535);
 	/* A machine's reset: nobody has the memory, and the next driver begins at the beginning. */
 	extras_pause(b->extras, true);
-	pci_host_reset(b->pci);
-	assert_int_equal(pci_host_assign(b->pci, NULL), 0);
+	pci_host_reset(b->board.pci);
+	assert_int_equal(pci_host_assign(b->board.pci, NULL), 0);
 	extras_pause(b->extras, false);
 	assert_false(fake_vhost.runs);
 	extra_select(b, EXTRA_VSOCK);
@@ -437,9 +437,9 @@ static void a_kick_always_reaches_the_kernel(void **state)
 		fd_event_drain(p.fd);
 	}
 	/* One that comes as an exit, through the window of the configuration space. */
-	extra_cfg_write(b, 0x98 + 8, 4, (uint32_t)EXTRA_DOORBELL(1));
-	extra_cfg_write(b, 0x98 + 12, 4, 2);
-	extra_cfg_write(b, 0x98 + 16, 2, 1);
+	net_cfg_write(&b->board, 0x98 + 8, 4, (uint32_t)(NET_DOORBELL + 4));
+	net_cfg_write(&b->board, 0x98 + 12, 4, 2);
+	net_cfg_write(&b->board, 0x98 + 16, 2, 1);
 	extra_board_step(b, 2);
 	assert_int_equal(poll(&p, 1, 0), 1);
 	assert_int_equal(fake_vhost.starts, 1);
@@ -478,10 +478,10 @@ static void a_driver_without_its_queues_gets_no_kernel(void **state)
 	uint8_t status = VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER |
 			 VIRTIO_STATUS_FEATURES_OK;
 
-	extra_write(b, VIRTIO_PCI_COMMON_GFSELECT, 4, 1);
-	extra_write(b, VIRTIO_PCI_COMMON_GF, 4, 1);
-	extra_write(b, VIRTIO_PCI_COMMON_STATUS, 1, status);
-	extra_write(b, VIRTIO_PCI_COMMON_STATUS, 1, status | VIRTIO_STATUS_DRIVER_OK);
+	net_write(&b->board, VIRTIO_PCI_COMMON_GFSELECT, 4, 1);
+	net_write(&b->board, VIRTIO_PCI_COMMON_GF, 4, 1);
+	net_write(&b->board, VIRTIO_PCI_COMMON_STATUS, 1, status);
+	net_write(&b->board, VIRTIO_PCI_COMMON_STATUS, 1, status | VIRTIO_STATUS_DRIVER_OK);
 	extra_board_step(b, 2);
 	assert_true(is_broken(b));
 	assert_false(fake_vhost.runs);

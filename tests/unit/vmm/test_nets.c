@@ -3,8 +3,7 @@
  * A polled port between a guest's driver and a vhost-user back end (tests/fake/net_board.h): what each sees of the
  * other, and what becomes of a back end that lies.
  */
-#include "tests/fake/kvm_kernel.h"
-#include "tests/fake/net_board.h"
+#include "tests/fake/net_look.h"
 
 #include "base/fd.h"
 #include "base/json.h"
@@ -16,12 +15,7 @@
 #include <linux/virtio_net.h>
 #include <linux/virtio_pci.h>
 #include <poll.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #define ALL	    (~BIT_ULL(VIRTIO_F_RING_PACKED)) /* which is test_nets_packed.c's */
 #define STEP_MS	    30
@@ -46,29 +40,6 @@ static int setup_pairs(void **state)
 	net_board_init(&board, &(struct vmm_net_spec){ .pairs = 4, .grace_ms = 300 });
 	*state = &board;
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	net_board_fini(*state);
-	fake_kvm_reset();
-	return 0;
-}
-
-static void expect_word(struct net_board *b, const char *key, const char *want)
-{
-	auto_json json_t *s = net_board_status(b);
-	const char *have = json_string_value(json_object_get(s, key));
-
-	if (have == NULL || strstr(have, want) == NULL)
-		fail_msg("%s is \"%s\", not \"%s\"", key, have, want);
-}
-
-static int64_t number(struct net_board *b, const char *key)
-{
-	auto_json json_t *s = net_board_status(b);
-
-	return json_integer_value(json_object_get(s, key));
 }
 
 static bool flag(struct net_board *b, const char *key)

@@ -3,20 +3,13 @@
  * A polled port with packed rings (virtio 1.2, 2.8): its control queue, which the VMM serves, and what its back ends are
  * told of where the rings stand.
  */
-#include "tests/fake/kvm_kernel.h"
-#include "tests/fake/net_board.h"
+#include "tests/fake/net_look.h"
 
-#include "base/json.h"
 #include "base/log.h"
 #include "vmm/virtio_net.h"
 
 #include <linux/virtio_net.h>
 #include <linux/virtio_pci.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
 
 #define ALL	    UINT64_MAX
 #define STEP_MS	    30
@@ -39,22 +32,6 @@ static int setup(void **state)
 	net_board_step(b, STEP_MS);
 	*state = b;
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	net_board_fini(*state);
-	fake_kvm_reset();
-	return 0;
-}
-
-static void expect_word(struct net_board *b, const char *key, const char *want)
-{
-	auto_json json_t *s = net_board_status(b);
-	const char *have = json_string_value(json_object_get(s, key));
-
-	if (have == NULL || strstr(have, want) == NULL)
-		fail_msg("%s is \"%s\", not \"%s\"", key, have, want);
 }
 
 static void driver_start(struct net_board *b, uint64_t features)
