@@ -11,7 +11,7 @@ import socket
 import struct
 import subprocess
 
-from processes import BenchError, Process
+from processes import Asked, BenchError, Process
 
 BLOCK = 4096
 WARM_MS = 50
@@ -42,7 +42,7 @@ def image_make(path, mib):
         os.fsync(file.fileno())
 
 
-class Guest(Process):
+class Guest(Asked):
     """block-gen."""
 
     def __init__(self, place):
@@ -52,22 +52,6 @@ class Guest(Process):
         p = self.place
         self.spawn(["taskset", "-c", str(p.gen_cpu), p.program(p.tools, "bench/block/block-gen")],
                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def ask(self, op, **members):
-        try:
-            self.process.stdin.write(json.dumps({"op": op, **members}) + "\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            self.process.wait()
-            self.check()
-        line = self.process.stdout.readline()
-        if not line:
-            self.process.wait()
-            self.fail("has ended")
-        reply = json.loads(line)
-        if not reply["ok"]:
-            self.fail(f"{op} {members}: {reply['text']}")
-        return reply
 
 
 class Backend(Process):

@@ -115,20 +115,8 @@ class Process:
             time.sleep(0.02)
 
 
-class Generator(Process):
-    """polled-gen."""
-
-    def __init__(self, place):
-        super().__init__(place, "gen")
-        self.hz = 0  # of the cycles, as DPDK measured it
-
-    def start(self, size):
-        p = self.place
-        self.spawn([*p.enter, p.program(p.tools, "bench/polled/polled-gen"), "--lcores", f"0@{p.gen_cpu}", "--file-prefix",
-                    f"bench-gen-{os.getpid()}", "--log-level", "lib.eal:error", *p.pages(MEMORY_MIB["gen"]),
-                    *([] if p.small_pages else ["--single-file-segments"])],
-                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.hz = self.ask("sizes", sizes=size)["hz"]
+class Asked(Process):
+    """It does what its standard input says, one JSON object a line, and answers each with one."""
 
     def ask(self, op, **members):
         try:
@@ -147,6 +135,22 @@ class Generator(Process):
         if not reply["ok"]:
             self.fail(f"{op} {members}: {reply['text']}")
         return reply
+
+
+class Generator(Asked):
+    """polled-gen."""
+
+    def __init__(self, place):
+        super().__init__(place, "gen")
+        self.hz = 0  # of the cycles, as DPDK measured it
+
+    def start(self, size):
+        p = self.place
+        self.spawn([*p.enter, p.program(p.tools, "bench/polled/polled-gen"), "--lcores", f"0@{p.gen_cpu}", "--file-prefix",
+                    f"bench-gen-{os.getpid()}", "--log-level", "lib.eal:error", *p.pages(MEMORY_MIB["gen"]),
+                    *([] if p.small_pages else ["--single-file-segments"])],
+                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.hz = self.ask("sizes", sizes=size)["hz"]
 
 
 class Backend(Process):
