@@ -71,6 +71,8 @@ static const struct field fields[] = {
 	{ "limit of iops", "iops", text_limit },
 	{ "limit of bandwidth", "bandwidth", text_rate_limit },
 	{ "state", "state", text_value },
+	{ "process", "backend.name", text_value },
+	{ "its pid", "backend.pid", text_value },
 	{ "problem", "error", text_value },
 	{ "last I/O error", "io_error", text_value },
 	{ "warning", "warning", text_value },

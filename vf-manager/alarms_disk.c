@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 /* Look locked. Whoever knows more. */
-static const char *down_text(const struct disks *b, const struct wish_disk *w)
+static const char *down_text(const struct vm_disks *b, const struct wish_disk *w)
 {
 	const struct pmd_disk *have = b->p.has_status ? pmd_disk_find(&b->status, w->name) : NULL;
 
@@ -17,55 +17,48 @@ static const char *down_text(const struct disks *b, const struct wish_disk *w)
 	if (w->why.errnum != 0)
 		return w->why.text;
 	if (b->p.state == BACKEND_DOWN)
-		return "viaduct-pmd of disks is not up";
+		return "its viaduct-pmd is not up";
 	if (have != NULL && have->state == PMD_DISK_LOCKED)
 		return "its image is locked elsewhere";
 	return have != NULL ? "viaduct-pmd waits for its VMM" : "viaduct-pmd does not have it yet";
 }
 
-void alarms_disks_backend(struct alarms *a, struct daemon *d)
+static void backend_find_down(struct vm_disks *b, void *arg)
 {
-	struct disks *b = d->disks;
-	struct err why = { 0 };
-	struct alarm *one;
-	unsigned int count;
-	bool is_off;
+	const bool is_off = b->p.state == BACKEND_DOWN && b->count > 0;
+	struct alarm *one = is_off ? alarm_found(arg, b->p.name) : NULL;
 
-	if (b == NULL)
-		return;
-	disks_look_lock(b);
-	is_off = b->p.state == BACKEND_DOWN && b->count > 0;
-	why = b->p.why;
-	count = b->count;
-	disks_look_unlock(b);
-	one = is_off ? alarm_found(a, DISKS_BACKEND) : NULL;
 	if (one == NULL)
 		return;
-	alarm_text_set(one->text, "viaduct-pmd of disks is not up (%u disks): %.160s", count,
-		       why.text);
-	alarm_text_set(one->hint, "it is started again; %s/pmd/" DISKS_BACKEND "/pmd.log",
-		       d->opt->run_dir);
+	alarm_text_set(one->text, "the viaduct-pmd of the disks of %s is not up: %.160s",
+		       disks_backend_vm(b->p.name), b->p.why.text);
+	alarm_text_set(one->hint, "it is started again; %s/pmd/%s/pmd.log", b->d->opt->run_dir,
+		       b->p.name);
+}
+
+void alarms_disks_backend(struct alarms *a, struct daemon *d)
+{
+	vm_disks_each(d, backend_find_down, a);
 }
 
 /* An alarm that disks may have. Look locked. */
 struct disk_alarm {
+	struct alarms *a;
 	bool (*is_so)(const struct wish_disk *w);
-	void (*say)(const struct disks *b, const struct wish_disk *w, struct alarm *one);
+	void (*say)(const struct vm_disks *b, const struct wish_disk *w, struct alarm *one);
 };
 
-static void disks_find(struct alarms *a, struct disks *b, const struct disk_alarm *kind)
+static void disks_find(struct vm_disks *b, void *arg)
 {
-	if (b == NULL)
-		return;
-	disks_look_lock(b);
+	const struct disk_alarm *kind = arg;
+
 	for (unsigned int i = 0; i < b->count; i++) {
 		const struct wish_disk *w = &b->disks[i];
-		struct alarm *one = kind->is_so(w) ? alarm_found(a, w->name) : NULL;
+		struct alarm *one = kind->is_so(w) ? alarm_found(kind->a, w->name) : NULL;
 
 		if (one != NULL)
 			kind->say(b, w, one);
 	}
-	disks_look_unlock(b);
 }
 
 static bool is_down(const struct wish_disk *w)
@@ -73,7 +66,7 @@ static bool is_down(const struct wish_disk *w)
 	return w->is_down;
 }
 
-static void down_say(const struct disks *b, const struct wish_disk *w, struct alarm *one)
+static void down_say(const struct vm_disks *b, const struct wish_disk *w, struct alarm *one)
 {
 	alarm_text_set(one->text, "nobody serves the disk, its guest waits: %.200s",
 		       down_text(b, w));
@@ -82,7 +75,7 @@ static void down_say(const struct disks *b, const struct wish_disk *w, struct al
 
 void alarms_disk_down(struct alarms *a, struct daemon *d)
 {
-	disks_find(a, d->disks, &(struct disk_alarm){ is_down, down_say });
+	vm_disks_each(d, disks_find, &(struct disk_alarm){ a, is_down, down_say });
 }
 
 static bool has_errors(const struct wish_disk *w)
@@ -90,7 +83,7 @@ static bool has_errors(const struct wish_disk *w)
 	return w->errors_at != 0 || w->flush_failed;
 }
 
-static void errors_say(const struct disks *b, const struct wish_disk *w, struct alarm *one)
+static void errors_say(const struct vm_disks *b, const struct wish_disk *w, struct alarm *one)
 {
 	alarm_text_set(one->text, "requests of the guest have failed: %.160s%s",
 		       w->io_error[0] != '\0' ? w->io_error : "an I/O error",
@@ -104,7 +97,7 @@ static void errors_say(const struct disks *b, const struct wish_disk *w, struct 
 
 void alarms_disk_errors(struct alarms *a, struct daemon *d)
 {
-	disks_find(a, d->disks, &(struct disk_alarm){ has_errors, errors_say });
+	vm_disks_each(d, disks_find, &(struct disk_alarm){ a, has_errors, errors_say });
 }
 
 static bool is_full(const struct wish_disk *w)
@@ -112,7 +105,7 @@ static bool is_full(const struct wish_disk *w)
 	return w->no_space_at != 0;
 }
 
-static void full_say(const struct disks *b, const struct wish_disk *w, struct alarm *one)
+static void full_say(const struct vm_disks *b, const struct wish_disk *w, struct alarm *one)
 {
 	alarm_text_set(one->text, "writes of the guest fail: the file system of its image is full");
 	alarm_text_set(one->hint, "df -h %.300s; make room there", w->path);
@@ -120,7 +113,7 @@ static void full_say(const struct disks *b, const struct wish_disk *w, struct al
 
 void alarms_disk_full(struct alarms *a, struct daemon *d)
 {
-	disks_find(a, d->disks, &(struct disk_alarm){ is_full, full_say });
+	vm_disks_each(d, disks_find, &(struct disk_alarm){ a, is_full, full_say });
 }
 
 void alarms_firmware_vars(struct alarms *a, struct daemon *d)

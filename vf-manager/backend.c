@@ -34,7 +34,9 @@ int backend_create(struct daemon *d, struct err *e)
 		return err_set(e, ENOMEM, "no memory");
 	d->backend = b;
 	b->d = d;
-	r = backend_proc_init(&b->p, d, &backend_role_net, e);
+	b->p.d = d;
+	b->p.role = &backend_role_net;
+	r = backend_proc_init(&b->p, BACKEND_NAME, e);
 	b->p.ended = asked_forget;
 	for (unsigned int i = 0; i < d->config.uplink_count; i++)
 		if (!uplink_is_taken(d->config.uplinks[i].kind))

@@ -11,7 +11,7 @@ static char *path_of(const struct backend_proc *p, unsigned int nr, char buf[BAC
 	char file[32];
 
 	snprintf(file, sizeof(file), "%u.sock", nr);
-	return backend_path(p->d, p->role->name, file, buf);
+	return backend_path(p->d, p->name, file, buf);
 }
 
 /* PMD_MAX_PORTS: it is none of ours. */
@@ -36,7 +36,7 @@ static int listen_at(struct backend_proc *p, unsigned int nr, char path[PMD_SOCK
 	if (strlen(all) >= PMD_SOCKET_TEXT)
 		return err_set(e, ENAMETOOLONG, "%s is too long for a socket's name", all);
 	memcpy(path, all, strlen(all) + 1);
-	if (priv_backend_folder_make(p->d, p->role->name, uid, e) < 0)
+	if (priv_backend_folder_make(p->d, p->name, uid, e) < 0)
 		return -EIO;
 	return priv_backend_listen(p->d, path, uid, fd_out, e);
 }
@@ -51,7 +51,7 @@ int backend_socket_make(struct backend_proc *p, char path[PMD_SOCKET_TEXT], int 
 		nr++;
 	if (nr == PMD_MAX_PORTS)
 		return err_set(e, ENOSPC, "there are %d sockets of %s already", PMD_MAX_PORTS,
-			       p->role->label);
+			       p->label);
 	r = listen_at(p, nr, path, fd_out, e);
 	if (r == 0)
 		p->sockets[nr] = 1;

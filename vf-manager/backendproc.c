@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define SAID_TEXT 256
 #define LAUNCH_MS 60000 /* DPDK loads all of its drivers */
 #define QUIT_MS	  3000
 #define KILL_MS	  5000
@@ -32,12 +33,11 @@
 #define SILENCES     5U /* looks in a row: it hangs */
 #define SECOND_NS    1000000000ULL
 
-int backend_proc_init(struct backend_proc *p, struct daemon *d, const struct backend_role *role,
-		      struct err *e)
+int backend_proc_init(struct backend_proc *p, const char *name, struct err *e)
 {
-	p->d = d;
-	p->role = role;
-	p->peer = (struct pmd_peer){ .name = role->name, .look = role->look };
+	snprintf(p->name, sizeof(p->name), "%s", name);
+	snprintf(p->label, sizeof(p->label), "viaduct-pmd %s", name);
+	p->peer = (struct pmd_peer){ .name = p->name, .look = p->role->look };
 	p->pidfd = -1;
 	pthread_mutex_init(&p->work, NULL);
 	pthread_mutex_init(&p->look, NULL);
@@ -59,7 +59,7 @@ int backend_proc_watch(struct backend_proc *p, void *(*watch)(void *), void *arg
 	int r = -pthread_create(&p->thread, NULL, watch, arg);
 
 	if (r < 0)
-		return err_set(e, r, "the watch over %s: %s", p->role->label, strerror(-r));
+		return err_set(e, r, "the watch over %s: %s", p->label, strerror(-r));
 	p->has_thread = true;
 	return 0;
 }
@@ -69,7 +69,7 @@ void backend_kick(struct backend_proc *p)
 	const uint64_t one = 1;
 
 	if (write(p->kick_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		log_warn("the watch over %s cannot be woken: %s", p->role->label, strerror(errno));
+		log_warn("the watch over %s cannot be woken: %s", p->label, strerror(errno));
 }
 
 void backend_proc_wait(struct backend_proc *p, int pidfd, int ms)
@@ -83,13 +83,18 @@ void backend_proc_wait(struct backend_proc *p, int pidfd, int ms)
 		log_warn("eventfd: %s", strerror(errno));
 }
 
+void backend_proc_leave(struct backend_proc *p)
+{
+	/* release: pairs with acquire in backend_proc_must_end() */
+	atomic_store_explicit(&p->must_end, true, memory_order_release);
+	backend_kick(p);
+}
+
 void backend_proc_stop(struct backend_proc *p)
 {
 	if (!p->has_thread)
 		return;
-	/* release: pairs with acquire in backend_proc_must_end() */
-	atomic_store_explicit(&p->must_end, true, memory_order_release);
-	backend_kick(p);
+	backend_proc_leave(p);
 	pthread_join(p->thread, NULL);
 	p->has_thread = false;
 }
@@ -108,8 +113,8 @@ static void tell(struct backend_proc *p, const char *text)
 	struct err e = { 0 };
 
 	state_lock(p->d);
-	if (ledger_event_add(p->d->ledger, "backend", p->role->name, text, &e) < 0)
-		log_err(&e, p->role->label);
+	if (ledger_event_add(p->d->ledger, "backend", p->name, text, &e) < 0)
+		log_err(&e, p->label);
 	state_unlock(p->d);
 	if (p->d->monitor != NULL)
 		monitor_kick(p->d->monitor);
@@ -125,7 +130,7 @@ uid_t backend_proc_uid(const struct backend_proc *p)
 /* What is launched: with the range of guests that was kept. */
 static json_t *launch_wish(const struct backend_proc *p)
 {
-	json_t *wish = p->role->wish(p->d);
+	json_t *wish = p->role->wish(p);
 
 	if (p->uids.is_kept)
 		json_object_set_new(wish, "guest_uid",
@@ -143,7 +148,7 @@ static int row_put(struct backend_proc *p, json_t *wish, struct err *e)
 
 	memcpy(row.boot_id, p->d->boot_id, sizeof(row.boot_id));
 	state_lock(p->d);
-	r = ledger_backend_put(p->d->ledger, p->role->name, &row, e);
+	r = ledger_backend_put(p->d->ledger, p->name, &row, e);
 	state_unlock(p->d);
 	return r;
 }
@@ -151,7 +156,7 @@ static int row_put(struct backend_proc *p, json_t *wish, struct err *e)
 static void peer_set(struct backend_proc *p, uid_t uid, pid_t pid)
 {
 	pthread_mutex_lock(&p->look);
-	p->peer = (struct pmd_peer){ p->role->name, p->role->look, uid, pid };
+	p->peer = (struct pmd_peer){ p->name, p->role->look, uid, pid };
 	p->has_status = false;
 	pthread_mutex_unlock(&p->look);
 }
@@ -197,7 +202,7 @@ void backend_end(struct backend_proc *p)
 	syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, 0);
 	/* Once: nobody waits for it each second. */
 	if (!ends_within(p->pidfd, p->is_killed ? 0 : KILL_MS) && !p->is_killed) {
-		log_warn("%s (process %d) does not end", p->role->label, (int)p->peer.pid);
+		log_warn("%s (process %d) does not end", p->label, (int)p->peer.pid);
 		p->is_killed = true;
 	}
 	(void)backend_has_ended(p, text);
@@ -224,7 +229,7 @@ static void ended_row_put(struct backend_proc *p)
 	struct err e = { 0 };
 
 	if (row_put(p, wish, &e) < 0)
-		log_err(&e, p->role->label);
+		log_err(&e, p->label);
 }
 
 bool backend_has_ended(struct backend_proc *p, char text[128])
@@ -239,7 +244,7 @@ bool backend_has_ended(struct backend_proc *p, char text[128])
 	peer_set(p, p->peer.uid, 0);
 	if (p->ended != NULL)
 		p->ended(p);
-	priv_backend_cgroup_remove(p->d, p->role->name);
+	priv_backend_cgroup_remove(p->d, p->name);
 	ended_row_put(p);
 	return true;
 }
@@ -261,15 +266,15 @@ static bool uids_read(const struct backend_row *row, struct backend_uids *out)
 
 void backend_uids_keep(struct backend_proc *p)
 {
-	auto_json json_t *now = p->role->wish(p->d);
+	auto_json json_t *now = p->role->wish(p);
 	struct backend_row row = { 0 };
 	struct backend_uids kept;
 	struct err e = { 0 };
-	char text[192];
+	char text[SAID_TEXT];
 	int r;
 
 	state_lock(p->d);
-	r = ledger_backend_get(p->d->ledger, p->role->name, &row, &e);
+	r = ledger_backend_get(p->d->ledger, p->name, &row, &e);
 	state_unlock(p->d);
 	if (r == 0 && strcmp(row.boot_id, p->d->boot_id) == 0 &&
 	    (row.uid != backend_proc_uid(p) || !json_equal(json_object_get(row.wish, "guest_uid"),
@@ -278,12 +283,10 @@ void backend_uids_keep(struct backend_proc *p)
 		pthread_mutex_lock(&p->look);
 		p->uids = kept;
 		pthread_mutex_unlock(&p->look);
-		snprintf(
-			text, sizeof(text),
-			"%s keeps uid %u and the VMs' uids %u to %u until no VM needs it; those of "
-			"the configuration wait",
-			p->role->label, p->uids.uid, p->uids.first,
-			p->uids.first + p->uids.count - 1);
+		snprintf(text, sizeof(text),
+			 "%s keeps uid %u and the VMs' uids %u to %u until its VM ends; those of "
+			 "the configuration wait",
+			 p->label, p->uids.uid, p->uids.first, p->uids.first + p->uids.count - 1);
 		log_warn("%s", text);
 		tell(p, text);
 	}
@@ -305,7 +308,7 @@ void backend_find(struct backend_proc *p)
 	int r;
 
 	state_lock(p->d);
-	r = ledger_backend_get(p->d->ledger, p->role->name, &row, &e);
+	r = ledger_backend_get(p->d->ledger, p->name, &row, &e);
 	state_unlock(p->d);
 	if (r == 0 && row.pid != 0 && strcmp(row.boot_id, p->d->boot_id) == 0 &&
 	    process_open(&row, &p->pidfd) == 0) {
@@ -314,16 +317,16 @@ void backend_find(struct backend_proc *p)
 		peer_set(p, row.uid, row.pid);
 		if (!p->is_wanted || !json_equal(row.wish, wish) ||
 		    row.uid != backend_proc_uid(p)) {
-			log_info("%s, pid %d: ended, since %s", p->role->label, (int)row.pid,
+			log_info("%s, pid %d: ended, since %s", p->label, (int)row.pid,
 				 p->is_wanted ? "the configuration wants another one"
 					      : "nothing needs it");
 			backend_end(p);
 		} else {
-			log_info("%s: found again, pid %d", p->role->label, (int)row.pid);
+			log_info("%s: found again, pid %d", p->label, (int)row.pid);
 			p->state = BACKEND_UP;
 		}
 	} else if (r < 0 && r != -ENOENT) {
-		log_err(&e, p->role->label);
+		log_err(&e, p->label);
 	}
 	json_decref(row.wish);
 }
@@ -372,8 +375,8 @@ static int process_make(struct backend_proc *p, struct spawn_wish *wish, json_t 
 	if (process_start_ticks(pid, &p->start_ticks) < 0)
 		return err_set(e, ESRCH, "viaduct-pmd died at once");
 	r = row_put(p, launch, e);
-	if (r == 0 && priv_backend_scope_make(p->d, p->role->name, pid, unit, &scope) < 0)
-		log_warn("%s has no scope and runs in a cgroup of viaduct's: %s", p->role->label,
+	if (r == 0 && priv_backend_scope_make(p->d, p->name, pid, unit, &scope) < 0)
+		log_warn("%s has no scope and runs in a cgroup of viaduct's: %s", p->label,
 			 scope.text);
 	return r;
 }
@@ -382,7 +385,7 @@ static int backend_spawn(struct backend_proc *p, struct err *e)
 {
 	auto_json json_t *launch = launch_wish(p);
 	struct backend_files files = { -1, -1 };
-	struct spawn_wish wish = { .name = p->role->name,
+	struct spawn_wish wish = { .name = p->name,
 				   .uid = backend_proc_uid(p),
 				   .is_pmd = true,
 				   .kept_uid = p->uids.is_kept ? p->uids.uid : 0,
@@ -395,7 +398,7 @@ static int backend_spawn(struct backend_proc *p, struct err *e)
 		return err_set(e, errno, "socketpair: %s", strerror(errno));
 	ours = pair[0];
 	theirs = wish.sock = pair[1];
-	r = priv_backend_files_make(p->d, p->role->name, wish.uid, &files, e);
+	r = priv_backend_files_make(p->d, p->name, wish.uid, &files, e);
 	wish.log = files.log;
 	wish.listener = files.listener;
 	if (r == 0)
@@ -415,9 +418,8 @@ static int backend_spawn(struct backend_proc *p, struct err *e)
 	}
 	spawn_undo(p);
 	if (e->hint[0] == '\0')
-		err_hint(e, "%s/pmd/%s/pmd.log   has its last words", p->d->opt->run_dir,
-			 p->role->name);
-	return err_wrap(e, "%s", p->role->label);
+		err_hint(e, "%s/pmd/%s/pmd.log   has its last words", p->d->opt->run_dir, p->name);
+	return err_wrap(e, "%s", p->label);
 }
 
 void backend_state_set(struct backend_proc *p, enum backend_state state, const struct err *why)
@@ -430,12 +432,13 @@ void backend_state_set(struct backend_proc *p, enum backend_state state, const s
 	pthread_mutex_unlock(&p->look);
 }
 
-void backend_proc_off(struct backend_proc *p)
+bool backend_proc_off(struct backend_proc *p)
 {
 	if (p->pidfd >= 0)
 		backend_end(p);
 	if (p->pidfd < 0 && p->state != BACKEND_OFF)
 		backend_state_set(p, BACKEND_OFF, NULL);
+	return p->pidfd < 0;
 }
 
 static void retry_later(struct backend_proc *p)
@@ -449,7 +452,7 @@ static void retry_later(struct backend_proc *p)
 void backend_end_note(struct backend_proc *p)
 {
 	struct err why = { 0 };
-	char text[128], said[192];
+	char text[128], said[SAID_TEXT];
 	const bool has_served = p->has_status;
 
 	if (!backend_has_ended(p, text))
@@ -460,15 +463,15 @@ void backend_end_note(struct backend_proc *p)
 	retry_later(p);
 	err_set(&why, ECONNRESET, "%s", text);
 	backend_state_set(p, BACKEND_DOWN, &why);
-	log_warn("%s: %s", p->role->label, text);
-	snprintf(said, sizeof(said), "%s is gone: %s", p->role->label, text);
+	log_warn("%s: %s", p->label, text);
+	snprintf(said, sizeof(said), "%s is gone: %s", p->label, text);
 	tell(p, said);
 }
 
 bool backend_proc_start(struct backend_proc *p)
 {
 	struct err e = { 0 };
-	char text[96];
+	char text[SAID_TEXT];
 
 	if (backend_spawn(p, &e) < 0) {
 		bool is_news = strcmp(e.text, p->why.text) != 0;
@@ -476,27 +479,26 @@ bool backend_proc_start(struct backend_proc *p)
 		retry_later(p);
 		backend_state_set(p, BACKEND_DOWN, &e);
 		if (is_news)
-			log_err(&e, "polled backend");
+			log_err(&e, "backend");
 		return false;
 	}
 	backend_state_set(p, BACKEND_UP, NULL);
-	log_info("%s: started, pid %d", p->role->label, (int)p->peer.pid);
-	snprintf(text, sizeof(text), "%s started, pid %d", p->role->label, (int)p->peer.pid);
+	log_info("%s: started, pid %d", p->label, (int)p->peer.pid);
+	snprintf(text, sizeof(text), "%s started, pid %d", p->label, (int)p->peer.pid);
 	tell(p, text);
 	return true;
 }
 
 void backend_silence(struct backend_proc *p, const struct err *e)
 {
-	char text[96];
+	char text[SAID_TEXT];
 
 	if (p->silences == 0)
-		log_err(e, p->role->label);
+		log_err(e, p->label);
 	if (++p->silences < SILENCES)
 		return;
-	log_warn("%s: no good answer for %u looks: it is ended", p->role->label, p->silences);
-	snprintf(text, sizeof(text), "%s does not answer as it should: it is ended",
-		 p->role->label);
+	log_warn("%s: no good answer for %u looks: it is ended", p->label, p->silences);
+	snprintf(text, sizeof(text), "%s does not answer as it should: it is ended", p->label);
 	tell(p, text);
 	backend_end(p);
 	retry_later(p);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A process viaduct-pmd as the daemon keeps it, whatever its role: started, found again after a restart of the daemon, watched,
- * ended. Its row in the ledger is written before it gets anything. Each instance is a row of `backend_roles`.
+ * ended. Its row in the ledger is written before it gets anything.
  *
  * Locks: `work` serialises what is asked of the process and may be held for seconds; `look` is innermost and guards what is
  * only looked at. `state`, `peer`, `uids`, `why`, `has_status` are written under both and read under either; the rest is work's.
@@ -20,15 +20,16 @@ enum backend_state {
 	BACKEND_DOWN, /* it should be up; `why` */
 };
 
-/* What differs between the instances (backendrole.c). */
+#define BACKEND_NAME_TEXT 72 /* "disk-VM" */
+
+/* What differs between the roles (backendrole.c). */
+struct backend_proc;
 struct backend_role {
-	const char *name; /* "net0": of its folder, scope and row */
-	const char *label; /* in the log and for operators */
 	const char *look; /* the command that shows what it serves */
 	uid_t (*uid)(const struct config *config);
 	uint64_t (*caps)(const struct config *config);
 	uint64_t (*memlock)(const struct config *config); /* bytes; 0: as it is */
-	json_t *(*wish)(const struct daemon *d); /* the launch's "spec"; a new reference */
+	json_t *(*wish)(const struct backend_proc *p); /* the launch's "spec"; a new reference */
 	/* What only its start decides, into a copy of it; NULL: nothing. */
 	void (*complete)(struct daemon *d, json_t *spec);
 	/* After its start, or a try of it; NULL: nothing. */
@@ -39,6 +40,8 @@ extern const struct backend_role backend_role_net, backend_role_disk;
 struct backend_proc {
 	struct daemon *d;
 	const struct backend_role *role;
+	char name[BACKEND_NAME_TEXT]; /* "net0", "disk-VM": of its folder, scope and row */
+	char label[BACKEND_NAME_TEXT + 16]; /* in the log and for operators */
 	void (*ended)(struct backend_proc
 			      *p); /* nothing that was asked of it is there any more; may be NULL */
 	pthread_mutex_t work, look;
@@ -69,15 +72,16 @@ struct backend_proc {
 	_Atomic bool must_end;
 };
 
-/* fini() is right after an init() that failed, too; the process goes on. */
-int backend_proc_init(struct backend_proc *p, struct daemon *d, const struct backend_role *role,
-		      struct err *e);
+/* p->d and p->role are set. fini() is right after an init() that failed, too; the process goes on. */
+int backend_proc_init(struct backend_proc *p, const char *name, struct err *e);
 void backend_proc_fini(struct backend_proc *p);
 
 /* The thread that watches, and its end. */
 int backend_proc_watch(struct backend_proc *p, void *(*watch)(void *), void *arg, struct err *e);
 void backend_proc_stop(struct backend_proc *p);
-/* acquire: pairs with release in backend_proc_stop() */
+/* The same without waiting for it. */
+void backend_proc_leave(struct backend_proc *p);
+/* acquire: pairs with release in backend_proc_leave() */
 static inline bool backend_proc_must_end(struct backend_proc *p)
 {
 	return atomic_load_explicit(&p->must_end, memory_order_acquire);
@@ -119,8 +123,8 @@ void backend_silence(struct backend_proc *p, const struct err *e);
 
 void backend_state_set(struct backend_proc *p, enum backend_state state, const struct err *why);
 
-/* Nobody needs it any more. */
-void backend_proc_off(struct backend_proc *p);
+/* Nobody needs it any more. True: there is no process (it may be that one that was killed has not ended). */
+bool backend_proc_off(struct backend_proc *p);
 
 /* True: the process has gone, and what is left of it was put away. text: how it ended. */
 bool backend_has_ended(struct backend_proc *p, char text[128]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The instances of viaduct-pmd: who they are, what each may, and what it is launched with. */
+/* The roles of viaduct-pmd: what each may, and what it is launched with. */
 #include "vf-manager/backend.h"
 #include "vf-manager/backend_core.h"
 #include "vf-manager/disks.h"
@@ -51,6 +51,13 @@ uid_t backend_uid(const struct config *config)
 					 : config->uid_first + config->uid_count - 1;
 }
 
+const char *disks_backend_vm(const char *name)
+{
+	const size_t len = strlen(DISKS_BACKEND);
+
+	return strncmp(name, DISKS_BACKEND, len) == 0 ? name + len : "";
+}
+
 uid_t disks_uid(const struct config *config)
 {
 	if (config->backends.disk_uid != 0)
@@ -67,15 +74,15 @@ static json_t *cores_json(const unsigned int *cores, unsigned int count)
 	return cpus;
 }
 
-static json_t *net_wish(const struct daemon *d)
+static json_t *net_wish(const struct backend_proc *p)
 {
+	const struct daemon *d = p->d;
 	const struct config_backends *c = &d->config.backends;
 
-	return json_pack("{s:s, s:o, s:I, s:s, s:s, s:[I, I], s:I, s:I}", "name",
-			 backend_role_net.name, "cpus", cores_json(c->cores, c->core_count),
-			 "memory", (json_int_t)c->memory_bytes, "hugepages",
-			 config_huge_text(c->huge), "idle", config_idle_text(c->idle), "guest_uid",
-			 (json_int_t)(d->is_root ? d->config.uid_first : geteuid()),
+	return json_pack("{s:s, s:o, s:I, s:s, s:s, s:[I, I], s:I, s:I}", "name", p->name, "cpus",
+			 cores_json(c->cores, c->core_count), "memory", (json_int_t)c->memory_bytes,
+			 "hugepages", config_huge_text(c->huge), "idle", config_idle_text(c->idle),
+			 "guest_uid", (json_int_t)(d->is_root ? d->config.uid_first : geteuid()),
 			 (json_int_t)(d->is_root ? d->config.uid_count : 1), "caps",
 			 (json_int_t)net_caps(&d->config), "memlock",
 			 (json_int_t)net_memlock(&d->config));
@@ -112,21 +119,20 @@ static uint64_t disk_none(const struct config *config)
 	return 0;
 }
 
-static json_t *disk_wish(const struct daemon *d)
+/* Adaptive on cores of its own, too: it shares them with those of other VMs. */
+static json_t *disk_wish(const struct backend_proc *p)
 {
+	const struct daemon *d = p->d;
 	const struct config_backends *c = &d->config.backends;
 
-	return json_pack("{s:s, s:s, s:o, s:s, s:[I, I]}", "name", backend_role_disk.name, "role",
-			 "block", "cpus", cores_json(c->disk_cores, c->disk_core_count), "idle",
-			 config_idle_text(c->disk_core_count > 0 ? PMD_IDLE_POLL
-								 : PMD_IDLE_ADAPTIVE),
-			 "guest_uid", (json_int_t)(d->is_root ? d->config.uid_first : geteuid()),
+	return json_pack("{s:s, s:s, s:o, s:s, s:[I, I]}", "name", disks_backend_vm(p->name),
+			 "role", "block", "cpus", cores_json(c->disk_cores, c->disk_core_count),
+			 "idle", config_idle_text(PMD_IDLE_ADAPTIVE), "guest_uid",
+			 (json_int_t)(d->is_root ? d->config.uid_first : geteuid()),
 			 (json_int_t)(d->is_root ? d->config.uid_count : 1));
 }
 
 const struct backend_role backend_role_net = {
-	.name = BACKEND_NAME,
-	.label = "viaduct-pmd",
 	.look = "viaduct uplink list",
 	.uid = backend_uid,
 	.caps = net_caps,
@@ -137,8 +143,6 @@ const struct backend_role backend_role_net = {
 };
 
 const struct backend_role backend_role_disk = {
-	.name = DISKS_BACKEND,
-	.label = "viaduct-pmd of disks",
 	.look = "viaduct disk list",
 	.uid = disks_uid,
 	.caps = disk_none,

@@ -10,119 +10,28 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-int disks_create(struct daemon *d, struct err *e)
+int disk_listener_make(struct daemon *d, const char *vm, char path[PMD_SOCKET_TEXT], int *fd_out,
+		       struct err *e)
 {
-	struct disks *b = calloc(1, sizeof(*b));
-
-	if (b == NULL)
-		return err_set(e, ENOMEM, "no memory");
-	d->disks = b;
-	b->d = d;
-	return backend_proc_init(&b->p, d, &backend_role_disk, e);
-}
-
-static void *disks_main(void *arg)
-{
-	struct disks *b = arg;
-
-	while (!backend_proc_must_end(&b->p)) {
-		int pidfd, ms;
-
-		disks_work_lock(b);
-		disks_settle(b);
-		pidfd = b->p.pidfd;
-		ms = backend_proc_tick(&b->p);
-		disks_work_unlock(b);
-		backend_proc_wait(&b->p, pidfd, ms);
-	}
-	return NULL;
-}
-
-int disks_start(struct daemon *d, struct err *e)
-{
-	struct disks *b = d->disks;
-
-	disks_work_lock(b);
-	b->p.is_wanted = b->count > 0;
-	if (b->count > 0)
-		backend_uids_keep(&b->p);
-	backend_find(&b->p);
-	disks_work_unlock(b);
-	return backend_proc_watch(&b->p, disks_main, b, e);
-}
-
-void disks_stop(struct daemon *d)
-{
-	if (d->disks != NULL)
-		backend_proc_stop(&d->disks->p);
-}
-
-void disks_destroy(struct daemon *d)
-{
-	struct disks *b = d->disks;
-
-	if (b == NULL)
-		return;
-	for (unsigned int i = 0; i < b->count; i++)
-		fd_close(&b->disks[i].handle);
-	backend_proc_fini(&b->p);
-	free(b);
-	d->disks = NULL;
-}
-
-int disk_listener_make(struct daemon *d, char path[PMD_SOCKET_TEXT], int *fd_out, struct err *e)
-{
-	struct disks *b = d->disks;
+	struct vm_disks *b = vm_disks_find(d, vm);
 	int r;
 
-	if (d->is_root && disks_uid_now(d) == 0) {
-		err_set(e, EINVAL, "the range of uids is too small for viaduct-pmd of disks");
-		err_code(e, "backend-down");
-		return err_hint(e, "uids.count: %u or more in viaductd.yaml; or backends.disk_uid",
-				DISKS_UIDS);
-	}
 	disks_work_lock(b);
 	r = backend_socket_make(&b->p, path, fd_out, e);
 	disks_work_unlock(b);
 	return r;
 }
 
-void disk_listener_remove(struct daemon *d, const char *path)
+void disk_listener_remove(struct daemon *d, const char *vm, const char *path)
 {
-	disks_work_lock(d->disks);
-	backend_socket_drop(&d->disks->p, path);
-	disks_work_unlock(d->disks);
+	struct vm_disks *b = vm_disks_find(d, vm);
+
+	disks_work_lock(b);
+	backend_socket_drop(&b->p, path);
+	disks_work_unlock(b);
 }
 
-uid_t disks_uid_now(struct daemon *d)
-{
-	uid_t uid;
-
-	disks_look_lock(d->disks);
-	uid = backend_proc_uid(&d->disks->p);
-	disks_look_unlock(d->disks);
-	return uid;
-}
-
-int disks_guest_check(struct daemon *d, uid_t uid, struct err *e)
-{
-	struct backend_uids kept;
-
-	disks_look_lock(d->disks);
-	kept = d->disks->p.uids;
-	disks_look_unlock(d->disks);
-	if (!kept.is_kept || (uid >= kept.first && uid - kept.first < kept.count))
-		return 0;
-	err_set(e, EBUSY,
-		"viaduct-pmd of disks keeps the uids %u to %u of before viaductd.yaml was changed, "
-		"and the VM has %u",
-		kept.first, kept.first + kept.count - 1, uid);
-	err_code(e, "backend-down");
-	return err_hint(e, "viaduct disk list   names the VMs; when none of them runs it takes the "
-			   "new ones");
-}
-
-struct wish_disk *wish_disk_find(struct disks *b, const char *name)
+struct wish_disk *wish_disk_find(struct vm_disks *b, const char *name)
 {
 	for (unsigned int i = 0; i < b->count; i++)
 		if (strcmp(b->disks[i].name, name) == 0)
@@ -137,15 +46,15 @@ static int no_such_disk(const char *name, struct err *e)
 	return err_hint(e, "viaduct disk list");
 }
 
-static int room_check(struct disks *b, const struct disk_want *want, struct err *e)
+static int room_check(struct vm_disks *b, const struct disk_want *want, struct err *e)
 {
 	if (wish_disk_find(b, want->name) != NULL) {
 		err_set(e, EEXIST, "the disk %.140s is there already", want->name);
 		return err_code(e, "disk-exists");
 	}
-	return b->count < PMD_MAX_DISKS
+	return b->count < VMM_MAX_DISKS
 		       ? 0
-		       : err_set(e, ENOSPC, "there are %d disks already", PMD_MAX_DISKS);
+		       : err_set(e, ENOSPC, "the VM has %d disks already", VMM_MAX_DISKS);
 }
 
 static int wish_make(const struct disk_want *want, struct wish_disk *out, struct err *e)
@@ -174,7 +83,7 @@ static int wish_make(const struct disk_want *want, struct wish_disk *out, struct
 	return out->handle >= 0 ? 0 : err_set(e, errno, "%s: %s", path, strerror(errno));
 }
 
-static void wish_keep(struct disks *b, const struct wish_disk *wish)
+static void wish_keep(struct vm_disks *b, const struct wish_disk *wish)
 {
 	disks_look_lock(b);
 	b->disks[b->count++] = *wish;
@@ -184,10 +93,12 @@ static void wish_keep(struct disks *b, const struct wish_disk *wish)
 
 int disk_restore(struct daemon *d, const struct disk_want *want, struct err *e)
 {
-	struct disks *b = d->disks;
+	struct vm_disks *b = vm_disks_make(d, want->name, e);
 	struct wish_disk wish = { .handle = -1 };
 	int r;
 
+	if (b == NULL)
+		return -e->errnum;
 	disks_work_lock(b);
 	r = room_check(b, want, e);
 	if (r == 0)
@@ -204,7 +115,7 @@ int disk_restore(struct daemon *d, const struct disk_want *want, struct err *e)
 }
 
 /* A process that waits for its next try is tried now. */
-static int up_now(struct disks *b, struct err *e)
+static int up_now(struct vm_disks *b, struct err *e)
 {
 	b->p.is_wanted = true;
 	b->p.retry_ns = 0;
@@ -214,13 +125,13 @@ static int up_now(struct disks *b, struct err *e)
 	if (e->errnum == 0)
 		err_set(e, EBUSY, "one of before does not end");
 	err_code(e, "backend-down");
-	return err_wrap(e, "viaduct-pmd of disks is not up");
+	return err_wrap(e, "%s is not up", b->p.label);
 }
 
 int disk_add(struct daemon *d, const struct disk_want *want, struct err *e)
 {
+	struct vm_disks *b = vm_disks_find(d, want->name);
 	struct wish_disk wish = { .handle = -1 };
-	struct disks *b = d->disks;
 	int r;
 
 	disks_work_lock(b);
@@ -242,7 +153,7 @@ int disk_add(struct daemon *d, const struct disk_want *want, struct err *e)
 }
 
 /* Work locked. */
-static void wish_drop(struct disks *b, struct wish_disk *wish)
+static void wish_drop(struct vm_disks *b, struct wish_disk *wish)
 {
 	backend_socket_drop(&b->p, wish->socket);
 	disks_look_lock(b);
@@ -254,9 +165,11 @@ static void wish_drop(struct disks *b, struct wish_disk *wish)
 
 void disk_remove(struct daemon *d, const char *name)
 {
-	struct disks *b = d->disks;
+	struct vm_disks *b = vm_disks_find(d, name);
 	struct wish_disk *wish;
 
+	if (b == NULL)
+		return;
 	disks_work_lock(b);
 	wish = wish_disk_find(b, name);
 	if (wish != NULL) {
@@ -274,33 +187,24 @@ void disk_remove(struct daemon *d, const char *name)
 
 void disks_remove_vm(struct daemon *d, const char *vm)
 {
-	struct disks *b = d->disks;
-	const size_t len = strlen(vm);
+	struct vm_disks *b = vm_disks_find(d, vm);
 	char name[PMD_PORT_TEXT];
-	bool is_any = b != NULL;
 
-	while (is_any) {
-		is_any = false;
-		disks_look_lock(b);
-		for (unsigned int i = 0; !is_any && i < b->count; i++) {
-			is_any = strncmp(b->disks[i].name, vm, len) == 0 &&
-				 b->disks[i].name[len] == '/';
-			if (is_any)
-				memcpy(name, b->disks[i].name, sizeof(name));
-		}
-		disks_look_unlock(b);
-		if (is_any)
-			disk_remove(d, name);
+	while (b != NULL && b->count > 0) {
+		memcpy(name, b->disks[0].name, sizeof(name));
+		disk_remove(d, name);
 	}
 }
 
 int disk_limit(struct daemon *d, const char *name, const struct disk_limits *limits, struct err *e)
 {
-	struct disks *b = d->disks;
+	struct vm_disks *b = vm_disks_find(d, name);
 	struct wish_disk *w;
 	struct err why = { 0 };
 	int r = 0;
 
+	if (b == NULL)
+		return no_such_disk(name, e);
 	disks_work_lock(b);
 	w = wish_disk_find(b, name);
 	if (w == NULL) {
@@ -329,10 +233,12 @@ int disk_limit(struct daemon *d, const char *name, const struct disk_limits *lim
 
 int disk_image(struct daemon *d, const char *name, int *fd_out, struct err *e)
 {
-	struct disks *b = d->disks;
+	struct vm_disks *b = vm_disks_find(d, name);
 	struct wish_disk *w;
 	int r = 0;
 
+	if (b == NULL)
+		return no_such_disk(name, e);
 	disks_work_lock(b);
 	w = wish_disk_find(b, name);
 	if (w == NULL) {
@@ -351,9 +257,11 @@ int disk_resized(struct daemon *d, const char *name, uint64_t *size, struct err 
 {
 	auto_json json_t *body = json_pack("{s:s, s:s}", "op", "disk-resize", "disk", name);
 	auto_json json_t *result = NULL;
-	struct disks *b = d->disks;
+	struct vm_disks *b = vm_disks_find(d, name);
 	int r;
 
+	if (b == NULL)
+		return no_such_disk(name, e);
 	disks_work_lock(b);
 	r = wish_disk_find(b, name) == NULL ? no_such_disk(name, e)
 					    : pmd_call(d, &b->p.peer, body, &result, e);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Disks of VMs as the daemon keeps them: one viaduct-pmd of role "block" ("disk0") and what it should serve. It runs while a VM
- * has disks, is given all of them again whenever it starts, and is found again after a restart of the daemon. Each process
- * gets an open file description of its own of every image, made of the same inode whatever became of its name.
+ * Disks of VMs as the daemon keeps them: for each VM that has some a viaduct-pmd of role "block" ("disk-VM"), and what it should
+ * serve. It runs while the VM does, is given all of them again whenever it starts, and is found again after a restart of the
+ * daemon. Each process gets an open file description of its own of every image, made of the same inode whatever became of its
+ * name.
  *
- * Locks as in backend.h: op, then the instance's `work`, then state; `look` innermost.
+ * Locks as in backend.h: op, then an instance's `work`, then state, then that of the list; `look` innermost. Instances come and
+ * go with op locked; whoever has it not looks at them with the list locked.
  */
 #ifndef VIADUCT_VF_MANAGER_DISKS_H
 #define VIADUCT_VF_MANAGER_DISKS_H
@@ -16,29 +18,35 @@
 
 #include <jansson.h>
 
-#define DISKS_BACKEND "disk0"
-#define DISKS_UIDS    3U /* of the range: below that there is none for the process */
+#define DISKS_BACKEND "disk-" /* and the name of the VM */
+#define DISKS_UIDS    3U /* of the range: below that there is none for the processes */
+
+/* Whose disks a viaduct-pmd of this name serves, which is the end of it; "": no VM's. */
+const char *disks_backend_vm(const char *name);
 
 /* Makes what remembers; starts nothing. */
 int disks_create(struct daemon *d, struct err *e);
-/* Op locked, state not; when the disks of VMs that were found again are restored. Finds the process of the daemon before, and
- * watches from then on. */
+/* Op locked, state not; when the disks of VMs that were found again are restored. Finds the processes of the daemon before, ends
+ * those that nobody needs any more, and watches from then on. */
 int disks_start(struct daemon *d, struct err *e);
-/* NULL-safe, both. The process goes on. */
+/* NULL-safe, both. The processes go on. */
 void disks_stop(struct daemon *d);
 void disks_destroy(struct daemon *d);
 
-/* The uid of its viaduct-pmd, which no VM may have; 0: the range is too small for one. */
+/* The uid of their viaduct-pmd, which no VM may have; 0: the range is too small for one. */
 uid_t disks_uid(const struct config *config);
 
-/* That of the process that there is: while VMs with disks run it is the one that they were told. Any lock may be held. */
-uid_t disks_uid_now(struct daemon *d);
-/* May a VM with this uid be served by it? Code "backend-down". */
-int disks_guest_check(struct daemon *d, uid_t uid, struct err *e);
+/* Has a process that there is this one? While its VM runs it keeps the one that the VM was told. Look not locked. */
+bool disks_have_uid(struct daemon *d, uid_t uid);
 
-/* Listening sockets for VMMs, as of backend_listener_make(). Op locked. */
-int disk_listener_make(struct daemon *d, char path[PMD_SOCKET_TEXT], int *fd_out, struct err *e);
-void disk_listener_remove(struct daemon *d, const char *path);
+/* Op locked. A VM with disks starts: what is left of the viaduct-pmd of its former run is ended, and *uid is that of the next.
+ * Code "backend-down": it does not end. */
+int disks_open(struct daemon *d, const char *vm, uid_t *uid, struct err *e);
+
+/* Listening sockets for its VMM, as of backend_listener_make(). Op locked, after disks_open(). */
+int disk_listener_make(struct daemon *d, const char *vm, char path[PMD_SOCKET_TEXT], int *fd_out,
+		       struct err *e);
+void disk_listener_remove(struct daemon *d, const char *vm, const char *path);
 
 struct disk_want {
 	const char *name; /* "VM/DISK" */
@@ -53,7 +61,7 @@ struct disk_want {
 	pid_t vmm; /* restore: who has it open, too */
 };
 
-/* Op locked, state not. Starts the process if it is not up, and returns when it has the disk; from then on it comes back with
+/* Op locked, state not. Starts the VM's process if it is not up, and returns when it has the disk; from then on it comes back with
  * every process until it is removed. On failure nothing has changed. Codes "backend-down", "disk-exists", viaduct-pmd's own.
  * At most 60 s, should it have to start. */
 int disk_add(struct daemon *d, const struct disk_want *want, struct err *e);
@@ -61,10 +69,10 @@ int disk_add(struct daemon *d, const struct disk_want *want, struct err *e);
 /* Before disks_start(). Only remembered. */
 int disk_restore(struct daemon *d, const struct disk_want *want, struct err *e);
 
-/* Op locked, state not; the VMM is gone. Requests that hang in the kernel keep the process's disk for longer: it is asked again
- * with every look. The socket is gone when this returns. */
+/* Op locked, state not; the VMM is gone. The socket is gone when this returns, and so is the disk, unless requests of it hang in
+ * the kernel. With its last disk the VM's process ends, for which nobody waits. */
 void disk_remove(struct daemon *d, const char *name);
-/* The same for all whose name begins with "VM/". */
+/* The same for all of a VM. */
 void disks_remove_vm(struct daemon *d, const char *vm);
 
 /* Op locked, state not. Both limits; a process that is away has them when it is back. Code "no-such-disk". */
@@ -80,10 +88,8 @@ int disk_image(struct daemon *d, const char *name, int *fd_out, struct err *e);
 int disk_resized(struct daemon *d, const char *name, uint64_t *size, struct err *e);
 
 /* As of the last look, a second ago at most. Any lock may be held. Into facts of the disk: "state": absent, locked, waiting,
- * connected or running; "size", "direct", "error", "io_error", "stats":{COUNTER:N}. */
+ * connected or running; "backend":{"name","state","pid":N|null,"restarts"}, "size", "direct", "error", "io_error",
+ * "stats":{COUNTER:N}. */
 void disk_view_add(struct daemon *d, const char *name, json_t *out);
-
-/* The process: {"name","state","pid","restarts","disks":N,"problem"?}; a new reference. */
-json_t *disks_backend_json(struct daemon *d);
 
 #endif

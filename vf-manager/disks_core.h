@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Private to the disks: disks.c (what is wished, the watching), disks_sync.c (the process brought to it), disks_view.c, and
- * the alarms and metrics of them.
+ * Private to the disks: disks_list.c (the VMs that have some), disks.c (what is wished of one), disks_sync.c (its process
+ * brought to it), disks_view.c, and the alarms and metrics of them.
  */
 #ifndef VIADUCT_VF_MANAGER_DISKS_CORE_H
 #define VIADUCT_VF_MANAGER_DISKS_CORE_H
@@ -9,6 +9,8 @@
 #include "vf-manager/backendproc.h"
 #include "vf-manager/disks.h"
 #include "vf-manager/pmd_disks.h"
+
+#include "vmm/vmm_msg.h"
 
 struct wish_disk {
 	char name[PMD_PORT_TEXT];
@@ -34,41 +36,47 @@ struct wish_disk {
 	bool flush_failed; /* a process has said so: each later one is told, since it cannot know */
 };
 
-/* One that the process shall let go, and has not yet. */
-struct leaving_disk {
-	char name[PMD_PORT_TEXT];
-	uint64_t retry_ns; /* not asked before */
-	unsigned int refusals;
-};
-
-/* `disks`, `status`: written under work and look, read under either. */
-struct disks {
+/* Those of a VM. `disks`, `status`: written under work and look, read under either. */
+struct vm_disks {
+	struct vm_disks *next;
 	struct daemon *d;
 	struct backend_proc p;
-	struct wish_disk disks[PMD_MAX_DISKS];
+	struct wish_disk disks[VMM_MAX_DISKS];
 	unsigned int count;
 	struct pmd_disks status; /* of the last look; p.has_status: of this process */
 	struct pmd_disks fresh;
-	struct leaving_disk leaving[PMD_MAX_DISKS]; /* work's */
-	unsigned int leaving_count;
 };
 
-static inline void disks_work_lock(struct disks *b)
+struct disks {
+	pthread_mutex_t list;
+	struct vm_disks *first; /* written with op and list locked, read with either */
+	bool is_watched; /* who is added from now on has a thread */
+};
+
+/* NULL: it has none. `name`: of a VM, or "VM/DISK". Op or list locked. */
+struct vm_disks *vm_disks_find(struct daemon *d, const char *name);
+/* The same, made if it is not there; its process is not looked for. Op locked. NULL: *e. */
+struct vm_disks *vm_disks_make(struct daemon *d, const char *name, struct err *e);
+
+/* With the list and each one's look locked; nothing in --oneshot. */
+void vm_disks_each(struct daemon *d, void (*each)(struct vm_disks *b, void *arg), void *arg);
+
+static inline void disks_work_lock(struct vm_disks *b)
 {
 	pthread_mutex_lock(&b->p.work);
 }
 
-static inline void disks_work_unlock(struct disks *b)
+static inline void disks_work_unlock(struct vm_disks *b)
 {
 	pthread_mutex_unlock(&b->p.work);
 }
 
-static inline void disks_look_lock(struct disks *b)
+static inline void disks_look_lock(struct vm_disks *b)
 {
 	pthread_mutex_lock(&b->p.look);
 }
 
-static inline void disks_look_unlock(struct disks *b)
+static inline void disks_look_unlock(struct vm_disks *b)
 {
 	pthread_mutex_unlock(&b->p.look);
 }
@@ -76,22 +84,22 @@ static inline void disks_look_unlock(struct disks *b)
 /* Work locked in all of them. */
 
 /* NULL: there is none. Under look, too. */
-struct wish_disk *wish_disk_find(struct disks *b, const char *name);
+struct wish_disk *wish_disk_find(struct vm_disks *b, const char *name);
 
 /* Asks the process for this disk, with a description of its own. */
-int disk_sync_add(struct disks *b, struct wish_disk *w, struct err *e);
-int disk_sync_limit(struct disks *b, struct wish_disk *w, struct err *e);
+int disk_sync_add(struct vm_disks *b, struct wish_disk *w, struct err *e);
+int disk_sync_limit(struct vm_disks *b, struct wish_disk *w, struct err *e);
 
 /* An open handle on its image, of its VMM. Code "image-lost". */
-int disk_handle_find(struct disks *b, struct wish_disk *w, struct err *e);
+int disk_handle_find(struct vm_disks *b, struct wish_disk *w, struct err *e);
 
-/* Asks for it once. A process that says that it cannot yet is asked again by the looks; one that says nothing has been silent. */
-void disk_sync_remove(struct disks *b, const char *name);
+/* Asks for it once. What cannot be let go yet goes with the process, which ends with the VM. */
+void disk_sync_remove(struct vm_disks *b, const char *name);
 
 /* Starts what is wanted; asks nothing. True: it is up. */
-bool disks_start_wanted(struct disks *b);
+bool disks_start_wanted(struct vm_disks *b);
 
 /* The same, and a look: brings it to what is wished. Ends with the first answer that does not come, and after a few seconds. */
-void disks_settle(struct disks *b);
+void disks_settle(struct vm_disks *b);
 
 #endif

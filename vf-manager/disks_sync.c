@@ -13,14 +13,11 @@
 #define ERRORS_NS 300000000000ULL /* since the last one: then the alarm is over */
 #define SPACE_NS \
 	10000000000ULL /* a write that came through so long after the last that found no room */
-#define GRACE_NS  5000000000ULL /* a disk that nobody serves for longer is an alarm */
-#define LOOK_NS	  3000000000ULL /* nothing more is asked for in a look that takes longer */
-#define REMOVALS  4U /* of one look */
-#define BUSY_MOST 5U /* doublings of the second between two requests for what is busy */
-#define SECOND_NS 1000000000ULL
+#define GRACE_NS 5000000000ULL /* a disk that nobody serves for longer is an alarm */
+#define LOOK_NS	 3000000000ULL /* nothing more is asked for in a look that takes longer */
 
 /* After a restart of the daemon: not by its path, which may be another's by now, but of its VMM, which has it open. */
-int disk_handle_find(struct disks *b, struct wish_disk *w, struct err *e)
+int disk_handle_find(struct vm_disks *b, struct wish_disk *w, struct err *e)
 {
 	int fd = -1;
 
@@ -36,7 +33,7 @@ int disk_handle_find(struct disks *b, struct wish_disk *w, struct err *e)
 	return err_code(e, "image-lost");
 }
 
-int disk_sync_add(struct disks *b, struct wish_disk *w, struct err *e)
+int disk_sync_add(struct vm_disks *b, struct wish_disk *w, struct err *e)
 {
 	auto_json json_t *body = json_pack(
 		"{s:s, s:s, s:s, s:b, s:s, s:I, s:I, s:I, s:b}", "op", "disk-add", "disk", w->name,
@@ -55,7 +52,7 @@ int disk_sync_add(struct disks *b, struct wish_disk *w, struct err *e)
 	return r;
 }
 
-int disk_sync_limit(struct disks *b, struct wish_disk *w, struct err *e)
+int disk_sync_limit(struct vm_disks *b, struct wish_disk *w, struct err *e)
 {
 	auto_json json_t *body = json_pack("{s:s, s:s, s:I, s:I}", "op", "disk-set", "disk",
 					   w->name, "iops", (json_int_t)w->limits.iops, "bandwidth",
@@ -67,7 +64,7 @@ int disk_sync_limit(struct disks *b, struct wish_disk *w, struct err *e)
 	return r;
 }
 
-static int status_read(struct disks *b, struct err *e)
+static int status_read(struct vm_disks *b, struct err *e)
 {
 	auto_json json_t *ask = json_pack("{s:s}", "op", "status");
 	auto_json json_t *ask_stats = json_pack("{s:s}", "op", "stats");
@@ -79,7 +76,7 @@ static int status_read(struct disks *b, struct err *e)
 	return r == 0 ? pmd_disks_read(status, stats, &b->fresh, e) : r;
 }
 
-static void why_set(struct disks *b, struct wish_disk *w, const struct err *why)
+static void why_set(struct vm_disks *b, struct wish_disk *w, const struct err *why)
 {
 	if (why->errnum != 0 && strcmp(w->why.text, why->text) != 0)
 		log_err(why, w->name);
@@ -93,86 +90,21 @@ static bool is_silence(const struct err *e)
 	return strcmp(e->code, "backend-down") == 0;
 }
 
-static struct leaving_disk *leaving_find(struct disks *b, const char *name)
-{
-	for (unsigned int i = 0; i < b->leaving_count; i++)
-		if (strcmp(b->leaving[i].name, name) == 0)
-			return &b->leaving[i];
-	return NULL;
-}
-
-/* NULL: as many leave as there may be disks. */
-static struct leaving_disk *leaving_make(struct disks *b, const char *name)
-{
-	struct leaving_disk *l = leaving_find(b, name);
-
-	if (l != NULL || b->leaving_count == PMD_MAX_DISKS)
-		return l;
-	l = &b->leaving[b->leaving_count++];
-	*l = (struct leaving_disk){ 0 };
-	memcpy(l->name, name, strnlen(name, sizeof(l->name) - 1));
-	return l;
-}
-
-static void leaving_forget(struct disks *b)
-{
-	for (unsigned int i = b->leaving_count; i-- > 0;)
-		if (pmd_disk_find(&b->fresh, b->leaving[i].name) == NULL ||
-		    wish_disk_find(b, b->leaving[i].name) != NULL)
-			b->leaving[i] = b->leaving[--b->leaving_count];
-}
-
-/* I/O that hangs in the kernel ends when it ends: asking often does not help. */
-static int remove_ask(struct disks *b, const char *name, struct err *e)
+void disk_sync_remove(struct vm_disks *b, const char *name)
 {
 	auto_json json_t *body = json_pack("{s:s, s:s}", "op", "disk-remove", "disk", name);
-	int r = pmd_call(b->d, &b->p.peer, body, NULL, e);
-	struct leaving_disk *l;
-
-	if (r == 0 || is_silence(e) || strcmp(e->code, "no-such-disk") == 0)
-		return r;
-	l = leaving_make(b, name);
-	if (l == NULL)
-		return r;
-	if (l->refusals == 0)
-		log_err(e, name);
-	l->retry_ns = now_ns() + (SECOND_NS << (l->refusals < BUSY_MOST ? l->refusals : BUSY_MOST));
-	l->refusals++;
-	return r;
-}
-
-void disk_sync_remove(struct disks *b, const char *name)
-{
 	struct err e = { 0 };
 
-	if (remove_ask(b, name, &e) < 0 && is_silence(&e))
+	if (pmd_call(b->d, &b->p.peer, body, NULL, &e) == 0)
+		return;
+	if (is_silence(&e))
 		backend_silence(&b->p, &e);
-}
-
-/* Both: a silence is an error; refusals are none. */
-static int extra_remove(struct disks *b, uint64_t until, struct err *e)
-{
-	unsigned int asked = 0;
-
-	leaving_forget(b);
-	for (unsigned int i = 0; i < b->fresh.count && asked < REMOVALS && now_ns() < until; i++) {
-		const char *name = b->fresh.disks[i].name;
-		const struct leaving_disk *l = leaving_find(b, name);
-		struct err why = { 0 };
-
-		if (wish_disk_find(b, name) != NULL || (l != NULL && now_ns() < l->retry_ns))
-			continue;
-		asked++;
-		if (remove_ask(b, name, &why) < 0 && is_silence(&why)) {
-			*e = why;
-			return -ETIMEDOUT;
-		}
-	}
-	return 0;
+	else
+		log_err(&e, name);
 }
 
 /* *asked: how many. */
-static int missing_add(struct disks *b, uint64_t until, unsigned int *asked, struct err *e)
+static int missing_add(struct vm_disks *b, uint64_t until, unsigned int *asked, struct err *e)
 {
 	for (unsigned int i = 0; i < b->count && now_ns() < until; i++) {
 		struct wish_disk *w = &b->disks[i];
@@ -193,7 +125,7 @@ static int missing_add(struct disks *b, uint64_t until, unsigned int *asked, str
 	return 0;
 }
 
-static void tell(struct disks *b, const struct wish_disk *w, const char *text)
+static void tell(struct vm_disks *b, const struct wish_disk *w, const char *text)
 {
 	struct err e = { 0 };
 
@@ -263,7 +195,7 @@ static bool served_note(struct wish_disk *w, const struct pmd_disk *have, uint64
 	return was_down != w->is_down;
 }
 
-static void publish(struct disks *b)
+static void publish(struct vm_disks *b)
 {
 	const uint64_t now = now_ns();
 	bool is_news;
@@ -297,7 +229,7 @@ static void publish(struct disks *b)
 }
 
 /* Nobody says that they are served. */
-static void away_note(struct disks *b)
+static void away_note(struct vm_disks *b)
 {
 	const uint64_t now = now_ns();
 	bool is_news = false;
@@ -310,15 +242,13 @@ static void away_note(struct disks *b)
 		monitor_kick(b->d->monitor);
 }
 
-static void look(struct disks *b)
+static void look(struct vm_disks *b)
 {
 	const uint64_t until = now_ns() + LOOK_NS;
 	unsigned int asked = 0;
 	struct err e = { 0 };
 	int r = status_read(b, &e);
 
-	if (r == 0)
-		r = extra_remove(b, until, &e);
 	if (r == 0)
 		r = missing_add(b, until, &asked, &e);
 	if (r == 0 && asked > 0)
@@ -332,11 +262,10 @@ static void look(struct disks *b)
 	}
 }
 
-bool disks_start_wanted(struct disks *b)
+bool disks_start_wanted(struct vm_disks *b)
 {
 	backend_end_note(&b->p);
 	if (b->p.pidfd < 0 && now_ns() >= b->p.retry_ns && backend_proc_start(&b->p)) {
-		b->leaving_count = 0;
 		/* It has none of their errors. */
 		for (unsigned int i = 0; i < b->count; i++) {
 			b->disks[i].errors = b->disks[i].no_space = b->disks[i].written = 0;
@@ -347,21 +276,11 @@ bool disks_start_wanted(struct disks *b)
 	return b->p.pidfd >= 0 && b->p.state == BACKEND_UP;
 }
 
-static void all_gone(struct disks *b)
-{
-	backend_proc_off(&b->p);
-	for (unsigned int i = 0; i < ARRAY_SIZE(b->p.sockets); i++)
-		if (b->p.sockets[i] != 0) /* of a VM that starts */
-			return;
-	if (b->p.pidfd < 0)
-		backend_uids_forget(&b->p);
-}
-
-void disks_settle(struct disks *b)
+void disks_settle(struct vm_disks *b)
 {
 	backend_end_note(&b->p);
 	if (!b->p.is_wanted)
-		all_gone(b);
+		(void)backend_proc_off(&b->p);
 	else if (disks_start_wanted(b))
 		look(b);
 	else

@@ -235,7 +235,7 @@ const struct fn_row *ledger_fn_at(const struct ledger *l, size_t i);
 int ledger_fn_put(struct ledger *l, const struct fn_row *row, struct err *e);
 int ledger_fn_del(struct ledger *l, const struct pci_addr *addr, struct err *e);
 
-/* The process of the polled engine. */
+/* A process viaduct-pmd. */
 struct backend_row {
 	uid_t uid;
 	pid_t pid; /* 0: none */
@@ -247,6 +247,10 @@ int ledger_backend_put(struct ledger *l, const char *name, const struct backend_
 		       struct err *e);
 /* -ENOENT: there was never one. */
 int ledger_backend_get(struct ledger *l, const char *name, struct backend_row *out, struct err *e);
+/* *out: an array of the names of all; a new reference. */
+int ledger_backend_names(struct ledger *l, json_t **out, struct err *e);
+/* One that is not there is no error. */
+int ledger_backend_del(struct ledger *l, const char *name, struct err *e);
 
 /* An address that viaduct has put into the filter of a network device: written before it is there, gone after it is. */
 struct filter_row {

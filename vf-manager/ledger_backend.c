@@ -52,3 +52,27 @@ int ledger_backend_get(struct ledger *l, const char *name, struct backend_row *o
 		out->wish = json_object();
 	return 0;
 }
+
+int ledger_backend_names(struct ledger *l, json_t **out, struct err *e)
+{
+	auto_stmt sqlite3_stmt *st = NULL;
+	int rc, r = db_prepare(l, "SELECT name FROM backends", &st, e);
+
+	if (r < 0)
+		return r;
+	*out = json_array();
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW)
+		json_array_append_new(*out, json_string(db_text(st, 0)));
+	return rc == SQLITE_DONE ? 0 : db_failed(l->db, e);
+}
+
+int ledger_backend_del(struct ledger *l, const char *name, struct err *e)
+{
+	auto_stmt sqlite3_stmt *st = NULL;
+	int r = db_prepare(l, "DELETE FROM backends WHERE name = ?", &st, e);
+
+	if (r < 0)
+		return r;
+	db_bind_text(st, 1, name);
+	return sqlite3_step(st) == SQLITE_DONE ? 0 : db_failed(l->db, e);
+}

@@ -199,6 +199,9 @@ struct backend_files {
 int priv_backend_files_make(struct daemon *d, const char *name, uid_t uid,
 			    struct backend_files *out, struct err *e);
 
+/* "net0", or "disk-" and the name of a VM, which may be as long as one may be; else -EINVAL, -ERANGE. */
+int backend_name_parse(const char *name);
+
 /* "RUN_DIR/pmd/NAME" and "RUN_DIR/pmd/NAME/FILE" ("" for the folder). Returns buf. */
 #define BACKEND_PATH_TEXT 512
 char *backend_path(const struct daemon *d, const char *name, const char *file,
@@ -206,6 +209,8 @@ char *backend_path(const struct daemon *d, const char *name, const char *file,
 
 /* The folder alone. */
 int priv_backend_folder_make(struct daemon *d, const char *name, uid_t uid, struct err *e);
+/* With all that is in it; in one that is not of a VM sockets stay, and the folder with them. */
+void priv_backend_folder_remove(struct daemon *d, const char *name);
 
 /* A port's socket of that path in that folder: only uid and root may connect. -ENAMETOOLONG. */
 int priv_backend_listen(struct daemon *d, const char *path, uid_t uid, int *fd_out, struct err *e);

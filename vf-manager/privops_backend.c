@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* What viaduct-pmd finds in the file system: its run folder, sockets, and the files of groups that are its. */
+#include "vf-manager/disks.h"
 #include "vf-manager/privops.h"
 
 #include "base/fd.h"
 #include "base/seqmsg.h"
+#include "vmm/vmm_msg.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +15,13 @@
 #include <unistd.h>
 
 #define LOG_MOST MIB(4) /* one that is longer is begun anew */
+
+int backend_name_parse(const char *name)
+{
+	const char *vm = disks_backend_vm(name);
+
+	return parse_name(vm[0] != '\0' ? vm : name);
+}
 
 char *backend_path(const struct daemon *d, const char *name, const char *file,
 		   char buf[BACKEND_PATH_TEXT])
@@ -55,11 +64,28 @@ int priv_backend_folder_make(struct daemon *d, const char *name, uid_t uid, stru
 	char path[BACKEND_PATH_TEXT];
 	int r;
 
-	if (parse_name(name) < 0)
+	if (backend_name_parse(name) < 0)
 		return err_set(e, EINVAL, "'%.64s' is no name", name);
 	snprintf(path, sizeof(path), "%s/pmd", d->opt->run_dir);
 	r = folder_make(d, path, 0711, 0, e);
 	return r < 0 ? r : folder_make(d, backend_path(d, name, "", path), 0710, (gid_t)uid, e);
+}
+
+void priv_backend_folder_remove(struct daemon *d, const char *name)
+{
+	static const char *const files[] = { "control.sock", "pmd.log" };
+	const bool is_of_vm = disks_backend_vm(name)[0] != '\0'; /* else others may listen there */
+	char path[BACKEND_PATH_TEXT], socket[16];
+
+	if (backend_name_parse(name) < 0)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		unlink(backend_path(d, name, files[i], path));
+	for (unsigned int i = 0; is_of_vm && i < VMM_MAX_DISKS; i++) {
+		snprintf(socket, sizeof(socket), "%u.sock", i);
+		unlink(backend_path(d, name, socket, path));
+	}
+	rmdir(backend_path(d, name, "", path));
 }
 
 int priv_backend_files_make(struct daemon *d, const char *name, uid_t uid,

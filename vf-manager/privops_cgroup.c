@@ -80,7 +80,8 @@ int priv_cgroup_open(const struct daemon *d, const struct spawn_wish *wish)
 	char folder[256], path[300];
 	int fd;
 
-	if (!d->is_root || !cgroup_is_v2() || parse_name(wish->name) < 0)
+	/* The name is that of a process that is about to start: it was checked. */
+	if (!d->is_root || !cgroup_is_v2())
 		return -1;
 	mkdir(CGROUP_OURS, 0755);
 	snprintf(folder, sizeof(folder), CGROUP_OURS "/%s-%s", kind, wish->name);
@@ -99,7 +100,7 @@ static void cgroup_remove(const struct daemon *d, const char *kind, const char *
 {
 	char path[256];
 
-	if (!d->is_root || parse_name(name) < 0)
+	if (!d->is_root)
 		return;
 	snprintf(path, sizeof(path), CGROUP_OURS "/%s-%s", kind, name);
 	rmdir(path);
@@ -107,12 +108,14 @@ static void cgroup_remove(const struct daemon *d, const char *kind, const char *
 
 void priv_vm_cgroup_remove(struct daemon *d, const char *name)
 {
-	cgroup_remove(d, "vm", name);
+	if (parse_name(name) == 0)
+		cgroup_remove(d, "vm", name);
 }
 
 void priv_backend_cgroup_remove(struct daemon *d, const char *name)
 {
-	cgroup_remove(d, "pmd", name);
+	if (backend_name_parse(name) == 0)
+		cgroup_remove(d, "pmd", name);
 }
 
 /* A file of the process's cgroup; "" if there is none. */

@@ -263,14 +263,14 @@ int priv_backend_scope_make(struct daemon *d, const char *name, pid_t pid,
 			    char unit[SCOPE_UNIT_TEXT], struct err *e)
 {
 	static const struct vm_limits none;
-	char what[80];
+	char what[96];
 	struct scope scope = { .what = what, .pid = pid, .limits = &none };
 	int r;
 
 	unit[0] = '\0';
-	if (parse_name(name) < 0)
+	if (backend_name_parse(name) < 0)
 		return err_set(e, EINVAL, "'%.64s' is no name", name);
-	snprintf(what, sizeof(what), "polled backend %s", name);
+	snprintf(what, sizeof(what), "viaduct-pmd %s", name);
 	snprintf(unit, SCOPE_UNIT_TEXT, "viaduct-pmd-%s.scope", name);
 	r = scope_enter(d, &scope, unit, e);
 	if (r > 0)

@@ -201,7 +201,8 @@ static int report_read(int fd, const char *path, struct err *e)
 
 static int plan_check(const struct daemon *d, const struct spawn_wish *wish, struct err *e)
 {
-	if (wish->name != NULL && parse_name(wish->name) < 0)
+	if (wish->name != NULL &&
+	    (wish->is_pmd ? backend_name_parse(wish->name) : parse_name(wish->name)) < 0)
 		return err_set(e, EINVAL, "'%.64s' is no name", wish->name);
 	if (wish->is_pmd)
 		return wish->uid == backend_uid(&d->config) ||

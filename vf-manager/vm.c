@@ -253,7 +253,7 @@ int vm_uid_pick(struct daemon *d, uid_t *out, struct err *e)
 
 		if (config_has_polled(&d->config) && uid == backend_uid(&d->config))
 			continue;
-		if (uid == disks_uid(&d->config) || (d->disks != NULL && uid == disks_uid_now(d)))
+		if (uid == disks_uid(&d->config) || disks_have_uid(d, uid))
 			continue;
 		while (k < d->vm_count && (d->vms[k]->uid != uid || d->vms[k]->pid == 0))
 			k++;

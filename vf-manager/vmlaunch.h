@@ -64,6 +64,7 @@ struct vm_start {
 	struct start_net nets[VMM_MAX_DEVICES];
 	unsigned int net_count;
 	struct start_disk disks[VMM_MAX_DISKS];
+	uid_t disks_uid; /* of the viaduct-pmd that serves them */
 	unsigned int disk_count;
 	struct fn_hold fns[VMM_MAX_DEVICES]; /* of wish->spec->functions, in order */
 	unsigned int fn_count;

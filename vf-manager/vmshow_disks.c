@@ -14,7 +14,7 @@ static void disk_defaults_add(json_t *disk)
 {
 	static const char *const inner[] = { "socket", "dev", "ino" };
 	static const char *const nullable[] = { "boot",	    "warning", "state", "error",
-						"io_error", "stats",   "vmm" };
+						"io_error", "stats",   "vmm",	"backend" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(inner); i++)
 		json_object_del(disk, inner[i]);

@@ -170,7 +170,8 @@ static int disk_take(struct vm_start *s, unsigned int i, struct err *e)
 		return err_hint(e, "locks of open files are needed: a file system without them "
 				   "cannot hold images");
 	}
-	return disk_listener_make(s->d, s->disks[i].socket, &s->disks[i].listener, e);
+	return disk_listener_make(s->d, s->wish->spec->name, s->disks[i].socket,
+				  &s->disks[i].listener, e);
 }
 
 static json_t *disk_facts(const struct vm_start *s, unsigned int i)
@@ -237,7 +238,7 @@ static int seed_make(struct vm_start *s, struct err *e)
 int start_disks_take(struct vm_start *s, struct err *e)
 {
 	const struct vm_spec *spec = s->wish->spec;
-	int r = spec->disk_count > 0 ? disks_guest_check(s->d, s->uid, e) : 0;
+	int r = spec->disk_count > 0 ? disks_open(s->d, spec->name, &s->disks_uid, e) : 0;
 
 	if (r == 0 && spec->cloud_init.is_set)
 		r = seed_make(s, e);
@@ -257,7 +258,7 @@ int start_disks_take(struct vm_start *s, struct err *e)
 			return err_wrap(e, "disk %s", spec->disks[i].name);
 		s->disk_count++;
 	}
-	return s->disk_count > 0 ? record(s, e) : 0;
+	return r == 0 && s->disk_count > 0 ? record(s, e) : r;
 }
 
 int start_disks_add(struct vm_start *s, struct err *e)
@@ -298,7 +299,7 @@ void start_disks_undo(struct vm_start *s)
 			disk_remove(s->d, owner_text(s->wish->spec->name,
 						     s->wish->spec->disks[i].name, name));
 		else
-			disk_listener_remove(s->d, s->disks[i].socket);
+			disk_listener_remove(s->d, s->wish->spec->name, s->disks[i].socket);
 	}
 	s->disk_count = 0;
 }
@@ -311,7 +312,6 @@ void start_disks_close(struct vm_start *s)
 
 json_t *start_disks_json(const struct vm_start *s)
 {
-	const uid_t uid = s->disk_count > 0 ? disks_uid_now(s->d) : 0;
 	json_t *list = json_array();
 
 	for (unsigned int i = 0; i < s->disk_count; i++) {
@@ -319,7 +319,7 @@ json_t *start_disks_json(const struct vm_start *s)
 		json_t *row = json_pack("{s:s, s:I, s:I, s:I}", "disk", disk->name, "queues",
 					(json_int_t)disk->queues, "queue_size",
 					(json_int_t)disk->queue_size, "backend_uid",
-					(json_int_t)uid);
+					(json_int_t)s->disks_uid);
 
 		if (disk->boot != 0)
 			json_object_set_new(row, "boot", json_integer(disk->boot));

@@ -109,7 +109,7 @@ def test_what_is_written_is_on_the_device_and_it_grows(host, loop):  # noqa: F81
     allow(host, device)
     host.ok(disks=disk(device))
     assert eventually(lambda: host.vm()["disks"][0]["state"] == "connected")
-    path = host.daemon.run_dir / "pmd/disk0/0.sock"
+    path = host.daemon.run_dir / "pmd/disk-vm1/0.sock"
     path.unlink()
     with DiskFront(str(path)) as front:
         path.chmod(0o666)

@@ -119,8 +119,8 @@ def test_it_comes_back_with_all_it_had(polled):
     assert eventually(lambda: pid_of(polled) not in (None, first) and is_ready(polled)), polled.text()
     assert len(ask(polled, op="status")["networks"]) == 2
     texts = [e["text"] for e in get(polled, "/v1/events")["events"] if e["kind"] == "backend"]
-    assert "viaduct-pmd is gone: signal 9 ended it" in texts
-    assert sum(text.startswith("viaduct-pmd started") for text in texts) == 2
+    assert "viaduct-pmd net0 is gone: signal 9 ended it" in texts
+    assert sum(text.startswith("viaduct-pmd net0 started") for text in texts) == 2
     assert get(polled, "/v1/uplinks")["backend"]["restarts"] == 1
 
 
@@ -223,6 +223,6 @@ def test_one_that_cannot_start(polled):
     assert eventually(lambda: is_ready(polled))
     words(polled, "broken")
     os.kill(pid_of(polled), signal.SIGKILL)
-    assert eventually(lambda: get(polled, "/v1/uplinks")["backend"]["problem"] == "viaduct-pmd: no memory for packets")
+    assert eventually(lambda: get(polled, "/v1/uplinks")["backend"]["problem"] == "viaduct-pmd net0: no memory for packets")
     words(polled)
     assert eventually(lambda: is_ready(polled))

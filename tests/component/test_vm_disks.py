@@ -10,6 +10,8 @@ import signal
 import socket
 import struct
 import subprocess
+import time
+from pathlib import Path
 
 import daemonkit
 import pytest
@@ -72,21 +74,27 @@ class Host:
             sock.send(json.dumps({"v": 1, "op": "status"}).encode())
             return json.loads(sock.recv(1 << 16))["result"]
 
-    def pmd(self, op="status", **body):
+    def pmd(self, name="vm1", op="status", **body):
+        """What the viaduct-pmd of that VM's disks answers."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
-            sock.connect(str(self.daemon.run_dir / "pmd/disk0/control.sock"))
+            sock.connect(str(self.daemon.run_dir / f"pmd/disk-{name}/control.sock"))
             sock.send(json.dumps({"v": 1, "op": op, **body}).encode())
             return json.loads(sock.recv(1 << 20))["result"]
 
-    def served(self):
+    def served(self, name="vm1"):
         with contextlib.suppress(OSError, ValueError):
-            return {disk["disk"]: disk for disk in self.pmd()["disks"]}
+            return {disk["disk"]: disk for disk in self.pmd(name)["disks"]}
         return {}
 
-    def pmd_pid(self):
+    def pmd_pid(self, name="vm1"):
         with contextlib.suppress(OSError, ValueError):
-            return self.pmd()["pid"]
+            return self.pmd(name)["pid"]
         return None
+
+    def pmd_pids(self):
+        """Of all VMs."""
+        names = [path.name.removeprefix("disk-") for path in (self.daemon.run_dir / "pmd").glob("disk-*")]
+        return {pid for pid in map(self.pmd_pid, names) if pid}
 
     def holds(self, pid, path):
         """Has that process this file open, by inode?"""
@@ -111,11 +119,11 @@ def host(stopped_daemon, short_tmp, build_dir):
     try:
         yield made
         made.kill_all()
-        assert eventually(lambda: made.pmd_pid() is None), made.served()
+        assert eventually(lambda: not made.pmd_pids()), made.pmd_pids()
     finally:
-        pid = made.pmd_pid()
+        pids = made.pmd_pids()
         stopped_daemon.stop()
-        if pid:
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
     for log in (stopped_daemon.run_dir / "pmd").rglob("pmd.log"):
@@ -177,7 +185,7 @@ def test_readers_share_an_image(host):
     image = host.image()
     host.ok(disks=disk(image, more=", readonly: true"))
     host.ok("vm2", disks=disk(image, more=", readonly: true"))
-    assert set(host.served()) == {"vm1/root", "vm2/root"}
+    assert set(host.served()) == {"vm1/root"} and set(host.served("vm2")) == {"vm2/root"}
     assert host.refused("vm3", disks=disk(image))["code"] == "image-in-use"
 
 
@@ -231,6 +239,23 @@ def test_a_daemon_that_comes_back_finds_backend_and_disks(host):
     os.kill(host.vm()["pid"], signal.SIGKILL)
     assert eventually(lambda: host.pmd_pid() is None)
     assert lock_is_free(host.folder / "a.img")
+
+
+def test_a_backend_goes_with_a_vm_that_ended_while_the_daemon_was_away(host):
+    host.ok(disks=disk(host.image()))
+    pid, vmm = host.pmd_pid(), host.vm()["pid"]
+    assert host.daemon.stop(signal.SIGKILL) == -signal.SIGKILL
+    os.kill(vmm, signal.SIGKILL)
+    assert host.pmd_pid() == pid
+    host.daemon.start()
+    assert eventually(lambda: host.pmd_pid() is None) and lock_is_free(host.folder / "a.img")
+    # Its log stays as long as the VM is known.
+    assert (host.daemon.run_dir / "pmd/disk-vm1/pmd.log").exists()
+    assert host.daemon.request("POST", "/v1/vms/vm1/delete", {})[0] == 200
+    long = "v" * 63
+    host.ok(long, disks=disk(host.image()))
+    assert eventually(lambda: host.vm(long)["disks"][0]["state"] == "connected"), host.daemon.text()
+    assert [path.name for path in (host.daemon.run_dir / "pmd").iterdir()] == [f"disk-{long}"]
 
 
 @pytest.mark.parametrize("word", ["fail", "die"])
@@ -332,7 +357,7 @@ def test_a_backend_that_is_away_is_an_alarm_and_it_is_over(host):
     good = (host.folder / "pmd").read_text()
     (host.folder / "pmd").write_text("#!/bin/sh\nexit 3\n")
     os.kill(host.pmd_pid(), signal.SIGKILL)
-    assert eventually(lambda: {("backend-down", "disk0"), ("disk-down", "vm1/root")} <= set(alarms(host))), alarms(host)
+    assert eventually(lambda: {("backend-down", "disk-vm1"), ("disk-down", "vm1/root")} <= set(alarms(host))), alarms(host)
     assert 'viaduct_disk_served{disk="vm1/root"} 0' in metrics(host.daemon)
     assert "absent" in host.daemon.cli("disk", "list").stdout
     refused = host.daemon.cli("disk", "resize", "vm1/root")
@@ -341,6 +366,47 @@ def test_a_backend_that_is_away_is_an_alarm_and_it_is_over(host):
     assert eventually(lambda: not {"backend-down", "disk-down"} & {kind for kind, _ in alarms(host)}), alarms(host)
     said = metrics(host.daemon)
     assert 'viaduct_disk_served{disk="vm1/root"} 1' in said and 'viaduct_disk_errors_total{disk="vm1/root",kind="no-space"} 0' in said
+
+
+def server_of(image):
+    """The viaduct-pmd that has it open."""
+    want = os.stat(image)
+    for path in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            has = path.stat()
+            if (has.st_dev, has.st_ino) == (want.st_dev, want.st_ino) and (path.parent.parent / "comm").read_text() == "viaduct-pmd\n":
+                return int(path.parent.parent.name)
+    return None
+
+
+@pytest.mark.parametrize("word", ["SIGSTOP", "SIGKILL"])
+def test_what_befalls_the_backend_of_one_vm_is_nothing_to_another(host, word):
+    """The other's guest is a front end in the place of its VMM's, which writes all the while, over one connection."""
+    first, second = host.image("a.img"), host.image("b.img")
+    host.ok(disks=disk(first))
+    sockets = set((host.daemon.run_dir / "pmd").glob("*/[0-9]*.sock"))
+    host.ok("vm2", disks=disk(second))
+    assert eventually(lambda: host.vm()["disks"][0]["state"] == host.vm("vm2")["disks"][0]["state"] == "connected")
+    path, = set((host.daemon.run_dir / "pmd").glob("*/[0-9]*.sock")) - sockets
+    path.unlink()
+    with DiskFront(str(path)) as front:
+        path.chmod(0o666)
+        os.kill(server_of(second), signal.SIGKILL)
+        front.connect()
+        front.write(0, b"before".ljust(SECTOR, b"\0"))
+        server = server_of(second)
+        assert eventually(lambda: host.vm()["disks"][0]["state"] == "connected")
+        former = server_of(first)
+        os.kill(former, getattr(signal, word))
+        # Longer than viaductd takes to end one that is silent, and to start the next.
+        until, written = time.monotonic() + 12, 0
+        while time.monotonic() < until:
+            front.write(1 + written % 1000, b"x" * SECTOR)
+            written += 1
+        assert server_of(second) == server and written > 1000
+        assert eventually(lambda: server_of(first) not in (None, former))
+        assert eventually(lambda: host.vm()["disks"][0]["state"] == "connected")
+    assert host.vm()["disks"][0]["backend"]["restarts"] == host.vm("vm2")["disks"][0]["backend"]["restarts"] == 1
 
 
 def test_a_full_file_system_is_an_alarm_until_there_is_room(host):
@@ -354,7 +420,7 @@ def test_a_full_file_system_is_an_alarm_until_there_is_room(host):
         os.truncate(image, 4 * MIB)
         host.ok(disks=disk(image))
         assert eventually(lambda: host.vm()["disks"][0]["state"] == "connected")
-        path = host.daemon.run_dir / "pmd/disk0/0.sock"
+        path = host.daemon.run_dir / "pmd/disk-vm1/0.sock"
         path.unlink()
         with DiskFront(str(path)) as front:
             path.chmod(0o666)

@@ -51,7 +51,7 @@ def initrd_make(folder):
 
 def restarts():
     """Of the backend, as the metrics say it."""
-    found = re.search(r'^viaduct_backend_restarts_total\{backend="disk0"\} (\d+)$', api.text("GET", "/metrics"), re.M)
+    found = re.search(r'^viaduct_backend_restarts_total\{backend="disk-loaded"\} (\d+)$', api.text("GET", "/metrics"), re.M)
     return int(found[1]) if found else 0
 
 

@@ -218,4 +218,4 @@ def test_an_image_outside_of_the_daemons_folders_is_written(service, folder, tmp
     with Guest(folder, "disky", extra=[f"disks: [{{path: {image}, name: root}}]"]) as vm:
         vm.run("echo first | dd of=/dev/vda bs=512 conv=sync,fsync 2>/dev/null")
         assert image.read_bytes()[:5] == b"first"
-        assert run("systemctl", "is-active", "viaduct-pmd-disk0.scope") == "active"
+        assert run("systemctl", "is-active", "viaduct-pmd-disk-disky.scope") == "active"

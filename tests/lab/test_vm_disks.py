@@ -23,7 +23,7 @@ class Guest(Machine):
             self.connect()
             self.console.wait_ready(BOOT_S)
         except BaseException:
-            print(cli("disk", "show", f"{self.name}/root"), pathlib.Path("/run/viaduct/pmd/disk0/pmd.log").read_text())
+            print(cli("disk", "show", f"{self.name}/root"), pathlib.Path(f"/run/viaduct/pmd/disk-{self.name}/pmd.log").read_text())
             print(cli("vm", "show", self.name))
             self.__exit__(None, None, None)
             raise
@@ -35,10 +35,10 @@ def disk(name="disky/root"):
 
 
 def backend_pid():
-    """Of the viaduct-pmd that serves disks."""
+    """Of a viaduct-pmd that serves disks."""
     for path in pathlib.Path("/proc").glob("[0-9]*"):
         try:
-            if (path / "comm").read_text() == "viaduct-pmd\n" and "/pmd-disk0" in (path / "cgroup").read_text():
+            if (path / "comm").read_text() == "viaduct-pmd\n" and "/pmd-disk-" in (path / "cgroup").read_text():
                 return int(path.name)
         except OSError:
             continue
@@ -84,3 +84,22 @@ def test_disks_of_a_vm_file(daemon, folder, tmp_path):
         vm.run("! dmesg | grep -iE 'I/O error|Buffer I/O'")
     eventually(lambda: backend_pid() is None, "the end of the backend that nobody needs")
     assert cli_json("disk", "list")["disks"] == []
+
+
+@pytest.mark.timeout(900)
+def test_two_vms_have_two_backends(daemon, folder, tmp_path):
+    """One that stands still and is killed is nothing to the other VM, which writes meanwhile; its own goes on after it."""
+    one, two = image_make(tmp_path / "one.img"), image_make(tmp_path / "two.img")
+    with Guest(folder, "disky", extra=[f"disks: [{{path: {one}, name: root}}]"], memory="256M") as first, \
+            Guest(folder, "disky2", extra=[f"disks: [{{path: {two}, name: root}}]"], memory="256M") as second:
+        pids = [disk(f"{vm}/root")["backend"]["pid"] for vm in ("disky", "disky2")]
+        assert pids[0] != pids[1]
+        os.kill(pids[0], signal.SIGSTOP)
+        first.run("(echo one | dd of=/dev/vda bs=512 conv=sync,fsync 2>/dev/null; touch /tmp/done) & true")
+        second.run("echo two | dd of=/dev/vda bs=512 conv=sync,fsync 2>/dev/null")
+        assert two.read_bytes()[:3] == b"two"
+        eventually(lambda: disk()["backend"]["pid"] not in (None, pids[0]), "the next backend of the one that was silent")
+        first.run("for i in 1 2 3 4 5 6 7 8 9; do [ -e /tmp/done ] && break; sleep 1; done; [ -e /tmp/done ]")
+        assert one.read_bytes()[:3] == b"one" and disk("disky2/root")["backend"]["pid"] == pids[1]
+        assert [vm.show()["disks"][0]["vmm"]["reconnects"] for vm in (second, first)] == [0, 1]
+    eventually(lambda: backend_pid() is None, "the end of both")
