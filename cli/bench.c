@@ -21,7 +21,7 @@
 const char *const bench_scenarios[] = { "host-vf",     "guest-vf",  "guest-polled",
 					"guest-chain", "interrupt", "tcp",
 					"start",       "scale",	    NULL };
-const char *const bench_profiles[] = { "rfc", "lab", "smoke", NULL };
+const char *const bench_profiles[] = { "rfc", "lab", "counted", "smoke", NULL };
 const char *const bench_monitors[] = { "qemu", NULL };
 
 static const struct {

@@ -58,7 +58,7 @@ def main():
         sys.exit("bench lab: this part runs inside the virtual host; use scripts/bench lab")
     ports = igb_ports()
     wire = f"af-packet:{ports[1]}"
-    if "--deterministic" in words:
+    if "counted" in words:
         read_ahead(words)
     else:
         wire = (pathlib.Path("/sys/class/net") / ports[1] / "device").resolve().name

@@ -9,6 +9,7 @@ kernel's, the monitor's and the host's, whoever interrupted it."""
 import dataclasses
 import os
 import pathlib
+import re
 import socket
 import statistics
 import struct
@@ -18,7 +19,6 @@ import time
 from .kvmtrace import KvmTrace
 
 ETHERTYPE = 0x88B5  # IEEE 802: for local experiments
-FIFO_PRIORITY = 10
 FRAME_FCS = 4
 HEADER = struct.Struct("!6s6sHI")
 SINK_MAC = "02:76:62:ff:ff:fe"  # of nobody: what goes or comes back there is dropped by filters, without an interrupt
@@ -30,31 +30,29 @@ def raw(mac):
 
 
 class Wire:
-    """A network device of the kernel at the far end of the reflector's wire. Sends trains: all frames of one are there before a
-    reflector that shares the processor sees the first, since the sender goes before it and then sleeps."""
+    """A network device of the kernel at the far end of the reflector's wire."""
 
     def __init__(self, device):
+        self.device = device
         self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETHERTYPE))
         self.sock.bind((device, ETHERTYPE))
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self.mac = ":".join(f"{byte:02x}" for byte in self.sock.getsockname()[4])
 
     def close(self):
         self.sock.close()
 
-    def trains(self, dst_mac, train, src_mac=SINK_MAC):
-        """Sends train.count trains; what comes back is not looked at."""
-        head = HEADER.pack(raw(dst_mac), raw(src_mac), ETHERTYPE, 0)
-        frame = head + bytes(max(0, train.size - FRAME_FCS - len(head)))
-        before = os.sched_getscheduler(0), os.sched_getparam(0)
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
-        try:
-            for _ in range(train.count):
-                for _ in range(train.frames):
-                    self.sock.send(frame)
-                time.sleep(train.pause_s)
-        finally:
-            os.sched_setscheduler(0, *before)
+    def singly(self, dst_mac, frames, gap_s):
+        """One frame every gap_s seconds; what comes back is not looked at."""
+        frame = HEADER.pack(raw(dst_mac), raw(self.mac), ETHERTYPE, 0) + bytes(64 - FRAME_FCS - HEADER.size)
+        for _ in range(frames):
+            self.sock.send(frame)
+            time.sleep(gap_s)
+
+    def flood(self, dst_mac, flood):
+        """How many frames the kernel's own generator sent. It costs about as much a frame as a reflector does: with a sender that
+        costs more a reflector looks in vain, and guests tick, most of the time. What comes back is dropped by the device's filter."""
+        with Pktgen(self.device) as pktgen:
+            return pktgen.send(dst_mac, SINK_MAC, flood)
 
     def echoes(self, dst_mac, count, size=64, timeout_s=2):
         """How many of `count` frames, one at a time, came back whole, with their addresses swapped."""
@@ -76,16 +74,49 @@ class Wire:
 
 
 @dataclasses.dataclass(frozen=True)
-class Train:
-    """size: bytes of a frame with its FCS. frames: no more than the reflector's ring ("ring" of its port) holds. While the sender
-    sends, a reflector on the same processor stands still; pause_s is what it has for all of them."""
-    count: int = 10
-    frames: int = 3500
+class Flood:
+    """size: bytes of a frame with its FCS. A burst is full polls of the reflector, and what its processor does in much less than
+    pause_ns: none is lost while the reflector's ring ("ring" of its port) holds some bursts."""
     size: int = 64
-    pause_s: float = 0.002
+    frames: int = 150_000
+    burst: int = 192
+    pause_ns: int = 400_000
 
 
-RING = 4096  # what Train's frames want
+class Pktgen:
+    """The kernel's packet generator at a device, on the first processor (Documentation/networking/pktgen.rst)."""
+
+    ROOT = pathlib.Path("/proc/net/pktgen")
+    THREAD = ROOT / "kpktgend_0"
+
+    def __init__(self, device):
+        self.device = device
+
+    def __enter__(self):
+        subprocess.run(["modprobe", "pktgen"], check=True)
+        self.THREAD.write_text("rem_device_all\n")
+        self.THREAD.write_text(f"add_device {self.device}\n")
+        return self
+
+    def __exit__(self, *_):
+        self.THREAD.write_text("rem_device_all\n")
+
+    def send(self, dst_mac, src_mac, flood):
+        """How many were sent: the last burst is a whole one, too."""
+        words = {"count": flood.frames, "pkt_size": flood.size - FRAME_FCS, "burst": flood.burst, "clone_skb": flood.frames,
+                 "delay": flood.pause_ns, "dst_mac": dst_mac, "src_mac": src_mac}
+        device = self.ROOT / self.device
+        for word, value in words.items():
+            device.write_text(f"{word} {value}\n")
+        (self.ROOT / "pgctrl").write_text("start\n")  # until all are sent
+        said = device.read_text()
+        sent = int(re.search(r"pkts-sofar: (\d+)", said).group(1))
+        if sent < flood.frames:
+            raise OSError(f"{device}: {sent} of {flood.frames} frames were sent: {said.splitlines()[-1]}")
+        return sent
+
+
+RING = 4096  # what a flood's bursts want
 BURST = 32  # frames of a full poll
 
 
@@ -99,50 +130,25 @@ def spent(reflect, work):
 
 
 def instructions(reflect, hz):
-    """Of a frame: the median of the last full polls, from their start to the end of their sending. What interrupts a poll now and
-    then is not in it; the mean would have the sender in it, which takes the processor away in the middle of some."""
+    """Of a frame: the lower quartile of the last full polls, from their start to the end of their sending. The processors take turns in
+    deterministic time, and up to half of the polls have another one's turn in them."""
     full = [cycles / frames for frames, cycles in reflect.ask("looks")["looks"] if frames == BURST]
-    return statistics.median(full) * 1e9 / hz if full else None
+    return statistics.quantiles(full, n=4)[0] * 1e9 / hz if len(full) > 1 else None
 
 
-class KvmExits:
-    """A guest's exits so far by KVM's debugfs, which costs the host next to nothing to read: {name of KVM's: number}."""
-
-    ROOT = pathlib.Path("/sys/kernel/debug/kvm")
-    NAMES = ("exits", "halt_exits", "irq_exits", "irq_window_exits", "io_exits", "mmio_exits")
-
-    def __init__(self, pid):
-        """pid: of the monitor."""
-        if not self.ROOT.exists():
-            subprocess.run(["mount", "-t", "debugfs", "debugfs", self.ROOT.parent], check=True)
-        [folder] = self.ROOT.glob(f"{pid}-*")
-        self.files = {name: folder / name for name in self.NAMES}
-
-    def __call__(self):
-        return {name: int(file.read_text(encoding="ascii")) for name, file in self.files.items()}
-
-
-def between(exits, work):
-    first = exits() if exits else {}
-    work()
-    last = exits() if exits else {}
-    return {kind: last[kind] - first[kind] for kind in last}
-
-
-def polled(reflect, wire, dst_mac, train, exits=None):
-    """One round of a polling reflector that runs. exits: KvmExits of its guest; None: it has no guest.
+def polled(reflect, wire, dst_mac, flood, exits=None):
+    """One round of a polling reflector that runs. exits(): {name: exits so far} of the vCPU that polls; None: it has no guest.
 
     Returns {"packets", "sent", "offered", "instructions": per packet as far as a cycle is one, else nanoseconds,
-    "exits": {name: per packet, of all that happened}, "added": {name: per packet, less those of as many frames for somebody
-    else}}: timer ticks of guest and host, and the sender's turns at a processor that both share, are in the first alone."""
-    other = between(exits, lambda: wire.trains(SINK_MAC, train))
-    mine = {}
-    got, stats = spent(reflect, lambda: mine.update(between(exits, lambda: wire.trains(dst_mac, train))))
+    "exits": {name: per packet}}."""
+    counted = exits or dict
+    before = counted()
+    offered = []
+    got, stats = spent(reflect, lambda: offered.append(wire.flood(dst_mac, flood)))
+    after = counted()
     packets = got["received"]
-    return {"packets": packets, "sent": got["sent"], "offered": train.count * train.frames,
-            "instructions": instructions(reflect, stats["hz"]),
-            "exits": {kind: mine[kind] / packets for kind in mine} if packets else {},
-            "added": {kind: (mine[kind] - other[kind]) / packets for kind in mine} if packets else {}}
+    return {"packets": packets, "sent": got["sent"], "offered": offered[0], "instructions": instructions(reflect, stats["hz"]),
+            "exits": {kind: (after[kind] - before[kind]) / packets for kind in after} if packets else {}}
 
 
 def woken(reflect, wire, dst_mac, count, gap_s=0.02):
@@ -154,7 +160,7 @@ def woken(reflect, wire, dst_mac, count, gap_s=0.02):
     def work():
         with KvmTrace() as trace:
             trace.mark()
-            wire.trains(dst_mac, Train(count, 1, 64, gap_s), wire.mac)
+            wire.singly(dst_mac, count, gap_s)
             trace.mark()
         traces.append(trace)
 

@@ -107,7 +107,7 @@ def by_size(row):
     return size_key(row["size"] or "")
 
 
-ADDED = "added"  # a kind that is no part of all: what came on top of a time as long without a packet
+OTHERS = "other-vcpus"  # a kind that is no part of all: what the guest's other vCPUs did meanwhile
 
 
 def count_groups(result, deterministic):
@@ -117,8 +117,8 @@ def count_groups(result, deterministic):
         if (row["method"] == DETERMINISTIC) != deterministic:
             continue
         what = row["what"]
-        if row["kind"] == ADDED:
-            what, row = f"{ADDED} {what}", {**row, "kind": "all"}
+        if row["kind"] == OTHERS:
+            what, row = f"{OTHERS} {what}", {**row, "kind": "all"}
         groups.setdefault((what, row["per"], row["method"]), []).append((scenario, row))
     return groups
 

@@ -151,7 +151,7 @@ def kind_class(kinds, name):
 
 def kinds_of(result):
     """Kinds in the order of their names: each has the same colour in every plot."""
-    return sorted({row["kind"] for _, row in model.each(result, "counts")} - {"all", model.ADDED})
+    return sorted({row["kind"] for _, row in model.each(result, "counts")} - {"all", model.OTHERS})
 
 
 def count_figure(group, rows, names, kinds):

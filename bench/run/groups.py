@@ -38,7 +38,7 @@ def counts_wire(session, bench):
     """In deterministic time the far end is the kernel's device."""
     kind, _, device = (session.options.wire or "").partition(":")
     if kind != "af-packet":
-        raise BenchError("--deterministic takes --wire af-packet:INTERFACE")
+        raise BenchError("the profile counted takes --wire af-packet:INTERFACE")
     with held():
         host.link_up(bench.borrowed, device)
         wire = counts.Wire(device)
@@ -55,16 +55,16 @@ def vf_counts(session, bench, begin, say):
     say("host-vf: the bare host's VF answers", False)
     lanes.append(session.lane("guest-vf", "viaduct", rigs.guest_vf_rig(bench, None, wire.mac)))
     say("guest-vf: the guest is up", False)
-    session.store.note("guest-vf", "in deterministic time: trains of frames from the kernel's device at the far end; instructions are the "
-                       "median of full polls, from their start until their frames are sent, whoever executed them; exits are all that "
-                       "happened, timer ticks among them, and 'added' those above a train of as many frames for somebody else")
+    session.store.note("guest-vf", "in deterministic time: frames from the kernel's generator at the far end; instructions are the lower quartile "
+                       "of full polls, from their start until their frames are sent, whoever executed them; exits are those of the vCPU that "
+                       "polls, timer ticks among them")
     begin(session.plan.rounds * len(session.plan.sizes) * len(lanes))
     for number in range(-1, session.plan.rounds):  # the first fills caches and does not count
         for size in session.plan.sizes:
             for lane in lanes[::1 if number % 2 else -1]:
                 scenario, variant, rig = lane
                 place = measure.Place(session.store if number >= 0 else Store(), number, scenario, variant, size)
-                measure.trains(rig, wire, place, DETERMINISTIC)
+                measure.flooded(rig, wire, place, DETERMINISTIC)
                 say(f"{scenario} {variant}, {size} bytes: instructions", number >= 0)
 
 
@@ -94,9 +94,14 @@ def polled(session, bench, begin, say):
     backend = rigs.Polled(bench)
     lanes = []
     for index, monitor in enumerate(monitors):
-        lanes.append(session.lane("guest-polled", monitor, backend.rig(monitor, index)))
+        rig = backend.rig(monitor, index, rigs.Still if session.plan.deterministic else rigs.Reflected)
+        rig.drain_ms = session.plan.drain_ms or rig.drain_ms
+        lanes.append(session.lane("guest-polled", monitor, rig))
         say(f"guest-polled: the guest of {monitor} is up", False)
     session.store.note("guest-polled", "generator and guests are ports of one viaduct-pmd, all on one switch without a wire")
+    if session.plan.deterministic:
+        session.store.note("guest-polled", "in deterministic time: a second is 1e9 instructions of all processors together, which take "
+                           "turns; rates and latencies are of such seconds")
     run_rounds(session, lanes, begin, say)
 
 
@@ -210,6 +215,6 @@ def of_pf(vf_row, pf):
     return pf in (None, vf_row["pf"], vf_row["pf_name"])
 
 
-# With --deterministic.
-COUNTS = {"vf": vf_counts, "interrupt": interrupt_counts}
+# In deterministic time.
+COUNTS = {"vf": vf_counts, "polled": polled, "interrupt": interrupt_counts}
 GROUPS = {"vf": vf, "polled": polled, "chain": chain, "interrupt": interrupt, "tcp": tcp, "start": start, "scale": scale}

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import time
@@ -14,24 +15,34 @@ from . import BenchError, TrialError
 from .ends import with_us
 from .lines import READY, Console
 from .operator import TOP, NoAnswer, viaduct, vm_delete
+from .qmp import Qmp
 from .signals import held
 from .vmm import Vmm
 
 BOOT_SECONDS = 240  # an emulated host's guest, beside others
 CONNECT_SECONDS = 30
-VCPU_THREAD = "CPU 0/KVM"  # as QEMU names it with debug-threads
+VCPU_THREAD = "CPU {}/KVM"  # as QEMU names it with debug-threads
 CMDLINE = "console=ttyS0 quiet mitigations=off"
-DEBUG = pathlib.Path("/sys/kernel/debug/kvm")
+POLLER = "isolcpus=1 nohz_full=1 rcu_nocbs=1"  # the guest's own work and its tick stay on its first vCPU
+OTHERS = "other_vcpus"  # of exits: what all vCPUs but the polling one did
 
 
 @dataclasses.dataclass(frozen=True)
 class Image:
-    """What every guest boots. cpu: where its vCPU is pinned; None: anywhere."""
+    """What every guest boots. pin: the host's CPU of each vCPU; empty: one vCPU, anywhere."""
     kernel: pathlib.Path
     initrd: pathlib.Path
     memory_mib: int = 384
     cmdline: str = CMDLINE
-    cpu: int | None = None
+    pin: tuple = ()
+
+    @property
+    def vcpus(self):
+        return max(1, len(self.pin))
+
+    def polling(self, house, cpu):
+        """The same with a vCPU on the host's CPU `cpu` that does nothing but poll, and another one on `house` for the rest."""
+        return dataclasses.replace(self.with_words(POLLER), pin=(house, cpu))
 
     def with_words(self, words):
         """The same with more words of the kernel's command line (bench/guest/script has what they mean)."""
@@ -74,6 +85,13 @@ def console_at(name, path):
             time.sleep(0.05)
 
 
+def polling_exits(vcpus):
+    """vcpus: {name of KVM's: number} of each. Those of the last one, which polls, and with OTHERS, if there are any, the exits of the
+    others."""
+    others = sum(each["exits"] for each in vcpus[:-1])
+    return {**vcpus[-1], **({OTHERS: others} if len(vcpus) > 1 else {})}
+
+
 class Guest:
     lines = None
 
@@ -100,10 +118,10 @@ class VmRun(Guest):
 
     def __init__(self, folder, name, image, ports, extra=()):
         self.name = name
-        pin = "" if image.cpu is None else f", pin: [{image.cpu}]"
+        pin = f", pin: {list(image.pin)}" if image.pin else ""
         file = folder / f"{name}.yaml"
         file.write_text("\n".join([
-            f"name: {name}", f"memory: {{size: {image.memory_mib}M}}", f"cpus: {{count: 1{pin}}}", "virtio_console: true",
+            f"name: {name}", f"memory: {{size: {image.memory_mib}M}}", f"cpus: {{count: {image.vcpus}{pin}}}", "virtio_console: true",
             f"boot: {{kernel: {image.kernel}, initrd: {image.initrd}, cmdline: {image.cmdline}}}",
             *(["ports:", *(f"  - {{{port}}}" for port in ports)] if ports else []), *extra]) + "\n", encoding="utf-8")
         with held(f"the guest {name} runs"):  # a start that is not waited for would come true behind us
@@ -130,7 +148,7 @@ class VmRun(Guest):
         return viaduct("vm", "stats", self.name)
 
     def exits(self):
-        return self.stats()["kvm"]["total"]
+        return polling_exits(self.stats()["kvm"]["vcpus"])
 
     def stop(self):
         super().stop()
@@ -158,24 +176,29 @@ class VmmAlone(Guest):
         return ""
 
     def exits(self):
-        return self.vmm.exits()
+        return polling_exits(self.vmm.exits())
+
+    @property
+    def process(self):
+        return self.vmm.process
 
     def stop(self):
         super().stop()
         self.vmm.stop()
 
 
-def vcpu_pin(process, cpu):
-    """The thread that is QEMU's one vCPU, and no other: so viaduct pins its own. TrialError: there is none."""
+def vcpu_pin(process, number, cpu):
+    """The thread that is QEMU's vCPU of that number, and no other: so viaduct pins its own. TrialError: there is none."""
+    name = VCPU_THREAD.format(number)
     deadline = time.monotonic() + CONNECT_SECONDS
     while True:
         for comm in pathlib.Path(f"/proc/{process.pid}/task").glob("*/comm"):
             with contextlib.suppress(OSError):  # threads end
-                if comm.read_text().strip() == VCPU_THREAD:
+                if comm.read_text().strip() == name:
                     os.sched_setaffinity(int(comm.parent.name), {cpu})
                     return
         if process.poll() is not None or time.monotonic() > deadline:
-            raise TrialError(f"QEMU has no thread {VCPU_THREAD!r}: its vCPU cannot be pinned")
+            raise TrialError(f"QEMU has no thread {name!r}: its vCPU cannot be pinned")
         time.sleep(0.05)
 
 
@@ -185,27 +208,29 @@ class Qemu(Guest):
     def __init__(self, folder, name, image, pmd, ports):
         [(network, mac)] = ports
         self.log = folder / f"{name}.log"
-        vhost, hvc0 = folder / f"{name}.vhost", folder / f"{name}.hvc0"
+        vhost, hvc0, qmp = (folder / f"{name}.{what}" for what in ("vhost", "hvc0", "qmp"))
+        self.qmp = None
         size = f"{image.memory_mib}M"
         with open(self.log, "ab") as out:
             try:
                 self.process = subprocess.Popen([
                     "qemu-system-x86_64", "-name", "bench,debug-threads=on", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-                    "-machine", "q35,accel=kvm", "-cpu", "host", "-smp", "1", "-m", size,
+                    "-machine", "q35,accel=kvm", "-cpu", "host", "-smp", str(image.vcpus), "-m", size,
                     "-object", f"memory-backend-memfd,id=m,size={size},share=on", "-numa", "node,memdev=m",
                     "-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", image.cmdline, "-serial", "stdio",
                     "-chardev", f"socket,id=v,path={vhost},server=on,wait=on", "-netdev", "vhost-user,id=n,chardev=v,queues=1",
                     "-device", f"virtio-net-pci,netdev=n,mac={mac},romfile=,disable-legacy=on,mq=off,packed=on",
                     "-chardev", f"socket,id=h,path={hvc0},server=on,wait=off", "-device", "virtio-serial-pci",
-                    "-device", "virtconsole,chardev=h"], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+                    "-device", "virtconsole,chardev=h", "-qmp", f"unix:{qmp},server=on,wait=off"], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
                     preexec_fn=with_us(signal.SIGKILL))
             except OSError as e:
                 raise BenchError(f"QEMU cannot be run: {e}; leave out --against qemu") from e
         try:
             pmd.port_add(name, vhost, mac, network)
             self.lines = console_at(f"the guest {name}", hvc0)
-            if image.cpu is not None:
-                vcpu_pin(self.process, image.cpu)
+            self.qmp = Qmp(qmp)
+            for number, cpu in enumerate(image.pin):
+                vcpu_pin(self.process, number, cpu)
             self.wait_ready()
         except BaseException:
             self.stop()
@@ -217,17 +242,12 @@ class Qemu(Guest):
         return ""
 
     def exits(self):
-        """As KVM's debugfs has them, where it is mounted."""
-        for folder in DEBUG.glob(f"{self.process.pid}-*"):
-            found = {}
-            for name in ("exits", "halt_exits", "irq_exits", "io_exits", "mmio_exits", "irq_window_exits"):
-                for file in sorted(folder.glob(f"vcpu*/{name}")) or sorted(folder.glob(name)):
-                    with contextlib.suppress(OSError, ValueError):
-                        found[name] = found.get(name, 0) + int(file.read_text())
-            return found or None
-        return None
+        found = sorted(self.qmp.ask("query-stats", target="vcpu"), key=lambda vcpu: int(re.search(r"(\d+)\D*$", vcpu["qom-path"]).group(1)))
+        return polling_exits([{row["name"]: row["value"] for row in vcpu["stats"] if isinstance(row["value"], int)} for vcpu in found])
 
     def stop(self):
         super().stop()
+        if self.qmp is not None:
+            self.qmp.close()
         self.process.kill()
         self.process.wait()

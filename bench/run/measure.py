@@ -8,10 +8,11 @@ import time
 
 from reflect import counts
 
-from . import LinkError, TrialError, methods
+from . import LinkError, TrialError, guests, methods
+from .store import DETERMINISTIC
 
 EXITS = {"exits": "all", "halt_exits": "hlt", "irq_exits": "external-interrupt", "irq_window_exits": "interrupt-window",
-         "io_exits": "pio", "mmio_exits": "mmio", "signal_exits": "signal"}
+         "io_exits": "pio", "mmio_exits": "mmio", "signal_exits": "signal", guests.OTHERS: "other-vcpus"}
 INTERRUPT_PPS = 1000
 PROBE_PPS, PROBE_FRAMES = 1000, 100
 PROBE_SECONDS = 15  # until a link is up, and a switch knows where the answers go
@@ -54,6 +55,7 @@ class Rounds:
 
     def __init__(self, lanes, plan, store, progress):
         self.lanes, self.plan, self.store, self.progress = list(lanes), plan, store, progress
+        self.method = DETERMINISTIC if plan.deterministic else "wall-clock"
 
     def pieces(self):
         """How many times the progress is told."""
@@ -70,7 +72,8 @@ class Rounds:
     def throughput(self, number, size, lane):
         """Of every criterion, and back to back; the zero-loss rate, 0 if no rate was without loss."""
         scenario, variant, rig = lane
-        search = methods.Search(counted(rig, self.store, number, lane), size, self.plan)
+        place = Place(self.store, number, scenario, variant, size)
+        search = methods.Search(counted(rig, place, self.method), size, self.plan)
         rig.on()
         try:
             if number == 0:
@@ -109,28 +112,30 @@ class Rounds:
             self.progress(f"{scenario} {variant}, {size} bytes: latency")
 
 
-def counted(rig, store, number, lane):
-    """The rig's trial; of the one at full rate the exits of its guest are counted, too."""
-    scenario, variant, _ = lane
-
+def counted(rig, place, method):
+    """The rig's trial; of the one at full rate what its guest spends is counted, too."""
     def trial(size, rate, ms):
         before = rig.exits() if rate == 0 else None
         had = rig.reflected() if before else 0
         answer = rig.trial(size, rate, ms)
         if before:
-            put_exits(Place(store, number, scenario, variant, size), "packet", before, rig.exits(), rig.reflected() - had)
+            put_exits(place, "packet", method, (before, rig.exits()), rig.reflected() - had)
+            if method == DETERMINISTIC:
+                place.put(rig.instructions(), "count", "instructions", "packet", "all", method)
         return answer
     return trial
 
 
-def put_exits(place, per, before, after, events):
+def put_exits(place, per, method, around, events):
+    """around: what had been counted before and after."""
+    before, after = around
     if events <= 0:
         return
     for name, kind in EXITS.items():
         if name in before and name in after:
             if after[name] < before[name]:
                 raise TrialError(f"{place.scenario} {place.variant}: its exits were counted anew: has its guest been started again?")
-            place.put((after[name] - before[name]) / events, "count", "exits", per, kind, "wall-clock")
+            place.put((after[name] - before[name]) / events, "count", "exits", per, kind, method)
 
 
 def vectors(stats):
@@ -155,7 +160,7 @@ def interrupts(lane, plan, store, progress):
         if not answer["received"]:
             raise TrialError(f"{scenario}: no frame of {answer['sent']} came back")
         place = Place(store, number, scenario, variant, size)
-        put_exits(place, "interrupt", before["kvm"]["total"], after["kvm"]["total"], delivered)
+        put_exits(place, "interrupt", "wall-clock", [guests.polling_exits(stats["kvm"]["vcpus"]) for stats in (before, after)], delivered)
         place.put(delivered / answer["received"], "count", "interrupts", "packet", "all", "wall-clock")
         place.put(answer["rx_pps"], "throughput", "offered")
         if (answer.get("latency") or {}).get("count"):
@@ -163,12 +168,11 @@ def interrupts(lane, plan, store, progress):
         progress(f"{scenario} {variant}, {INTERRUPT_PPS} frames a second")
 
 
-def trains(rig, wire, place, method):
-    """Trains of frames to a reflector, without a generator: what a packet takes it in instructions, and its guest in exits."""
+def flooded(rig, wire, place, method):
+    """A flood to a reflector, without a generator: what a packet takes it in instructions, and its guest in exits."""
     rig.on()
     try:
-        got = counts.polled(rig.reflect, wire, rig.mac, counts.Train(size=int(place.size)),
-                            counts.KvmExits(rig.guest.shown["pid"]) if rig.guest else None)
+        got = counts.polled(rig.reflect, wire, rig.mac, counts.Flood(size=int(place.size)), rig.exits if rig.guest else None)
     finally:
         rig.off()
     if not got["packets"]:
@@ -177,9 +181,6 @@ def trains(rig, wire, place, method):
     for name, kind in EXITS.items():
         if name in got["exits"]:
             place.put(got["exits"][name], "count", "exits", "packet", kind, method)
-    if got["added"]:
-        # Less than none: a tick more fell into the other train.
-        place.put(max(0.0, got["added"]["exits"]), "count", "exits", "packet", "added", method)
 
 
 def woken(rig, wire, place):
@@ -192,5 +193,5 @@ def woken(rig, wire, place):
     if not got["interrupts"]:
         raise TrialError(f"{place.scenario}: {got['packets']} frames and no interrupt")
     for kind, each in got["exits"].items():
-        place.put(each, "count", "exits", "interrupt", kind, "deterministic-time")
-    place.put(got["interrupts"] / WOKEN_FRAMES, "count", "interrupts", "packet", "all", "deterministic-time")
+        place.put(each, "count", "exits", "interrupt", kind, DETERMINISTIC)
+    place.put(got["interrupts"] / WOKEN_FRAMES, "count", "interrupts", "packet", "all", DETERMINISTIC)

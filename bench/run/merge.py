@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One result of two runs: rates and times of the first, what does not depend on speed of the second."""
+"""One result of two runs: rates and times of the first, what does not depend on speed of the second, and scenarios that it alone has."""
 
 KEPT = ("instructions", "cycles", "exits", "interrupts")
 
@@ -12,15 +12,12 @@ def merged(result, counts):
         result["ended"] = counts.get("ended", "failed")  # half of it is not complete
     known = {scenario["name"]: scenario for scenario in result["scenarios"]}
     for scenario in counts["scenarios"]:
-        rows = [row for row in scenario.get("counts", []) if row["method"] == "deterministic-time" and row["what"] in KEPT]
-        ratios = [row for row in scenario.get("ratios", []) if row["of"] in KEPT]
-        if not rows:
-            continue
         into = known.get(scenario["name"])
         if into is None:
-            into = {**scenario, "ratios": []}
-            result["scenarios"].append(into)
-            into["counts"] = []
+            result["scenarios"].append(scenario)
+            continue
+        rows = [row for row in scenario.get("counts", []) if row["method"] == "deterministic-time" and row["what"] in KEPT]
+        ratios = [row for row in scenario.get("ratios", []) if row["of"] in KEPT]
         # First what can be believed.
         into["counts"] = rows + into.get("counts", [])
         into["ratios"] = ratios + into.get("ratios", [])

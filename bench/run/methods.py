@@ -27,6 +27,8 @@ class Plan:
     burst_frames: int  # back to back: the longest; 0: not measured
     rounds: int
     latency_ms: int = 0  # 0: trial_ms
+    drain_ms: int = 0  # 0: as usual
+    deterministic: bool = False  # time is instructions executed
 
     @property
     def latency_trial_ms(self):

@@ -5,7 +5,10 @@ one group stand side by side and are measured in turn."""
 import dataclasses
 import os
 import pathlib
+import signal
 import tempfile
+
+from reflect import counts
 
 from . import BenchError, LinkError, TrialError, host
 from .guests import Qemu, VmmAlone, VmRun
@@ -16,7 +19,6 @@ from .signals import held
 
 GEN_MIB, REFLECT_MIB = 256, 128
 FLOWS = 16
-DRAIN_MS = 200
 TRIAL_SECONDS = 60  # beyond the trial itself
 BURST_SLOWER = 2  # than the rate that it is about
 BURST_SECONDS = 3600  # the longest that the generator takes
@@ -51,13 +53,19 @@ class Bench:
         spare = host.cpus()
         # generator, reflector or guest, backend; with fewer CPUs they share
         self.cpus = [spare[i % len(spare)] for i in range(3)]
+        self.house = spare[-1]  # of guests whose polling vCPU has one of these
         self.huge = False
         self.ring = 0  # of VFs' reflectors; 0: as usual
 
     def pinned(self):
-        """The guest's image where one guest at a time works: its vCPU is where the bare host's reflector is."""
-        alone = len(set(self.cpus)) == len(self.cpus)
-        return dataclasses.replace(self.image, cpu=self.cpus[1]) if alone else self.image
+        """The guest's image where one guest at a time works: its polling vCPU is where the bare host's reflector is, and all else that
+        it does on the CPU that has the host's own work."""
+        alone = len({*self.cpus, self.house}) > len(self.cpus)
+        return self.image.polling(self.house, self.cpus[1]) if alone else self.image
+
+    def single(self):
+        """The same with one vCPU, for a guest that sleeps."""
+        return dataclasses.replace(self.image, pin=(self.cpus[1],)) if self.pinned().pin else self.image
 
     def pages(self, mib):
         with held():
@@ -74,12 +82,13 @@ class Rig:
     """One variant. The generator's ports are tx and rx (the same for a reflector). mac: to whom it sends; a list: to each in turn."""
 
     flows = FLOWS
+    drain_ms = 200  # what is under way has so long to come back
 
     def __init__(self, gen, tx, rx, mac, src_mac):
         self.gen, self.tx, self.rx, self.mac, self.src_mac = gen, tx, rx, mac, src_mac
 
     def members(self, size, more):
-        return {"tx": self.tx, "rx": self.rx, "sizes": str(size), "flows": self.flows, "drain_ms": DRAIN_MS, "dst_mac": self.mac,
+        return {"tx": self.tx, "rx": self.rx, "sizes": str(size), "flows": self.flows, "drain_ms": self.drain_ms, "dst_mac": self.mac,
                 "src_mac": self.src_mac, "window": 0, **more}
 
     def trial(self, size, rate_pps, ms, **more):
@@ -116,6 +125,10 @@ class Rig:
         """Frames that its reflector has had; None: nobody knows."""
         return None
 
+    def instructions(self):
+        """Of a frame, in deterministic time; None: nobody knows."""
+        return None
+
 
 @dataclasses.dataclass(frozen=True)
 class Reflector:
@@ -148,6 +161,26 @@ class Reflected(Rig):
 
     def reflected(self):
         return self.reflect.ask("stats")["received"]
+
+    def instructions(self):
+        return counts.instructions(self.reflect, self.reflect.ask("stats")["hz"])
+
+
+class Still(Reflected):
+    """One whose guest stands still while others are measured: what an idle neighbour does is no part of a comparison. Not for minutes
+    of a clock that goes on."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.guest.process.send_signal(signal.SIGSTOP)
+
+    def on(self):
+        self.guest.process.send_signal(signal.SIGCONT)
+        super().on()
+
+    def off(self):
+        super().off()
+        self.guest.process.send_signal(signal.SIGSTOP)
 
 
 class Together(Rig):
@@ -218,7 +251,7 @@ def guest_port(pf):
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """A guest with a VF. image: None: the bench's, pinned."""
+    """A guest with a VF. image: None: the bench's, pinned as what it does wants."""
     name: str = "bench-vf"
     kernel_driver: bool = False
     image: object = None
@@ -226,8 +259,9 @@ class Wanted:
 
 def guest_vf_rig(bench, gen, src_mac, wanted=Wanted()):
     name = ours(wanted.name)
+    image = wanted.image or (bench.single() if wanted.kernel_driver else bench.pinned())
     with held():
-        guest = bench.borrowed.vm(name, lambda: VmRun(bench.folder, name, wanted.image or bench.pinned(), [guest_port(bench.options.pf)]))
+        guest = bench.borrowed.vm(name, lambda: VmRun(bench.folder, name, image, [guest_port(bench.options.pf)]))
     rig = Reflected(gen, "wire", src_mac, Reflector(guest.lines, functions(guest.lines, wanted.kernel_driver)[0], guest,
                                                     "interrupt" if wanted.kernel_driver else "poll", bench.ring))
     rig.address = guest.shown["ports"][0].get("vf") or ""
@@ -291,9 +325,9 @@ class Polled:
         with held():
             return self.bench.borrowed.enter(f"guest {name}", make(self.bench.folder, name, image, self.pmd, ports))
 
-    def rig(self, monitor, index):
+    def rig(self, monitor, index, kind=Reflected):
         guest = self.guest(monitor, f"bench-{monitor}", [(0, MAC.format(0x10 + index))], self.bench.pinned())
-        return Reflected(self.gen, "wire", self.src_mac, Reflector(guest.lines, functions(guest.lines)[0], guest))
+        return kind(self.gen, "wire", self.src_mac, Reflector(guest.lines, functions(guest.lines)[0], guest))
 
     def chain(self, count):
         """The networks must be one more than the guests."""

@@ -123,7 +123,7 @@ class Session:
             with signals.held("the bench guest's image is there"):
                 bench.image = image_of(self.options, bench.folder)
         progress.say(f"{name}: getting ready", False)
-        table = COUNTS if self.options.deterministic else GROUPS
+        table = COUNTS if self.plan.deterministic else GROUPS
         if name not in table:
             raise BenchError(f"there is nothing to count of {name} in deterministic time")
         table[name](self, bench, lambda pieces: progress.group(index, pieces), functools.partial(self.say, progress))

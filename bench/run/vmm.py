@@ -149,9 +149,10 @@ class Vmm(Contract):
                 fds.append((key, os.open(path, flags | os.O_CLOEXEC, 0o600)))
                 ours.callback(os.close, fds[-1][1])
             spec = {"name": name, "memory": {"size": guest.memory_mib << 20}, "boot": {"cmdline": guest.cmdline}, "devices": [],
-                    "cpus": {"count": 1, "pin": [] if guest.cpu is None else [guest.cpu]}, "nets": nets, "virtio_console": True}
+                    "cpus": {"count": guest.vcpus, "pin": list(guest.pin)}, "nets": nets, "virtio_console": True}
             self.call("launch", fds, spec=spec)
 
     def exits(self):
+        """{name of KVM's: number} of each vCPU."""
         kvm = self.call("stats")["kvm"]
-        return dict(zip(kvm["vcpu_names"], map(sum, zip(*kvm["vcpus"]))))
+        return [dict(zip(kvm["vcpu_names"], vcpu)) for vcpu in kvm["vcpus"]]

@@ -13,12 +13,13 @@
  *    the first can lose one that another thread makes pending just then, the second is an assertion that ends the emulator.
  *    So both take the lock.
  * 3. In deterministic time PAUSE leaves the processor's loop for the emulator's outer one, some 10 us for an instruction's
- *    worth of time: a guest's vCPU that waits for another one all but stops the clock, by which its turn would end. There
- *    is one processor then, so it goes back to its own loop.
+ *    worth of time: a guest's vCPU that waits for another one all but stops the clock, by which its turn would end. Where
+ *    there is one processor nobody else could run then, so it goes back to its own loop.
  */
 #include <dlfcn.h>
 #include <malloc.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,8 @@ struct helper_info {
 /* Words of the class of an accelerator's operations that are looked through, if it has as many. */
 #define OPS_WORDS 48
 
+#define CLOCK_VIRTUAL 1
+
 static struct {
 	void (*vmrun)(void *env, int address_size, int instruction_bytes);
 	void (*loop_exit)(void *cpu);
@@ -41,8 +44,15 @@ static struct {
 	void *(*class_by_name)(const char *name);
 	void (*interrupt)(void *cpu, int mask);
 	void (*check_step)(void *env);
+	void (*timer_mod)(void *timer, int64_t at);
+	int64_t (*clock_ns)(int clock);
 	bool ops_done;
 } qemu;
+
+static struct {
+	uint64_t timer[16]; /* QEMU's, which has seven */
+	int64_t ns;
+} turn;
 
 static void *find(const char *name)
 {
@@ -80,10 +90,35 @@ static void pause_here(void *env)
 static void replace_pause(void)
 {
 	struct helper_info *info = find("helper_info_pause");
+	void *(*processor)(int index) = (void *(*)(int))find("qemu_get_cpu");
 
+	if (!processor || processor(1))
+		return;
 	qemu.check_step = (void (*)(void *))find("helper_rechecking_single_step");
 	if (info && qemu.check_step && info->func == find("helper_pause"))
 		info->func = (void *)pause_here;
+}
+
+static void turn_over(void *unused)
+{
+	(void)unused;
+	qemu.timer_mod(turn.timer, qemu.clock_ns(CLOCK_VIRTUAL) + turn.ns);
+}
+
+/* Processors that take turns go on until the next timer, shared between them: a timer that does nothing makes turns short. */
+static void turns_start(void)
+{
+	void (*init)(void *timer, void *group, int clock, int scale, int attributes,
+		     void (*work)(void *), void *arg) = find("timer_init_full");
+	const char *ns = getenv("VIADUCT_LAB_TURN_NS");
+
+	qemu.timer_mod = find("timer_mod");
+	qemu.clock_ns = find("qemu_clock_get_ns");
+	turn.ns = ns ? atol(ns) : 0;
+	if (turn.ns <= 0 || !init || !qemu.timer_mod || !qemu.clock_ns)
+		return;
+	init(turn.timer, NULL, CLOCK_VIRTUAL, 1, 0, turn_over, NULL);
+	turn_over(NULL);
 }
 
 static bool replace_word(void **words, const char *name)
@@ -108,9 +143,10 @@ static void replace_operations(void)
 	void **words = qemu.class_by_name("tcg-accel-ops");
 
 	qemu.ops_done = true;
-	if (replace_word(words, "icount_handle_interrupt"))
+	if (replace_word(words, "icount_handle_interrupt")) {
 		replace_pause();
-	else if (!replace_word(words, "tcg_handle_interrupt"))
+		turns_start();
+	} else if (!replace_word(words, "tcg_handle_interrupt"))
 		fputs("mend: the emulator's way of interrupts was not found\n", stderr);
 }
 

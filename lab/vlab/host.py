@@ -145,6 +145,7 @@ class Host:
         if machine.emulates(self.options):
             library = emulator.ensure(Cache().dir, machine.QEMU, machine.qemu_version(), say)
         if library:
+            environment["VIADUCT_LAB_TURN_NS"] = str(self.options.turn)
             environment["LD_PRELOAD"] = " ".join([library, *environment.get("LD_PRELOAD", "").split()])
         return environment
 

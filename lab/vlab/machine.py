@@ -104,12 +104,10 @@ def _platform(options):
     args = ["-machine", "q35,kernel-irqchip=split,smbus=off,sata=off,vmport=off,hpet=off"]
     if options.icount:
         args += ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-rtc", "clock=vm"]
-        cpus = 1
     else:
         args += ["-accel", "tcg,thread=multi" if emulates(options) else "kvm"]
-        cpus = options.cpus
     args += ["-cpu", "EPYC-v4" if emulates(options) else "host", "-m", f"{mem_mib(options.mem)}M",
-             "-smp", f"{cpus},sockets={options.numa},cores={cpus // options.numa}"]
+             "-smp", f"{options.cpus},sockets={options.numa},cores={options.cpus // options.numa}"]
     if not options.no_iommu:
         intremap = "off" if options.no_intremap else "on"
         args += ["-device", f"intel-iommu,intremap={intremap},aw-bits=48"]
@@ -206,8 +204,6 @@ def check(options):
                        "run: scripts/setup, which installs it from the release's backports")
     if options.swap_pfs and options.numa > 1:
         raise LabError("--numa gives each PF a place of its own: leave out --swap-pfs")
-    if options.icount and options.numa > 1:
-        raise LabError("--icount has one processor: leave out --numa")
     if options.cpus % options.numa:
         raise LabError(f"--numa {options.numa} needs as many --cpus on each node: "
                        f"{options.numa}, {2 * options.numa}, ...")

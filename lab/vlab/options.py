@@ -16,11 +16,14 @@ def parse(argv, program, interactive):
         epilog="Exit status: that of COMMAND; 124 when --timeout ends it; 125 when the host did not "
                "come up or died.")
     parser.add_argument("--mem", default="2800M", metavar="SIZE", help="memory (2800M)")
-    parser.add_argument("--cpus", type=int, default=2, metavar="N", help="processors (2)")
+    parser.add_argument("--cpus", type=int, metavar="N", help="processors (2; 1 with --icount)")
     parser.add_argument("--numa", type=int, default=1, metavar="N",
                         help="NUMA nodes (1); with 2 or more, pf1 is on node 1")
     parser.add_argument("--icount", action="store_true",
-                        help="deterministic time: one processor, time = instructions executed")
+                        help="deterministic time: time = instructions executed, the processors take turns")
+    parser.add_argument("--turn", type=int, default=0, metavar="NS",
+                        help="with --icount and several processors: from the first guest on they all take a turn in NS "
+                             "nanoseconds (as long as no timer ends it: up to some ms)")
     parser.add_argument("--kernel", choices=kernelbuild.names(), metavar="NAME",
                         help="the host's kernel is that of lab/kernels/NAME.config, built once from Debian's source "
                              "(a quarter of an hour), not Debian's own")
@@ -58,8 +61,10 @@ def parse(argv, program, interactive):
         if not interactive:
             parser.error("no command; usage: lab/run [OPTION]... -- COMMAND...")
         options.command = [os.environ.get("SHELL", "/bin/bash"), "-i"]
-    if options.cpus < 1 or options.numa < 1 or options.timeout < 0:
-        parser.error("--cpus, --numa and --timeout must be positive")
+    if options.cpus is None:
+        options.cpus = 1 if options.icount else 2
+    if options.cpus < 1 or options.numa < 1 or options.timeout < 0 or options.turn < 0:
+        parser.error("--cpus, --numa, --turn and --timeout must be positive")
     if options.boot_timeout is None:
         options.boot_timeout = 600 if options.icount else 90
     if options.life_timeout is None:

@@ -36,7 +36,7 @@ def affinities(names):
         try:
             for _ in names:
                 process.stdout.readline()
-            guests.vcpu_pin(process, max(os.sched_getaffinity(0)))
+            guests.vcpu_pin(process, 0, max(os.sched_getaffinity(0)))
             return {(task / "comm").read_text().strip(): os.sched_getaffinity(int(task.name))
                     for task in pathlib.Path(f"/proc/{process.pid}/task").iterdir()}
         finally:
@@ -44,10 +44,11 @@ def affinities(names):
 
 
 def test_of_qemu_the_vcpu_alone_is_pinned_as_of_viaduct():
-    found = affinities(["worker", guests.VCPU_THREAD])
+    vcpus = [guests.VCPU_THREAD.format(number) for number in range(2)]
+    found = affinities(["worker", *vcpus])
     everywhere = os.sched_getaffinity(0)
-    assert found.pop(guests.VCPU_THREAD) == {max(everywhere)}
-    assert len(found) == 2 and set(map(frozenset, found.values())) == {frozenset(everywhere)}
+    assert found.pop(vcpus[0]) == {max(everywhere)}
+    assert len(found) == 3 and set(map(frozenset, found.values())) == {frozenset(everywhere)}
 
 
 def test_a_qemu_without_a_vcpu_is_an_error(monkeypatch):
@@ -221,9 +222,30 @@ def test_exits_of_a_guest_that_was_started_again_are_an_error():
     made, before, after = store.Store(), {"exits": 500}, {"exits": 20}
     place = measure.Place(made, 0, "guest-vf", "viaduct", "64")
     with pytest.raises(TrialError, match="started again"):
-        measure.put_exits(place, "packet", before, after, 10)
-    measure.put_exits(place, "packet", after, before, -5)  # the guest's own count of frames went back
+        measure.put_exits(place, "packet", "wall-clock", (before, after), 10)
+    measure.put_exits(place, "packet", "wall-clock", (after, before), -5)  # the guest's own count of frames went back
     assert not made.values
+
+
+class Monitor:
+    """QEMU lists its vCPUs last first."""
+
+    def ask(self, command, **arguments):
+        assert (command, arguments) == ("query-stats", {"target": "vcpu"})
+        return [{"provider": "kvm", "qom-path": f"/machine/unattached/device[{at}]",
+                 "stats": [{"name": "exits", "value": exits}, {"name": "halt_wait_hist", "value": [1, 2]}]} for at, exits in ((11, 7), (3, 500), (0, 60))]
+
+
+def test_exits_are_those_of_the_vcpu_that_polls_and_others_are_apart():
+    qemu = guests.Qemu.__new__(guests.Qemu)
+    qemu.qmp = Monitor()
+    assert qemu.exits() == {"exits": 7, guests.OTHERS: 560}
+    assert guests.polling_exits([{"exits": 5, "halt_exits": 2}]) == {"exits": 5, "halt_exits": 2}
+    made = store.Store()
+    measure.put_exits(measure.Place(made, 0, "guest-polled", "qemu", "64"), "packet", store.DETERMINISTIC,
+                      ({"exits": 5, guests.OTHERS: 60}, qemu.exits()), 100)
+    assert {key[5:]: value[0] for key, value in made.values.items()} == {
+        ("packet", "all", store.DETERMINISTIC): 0.02, ("packet", "other-vcpus", store.DETERMINISTIC): 5.0}
 
 
 @pytest.mark.parametrize("profile, least", [("smoke", 0.001), ("lab", 0.06)])

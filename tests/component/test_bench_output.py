@@ -102,7 +102,7 @@ def test_a_run_that_fails_says_why_and_has_its_file(tmp_path):
 
 
 class Options:
-    profile, rounds, against, pf, wire, vms, deterministic = "smoke", None, None, None, None, None, False
+    profile, rounds, against, pf, wire, vms = "smoke", None, None, None, None, None
     guest_kernel = guest_image = pathlib.Path("/bin/true")
     scenario = ["start", "scale"]
 

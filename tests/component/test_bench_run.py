@@ -335,7 +335,7 @@ def test_a_program_that_dies_or_hangs_is_an_error_and_is_gone(tmp_path, text, wh
 
 
 class Options:
-    profile, rounds, against, pf, wire, vms, deterministic = "smoke", None, None, None, None, None, False
+    profile, rounds, against, pf, wire, vms = "smoke", None, None, None, None, None
     guest_kernel = guest_image = pathlib.Path("/bin/true")
 
     def __init__(self, *names):
@@ -459,8 +459,9 @@ def test_two_runs_become_one_result_and_counts_come_first():
         {"name": "guest-vf", "counts": [{"what": "exits", "method": "wall-clock"}], "ratios": [], "notes": []}]}
     exact = {"ended": "interrupted", "scenarios": [{"name": "guest-vf", "notes": ["how"], "throughput": [1], "counts": [
         {"what": "exits", "method": "deterministic-time"}, {"what": "instructions", "method": "deterministic-time"}],
-        "ratios": [{"of": "instructions"}, {"of": "throughput"}]}]}
-    [found] = merge.merged(wall, exact)["scenarios"]
+        "ratios": [{"of": "instructions"}, {"of": "throughput"}]}, {"name": "guest-polled", "throughput": [2]}]}
+    [found, alone] = merge.merged(wall, exact)["scenarios"]
+    assert alone == {"name": "guest-polled", "throughput": [2]}
     assert [row["method"] for row in found["counts"]] == ["deterministic-time"] * 2 + ["wall-clock"]
     assert found["ratios"] == [{"of": "instructions"}] and found["notes"] == ["how"] and "throughput" not in found
     assert wall["ended"] == "interrupted"

@@ -43,7 +43,8 @@ class Asked:
 class HostReflector(Asked):
     """On a VF that is leased and with vfio-pci; from a copy, since the first reading of a file takes long in deterministic time."""
 
-    def __init__(self, pf):
+    def __init__(self, pf, cpu):
+        """cpu: the one that it polls on."""
         self.pages = pathlib.Path("/proc/sys/vm/nr_hugepages")
         self.had = self.pages.read_text(encoding="ascii")
         self.pages.write_text(str(HOST_PAGES), encoding="ascii")
@@ -52,7 +53,7 @@ class HostReflector(Asked):
         program = pathlib.Path("/dev/shm/viaduct-reflect")
         shutil.copy(build_dir() / "bench/reflect/viaduct-reflect", program)
         self.log = open("/tmp/viaduct-reflect.log", "w", encoding="utf-8")
-        self.process = subprocess.Popen([program, "-m", "64"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True)
+        self.process = subprocess.Popen([program, "-m", "64", f"--lcores=0@0,1@{cpu}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True)
 
     def bind(self, driver):
         device = SYSFS / "devices" / self.vf
@@ -100,6 +101,8 @@ def image(folder):
     return path
 
 
-def bench_guest(folder, name, pf, mac):
+def bench_guest(folder, name, pf, mac, like=None):
+    """like: an Image, for its vCPUs and its kernel's words."""
+    more = {"cpus": f"{like.vcpus}, pin: {list(like.pin)}", "cmdline": like.cmdline} if like else {}
     return Guest(folder, name, [f'name: wan, pf: "{pf}", mac: "{mac}"'], initrd=image(folder), memory=MEMORY,
-                 extra=["virtio_console: true", "rng: false"])
+                 extra=["virtio_console: true", "rng: false"], **more)

@@ -32,6 +32,9 @@ HOSTS = {
     "large": ["--mem", "9G"],
     # Deterministic time: for figures that must not depend on the machine's mood.
     "icount": ["--icount"],
+    # The same with a processor that has nothing to do but what is pinned to it: for what polls.
+    "polling": ["--icount", "--cpus", "2", "--boot-arg", "isolcpus=1", "--boot-arg", "nohz_full=1", "--boot-arg", "rcu_nocbs=1",
+                "--boot-arg", "irqaffinity=0"],
 }
 
 DEFAULT = "default"
