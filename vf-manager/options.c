@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* libc reads it, and sees no hidden symbol. */
+__attribute__((visibility("default")))
 const char *argp_program_version = "viaductd " VIADUCT_VERSION;
 
 enum {

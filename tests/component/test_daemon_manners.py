@@ -32,6 +32,11 @@ def notify(stopped_daemon, short_tmp):
         yield stopped_daemon, receive
 
 
+def test_it_says_its_version(program):
+    done = subprocess.run([program("viaductd"), "--version"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and done.stdout.startswith("viaductd ")
+
+
 def test_ready_and_stopping(notify, short_tmp):
     daemon, receive = notify
     daemon.start()
