@@ -10,7 +10,7 @@
 
 int peer_send(const struct peer *peer, const struct peer_ask *ask, int *fd_out, struct err *e)
 {
-	const struct timeval patience = { .tv_sec = 1 };
+	const struct timeval patience = { .tv_sec = 2 };
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 	auto_fd int fd = -1;

@@ -22,7 +22,7 @@ struct peer {
 struct peer_ask {
 	const json_t *body;
 	const int *fd; /* goes along, and stays the caller's; NULL: none */
-	int type; /* SOCK_SEQPACKET, with SOCK_NONBLOCK: the program's taking it is not waited for (else a second at most) */
+	int type; /* SOCK_SEQPACKET, with SOCK_NONBLOCK: the program's taking it is not waited for (else two seconds at most) */
 };
 
 /* One request over a connection of its own, on which the reply comes. -ECONNREFUSED: it does not run; -EPERM: another
