@@ -16,32 +16,33 @@
 #define LAUNCH_TIMEOUT_MS 30000
 #define LOG_MAX_BYTES	  (256U << 10)
 
-int child_usage(const struct child_words *words, const char *why)
+int child_usage(const struct child_words *words, const char *why, char say[CHILD_TEXT])
 {
-	fprintf(stderr,
-		"%s: %s\n"
-		"viaductd starts this program and gives it all it needs over a socket (--fd N).\n"
-		"%s\n",
-		words->name, why, words->see);
+	snprintf(say, CHILD_TEXT,
+		 "%s: %s\n"
+		 "viaductd starts this program and gives it all it needs over a socket (--fd N).\n"
+		 "%s\n",
+		 words->name, why, words->see);
 	return EXIT_USAGE;
 }
 
-static int socket_check(const struct child_words *words, int argc, int sock)
+static int socket_check(const struct child_words *words, int argc, int sock, char say[CHILD_TEXT])
 {
 	struct stat st;
 
 	if (optind < argc)
-		return child_usage(words, "takes no arguments");
+		return child_usage(words, "takes no arguments", say);
 	if (sock < 0)
-		return child_usage(words, "not meant to be started by hand");
+		return child_usage(words, "not meant to be started by hand", say);
 	if (fd_stat(sock, &st) < 0 || !S_ISSOCK(st.st_mode))
-		return child_usage(words, "the fd given with --fd is no socket");
+		return child_usage(words, "the fd given with --fd is no socket", say);
 	log_init(words->name, LOG_LEVEL_INFO);
 	log_bound(LOG_MAX_BYTES);
 	return -1;
 }
 
-int child_begin(int argc, char **argv, const struct child_words *words, int *sock)
+int child_begin(int argc, char **argv, const struct child_words *words, int *sock,
+		char say[CHILD_TEXT])
 {
 	static const struct option options[] = {
 		{ "fd", required_argument, NULL, 'f' },
@@ -56,17 +57,17 @@ int child_begin(int argc, char **argv, const struct child_words *words, int *soc
 		switch (c) {
 		case 'f':
 			if (parse_u64(optarg, 1 << 16, &value) < 0 || value <= STDERR_FILENO)
-				return child_usage(words, "--fd takes a number from 3 on");
+				return child_usage(words, "--fd takes a number from 3 on", say);
 			*sock = (int)value;
 			break;
 		case 'v':
-			fprintf(stdout, "%s " VIADUCT_VERSION "\n", words->name);
+			snprintf(say, CHILD_TEXT, "%s " VIADUCT_VERSION "\n", words->name);
 			return EXIT_SUCCESS;
 		default:
-			return child_usage(words, c == 'h' ? words->what : "unknown option");
+			return child_usage(words, c == 'h' ? words->what : "unknown option", say);
 		}
 	}
-	return socket_check(words, argc, *sock);
+	return socket_check(words, argc, *sock, say);
 }
 
 int child_signals(int *fd, struct err *e)

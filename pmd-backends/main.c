@@ -16,6 +16,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -198,10 +199,13 @@ int main(int argc, char **argv)
 		"See viaduct-pmd(8), and engine: polled in viaduct-vm(5)."
 	};
 	struct pmd pmd = { .sock = -1, .signal_fd = -1 };
-	int r = child_begin(argc, argv, &words, &pmd.sock);
+	char say[CHILD_TEXT];
+	int r = child_begin(argc, argv, &words, &pmd.sock, say);
 
-	if (r >= 0)
+	if (r >= 0) {
+		fputs(say, r == EXIT_SUCCESS ? stdout : stderr);
 		return r;
+	}
 	pmd_launch_init(&pmd.launch);
 	json_object_seed(0);
 	return pmd_main(&pmd);

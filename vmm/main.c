@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -210,16 +211,20 @@ int main(int argc, char **argv)
 						  "To run a VM:  viaduct vm run FILE" };
 	struct vmm *vmm;
 	struct err e = { 0 };
+	char say[CHILD_TEXT];
 	int fd = -1, r;
 
 	if (argc == 2 && strcmp(argv[1], "--check-kvm") == 0)
 		return kvm_probe_print("/dev/kvm");
-	r = child_begin(argc, argv, &words, &fd);
-	if (r >= 0)
+	r = child_begin(argc, argv, &words, &fd, say);
+	if (r < 0 && (getuid() == 0 || geteuid() == 0))
+		r = child_usage(&words,
+				"refuses to run as root: the daemon gives each VM a uid of its own",
+				say);
+	if (r >= 0) {
+		fputs(say, r == EXIT_SUCCESS ? stdout : stderr);
 		return r;
-	if (getuid() == 0 || geteuid() == 0)
-		return child_usage(&words, "refuses to run as root: the daemon gives each VM a uid "
-					   "of its own");
+	}
 	vmm = calloc(1, sizeof(*vmm));
 	if (vmm == NULL)
 		return EXIT_FAILURE;
