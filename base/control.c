@@ -123,6 +123,17 @@ static int peer_uid(int fd, uid_t *uid)
 	return 0;
 }
 
+/* What it has asked meanwhile is taken first, and no more comes: with something unread, closing would cost it the reply. */
+static void conn_refuse(int fd, const json_t *reply)
+{
+	char byte;
+
+	(void)shutdown(fd, SHUT_RD);
+	while (recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) > 0)
+		;
+	(void)seqmsg_send(fd, reply, NULL, 0);
+}
+
 static void listener_ready(void *arg, int listener, uint32_t events)
 {
 	struct control *c = arg;
@@ -141,7 +152,7 @@ static void listener_ready(void *arg, int listener, uint32_t events)
 		return;
 	reply = control_reply_err(c->target.version, &e);
 	if (reply != NULL)
-		(void)seqmsg_send(fd, reply, NULL, 0);
+		conn_refuse(fd, reply);
 }
 
 int control_create(const struct control_target *target, int *launch_sock, struct control **out,

@@ -25,6 +25,7 @@ static const int allowed_calls[] = {
 	SCMP_SYS(recvfrom),
 	SCMP_SYS(sendto),
 	SCMP_SYS(accept4),
+	SCMP_SYS(shutdown),
 	SCMP_SYS(connect),
 	SCMP_SYS(getsockopt),
 	SCMP_SYS(getsockname),

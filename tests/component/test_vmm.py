@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import signal
 import socket
 import struct
@@ -145,6 +146,23 @@ def test_control_takes_what_it_can_and_drops_the_rest(vmm, kernel):
             while True:
                 deaf.send(b'{"v":1,"op":"status"}')
     assert vmm.request("status")["state"] == "running"
+
+
+def test_who_is_refused_hears_why(vmm, kernel):
+    """Though it has asked by then."""
+    launch(vmm, kernel, "hlt")
+    with contextlib.ExitStack() as stack:
+        for _ in range(7):
+            assert vmm.request("status", stack.enter_context(vmm.connect()))["state"] == "running"
+        vmm.process.send_signal(signal.SIGSTOP)
+        late = stack.enter_context(vmm.connect())
+        late.sendall(b'{"v":1,"op":"status"}')
+        vmm.process.send_signal(signal.SIGCONT)
+        closed = select.poll()
+        closed.register(late, 0)
+        assert closed.poll(daemonkit.PATIENCE_S * 1000)
+        with pytest.raises(Refused, match="too many control connections"):
+            vmm.reply(late)
 
 
 def test_console_and_its_log(vmm, kernel):
