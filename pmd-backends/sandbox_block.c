@@ -9,6 +9,7 @@
 #include <seccomp.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/landlock.h>
 #include <malloc.h>
@@ -51,7 +52,6 @@ static const int allowed_calls[] = {
 		newfstatat), /* fstat() of newer C libraries: without a name (landlock sees to it) */
 	SCMP_SYS(fstatfs),
 	SCMP_SYS(lseek),
-	SCMP_SYS(fcntl),
 	/* memory of guests and our own */
 	SCMP_SYS(mmap),
 	SCMP_SYS(munmap),
@@ -75,7 +75,6 @@ static const int allowed_calls[] = {
 	SCMP_SYS(sched_getaffinity),
 	SCMP_SYS(getpid),
 	SCMP_SYS(gettid),
-	SCMP_SYS(tgkill),
 	SCMP_SYS(rt_sigaction),
 	SCMP_SYS(rt_sigprocmask),
 	SCMP_SYS(rt_sigreturn),
@@ -86,8 +85,32 @@ static const int allowed_calls[] = {
 	SCMP_SYS(exit_group),
 };
 
-/* Of a block device that is an image. */
-static const unsigned long allowed_ioctls[] = { BLKGETSIZE64, BLKSSZGET };
+/* Calls that are allowed where an argument is this one, in its lower half. */
+struct allowed_argument {
+	int call;
+	unsigned int index;
+	uint32_t value;
+};
+
+static const struct allowed_argument allowed_arguments[] = {
+	/* a block device that is an image */
+	{ SCMP_SYS(ioctl), 1, (uint32_t)BLKGETSIZE64 },
+	{ SCMP_SYS(ioctl), 1, (uint32_t)BLKSSZGET },
+	/* None that says who gets a signal: processes of other VMs' disks have the same uid. */
+	{ SCMP_SYS(fcntl), 1, F_GETFL },
+	{ SCMP_SYS(fcntl), 1, F_SETFL },
+	{ SCMP_SYS(fcntl), 1, F_OFD_SETLK },
+	{ SCMP_SYS(fcntl), 1, F_ADD_SEALS },
+	{ SCMP_SYS(fcntl), 1, F_GET_SEALS },
+	{ SCMP_SYS(socket), 0, AF_UNIX }, /* to VMMs, and to nothing else: no network */
+	{ SCMP_SYS(prctl), 0, PR_SET_NAME }, /* names of threads */
+};
+
+static int argument_allow(scmp_filter_ctx ctx, const struct allowed_argument *a)
+{
+	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, a->call, 1,
+				SCMP_CMP(a->index, SCMP_CMP_MASKED_EQ, UINT32_MAX, a->value));
+}
 
 static int nothing_named(struct err *e)
 {
@@ -145,16 +168,11 @@ int sandbox_block_filter(struct err *e)
 		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(allowed_calls); i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed_calls[i], 0);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(allowed_ioctls); i++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-				     SCMP_CMP(1, SCMP_CMP_MASKED_EQ, UINT32_MAX,
-					      (uint32_t)allowed_ioctls[i]));
-	if (r == 0) /* to VMMs, and to nothing else: no network */
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-				     SCMP_CMP(0, SCMP_CMP_MASKED_EQ, UINT32_MAX, AF_UNIX));
-	if (r == 0) /* names of threads */
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
-				     SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(allowed_arguments); i++)
+		r = argument_allow(ctx, &allowed_arguments[i]);
+	if (r == 0) /* signals to its own threads */
+		r = argument_allow(ctx, &(struct allowed_argument){ SCMP_SYS(tgkill), 0,
+								    (uint32_t)getpid() });
 	if (r == 0)
 		r = threads_allow(ctx);
 	if (r == 0)
