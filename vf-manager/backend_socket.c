@@ -36,7 +36,7 @@ static int listen_at(struct backend_proc *p, unsigned int nr, char path[PMD_SOCK
 	if (strlen(all) >= PMD_SOCKET_TEXT)
 		return err_set(e, ENAMETOOLONG, "%s is too long for a socket's name", all);
 	memcpy(path, all, strlen(all) + 1);
-	if (priv_backend_folder_make(p->d, p->name, uid, e) < 0)
+	if (priv_backend_folder_make(p->d, p->name, backend_proc_group(p), e) < 0)
 		return -EIO;
 	return priv_backend_listen(p->d, path, uid, fd_out, e);
 }

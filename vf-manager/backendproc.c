@@ -127,6 +127,18 @@ uid_t backend_proc_uid(const struct backend_proc *p)
 	return p->d->is_root ? p->role->uid(&p->d->config) : geteuid();
 }
 
+gid_t backend_proc_group(const struct backend_proc *p)
+{
+	return p->group != 0 ? p->group : (gid_t)backend_proc_uid(p);
+}
+
+void backend_proc_group_set(struct backend_proc *p, gid_t group)
+{
+	pthread_mutex_lock(&p->look);
+	p->group = group;
+	pthread_mutex_unlock(&p->look);
+}
+
 /* What is launched: with the range of guests that was kept. */
 static json_t *launch_wish(const struct backend_proc *p)
 {
@@ -389,6 +401,7 @@ static int backend_spawn(struct backend_proc *p, struct err *e)
 				   .uid = backend_proc_uid(p),
 				   .is_pmd = true,
 				   .kept_uid = p->uids.is_kept ? p->uids.uid : 0,
+				   .group = p->group,
 				   .caps = p->role->caps(&p->d->config),
 				   .memlock_bytes = p->role->memlock(&p->d->config) };
 	auto_fd int ours = -1, theirs = -1;
@@ -398,7 +411,7 @@ static int backend_spawn(struct backend_proc *p, struct err *e)
 		return err_set(e, errno, "socketpair: %s", strerror(errno));
 	ours = pair[0];
 	theirs = wish.sock = pair[1];
-	r = priv_backend_files_make(p->d, p->name, wish.uid, &files, e);
+	r = priv_backend_files_make(p->d, p->name, backend_proc_group(p), &files, e);
 	wish.log = files.log;
 	wish.listener = files.listener;
 	if (r == 0)

@@ -4,7 +4,7 @@
  * ended. Its row in the ledger is written before it gets anything.
  *
  * Locks: `work` serialises what is asked of the process and may be held for seconds; `look` is innermost and guards what is
- * only looked at. `state`, `peer`, `uids`, `why`, `has_status` are written under both and read under either; the rest is work's.
+ * only looked at. `state`, `peer`, `uids`, `group`, `why`, `has_status` are written under both and read under either; the rest is work's.
  */
 #ifndef VIADUCT_VF_MANAGER_BACKENDPROC_H
 #define VIADUCT_VF_MANAGER_BACKENDPROC_H
@@ -53,6 +53,7 @@ struct backend_proc {
 		uid_t uid, first;
 		unsigned int count; /* of guests' */
 	} uids;
+	gid_t group; /* may pass through its folder: its own; 0: that of its uid */
 	struct err why;
 	bool has_status; /* of this process */
 	uint64_t restarts; /* after a crash */
@@ -94,6 +95,10 @@ void backend_proc_wait(struct backend_proc *p, int pidfd, int ms);
 
 /* The uid of its process, here and now. */
 uid_t backend_proc_uid(const struct backend_proc *p);
+/* The group that may pass through its folder. */
+gid_t backend_proc_group(const struct backend_proc *p);
+/* Work locked. Holds for the next process. */
+void backend_proc_group_set(struct backend_proc *p, gid_t group);
 
 /* Work locked in all that follow. */
 

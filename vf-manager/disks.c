@@ -103,6 +103,7 @@ int disk_restore(struct daemon *d, const struct disk_want *want, struct err *e)
 	r = room_check(b, want, e);
 	if (r == 0)
 		r = wish_make(want, &wish, e);
+	backend_proc_group_set(&b->p, (gid_t)want->guest);
 	/* The daemon before may have died between ledger and viaduct-pmd. */
 	wish.is_stale = true;
 	if (r == 0)
@@ -112,6 +113,14 @@ int disk_restore(struct daemon *d, const struct disk_want *want, struct err *e)
 		(void)disk_handle_find(b, &b->disks[b->count - 1], NULL);
 	disks_work_unlock(b);
 	return r;
+}
+
+/* Work locked. Nobody waits for the end of one that is not wanted any more. */
+static void wanted_note(struct vm_disks *b)
+{
+	b->p.is_wanted = b->count > 0;
+	if (!b->p.is_wanted)
+		backend_kick(&b->p);
 }
 
 /* A process that waits for its next try is tried now. */
@@ -147,7 +156,7 @@ int disk_add(struct daemon *d, const struct disk_want *want, struct err *e)
 		wish_keep(b, &wish);
 	else
 		fd_close(&wish.handle);
-	b->p.is_wanted = b->count > 0;
+	wanted_note(b);
 	disks_work_unlock(b);
 	return r;
 }
@@ -177,10 +186,7 @@ void disk_remove(struct daemon *d, const char *name)
 		/* Who has not answered just now is not waited for again. */
 		if (b->p.pidfd >= 0 && b->p.silences == 0)
 			disk_sync_remove(b, name);
-		b->p.is_wanted = b->count > 0;
-		/* Nobody waits for its end. */
-		if (!b->p.is_wanted)
-			backend_kick(&b->p);
+		wanted_note(b);
 	}
 	disks_work_unlock(b);
 }

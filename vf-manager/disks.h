@@ -38,10 +38,12 @@ uid_t disks_uid(const struct config *config);
 
 /* Has a process that there is this one? While its VM runs it keeps the one that the VM was told. Look not locked. */
 bool disks_have_uid(struct daemon *d, uid_t uid);
+/* Was one that has not ended made for a VM of this uid? It may pass through the run folder of the next one of that. */
+bool disks_have_guest(struct daemon *d, uid_t uid);
 
-/* Op locked. A VM with disks starts: what is left of the viaduct-pmd of its former run is ended, and *uid is that of the next.
- * Code "backend-down": it does not end. */
-int disks_open(struct daemon *d, const char *vm, uid_t *uid, struct err *e);
+/* Op locked. A VM with disks starts, its VMM with the uid `guest`: what is left of the viaduct-pmd of its former run is ended, and
+ * *uid is that of the next. Code "backend-down": it does not end. */
+int disks_open(struct daemon *d, const char *vm, uid_t guest, uid_t *uid, struct err *e);
 
 /* Listening sockets for its VMM, as of backend_listener_make(). Op locked, after disks_open(). */
 int disk_listener_make(struct daemon *d, const char *vm, char path[PMD_SOCKET_TEXT], int *fd_out,
@@ -59,6 +61,7 @@ struct disk_want {
 	int image; /* open on it; not taken. -1 (restore): to be found */
 	const char *path; /* restore: where it was; else NULL */
 	pid_t vmm; /* restore: who has it open, too */
+	uid_t guest; /* restore: of that */
 };
 
 /* Op locked, state not. Starts the VM's process if it is not up, and returns when it has the disk; from then on it comes back with

@@ -223,7 +223,7 @@ void disks_destroy(struct daemon *d)
 
 struct uid_search {
 	uid_t uid;
-	bool is_found;
+	bool is_found, is_of_guest;
 };
 
 static void uid_compare(struct vm_disks *b, void *arg)
@@ -231,6 +231,7 @@ static void uid_compare(struct vm_disks *b, void *arg)
 	struct uid_search *s = arg;
 
 	s->is_found |= backend_proc_uid(&b->p) == s->uid;
+	s->is_of_guest |= b->p.peer.pid != 0 && b->p.group == (gid_t)s->uid;
 }
 
 bool disks_have_uid(struct daemon *d, uid_t uid)
@@ -241,7 +242,15 @@ bool disks_have_uid(struct daemon *d, uid_t uid)
 	return search.is_found;
 }
 
-int disks_open(struct daemon *d, const char *vm, uid_t *uid, struct err *e)
+bool disks_have_guest(struct daemon *d, uid_t uid)
+{
+	struct uid_search search = { .uid = uid };
+
+	vm_disks_each(d, uid_compare, &search);
+	return search.is_of_guest;
+}
+
+int disks_open(struct daemon *d, const char *vm, uid_t guest, uid_t *uid, struct err *e)
 {
 	struct vm_disks *b;
 	bool is_off;
@@ -258,8 +267,10 @@ int disks_open(struct daemon *d, const char *vm, uid_t *uid, struct err *e)
 		return -e->errnum;
 	disks_work_lock(b);
 	is_off = backend_proc_off(&b->p);
-	if (is_off)
+	if (is_off) {
 		backend_uids_forget(&b->p);
+		backend_proc_group_set(&b->p, (gid_t)guest);
+	}
 	*uid = backend_proc_uid(&b->p);
 	disks_work_unlock(b);
 	if (is_off)

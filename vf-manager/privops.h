@@ -142,6 +142,7 @@ struct spawn_wish {
 	bool ends_with_thread; /* that started it: killed when that, or the daemon, has gone */
 	bool is_pmd; /* viaduct-pmd, with its own uid, and cgroup "pmd-NAME" */
 	uid_t kept_uid; /* of viaduct-pmd, from a configuration before; 0: none */
+	gid_t group; /* that it is in beside its uid's own; 0: none */
 	uint64_t caps; /* of viaduct-pmd: it keeps these, and the host's network */
 	bool has_cookie; /* for core scheduling, of its own, if the host can */
 	struct vm_limits limits;
@@ -191,12 +192,12 @@ json_t *priv_vm_limits_json(const struct daemon *d, pid_t pid);
 void priv_vm_cgroup_remove(struct daemon *d, const char *name);
 void priv_backend_cgroup_remove(struct daemon *d, const char *name);
 
-/* viaduct-pmd's run folder RUN_DIR/pmd/NAME, which root alone changes and uid may pass through; its control socket,
+/* viaduct-pmd's run folder RUN_DIR/pmd/NAME, which root alone changes and the group may pass through; its control socket,
  * which listens, and its log, which is appended to (privops_backend.c). */
 struct backend_files {
 	int listener, log; /* -1 when closed */
 };
-int priv_backend_files_make(struct daemon *d, const char *name, uid_t uid,
+int priv_backend_files_make(struct daemon *d, const char *name, gid_t gid,
 			    struct backend_files *out, struct err *e);
 
 /* "net0", or "disk-" and the name of a VM, which may be as long as one may be; else -EINVAL, -ERANGE. */
@@ -208,7 +209,7 @@ char *backend_path(const struct daemon *d, const char *name, const char *file,
 		   char buf[BACKEND_PATH_TEXT]);
 
 /* The folder alone. */
-int priv_backend_folder_make(struct daemon *d, const char *name, uid_t uid, struct err *e);
+int priv_backend_folder_make(struct daemon *d, const char *name, gid_t gid, struct err *e);
 /* With all that is in it; in one that is not of a VM sockets stay, and the folder with them. */
 void priv_backend_folder_remove(struct daemon *d, const char *name);
 

@@ -59,7 +59,7 @@ static int log_open(struct daemon *d, const char *path, int *fd_out, struct err 
 	return 0;
 }
 
-int priv_backend_folder_make(struct daemon *d, const char *name, uid_t uid, struct err *e)
+int priv_backend_folder_make(struct daemon *d, const char *name, gid_t gid, struct err *e)
 {
 	char path[BACKEND_PATH_TEXT];
 	int r;
@@ -68,7 +68,7 @@ int priv_backend_folder_make(struct daemon *d, const char *name, uid_t uid, stru
 		return err_set(e, EINVAL, "'%.64s' is no name", name);
 	snprintf(path, sizeof(path), "%s/pmd", d->opt->run_dir);
 	r = folder_make(d, path, 0711, 0, e);
-	return r < 0 ? r : folder_make(d, backend_path(d, name, "", path), 0710, (gid_t)uid, e);
+	return r < 0 ? r : folder_make(d, backend_path(d, name, "", path), 0710, gid, e);
 }
 
 void priv_backend_folder_remove(struct daemon *d, const char *name)
@@ -88,14 +88,14 @@ void priv_backend_folder_remove(struct daemon *d, const char *name)
 	rmdir(backend_path(d, name, "", path));
 }
 
-int priv_backend_files_make(struct daemon *d, const char *name, uid_t uid,
+int priv_backend_files_make(struct daemon *d, const char *name, gid_t gid,
 			    struct backend_files *out, struct err *e)
 {
 	char path[BACKEND_PATH_TEXT];
 	int r;
 
 	*out = (struct backend_files){ -1, -1 };
-	r = priv_backend_folder_make(d, name, uid, e);
+	r = priv_backend_folder_make(d, name, gid, e);
 	if (r == 0)
 		r = unix_listen(backend_path(d, name, "control.sock", path), SOCK_SEQPACKET, 0600,
 				&out->listener, e);

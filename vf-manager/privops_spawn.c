@@ -59,6 +59,7 @@ struct child_plan {
 	bool is_root, keeps_network, has_cookie;
 	uint64_t caps; /* that stay */
 	uid_t uid;
+	gid_t group; /* 0: none but the uid's */
 	int sock, log, listener, null, exe, cgroup; /* listener, cgroup -1: none */
 	struct rlimit files, memlock;
 	pid_t parent; /* that it shall not outlive; 0: it may */
@@ -105,7 +106,7 @@ static int child_caps(const struct child_plan *p)
 static int child_uid(const struct child_plan *p)
 {
 	/* By the bare system calls: libc's wrappers would look for the parent's threads. */
-	if (syscall(SYS_setgroups, (size_t)0, NULL) < 0 ||
+	if (syscall(SYS_setgroups, (size_t)(p->group != 0), &p->group) < 0 ||
 	    syscall(SYS_setresgid, p->uid, p->uid, p->uid) < 0 ||
 	    syscall(SYS_setresuid, p->uid, p->uid, p->uid) < 0)
 		return -1;
@@ -331,6 +332,7 @@ int priv_vm_spawn(struct daemon *d, const struct spawn_wish *wish, pid_t *pid_ou
 		return err_set(e, r, "file descriptors: %s", strerror(-r));
 	cgroup = wish->name != NULL ? priv_cgroup_open(d, wish) : -1;
 	plan.uid = wish->uid;
+	plan.group = wish->group;
 	plan.sock = sock;
 	plan.log = log;
 	plan.listener = listener;

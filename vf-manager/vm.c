@@ -241,26 +241,37 @@ int process_start_ticks(pid_t pid, uint64_t *out)
 	return 0;
 }
 
+static bool uid_is_taken(struct daemon *d, uid_t uid)
+{
+	size_t k = 0;
+
+	if (config_has_polled(&d->config) && uid == backend_uid(&d->config))
+		return true;
+	if (uid == disks_uid(&d->config) || disks_have_uid(d, uid))
+		return true;
+	while (k < d->vm_count && (d->vms[k]->uid != uid || d->vms[k]->pid == 0))
+		k++;
+	return k < d->vm_count;
+}
+
 int vm_uid_pick(struct daemon *d, uid_t *out, struct err *e)
 {
+	bool is_there = false;
+
 	if (!d->is_root) {
 		*out = geteuid();
 		return 0;
 	}
 	for (unsigned int i = 0; i < d->config.uid_count; i++) {
-		uid_t uid = d->config.uid_first + i;
-		size_t k = 0;
+		const uid_t uid = d->config.uid_first + i;
 
-		if (config_has_polled(&d->config) && uid == backend_uid(&d->config))
+		if (uid_is_taken(d, uid))
 			continue;
-		if (uid == disks_uid(&d->config) || disks_have_uid(d, uid))
-			continue;
-		while (k < d->vm_count && (d->vms[k]->uid != uid || d->vms[k]->pid == 0))
-			k++;
-		if (k == d->vm_count) {
-			*out = uid;
+		*out = uid;
+		if (!disks_have_guest(d, uid))
 			return 0;
-		}
+		is_there = true; /* if no other one is */
 	}
-	return err_set(e, ENOSPC, "all %u uids for VMs are in use", d->config.uid_count);
+	return is_there ? 0
+			: err_set(e, ENOSPC, "all %u uids for VMs are in use", d->config.uid_count);
 }

@@ -62,7 +62,8 @@ int vm_get(struct daemon *d, const char *name, struct vm **out, struct err *e);
 int vm_add(struct daemon *d, struct vm *vm, struct vm **old, struct err *e);
 void vm_remove(struct daemon *d, const char *name);
 
-/* State locked. The lowest uid of the VMs' range that no process of ours has; without root the daemon's own. */
+/* State locked. The lowest uid of the VMs' range that no process of ours has, if there is one not of a VM whose viaduct-pmd has not
+ * ended yet; without root the daemon's own. */
 int vm_uid_pick(struct daemon *d, uid_t *out, struct err *e);
 
 /* State locked. Enters the state and wakes those who wait; the second also writes the ledger. A ledger that cannot be

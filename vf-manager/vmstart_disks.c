@@ -238,7 +238,7 @@ static int seed_make(struct vm_start *s, struct err *e)
 int start_disks_take(struct vm_start *s, struct err *e)
 {
 	const struct vm_spec *spec = s->wish->spec;
-	int r = spec->disk_count > 0 ? disks_open(s->d, spec->name, &s->disks_uid, e) : 0;
+	int r = spec->disk_count > 0 ? disks_open(s->d, spec->name, s->uid, &s->disks_uid, e) : 0;
 
 	if (r == 0 && spec->cloud_init.is_set)
 		r = seed_make(s, e);
@@ -370,6 +370,7 @@ static void disk_restore_one(struct daemon *d, const struct vm *vm, const json_t
 			 .is_direct = json_is_true(json_object_get(facts, "direct")) },
 		.image = -1,
 		.vmm = vm->pid,
+		.guest = vm->uid,
 	};
 	char owner[OWNER_TEXT];
 	struct err e = { 0 };

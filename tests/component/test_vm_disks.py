@@ -275,6 +275,8 @@ def test_a_backend_that_does_not_start_refuses_the_vm(host):
     error = host.refused(disks=disk(image))
     assert error["code"] == "backend-down" and "disk root" in error["text"], error
     assert lock_is_free(image)
+    # No process is missed any more.
+    assert eventually(lambda: 'viaduct_backend_up{backend="disk-vm1"}' not in metrics(host.daemon))
     (host.folder / "pmd").write_text(good)
     host.ok(disks=disk(image))
 
@@ -407,6 +409,33 @@ def test_what_befalls_the_backend_of_one_vm_is_nothing_to_another(host, word):
         assert eventually(lambda: server_of(first) not in (None, former))
         assert eventually(lambda: host.vm()["disks"][0]["state"] == "connected")
     assert host.vm()["disks"][0]["backend"]["restarts"] == host.vm("vm2")["disks"][0]["backend"]["restarts"] == 1
+
+
+def reaches(pid, path):
+    """May who has that process's rights connect there? What lies above the folder of run folders is the test's own."""
+    fields = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+    code = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+    done = subprocess.run(["/usr/bin/python3", "-c", code, path.relative_to(path.parents[1])], cwd=path.parents[1], capture_output=True, text=True,
+                          check=False, user=int(fields["Uid"].split()[0]), group=int(fields["Gid"].split()[0]),
+                          extra_groups=[int(group) for group in fields["Groups"].split()])
+    assert done.returncode == 0 or "PermissionError" in done.stderr, done.stderr
+    return done.returncode == 0
+
+
+def test_a_backend_reaches_the_socket_of_no_other_vm(host):
+    """They have one uid. Who were to connect to another VM's socket first would be given its memory."""
+    host.ok(disks=disk(host.image("a.img")))
+    host.ok("vm2", disks=disk(host.image("b.img")))
+    folder = host.daemon.run_dir / "pmd"
+    for _ in range(2):
+        assert eventually(lambda: host.vm()["disks"][0]["state"] == host.vm("vm2")["disks"][0]["state"] == "connected")
+        pids = host.pmd_pid(), host.pmd_pid("vm2")
+        assert [reaches(pid, folder / f"disk-{vm}/0.sock") for pid in pids for vm in ("vm1", "vm2")] == [True, False, False, True]
+        # The same for one that a new daemon has started.
+        host.daemon.stop(signal.SIGKILL)
+        host.daemon.start()
+        os.kill(pids[0], signal.SIGKILL)
+        assert eventually(lambda former=pids[0]: host.pmd_pid() not in (None, former))
 
 
 def test_a_full_file_system_is_an_alarm_until_there_is_room(host):

@@ -2,11 +2,13 @@
 """Disks of VMs when something about them is wrong: a viaduct-pmd that lies or hangs, a daemon that comes back, a guest that writes."""
 
 import os
+import shutil
 import signal
 import time
+from pathlib import Path
 
 import pytest
-from daemonkit import eventually
+from daemonkit import eventually, ledger_change
 from disk_front import SECTOR, T_OUT, DiskFront
 from test_daemon_events import metrics
 from test_disk_hang import frozen
@@ -113,6 +115,23 @@ def test_a_process_that_does_not_quit_is_killed_and_its_vm_starts_again(host):
     assert host.daemon.request("POST", "/v1/vms/vm1/kill", {})[0] == 200
     host.ok(disks=disk(host.image()))
     assert host.pmd_pid() not in (None, former) and not os.path.exists(f"/proc/{former}")
+
+
+def uid_of(host, name):
+    return Path(f"/proc/{host.vm(name)['pid']}/status").read_text().split("Uid:\t")[1].split()[0]
+
+
+def test_what_is_left_of_one_vm_has_nothing_to_do_with_the_next(host):
+    """A backend that does not quit for three seconds may pass through the run folder of the uid of its VM."""
+    fake(host, "stays")
+    host.ok(disks=disk(host.image()))
+    former, left = uid_of(host, "vm1"), host.pmd_pid()
+    assert host.daemon.request("POST", "/v1/vms/vm1/kill", {})[0] == 200
+    host.ok("vm2", disks=disk(host.image("b.img")))
+    assert uid_of(host, "vm2") != former
+    assert eventually(lambda: not os.path.exists(f"/proc/{left}"))
+    host.ok("vm3", disks=disk(host.image("c.img")))
+    assert uid_of(host, "vm3") == former
 
 
 def test_storage_that_hangs_under_a_killed_backend_is_a_matter_of_its_vm(host, frozen):  # noqa: F811
@@ -255,3 +274,47 @@ def test_no_two_backends_have_one_uid(host, backends):
         host.daemon.start()
     host.daemon.config.write_text(UIDS)
     host.daemon.start()
+
+
+def as_the_version_before_left_it(host):
+    """The daemon is away. One process, disk0, served the disks of all VMs: here vm1's alone, so that vm2's guest waits for the next."""
+    run = host.daemon.run_dir / "pmd"
+    os.kill(host.pmd_pid("vm2"), signal.SIGKILL)
+    os.rename(run / "disk-vm1", run / "disk0")
+    os.chown(run / "disk0", 0, DISK_UID)
+    os.rename(run / "disk-vm2/0.sock", run / "disk0/1.sock")
+    shutil.rmtree(run / "disk-vm2")
+    for vm, nr in (("vm1", 0), ("vm2", 1)):
+        ledger_change(host.daemon, "UPDATE vms SET facts = replace(facts, ?, ?)", f"pmd/disk-{vm}/0.sock", f"pmd/disk0/{nr}.sock")
+    ledger_change(host.daemon, "DELETE FROM backends WHERE name = 'disk-vm2'")
+    ledger_change(host.daemon, "UPDATE backends SET name = 'disk0', wish = replace(wish, '\"vm1\"', '\"disk0\"')")
+
+
+def has_ended(pid):
+    """Also one that nobody has waited for: its daemon is gone."""
+    status = Path(f"/proc/{pid}/status")
+    return not status.exists() or "State:\tZ" in status.read_text()
+
+
+def is_served(host, vm, restarts):
+    shown = host.vm(vm)["disks"][0]
+    return shown["state"] == "connected" and shown["backend"]["restarts"] == restarts and shown["backend"]["pid"] == host.pmd_pid(vm)
+
+
+def test_disks_of_the_version_before_are_taken_over(host):
+    host.ok(disks=disk(host.image("a.img")))
+    host.ok("vm2", disks=disk(host.image("b.img")))
+    assert eventually(lambda: {host.vm(vm)["disks"][0]["state"] for vm in ("vm1", "vm2")} == {"connected"})
+    former = host.pmd_pid()
+    host.daemon.stop(signal.SIGKILL)
+    as_the_version_before_left_it(host)
+    host.daemon.start()
+    for restarts in (0, 1):
+        assert eventually(lambda so_often=restarts: is_served(host, "vm1", so_often) and is_served(host, "vm2", 0)), host.daemon.text()
+        assert host.pmd_pid() != host.pmd_pid("vm2") and has_ended(former)
+        os.kill(host.pmd_pid(), signal.SIGKILL)
+    # What begins from now on is as in this version.
+    assert host.daemon.request("POST", "/v1/vms/vm1/kill", {})[0] == 200
+    host.ok(disks=disk(host.image("a.img")))
+    assert eventually(lambda: host.vm()["disks"][0]["state"] == "connected")
+    assert (host.daemon.run_dir / "pmd/disk-vm1/0.sock").exists()
