@@ -113,15 +113,13 @@ class Rounds:
 
 
 def counted(rig, place, method):
-    """The rig's trial; of the one at full rate what its guest spends is counted, too."""
+    """The rig's trial; of the one at full rate the exits of its guest are counted, too."""
     def trial(size, rate, ms):
         before = rig.exits() if rate == 0 else None
         had = rig.reflected() if before else 0
         answer = rig.trial(size, rate, ms)
         if before:
             put_exits(place, "packet", method, (before, rig.exits()), rig.reflected() - had)
-            if method == DETERMINISTIC:
-                place.put(rig.instructions(), "count", "instructions", "packet", "all", method)
         return answer
     return trial
 

@@ -8,8 +8,6 @@ import pathlib
 import signal
 import tempfile
 
-from reflect import counts
-
 from . import BenchError, LinkError, TrialError, host
 from .guests import Qemu, VmmAlone, VmRun
 from .lines import Child
@@ -125,10 +123,6 @@ class Rig:
         """Frames that its reflector has had; None: nobody knows."""
         return None
 
-    def instructions(self):
-        """Of a frame, in deterministic time; None: nobody knows."""
-        return None
-
 
 @dataclasses.dataclass(frozen=True)
 class Reflector:
@@ -161,9 +155,6 @@ class Reflected(Rig):
 
     def reflected(self):
         return self.reflect.ask("stats")["received"]
-
-    def instructions(self):
-        return counts.instructions(self.reflect, self.reflect.ask("stats")["hz"])
 
 
 class Still(Reflected):
