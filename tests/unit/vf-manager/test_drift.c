@@ -327,6 +327,7 @@ static void a_port_whose_vf_is_gone_says_so(void **state)
 	assert_false(look("port-lost fw1, vf-count-drift " PF));
 	/* As long as it runs. */
 	d.vms[0]->state = VM_STOPPED;
+	d.vms[0]->pid = 0;
 	look("vf-count-drift " PF);
 }
 
