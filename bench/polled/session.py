@@ -74,13 +74,14 @@ class Session:
             for other in self.ports(backend):
                 self.gen.ask("drain", port=other)
 
-    def traffic(self, backend, op, ms):
+    def traffic(self, backend, op, ms, is_warming=False):
         names = self.ports(backend)
         flows = [{"from": names[a], "to": None if b is None else names[b], "addresses": self.case.macs}
                  for a, b in self.case.flows()]
         reply = self.gen.ask(op, ports=names, flows=flows, dirty=self.case.dirty, ms=ms)
         reply["seen"] = all(flow["to"] is not None for flow in flows)
-        wrong = reply["bad"] + reply.get("stray", 0)
+        # A backend that was kept off its CPU while addresses were learned floods the last of those frames now.
+        wrong = reply["bad"] + (0 if is_warming else reply.get("stray", 0))
         if wrong and backend.name != figures.CEILING:  # which hands the head of each packet on, and no more
             raise BenchError(f"{self.case.case}: {backend.name} delivered {wrong} packets that are changed, out of order or "
                              f"of another port: {reply}")
@@ -89,7 +90,7 @@ class Session:
     def slice(self, backend, ms):
         backend.resume()
         try:
-            self.traffic(backend, "run", WARM_MS)
+            self.traffic(backend, "run", WARM_MS, is_warming=True)
             if self.case.latency:
                 return self.traffic(backend, "latency", ms)
             before = backend.read()

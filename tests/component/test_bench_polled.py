@@ -189,7 +189,7 @@ def test_what_was_measured_before_an_error_is_kept(build_dir, short_tmp):
                    f'exec {build_dir}/pmd-backends/viaduct-pmd "$@"\n')
     pmd.chmod(0o755)
     (short_tmp / "bench").symlink_to(build_dir / "bench")
-    done = bench("--small-pages", "--rounds", 1, "--slice-ms", 50, "--case", "vm2vm-64-split", "--case", "vm2vm-64-packed",
+    done = bench("--small-pages", "--rounds", 1, "--slice-ms", 400, "--case", "vm2vm-64-split", "--case", "vm2vm-64-packed",
                  "--only", "viaduct", "--json", short_tmp / "out.json", folder=short_tmp, build=short_tmp)
     assert done.returncode == 1 and done.stderr.count("once more") == 2 and "ended with 9" in done.stderr
     assert [case["case"] for case in json.loads((short_tmp / "out.json").read_text())["cases"]] == ["vm2vm-64-split"]
@@ -198,7 +198,7 @@ def test_what_was_measured_before_an_error_is_kept(build_dir, short_tmp):
 @pytest.mark.parametrize("case", ["vm2vm-64-split", "vm2vm-imix-packed", "vm2vm-1500-split-dirty"])
 def test_a_short_run_delivers_what_was_sent(case, build_dir, short_tmp):
     """Two guests, a real viaduct-pmd between: every packet that came was checked by content and order."""
-    done = bench("--small-pages", "--rounds", 1, "--slice-ms", 50, "--case", case, "--only", "viaduct", "--json",
+    done = bench("--small-pages", "--rounds", 1, "--slice-ms", 400, "--case", case, "--only", "viaduct", "--json",
                  short_tmp / "out.json", folder=short_tmp, build=build_dir)
     assert done.returncode == 0, done.stderr
     out = json.loads((short_tmp / "out.json").read_text())
@@ -211,7 +211,7 @@ def test_a_short_run_delivers_what_was_sent(case, build_dir, short_tmp):
 
 @pytest.mark.parametrize("case", ["vm2vm-64-split", "vm2vm-64-packed"])
 def test_the_ceiling_is_measured_in_the_same_rounds(case, build_dir, short_tmp):
-    done = bench("--small-pages", "--rounds", 2, "--slice-ms", 50, "--case", case, "--only", "viaduct", "--only", "loop",
+    done = bench("--small-pages", "--rounds", 2, "--slice-ms", 400, "--case", case, "--only", "viaduct", "--only", "loop",
                  "--json", short_tmp / "out.json", folder=short_tmp, build=build_dir)
     assert done.returncode == 0, done.stderr
     result = json.loads((short_tmp / "out.json").read_text())["cases"][0]
