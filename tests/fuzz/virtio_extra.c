@@ -52,10 +52,10 @@ static void life_turn(struct fuzzed *f, unsigned int what)
 	}
 	/* As machine_reset() does. */
 	extras_pause(f->b.extras, true);
-	pci_host_reset(f->b.pci);
-	(void)pci_host_assign(f->b.pci, NULL);
+	pci_host_reset(f->b.board.pci);
+	(void)pci_host_assign(f->b.board.pci, NULL);
 	extras_pause(f->b.extras, f->paused);
-	extra_select(&f->b, f->b.function);
+	board_select(&f->b.board, f->b.board.ecam);
 }
 
 static void step(struct fuzzed *f, const uint8_t *p)

@@ -201,9 +201,9 @@ static void time_stands_still_while_the_vm_is_paused(void **state)
 	assert_int_equal(in(f, TCO1_STS), 0);
 	assert_int_equal(in(f, TCO_RLD), 2); /* 0.9 s */
 	tco_pause(&f->tco, false);
-	run(f, 700);
+	run(f, 500);
 	assert_int_equal(in(f, TCO1_STS), 0);
-	run(f, 400);
+	run(f, 700);
 	assert_int_equal(in(f, TCO1_STS), TCO1_TIMEOUT);
 }
 
