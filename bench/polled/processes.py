@@ -14,7 +14,8 @@ import socket
 import subprocess
 import time
 
-import figures
+import figures  # which knows where run is
+from run.ends import with_us
 
 START_SECONDS = 60
 STOP_SECONDS = 10
@@ -71,9 +72,10 @@ class Process:
         env = {**(env or os.environ), "RUNTIME_DIRECTORY": str(run_dir), "XDG_RUNTIME_DIR": str(run_dir),
                # The leak checker traces the process, for which the sandbox kills.
                "ASAN_OPTIONS": "detect_leaks=0"}
-        with open(self.log, "ab") as log:
+        with open(self.log, "ab") as log:  # a signal that comes before the next line has ended leaves nobody to stop it
             self.process = subprocess.Popen([str(word) for word in command], env=env, stderr=log,
-                                            **{"stdout": log, "stdin": subprocess.DEVNULL, "start_new_session": True, **options})
+                                            **{"stdout": log, "stdin": subprocess.DEVNULL, "start_new_session": True,
+                                               "preexec_fn": with_us(signal.SIGKILL), **options})
 
     def text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""

@@ -232,5 +232,5 @@ def test_an_end_by_a_signal_leaves_nothing(build_dir, short_tmp):
             assert run.wait(60) == 130
         finally:
             run.kill()
-    assert not any(pathlib.Path(f"/proc/{pid}").exists() for pid in started)
+    eventually(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in started), 5)
     assert [path.name for path in short_tmp.iterdir()] == ["run.bench"]
