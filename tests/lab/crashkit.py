@@ -54,9 +54,10 @@ class Trace:
         self.strace.terminate()
         self.strace.communicate(timeout=60)
 
-    def daemon_was_killed(self):
+    def daemon_was_killed(self, answer):
+        """answer: of acknowledged(). One that has answered may still come to the call at which it is killed."""
         try:
-            return self.daemon.process.wait(0.5) == -9
+            return self.daemon.process.wait(60 if answer is None else 3) == -9
         except subprocess.TimeoutExpired:
             return False
 

@@ -34,7 +34,7 @@ def kill_in(daemon, step, at):
     """Runs the step; returns (acknowledged, the call that the daemon did not come to, or None: it lives)."""
     with Trace(daemon, at) as trace:
         answer = acknowledged(step.call)
-        was_killed = trace.daemon_was_killed()
+        was_killed = trace.daemon_was_killed(answer)
     # Nothing is wrong with these requests: whatever is refused is refused by a fault.
     assert answer is not False, step
     return answer, trace.calls()[-1] if was_killed else None
