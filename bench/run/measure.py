@@ -79,6 +79,8 @@ class Rounds:
             if number == 0:
                 probe(lane, size)
             found = {name: search.throughput(methods.CRITERIA[name]) for name in self.plan.criteria}
+            if not any(found.values()):
+                probe(lane, size)  # too fast for it, or has it died since?
             for name, rate in found.items():
                 self.store.put(number, rate, scenario, variant, "throughput", size, name)
             if search.limited:

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Mends three faults of QEMU's emulated SVM (seen in 10.0) from outside: LD_PRELOAD into the emulator, which exports what is
- * needed by name. Only functions are called and replaced, no structure of QEMU's is known here but the first two
- * members of a helper's description, and those are compared with what they must be. Parameters of functions are not in their names:
- * lab/vlab/emulator.py knows the versions whose functions have these.
+ * Mends faults of QEMU (seen in 10.0), three of its emulated SVM and one of its devices, from outside: LD_PRELOAD into the
+ * emulator, which exports what is needed by name. Only functions are called and replaced, no structure of QEMU's is known here but
+ * the first two members of a helper's description, and those are compared with what they must be. Parameters of functions are not
+ * in their names: lab/vlab/emulator.py knows the versions whose functions have these.
  *
  * 1. VMRUN with an event to inject delivers an external interrupt at once, and leaves its vector where the main loop looks
  *    for an exception. A processor that is asked to come out of its loop before anything else has cleared it (in
@@ -15,6 +15,10 @@
  * 3. In deterministic time PAUSE leaves the processor's loop for the emulator's outer one, some 10 us for an instruction's
  *    worth of time: a guest's vCPU that waits for another one all but stops the clock, by which its turn would end. Where
  *    there is one processor nobody else could run then, so it goes back to its own loop.
+ * 4. Devices write to their driver's memory by memmove(), and the C library's stores 4 or 16 bytes twice, at the same place: ends that
+ *    overlap, for any length between. A driver that polls may have seen the first ("descriptor done"), taken the frame and made the
+ *    descriptor anew before the second comes, when this thread lost its processor just there. What is done then is undone: a frame is
+ *    taken twice, the driver's tail meets the device's head, and the ring stands still for good. So what fits words is written once.
  */
 #include <dlfcn.h>
 #include <malloc.h>
@@ -34,6 +38,11 @@ struct helper_info {
 #define OPS_WORDS 48
 
 #define CLOCK_VIRTUAL 1
+
+/* Words at any address and of any type of object. */
+typedef uint16_t __attribute__((aligned(1), may_alias)) words16;
+typedef uint32_t __attribute__((aligned(1), may_alias)) words32;
+typedef uint64_t __attribute__((aligned(1), may_alias)) words64;
 
 static struct {
 	void (*vmrun)(void *env, int address_size, int instruction_bytes);
@@ -176,6 +185,44 @@ static bool find_all(void)
 	return qemu.vmrun && qemu.loop_exit && qemu.locked && qemu.lock && qemu.unlock &&
 	       qemu.class_by_name && find("current_cpu") && find("icount_handle_interrupt") &&
 	       find("tcg_handle_interrupt");
+}
+
+/* What a descriptor or a part of one may be, each word once, those of a pair in order; false: it is something else. */
+static bool store_once(volatile void *dst, const void *src, size_t bytes)
+{
+	uint64_t low, high;
+
+	switch (bytes) {
+	case 2:
+		*(volatile words16 *)dst = *(const words16 *)src;
+		return true;
+	case 4:
+		*(volatile words32 *)dst = *(const words32 *)src;
+		return true;
+	case 8:
+		*(volatile words64 *)dst = *(const words64 *)src;
+		return true;
+	case 16:
+		low = ((const words64 *)src)[0];
+		high = ((const words64 *)src)[1];
+		((volatile words64 *)dst)[0] = low;
+		((volatile words64 *)dst)[1] = high;
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* In the place of the C library's for the emulator and its libraries. */
+void *memmove(void *dst, const void *src, size_t bytes)
+{
+	static void *(*libc)(void *dst, const void *src, size_t bytes);
+
+	if (store_once(dst, src, bytes))
+		return dst;
+	if (!libc)
+		libc = (void *(*)(void *, const void *, size_t))dlsym(RTLD_NEXT, "memmove");
+	return libc(dst, src, bytes);
 }
 
 /* Says on standard error whether it could, if VIADUCT_LAB_MEND is set. Programs that the emulator starts are none. */

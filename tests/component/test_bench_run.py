@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The methods of `viaduct bench` against a model of a device, its figures, its words, and what it gives back."""
 
+import dataclasses
 import functools
 import importlib
 import json
@@ -566,6 +567,29 @@ def test_a_dead_wire_is_an_error_before_anything_is_measured(generator, monkeypa
     with pytest.raises(TrialError, match="host-vf bare: of 100 frames none came back.*--wire.*--pf"):
         measure.Rounds([("host-vf", "bare", generator("dead", "impair:dead:loss=1"))], REAL, made, lambda what: None).run()
     assert not made.values
+
+
+class Dies(rigs.Rig):
+    """After so many trials nothing comes back any more."""
+    left = 12
+
+    def trial(self, size, rate_pps, ms, **more):
+        self.left -= 1
+        self.rx = self.rx if self.left > 0 else self.dead
+        return super().trial(size, rate_pps, ms, **more)
+
+
+def test_a_device_that_dies_on_the_way_is_an_error_and_no_rate_of_0(generator, monkeypatch):
+    monkeypatch.setattr(measure, "PROBE_SECONDS", 1)
+    good = generator("good", "loop:good")
+    rig = Dies(good.gen, good.tx, good.rx, good.mac, good.src_mac)
+    rig.dead = generator("dead", "impair:dead:loss=1").rx
+    made = store.Store()
+    plan = dataclasses.replace(REAL, rounds=20)
+    with pytest.raises(TrialError, match="host-vf bare: of 100 frames none came back"):
+        measure.Rounds([("host-vf", "bare", rig)], plan, made, lambda what: None).run()
+    rates = [values for place, values in made.values.items() if "zero-loss" in place]
+    assert rates and all(value > 0 for row in rates for value in row.values())
 
 
 def test_a_generator_that_dies_ends_the_trial_and_not_the_test(generator):

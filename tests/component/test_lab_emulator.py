@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What mends the emulator: made for the versions that it was tried with, once; where it does not fit, that is known."""
 
+import os
 import pathlib
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -22,6 +24,22 @@ def test_it_is_made_once_for_an_emulator_that_it_fits(tmp_path):
     assert emulator.ensure(tmp_path, machine.QEMU, version, said.append) == library
     assert pathlib.Path(library).stat().st_mtime_ns == made
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".lock", ".so"]
+
+
+def test_what_a_device_writes_to_a_descriptor_is_written_once(tmp_path):
+    """A driver that polls would have its own descriptor undone by the second time, and its ring stand still."""
+    version = machine.qemu_version()
+    if version[:2] not in emulator.TRIED:
+        pytest.skip(f"not tried with {version}")
+    program = tmp_path / "store_count"
+    source = pathlib.Path(__file__).resolve().parents[1] / "fake/store_count.c"
+    subprocess.run(["gcc", "-std=gnu17", "-D_GNU_SOURCE", "-O2", "-o", program, source], check=True)
+    library = emulator.ensure(tmp_path, machine.QEMU, version, print)
+    out = subprocess.run([program, "2", "4", "8", "16", "3", "64", "1500"], env={**os.environ, "LD_PRELOAD": library}, check=True,
+                         capture_output=True, text=True).stdout
+    lines = out.splitlines()
+    assert lines[:4] == ["2 once right", "4 once right", "8 once right", "16 once right"]
+    assert [line.split()[2] for line in lines[4:]] == ["right"] * 3
 
 
 @pytest.mark.parametrize("version", [(7, 2, 1), (10, 1, 0), (11, 0, 0)])
