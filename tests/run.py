@@ -25,11 +25,13 @@ class Suite:
     default: bool = True
 
 
+# In the order in which they run. Each waits for its builds alone: style for none, and component, which waits for daemons more than
+# it works, has the builds of the suites behind it beside it.
 SUITES = {
     "style": Suite("layers, headers alone, format, sizes, SPDX, shellcheck", (), suites.run_style),
     "unit": Suite("cmocka under ASan and UBSan", ("asan",), suites.run_unit),
-    "fuzz": Suite("replay of the fuzz corpora", ("fuzz",), suites.run_fuzz),
     "component": Suite("the real processes, no lab", ("asan",), suites.run_component),
+    "fuzz": Suite("replay of the fuzz corpora", ("fuzz",), suites.run_fuzz),
     "tsan": Suite("viaduct-pmd under the thread sanitizer", ("tsan",), suites.run_tsan),
     "lab": Suite("end to end in the virtual host", ("release",), labsuite.run_lab),
     "bench-smoke": Suite("every scenario of the benchmark for seconds, in the virtual host", ("release",), benchsuite.run_bench_smoke,
@@ -37,7 +39,7 @@ SUITES = {
     "long": Suite("what takes too long for every day", ("release", "fuzz", "asan"), longsuite.run_long,
                   False),
 }
-GROUPS = {"quick": ["style", "unit", "fuzz", "component", "tsan"]}
+GROUPS = {"quick": ["style", "unit", "component", "fuzz", "tsan"]}
 
 
 def seconds(text):
@@ -73,23 +75,9 @@ def chosen(names):
     return [name for name in SUITES if name in wanted]
 
 
-def build_all(names, tally):
-    """Builds what the suites need; returns the kinds that failed."""
-    failed = set()
-    for kind in dict.fromkeys(kind for name in names for kind in SUITES[name].builds):
-        begin = time.monotonic()
-        try:
-            builds.ensure(kind)
-            tally.say(f"build {kind}: {time.monotonic() - begin:.0f} s")
-        except builds.BuildError as e:
-            tally.add(Result("build", kind, "failed", 0, str(e)))
-            failed.add(kind)
-    return failed
-
-
-def run_suite(name, ctx, broken):
+def run_suite(name, ctx, coming):
     tally, suite = ctx.tally, SUITES[name]
-    missing = [kind for kind in suite.builds if kind in broken]
+    missing = coming.failed(suite.builds)
     if missing:
         tally.add(Result(name, "(all)", "failed", 0, f"not run: build {missing[0]} failed"))
         return
@@ -122,12 +110,12 @@ def main():
             print(f"{name:10} {', '.join(members)}")
         return 0
     names = chosen(args.suite)
-    broken = build_all(names, tally)
     ctx = suites.Context(tally, args.pattern, args.list, args.verbose, args.fuzz_seconds, args.once)
-    for name in names:
-        run_suite(name, ctx, broken)
+    with builds.Coming(dict.fromkeys(kind for name in names for kind in SUITES[name].builds), tally) as coming:
+        for name in names:
+            run_suite(name, ctx, coming)
     if args.list:
-        return 1 if broken else 0
+        return 1 if tally.count("failed") else 0
     if not tally.results:
         tally.say("nothing ran" + (f": no case matches {args.pattern!r}" if args.pattern else ""))
     tally.say_unsteady()

@@ -6,11 +6,12 @@ import json
 import pathlib
 import subprocess
 import sys
+import threading
 
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from runner import again, labsuite, longsuite, suites  # noqa: E402
+from runner import again, builds, labsuite, longsuite, suites  # noqa: E402
 from runner.results import TRIPLE_FAULT, Result, Tally  # noqa: E402
 
 
@@ -92,6 +93,41 @@ def test_replay_goes_on_after_a_crash(tmp_path):
     got = list(suites.replay("t", argv[0], files))
     assert outcomes(got) == [("t/a", "passed"), ("t/b", "failed"), ("t/c", "passed")]
     assert "boom" in got[1].detail
+
+
+def test_targets_are_replayed_side_by_side(tmp_path, monkeypatch):
+    """Each of two targets ends once the other one has begun."""
+    targets = {}
+    for name, other in ("ab", "ba"):
+        (tmp_path / "fuzz/corpus" / name).mkdir(parents=True)
+        (tmp_path / "fuzz/corpus" / name / "input").touch()
+        (tmp_path / f"{name}.d").mkdir()
+        targets[name] = script(tmp_path / f"{name}.d", f"touch {tmp_path}/{name}; until [ -e {tmp_path}/{other} ]; do sleep 0.1; done\n"
+                                                       'for f; do echo "Executed $f in 1 ms"; done')[0]
+    monkeypatch.setattr(suites, "TESTS", tmp_path)
+    monkeypatch.setattr(suites, "fuzz_targets", lambda _: targets)
+    monkeypatch.setattr(suites.os, "cpu_count", lambda: 2)
+    t = Tally(io.StringIO())
+    suites.run_fuzz(suites.Context(t))
+    assert outcomes(t.results) == [("a/input", "passed"), ("b/input", "passed")]
+
+
+def test_a_build_comes_beside_the_suites_that_do_not_need_it(monkeypatch):
+    needed, polite, t = threading.Event(), {}, Tally(io.StringIO())
+
+    def ensure(kind, politely):
+        polite[kind] = politely
+        if kind == "release":
+            assert needed.wait(60)
+            raise builds.BuildError("no such header")
+
+    monkeypatch.setattr(builds, "ensure", ensure)
+    with builds.Coming(["asan", "release"], t) as coming:
+        assert coming.failed([]) == coming.failed(["asan"]) == []
+        needed.set()  # whoever waited for all builds would still wait
+        assert coming.failed(["asan", "release"]) == coming.failed(["release"]) == ["release"]
+    assert polite == {"asan": False, "release": True}
+    assert [(r.suite, r.name, r.outcome, r.detail) for r in t.results] == [("build", "release", "failed", "no such header")]
 
 
 def pytest_results(tmp_path, text):
@@ -332,6 +368,30 @@ def test_a_host_with_most_of_the_cases_boots_once_for_each_stream(tmp_path, monk
         assert sorted(n for *_, lot in log for n in lot) == sorted(names) == sorted(r.name for r in t.results)
         assert all(lot == sorted(lot, key=names.index) for *_, lot in log)
         log.clear()
+
+
+def test_cases_outside_run_beside_a_host(tmp_path, monkeypatch):
+    """Neither ends before the other one has begun."""
+    met = threading.Barrier(2)
+
+    def boot(host, options, names, seconds, ctx, scratch):
+        met.wait(60)
+        (scratch / "rows").write_text(json.dumps({"kind": "result", "name": "l::a", "outcome": "passed"}) + "\n")
+        return 0, ""
+
+    def outside(*_, **__):
+        met.wait(60)
+        return [Result("lab", "l::out", "passed")]
+
+    rows = [{"kind": "collected", "name": n, "outside": n == "l::out", "timeout": None, "hosts": None} for n in ("l::a", "l::out")]
+    monkeypatch.setattr(labsuite, "boot", boot)
+    monkeypatch.setattr(labsuite, "pytest_results", outside)
+    monkeypatch.setattr(labsuite, "collect", lambda *_: (rows, 0, ""))
+    monkeypatch.setenv("VIADUCT_BUILD_ROOT", str(tmp_path))
+    monkeypatch.setenv("VIADUCT_LAB_STREAMS", "2")
+    t = Tally(io.StringIO())
+    labsuite.run_folder("lab", labsuite.LAB, suites.Context(t))
+    assert sorted(outcomes(t.results)) == [("l::a", "passed"), ("l::out", "passed")]
 
 
 FINAL = "echo 'stat::number_of_executed_units: 7'"

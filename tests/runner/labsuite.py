@@ -73,7 +73,7 @@ class Boots:
     def begin(self, argv, **more):
         if self.is_over:
             raise KeyboardInterrupt
-        proc = subprocess.Popen(argv, start_new_session=True, **more)
+        proc = subprocess.Popen(argv, **more)
         self.running.add(proc)
         if self.is_over:
             end_group(proc)
@@ -85,7 +85,8 @@ class Boots:
     def end_all(self):
         self.is_over = True
         for proc in list(self.running):
-            end_group(proc)
+            if proc.poll() is None:
+                end_group(proc)
 
 
 BOOTED = Boots()
@@ -103,7 +104,7 @@ def boot(host, options, names, seconds, ctx, scratch):
     env = quiet_env(VIADUCT_BUILD=str(builds.path("release")))
     with open(log, "w", encoding="utf-8") as out:
         proc = BOOTED.begin(argv, cwd=builds.TOP, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True, errors="replace")
+                            stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
         try:
             for line in proc.stdout:
                 out.write(line)
@@ -176,8 +177,8 @@ def parts(cases, count):
     return [sorted(lot, key=cases.index) for lot in lots]
 
 
-def run_hosts(suite, hosts, ctx):
-    """Yields the results of each boot as they come."""
+def run_hosts(suite, hosts, ctx, outside=None):
+    """Yields the results of each boot as they come, and those of outside(), which boots hosts itself, one at a time."""
     alone = [host for host in hosts if host in hosts_table().ALONE]
     boots = [(host, lot, f"+{n}" if n > 1 else "") for host in hosts if host not in alone
              for n, lot in enumerate(parts(hosts[host], max(1, min(streams(), len(hosts[host]) // PART_CASES))), 1)]
@@ -185,6 +186,7 @@ def run_hosts(suite, hosts, ctx):
         try:
             runs = [pool.submit(run_host, suite, host, lot, ctx, suffix)
                     for host, lot, suffix in sorted(boots, key=lambda boot: -most_seconds(boot[1]))]
+            runs += [pool.submit(outside)] if outside else []
             for run in concurrent.futures.as_completed(runs):
                 yield run.result()
             for host in alone:
@@ -207,12 +209,14 @@ def run_folder(suite, folder, ctx):
     go = SecondGo(suite, ctx)
     go.take(results_of(suite, [r for r in rows if r["kind"] == "result"], status, output))
     hosts = group(rows, hosts_table())
-    for results in run_hosts(suite, hosts, ctx):
-        go.take(results)
     outside, env = ("--viaduct-host=outside",), {"VIADUCT_BUILD": str(builds.path("release"))}
     names = {row["name"] for row in rows if row["kind"] == "collected" and row["outside"]}
-    if names:
-        go.take(pytest_results(suite, folder, HOST_SECONDS[suite], *outside, *more, **env))
+
+    def run_outside():
+        return pytest_results(suite, folder, HOST_SECONDS[suite], *outside, *more, popen=BOOTED.begin, **env)
+
+    for results in run_hosts(suite, hosts, ctx, run_outside if names else None):
+        go.take(results)
 
     def again(wanted):
         results = []

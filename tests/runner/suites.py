@@ -72,9 +72,9 @@ def end_group(proc):
     return proc.communicate()[0]
 
 
-def run_program(argv, seconds, env, cwd=None):
+def run_program(argv, seconds, env, cwd=None, popen=subprocess.Popen):
     """Runs argv in a process group of its own; returns (status, output), status None on time-out."""
-    proc = subprocess.Popen(
+    proc = popen(
         argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
     )
@@ -199,6 +199,8 @@ def replay(name, executable, files, **env):
 
 
 def run_fuzz(ctx):
+    """As many targets at a time as there are processors."""
+    found = {}
     for name, executable in sorted(fuzz_targets(ctx.kind or "fuzz").items()):
         files = sorted(f for f in (TESTS / "fuzz/corpus" / name).glob("*") if f.is_file())
         if not files:
@@ -208,8 +210,11 @@ def run_fuzz(ctx):
             for file in files:
                 ctx.tally.say(f"fuzz: {name}/{file.name}")
             continue
-        for result in replay(name, executable, files, **ctx.env):
-            ctx.tally.add(result)
+        found[name] = executable, files
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for results in pool.map(lambda name: list(replay(name, *found[name], **ctx.env)), found):
+            for result in results:
+                ctx.tally.add(result)
 
 
 # --- pytest: style, component, and what the lab's suites share ---------------------------------
@@ -272,10 +277,10 @@ def run_pytest(suite, folder, ctx, seconds, *more, **env):
         ctx.tally.add(result)
 
 
-def pytest_results(suite, where, seconds, *more, **env):
+def pytest_results(suite, where, seconds, *more, popen=subprocess.Popen, **env):
     with tempfile.TemporaryDirectory() as tmp:
         file = pathlib.Path(tmp) / "rows"
-        status, output = run_program(pytest_argv(where, file, *more), seconds, quiet_env(**env), TESTS)
+        status, output = run_program(pytest_argv(where, file, *more), seconds, quiet_env(**env), TESTS, popen)
         return results_of(suite, read_rows(file), status, output)
 
 
