@@ -19,7 +19,7 @@
 	(BIT_ULL(OPT_VFS) | BIT_ULL(OPT_DISRUPT) | BIT_ULL(OPT_TIMEOUT) | \
 	 BIT_ULL(OPT_CONFIRM_WITHIN) | BIT_ULL(OPT_ADOPT) | BIT_ULL(OPT_NO_WAIT))
 #define APPLY_SYNOPSIS \
-	"PF --vfs N [--adopt] [--disrupt VM,lease:LEASE,...] [--timeout SECONDS] [--confirm-within TIME] [--no-wait]"
+	"PF [--vfs N] [--adopt] [--disrupt VM,lease:LEASE,...] [--timeout SECONDS] [--confirm-within TIME] [--no-wait]"
 #define RUN_OPTIONS                                                                                \
 	(BIT_ULL(OPT_DRY_RUN) | BIT_ULL(OPT_OWNER) | BIT_ULL(OPT_EXPLAIN) | BIT_ULL(OPT_NO_WAIT) | \
 	 BIT_ULL(OPT_UNSAFE))

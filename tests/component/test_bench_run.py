@@ -584,8 +584,7 @@ def test_a_device_that_dies_on_the_way_is_an_error_and_no_rate_of_0(generator, m
     good = generator("good", "loop:good")
     rig = Dies(good.gen, good.tx, good.rx, good.mac, good.src_mac)
     rig.dead = generator("dead", "impair:dead:loss=1").rx
-    made = store.Store()
-    plan = dataclasses.replace(REAL, rounds=20)
+    made, plan = store.Store(), dataclasses.replace(REAL, rounds=20)
     with pytest.raises(TrialError, match="host-vf bare: of 100 frames none came back"):
         measure.Rounds([("host-vf", "bare", rig)], plan, made, lambda what: None).run()
     rates = [values for place, values in made.values.items() if "zero-loss" in place]

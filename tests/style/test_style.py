@@ -10,6 +10,7 @@ import pytest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import includes  # noqa: E402
+import manuals  # noqa: E402
 import rules  # noqa: E402
 from tree import Tree  # noqa: E402
 
@@ -70,6 +71,20 @@ RULES = {
         ({"cli/explain_table.c": C + '\t{ "gone", "b",\n'}, "nothing uses the code gone"),
         ({"vmm/a.c": C + 'err_code(e, "b"); err_code(e, "a");\n',
           "cli/explain_table.c": C + '\t{ "b", "x",\n\t{ "a", "x",\n'}, "not sorted"),
+    ],
+    manuals.path_problems: [
+        ({"vmm/README.md": "see `vmm/gone.c`\n"}, "vmm/README.md:1: vmm/gone.c is not"),
+        ({"docs/a.md": "see [it](../docs/b.md)\n"}, "docs/a.md:1: ../docs/b.md is not"),
+    ],
+    manuals.manual_problems: [
+        ({"vf-manager/options.c": C + '\t{ "odd-path", OPT_ODD, "FILE", 0, "x", 0 },\n',
+          "docs/viaductd.8.scd": "*--odd*\n"}, "docs/viaductd.8.scd: does not name odd-path"),
+        ({"vf-manager/vmfile.c": C + '\tPORT_TEXT("colour", x),\n', "docs/viaduct-vm.5.scd": "discolour\n"},
+         "does not name colour"),
+        ({"docs/guide.md": "| `no-luck` | major | x |\n"}, "the alarm no-luck is nobody's as major"),
+        ({"docs/guide.md": "", "vf-manager/a.c": C + '\t{ "no-luck", "major", x },\n'}, "no-luck is not in the table"),
+        ({"docs/guide.md": "| `no-luck` | minor | x |\n",
+          "vf-manager/a.c": C + '\t{ "no-luck", "major", x },\n'}, "no-luck is"),
     ],
     rules.spdx_problems: [
         ({"vmm/a.c": "int a;\n"}, "vmm/a.c:1"),
