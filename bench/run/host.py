@@ -94,13 +94,6 @@ def interfaces_of(address):
     return sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
 
 
-def interface_pci(name):
-    """Address of an interface's PCI function, or ""."""
-    device = pathlib.Path("/sys/class/net") / name / "device"
-    found = device.resolve().name if device.exists() else ""
-    return found if ADDRESS.match(found) else ""
-
-
 def bind(address, driver):
     """driver "": none. Returns the driver that it had, for the way back."""
     if not ADDRESS.match(address) or not (PCI / "devices" / address).is_dir():

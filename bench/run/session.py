@@ -6,7 +6,7 @@ import functools
 import sys
 import time
 
-from . import BenchError, TrialError, facts, rigs, signals
+from . import BenchError, facts, rigs, signals
 from .groups import COUNTS, GROUPS
 from .guests import image_of
 from .host import Borrowed

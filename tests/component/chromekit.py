@@ -95,10 +95,5 @@ class Browser:
         assert "exceptionDetails" not in out, out
         return out["result"].get("value")
 
-    def screenshot(self, path):
-        """The whole page."""
-        shot = self.call("Page.captureScreenshot", {"format": "png", "captureBeyondViewport": True})
-        path.write_bytes(base64.b64decode(shot["data"]))
-
     def print(self, path):
         path.write_bytes(base64.b64decode(self.call("Page.printToPDF")["data"]))

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 from daemonkit import eventually
-from disk_front import SECTOR, DiskFront
+from disk_front import SECTOR
 from test_vm_disks import MIB, UIDS, disk, host  # noqa: F401
 
 
@@ -104,17 +104,10 @@ def test_a_device_is_its_vms_alone_through_kills(host, loop):  # noqa: F811
 
 
 def test_what_is_written_is_on_the_device_and_it_grows(host, loop):  # noqa: F811
-    """The guest's requests are those of a front end in the place of the VMM's."""
     device, file = loop
     allow(host, device)
     host.ok(disks=disk(device))
-    assert eventually(lambda: host.vm()["disks"][0]["state"] == "connected")
-    path = host.daemon.run_dir / "pmd/disk-vm1/0.sock"
-    path.unlink()
-    with DiskFront(str(path)) as front:
-        path.chmod(0o666)
-        os.kill(host.pmd_pid(), signal.SIGKILL)
-        front.connect()
+    with host.front() as front:
         front.write(1, b"first".ljust(SECTOR, b"\0"))
         assert front.read(1, SECTOR)[:5] == b"first"
         front.flush()

@@ -22,7 +22,6 @@ CONFIG = """networks:
 uplinks: [{name: nul, kind: "null"}]
 """
 PORTS = "ports:\n  - {name: a, network: mgt, engine: polled, rate: 5G, vlan: {ids: [7]}, queues: 2, backend_grace: 5s}\n"
-LIVE = (200, "running")
 
 
 @pytest.fixture

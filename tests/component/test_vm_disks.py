@@ -5,7 +5,6 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import signal
 import socket
 import struct
@@ -90,6 +89,18 @@ class Host:
         with contextlib.suppress(OSError, ValueError):
             return self.pmd(name)["pid"]
         return None
+
+    @contextlib.contextmanager
+    def front(self, name="vm1"):
+        """The guest's requests: a front end in the place of the VMM's, for a VM with one disk that is connected."""
+        assert eventually(lambda: self.vm(name)["disks"][0]["state"] == "connected")
+        path = self.daemon.run_dir / f"pmd/disk-{name}/0.sock"
+        path.unlink()
+        with DiskFront(str(path)) as front:
+            path.chmod(0o666)
+            os.kill(self.pmd_pid(name), signal.SIGKILL)
+            front.connect()
+            yield front
 
     def pmd_pids(self):
         """Of all VMs."""
@@ -383,18 +394,12 @@ def server_of(image):
 
 @pytest.mark.parametrize("word", ["SIGSTOP", "SIGKILL"])
 def test_what_befalls_the_backend_of_one_vm_is_nothing_to_another(host, word):
-    """The other's guest is a front end in the place of its VMM's, which writes all the while, over one connection."""
+    """The other's guest writes all the while, over one connection."""
     first, second = host.image("a.img"), host.image("b.img")
     host.ok(disks=disk(first))
-    sockets = set((host.daemon.run_dir / "pmd").glob("*/[0-9]*.sock"))
     host.ok("vm2", disks=disk(second))
-    assert eventually(lambda: host.vm()["disks"][0]["state"] == host.vm("vm2")["disks"][0]["state"] == "connected")
-    path, = set((host.daemon.run_dir / "pmd").glob("*/[0-9]*.sock")) - sockets
-    path.unlink()
-    with DiskFront(str(path)) as front:
-        path.chmod(0o666)
-        os.kill(server_of(second), signal.SIGKILL)
-        front.connect()
+    assert eventually(lambda: host.vm()["disks"][0]["state"] == "connected")
+    with host.front("vm2") as front:
         front.write(0, b"before".ljust(SECTOR, b"\0"))
         server = server_of(second)
         assert eventually(lambda: host.vm()["disks"][0]["state"] == "connected")
@@ -439,7 +444,6 @@ def test_a_backend_reaches_the_socket_of_no_other_vm(host):
 
 
 def test_a_full_file_system_is_an_alarm_until_there_is_room(host):
-    """The guest's writes are those of a front end in the place of the VMM's, on a tmpfs that is full."""
     full = host.folder / "full"
     full.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", full], check=True)
@@ -448,13 +452,7 @@ def test_a_full_file_system_is_an_alarm_until_there_is_room(host):
         image.touch()
         os.truncate(image, 4 * MIB)
         host.ok(disks=disk(image))
-        assert eventually(lambda: host.vm()["disks"][0]["state"] == "connected")
-        path = host.daemon.run_dir / "pmd/disk-vm1/0.sock"
-        path.unlink()
-        with DiskFront(str(path)) as front:
-            path.chmod(0o666)
-            os.kill(host.pmd_pid(), signal.SIGKILL)
-            front.connect()
+        with host.front() as front:
             front.write(0, bytes(16384))
             with pytest.raises(DiskError):
                 for at in range(1, 128):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from daemonkit import eventually, ledger_change
-from disk_front import SECTOR, T_OUT, DiskFront
+from disk_front import SECTOR, T_OUT
 from test_daemon_events import metrics
 from test_disk_hang import frozen
 from test_vm_disks import DISK_UID, MIB, UIDS, alarms, disk, host
@@ -135,19 +135,13 @@ def test_what_is_left_of_one_vm_has_nothing_to_do_with_the_next(host):
 
 
 def test_storage_that_hangs_under_a_killed_backend_is_a_matter_of_its_vm(host, frozen):  # noqa: F811
-    """The kernel keeps that process with all its images. The guest is a front end in the place of the VMM's."""
+    """The kernel keeps that process with all its images."""
     folder, freeze = frozen
     image = folder / "a.img"
     image.write_bytes(bytes(MIB))
     host.ok(disks=disk(image))
     host.ok("vm2", disks=disk(host.image("b.img")))
-    assert eventually(lambda: host.vm()["disks"][0]["state"] == "connected")
-    path = host.daemon.run_dir / "pmd/disk-vm1/0.sock"
-    path.unlink()
-    with DiskFront(str(path)) as front:
-        path.chmod(0o666)
-        os.kill(host.pmd_pid(), signal.SIGKILL)
-        front.connect()
+    with host.front() as front:
         hung, other = host.pmd_pid(), host.pmd_pid("vm2")
         freeze(True)
         front.begin(T_OUT, data=b"w" * 4096)

@@ -13,7 +13,7 @@ import tempfile
 import pytest
 from diskkit import Blocks
 from labkit import eventually
-from vmmdrive import Refused, Vmm
+from vmmdrive import Vmm
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 CMDLINE = "console=ttyS0 quiet mitigations=off"
