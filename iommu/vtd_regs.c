@@ -118,13 +118,6 @@ const struct vtd_field *vtd_field_find(enum vtd_reg reg, const char *name)
 	return NULL;
 }
 
-uint32_t vtd_domains(uint64_t cap)
-{
-	unsigned int nd = VTD_CAP_ND(cap);
-
-	return nd > 6 ? 0 : 1U << (4 + 2 * nd);
-}
-
 /* SAGAW: bit 1 is 39 bits in 3 levels, bit 2 48 in 4, bit 3 57 in 5; bits 0 and 4 are reserved. */
 unsigned int vtd_levels(uint64_t cap)
 {
@@ -139,30 +132,4 @@ unsigned int vtd_address_bits(uint64_t cap)
 		if ((levels >> n & 1) != 0)
 			return (unsigned int)u64_min(VTD_CAP_MGAW(cap) + 1, 12 + 9 * n);
 	return 0;
-}
-
-uint32_t vtd_frcd_offset(uint64_t cap, unsigned int i)
-{
-	return i > VTD_CAP_NFR(cap) ? 0 : 16 * (VTD_CAP_FRO(cap) + i);
-}
-
-void vtd_fault_decode(uint64_t low, uint64_t high, struct vtd_fault *out)
-{
-	/* T1 T2: 0 0 write, 1 0 read, 0 1 page request, 1 1 atomic (Fault Recording Registers). */
-	bool t1 = (high >> 62 & 1) != 0, t2 = (high >> 28 & 1) != 0;
-
-	*out = (struct vtd_fault){
-		.is_pending = (high >> 63 & 1) != 0,
-		.is_read = t1 && !t2,
-		.is_atomic = t1 && t2,
-		.is_page_request = !t1 && t2,
-		.has_pasid = (high >> 31 & 1) != 0,
-		.is_exec = (high >> 30 & 1) != 0,
-		.is_priv = (high >> 29 & 1) != 0,
-		.reason = (uint8_t)(high >> 32),
-		.address_type = (uint8_t)(high >> 60 & 3),
-		.source_id = (uint16_t)high,
-		.pasid = (uint32_t)(high >> 40 & 0xFFFFF),
-		.info = low & ~0xFFFULL,
-	};
 }

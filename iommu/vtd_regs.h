@@ -55,40 +55,28 @@ static inline uint64_t vtd_field_get(const struct vtd_field *f, uint64_t value)
 const struct vtd_field *vtd_field_find(enum vtd_reg reg, const char *name);
 
 /* VER: major and minor. */
-#define VTD_VER_MAX(v) ((unsigned int)((v) >> 4 & 0xF))
-#define VTD_VER_MIN(v) ((unsigned int)((v)&0xF))
 
 /* CAP. */
 #define VTD_CAP_ND(v)	 ((unsigned int)((v)&0x7))
-#define VTD_CAP_CM(v)	 (((v) >> 7 & 1) != 0)
 #define VTD_CAP_SAGAW(v) ((unsigned int)((v) >> 8 & 0x1F))
 #define VTD_CAP_MGAW(v)	 ((unsigned int)((v) >> 16 & 0x3F))
 #define VTD_CAP_FRO(v)	 ((unsigned int)((v) >> 24 & 0x3FF))
 #define VTD_CAP_SSLPS(v) ((unsigned int)((v) >> 34 & 0xF))
 #define VTD_CAP_NFR(v)	 ((unsigned int)((v) >> 40 & 0xFF))
-#define VTD_CAP_FS1GP(v) (((v) >> 56 & 1) != 0)
 #define VTD_CAP_PI(v)	 (((v) >> 59 & 1) != 0)
-#define VTD_CAP_FS5LP(v) (((v) >> 60 & 1) != 0)
 
 /* ECAP. */
-#define VTD_ECAP_C(v)	  (((v)&1) != 0)
-#define VTD_ECAP_QI(v)	  (((v) >> 1 & 1) != 0)
-#define VTD_ECAP_DT(v)	  (((v) >> 2 & 1) != 0)
-#define VTD_ECAP_IR(v)	  (((v) >> 3 & 1) != 0)
-#define VTD_ECAP_EIM(v)	  (((v) >> 4 & 1) != 0)
-#define VTD_ECAP_PT(v)	  (((v) >> 6 & 1) != 0)
-#define VTD_ECAP_SC(v)	  (((v) >> 7 & 1) != 0)
-#define VTD_ECAP_IRO(v)	  ((unsigned int)((v) >> 8 & 0x3FF))
-#define VTD_ECAP_SMTS(v)  (((v) >> 43 & 1) != 0)
-#define VTD_ECAP_PASID(v) (((v) >> 40 & 1) != 0)
+#define VTD_ECAP_C(v)	 (((v)&1) != 0)
+#define VTD_ECAP_DT(v)	 (((v) >> 2 & 1) != 0)
+#define VTD_ECAP_IR(v)	 (((v) >> 3 & 1) != 0)
+#define VTD_ECAP_EIM(v)	 (((v) >> 4 & 1) != 0)
+#define VTD_ECAP_SC(v)	 (((v) >> 7 & 1) != 0)
+#define VTD_ECAP_SMTS(v) (((v) >> 43 & 1) != 0)
 
 /* GSTS. */
-#define VTD_GSTS_TES(v)	  (((v) >> 31 & 1) != 0)
-#define VTD_GSTS_RTPS(v)  (((v) >> 30 & 1) != 0)
-#define VTD_GSTS_QIES(v)  (((v) >> 26 & 1) != 0)
-#define VTD_GSTS_IRES(v)  (((v) >> 25 & 1) != 0)
-#define VTD_GSTS_IRTPS(v) (((v) >> 24 & 1) != 0)
-#define VTD_GSTS_CFIS(v)  (((v) >> 23 & 1) != 0)
+#define VTD_GSTS_TES(v)	 (((v) >> 31 & 1) != 0)
+#define VTD_GSTS_IRES(v) (((v) >> 25 & 1) != 0)
+#define VTD_GSTS_CFIS(v) (((v) >> 23 & 1) != 0)
 
 /* RTADDR: translation table mode (TTM) and the table's address. */
 enum vtd_ttm { VTD_TTM_LEGACY, VTD_TTM_SCALABLE, VTD_TTM_RESERVED, VTD_TTM_ABORT };
@@ -100,37 +88,11 @@ enum vtd_ttm { VTD_TTM_LEGACY, VTD_TTM_SCALABLE, VTD_TTM_RESERVED, VTD_TTM_ABORT
 #define VTD_IRTA_EIME(v)    (((v) >> 11 & 1) != 0)
 #define VTD_IRTA_ENTRIES(v) (2U << ((v)&0xF))
 
-/* FSTS. */
-#define VTD_FSTS_PFO(v) (((v)&1) != 0)
-#define VTD_FSTS_PPF(v) (((v) >> 1 & 1) != 0)
-#define VTD_FSTS_FRI(v) ((unsigned int)((v) >> 8 & 0xFF))
-
-/* Domains that the unit tells apart: 2^(4 + 2 ND). 0: a reserved value. */
-uint32_t vtd_domains(uint64_t cap);
-
 /* Guest address widths that second-stage tables can have, a bit for each number of levels: bit 3, 4, 5. */
 unsigned int vtd_levels(uint64_t cap);
 
 /* How wide the addresses are that the unit translates at most: the smaller one of MGAW and the deepest table's
  * width. 0: it translates none. */
 unsigned int vtd_address_bits(uint64_t cap);
-
-/* Where fault recording register i is from the unit's base, in bytes; 16 bytes each. 0: there is no such register
- * (i is above NFR). */
-uint32_t vtd_frcd_offset(uint64_t cap, unsigned int i);
-
-/* One decoded fault record. */
-struct vtd_fault {
-	bool is_pending; /* F */
-	bool is_read; /* the request was no write (T1, T2: 1 and 0) */
-	bool is_atomic, is_page_request; /* T1, T2 otherwise */
-	bool has_pasid, is_exec, is_priv;
-	uint8_t reason; /* FR */
-	uint8_t address_type; /* AT */
-	uint16_t source_id; /* SID */
-	uint32_t pasid; /* PV */
-	uint64_t info; /* FI: the page's address; of interrupt faults the index is in bits 63:48 */
-};
-void vtd_fault_decode(uint64_t low, uint64_t high, struct vtd_fault *out);
 
 #endif

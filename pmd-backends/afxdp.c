@@ -39,7 +39,9 @@ int afxdp_args(const char *device, char *args, size_t cap, struct err *e)
 	if (queues > 1) {
 		err_set(e, EBUSY, "%s receives on %u queues, af-xdp serves one", device, queues);
 		err_code(e, "device-refused");
-		return err_hint(e, "ethtool -L %s combined 1", device);
+		return err_hint(e,
+				"ethtool -L %s combined 1, or rx 1 tx 1 where it has no combined",
+				device);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
 		if (access(programs[i], R_OK) < 0)

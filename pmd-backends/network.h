@@ -42,7 +42,6 @@ struct network {
 	unsigned int uplink_count;
 	struct port *ports[PMD_MAX_PORTS];
 	unsigned int port_count;
-	uint64_t load_cycles; /* of the lcore */
 };
 
 struct network_config {

@@ -18,9 +18,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define RX_RING	   1024
-#define TX_RING	   1024
-#define MAX_FRAMES 64
+#define RX_RING 1024
+#define TX_RING 1024
 
 #define CSUM_OFFLOADS (RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM)
 #define ALL_OFFLOADS                                                                  \

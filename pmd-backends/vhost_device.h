@@ -67,7 +67,6 @@ struct vhost_device {
 	const struct vhost_device_ops *ops;
 	const struct vhost_kind *kind;
 	void *arg;
-	bool has_features;
 	uint64_t features, protocol; /* negotiated */
 	uint8_t status;
 	struct vhost_queue queues[VHOST_MAX_RINGS];

@@ -17,7 +17,6 @@
 #define EXT_STEPS     960
 #define EXT_NONE      0xFFFF /* id of a place holder: the list must begin at 0x100 */
 #define MSIX_CAP_SIZE 12
-#define DEVCTL_BYTES  2
 
 enum field_kind {
 	FIELD_KEEP, /* as in the snapshot; `writable` bits are the guest's */

@@ -12,7 +12,6 @@
 
 #define VIRTIO_ID_RNG 4
 #define CLASS_RNG     0x00FF00 /* no class that there is fits */
-#define RNG_QUEUE     0
 #define RNG_RATE      (1U << 20)
 #define RNG_CHUNK \
 	4096U /* of one buffer at most: 5.4.6 lets a device give less than there is room for */

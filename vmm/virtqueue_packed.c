@@ -12,7 +12,6 @@
 #define DESC_USED  0x8000U
 
 #define DESC_LEN   8U
-#define DESC_ID	   12U
 #define DESC_FLAGS 14U
 
 /* Event suppression (2.8.10): a place with its wrap counter, then what is wished. */

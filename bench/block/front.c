@@ -29,9 +29,7 @@
 
 #define F_VERSION_1	 32
 #define F_PROTOCOL	 30
-#define P_REPLY_ACK	 3
 #define P_CONFIG	 9
-#define NEED_REPLY	 8U
 #define CONFIG_BYTES	 60U
 #define PATIENCE_SECONDS 20
 
