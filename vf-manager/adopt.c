@@ -153,29 +153,6 @@ static void vm_adopt(struct daemon *d, struct vm *vm)
 	json_decref(status);
 }
 
-struct asking {
-	struct vmm_peer peers[DAEMON_VMS];
-	char names[DAEMON_VMS][VM_NAME_TEXT];
-	json_t *status[DAEMON_VMS];
-	size_t count;
-};
-
-/* State locked. */
-static void asking_begin(struct daemon *d, struct asking *a)
-{
-	for (size_t i = 0; i < d->vm_count; i++) {
-		const struct vm *vm = d->vms[i];
-
-		if (vm->state != VM_UNKNOWN || vm->pid == 0)
-			continue;
-		snprintf(a->names[a->count], VM_NAME_TEXT, "%s", vm->name);
-		a->peers[a->count] = (struct vmm_peer){ .name = a->names[a->count],
-							.uid = vm->uid,
-							.pid = vm->pid };
-		a->count++;
-	}
-}
-
 /* State not locked. */
 static void answer_take(struct daemon *d, const struct vmm_peer *peer, const json_t *status)
 {
@@ -194,14 +171,16 @@ static void answer_take(struct daemon *d, const struct vmm_peer *peer, const jso
 
 void vms_ask_again(struct daemon *d)
 {
-	auto_free struct asking *a = calloc(1, sizeof(*a));
+	auto_free struct vmm_round *a = calloc(1, sizeof(*a));
 
 	if (a == NULL)
 		return;
 	state_lock(d);
-	asking_begin(d, a);
+	for (size_t i = 0; i < d->vm_count; i++)
+		if (d->vms[i]->state == VM_UNKNOWN && d->vms[i]->pid != 0)
+			vmm_round_add(a, d->vms[i]);
 	state_unlock(d);
-	vmm_status_all(d, a->peers, a->count, a->status);
+	vmm_round_ask(d, a);
 	for (size_t i = 0; i < a->count; i++) {
 		if (a->status[i] == NULL)
 			continue;

@@ -22,13 +22,12 @@
 #include <pthread.h>
 #include <sys/types.h>
 
-#define LEDGER_SCHEMA	13
-#define LEASE_TEXT	64
-#define OWNER_TEXT	130 /* "VM/PORT" */
-#define BOOT_ID_TEXT	40
-#define LEDGER_NOTE	256
-#define HOST_KEY	16 /* bytes */
-#define LEDGER_JSON_MAX (1U << 20)
+#define LEDGER_SCHEMA 13
+#define LEASE_TEXT    64
+#define OWNER_TEXT    130 /* "VM/PORT" */
+#define BOOT_ID_TEXT  40
+#define LEDGER_NOTE   256
+#define HOST_KEY      16 /* bytes */
 
 struct vf_row {
 	struct pci_addr pf; /* key, with index */

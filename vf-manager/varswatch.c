@@ -10,15 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct looking {
-	struct vmm_peer peers[DAEMON_VMS];
-	char names[DAEMON_VMS][VM_NAME_TEXT];
-	json_t *status[DAEMON_VMS];
-	size_t count;
-};
-
 /* State locked. */
-static void due_find(struct daemon *d, struct looking *l)
+static void due_find(struct daemon *d, struct vmm_round *l)
 {
 	const uint64_t now = now_ns();
 
@@ -29,11 +22,7 @@ static void due_find(struct daemon *d, struct looking *l)
 		    !json_is_object(json_object_get(vm->facts, "firmware")))
 			continue;
 		vm->vars.next_ns = now + VARS_LOOK_NS;
-		snprintf(l->names[l->count], VM_NAME_TEXT, "%s", vm->name);
-		l->peers[l->count] = (struct vmm_peer){ .name = l->names[l->count],
-							.uid = vm->uid,
-							.pid = vm->pid };
-		l->count++;
+		vmm_round_add(l, vm);
 	}
 }
 
@@ -55,15 +44,14 @@ static void seen_take(struct vm *vm, const json_t *status)
 
 void vars_watch_look(struct daemon *d)
 {
-	struct looking *l = calloc(1, sizeof(*l));
+	struct vmm_round *l = calloc(1, sizeof(*l));
 
 	if (l == NULL)
 		return;
 	state_lock(d);
 	due_find(d, l);
 	state_unlock(d);
-	if (l->count > 0)
-		vmm_status_all(d, l->peers, l->count, l->status);
+	vmm_round_ask(d, l);
 	state_lock(d);
 	for (size_t i = 0; i < l->count; i++) {
 		struct vm *vm = vm_find(d, l->names[i]);

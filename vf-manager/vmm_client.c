@@ -122,3 +122,17 @@ void vmm_status_all(const struct daemon *d, const struct vmm_peer *peers, size_t
 	for (size_t i = 0; i < count; i += VMM_ASK_SLICE)
 		status_slice(d, peers + i, u64_min(count - i, VMM_ASK_SLICE), out + i);
 }
+
+void vmm_round_add(struct vmm_round *round, const struct vm *vm)
+{
+	char *name = round->names[round->count];
+
+	snprintf(name, VM_NAME_TEXT, "%s", vm->name);
+	round->peers[round->count++] =
+		(struct vmm_peer){ .name = name, .uid = vm->uid, .pid = vm->pid };
+}
+
+void vmm_round_ask(const struct daemon *d, struct vmm_round *round)
+{
+	vmm_status_all(d, round->peers, round->count, round->status);
+}

@@ -8,6 +8,7 @@
 #define VIADUCT_VF_MANAGER_VMM_CLIENT_H
 
 #include "vf-manager/vm.h"
+#include "vf-manager/vmspec.h"
 
 #define VMM_QUICK_MS 1000
 #define VMM_SLOW_MS  10000
@@ -37,5 +38,16 @@ int vmm_call_link(const struct daemon *d, const struct vmm_peer *peer, const cha
 #define VMM_ASK_SLICE 256
 void vmm_status_all(const struct daemon *d, const struct vmm_peer *peers, size_t count,
 		    json_t **out);
+
+/* VMs picked while the state is locked, to be asked when it is not. One zeroed piece of memory. */
+struct vmm_round {
+	struct vmm_peer peers[DAEMON_VMS];
+	char names[DAEMON_VMS][VM_NAME_TEXT];
+	json_t *status[DAEMON_VMS]; /* as vmm_status_all() says */
+	size_t count;
+};
+
+void vmm_round_add(struct vmm_round *round, const struct vm *vm);
+void vmm_round_ask(const struct daemon *d, struct vmm_round *round);
 
 #endif
