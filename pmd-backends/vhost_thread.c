@@ -180,6 +180,7 @@ int vhost_client_add(struct vhost_client *c, struct vhost_thread *t, struct err 
 		place++;
 	if (place < PMD_MAX_PORTS) {
 		c->thread = t;
+		c->is_added = true;
 		c->place = place;
 		c->generation = ++t->generation;
 		t->clients[place] = c;
@@ -194,7 +195,7 @@ void vhost_client_remove(struct vhost_client *c)
 {
 	struct vhost_thread *t = c->thread;
 
-	if (t == NULL)
+	if (!c->is_added)
 		return;
 	atomic_fetch_add(&c->waiting, 1);
 	pthread_mutex_lock(&t->lock);
@@ -204,7 +205,7 @@ void vhost_client_remove(struct vhost_client *c)
 	pthread_mutex_lock(&c->lock);
 	pthread_mutex_unlock(&c->lock);
 	atomic_fetch_sub(&c->waiting, 1);
-	c->thread = NULL;
+	c->is_added = false;
 }
 
 void vhost_client_lock(struct vhost_client *c)

@@ -24,7 +24,8 @@ struct vhost_client_ops {
 struct vhost_client {
 	const struct vhost_client_ops *ops;
 	void *arg;
-	struct vhost_thread *thread; /* NULL: not added */
+	struct vhost_thread *thread; /* stays when it is removed: who wakes looks at any time */
+	bool is_added;
 	unsigned int place, generation; /* of the thread */
 	pthread_mutex_t lock;
 	atomic_uint waiting; /* others that want the lock: the thread lets them */
@@ -50,7 +51,7 @@ void vhost_client_unlock(struct vhost_client *c);
 int vhost_client_watch(struct vhost_client *c, int fd);
 void vhost_client_unwatch(struct vhost_client *c, int fd);
 
-/* Any thread, lcores too: does not wait. */
+/* Any thread, lcores too: does not wait. One that is removed may be woken still: nothing comes of it. */
 void vhost_client_wake(struct vhost_client *c);
 
 #endif
