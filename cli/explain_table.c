@@ -434,6 +434,8 @@ const struct explanation explanations[] = {
 	  "systemctl stop viaductd; viaduct state restore FILE   puts a backup in the ledger's place; viaduct state backup FILE   makes one" },
 	{ "state-in-use", "Another viaductd works on the same state folder.",
 	  "viaduct version   says its pid" },
+	{ "state-locked", "Another program has a transaction open on the state database (an sqlite3 shell, a backup tool); until it ends nothing is changed.",
+	  "end that program, or its transaction; to look into the ledger: viaduct state backup FILE" },
 	{ "state-write", "The state database cannot be written; without it nothing is changed.",
 	  "df /var/lib/viaduct; journalctl -u viaductd" },
 	{ "still-running", "The guest did not follow its power button in time, and was not killed because that was not wanted.",

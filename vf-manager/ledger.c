@@ -281,6 +281,7 @@ int ledger_open(struct ledger **out, const char *dir, const char *boot_id, struc
 			db_damaged(e);
 		goto fail;
 	}
+	ledger_lock_init(l);
 	*out = l;
 	return 0;
 fail:

@@ -91,6 +91,8 @@ int db_failed(sqlite3 *db, struct err *e)
 {
 	int code = sqlite3_errcode(db);
 
+	if (code == SQLITE_BUSY)
+		return db_locked(db, e);
 	err_set(e, code == SQLITE_FULL ? ENOSPC : EIO, "the state database: %s",
 		sqlite3_errmsg(db));
 	return code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? db_damaged(e)

@@ -58,6 +58,7 @@ struct ledger {
 	struct table confirms; /* struct confirm_row */
 	ledger_watch_fn *watch; /* NULL: nobody wants to know */
 	void *watch_arg;
+	time_t locked_at; /* by another program, since then; 0: it was not at the last write */
 };
 
 /* The rows of the batch become durable, or what they were before; whoever waits for it is told. */
@@ -126,6 +127,13 @@ static inline void hot_put(sqlite3_stmt **st)
 #define auto_hot __attribute__((cleanup(hot_put)))
 
 int db_failed(sqlite3 *db, struct err *e);
+
+/* Of a database that another program has locked (ledger_lock.c): code "state-locked", and who it is. */
+int db_locked(sqlite3 *db, struct err *e);
+void ledger_lock_init(struct ledger *l);
+
+/* The alarm of it, which no table can have meanwhile. False: it is not locked. */
+bool ledger_locked_alarm(struct ledger *l, struct alarm *out);
 
 /* The code and the remedy of what cannot be read. */
 int db_damaged(struct err *e);

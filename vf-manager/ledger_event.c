@@ -145,7 +145,7 @@ int alarm_cmp(const void *a, const void *b)
 	return c != 0 ? c : strcmp(x->object, y->object);
 }
 
-int ledger_alarm_each(struct ledger *l, alarm_fn *fn, void *arg, struct err *e)
+static int rows_each(struct ledger *l, alarm_fn *fn, void *arg, struct err *e)
 {
 	auto_stmt sqlite3_stmt *st = NULL;
 	int rc, r = db_prepare(l,
@@ -167,6 +167,16 @@ int ledger_alarm_each(struct ledger *l, alarm_fn *fn, void *arg, struct err *e)
 		fn(arg, &a);
 	}
 	return rc == SQLITE_DONE ? 0 : db_failed(l->db, e);
+}
+
+int ledger_alarm_each(struct ledger *l, alarm_fn *fn, void *arg, struct err *e)
+{
+	struct alarm locked;
+	int r = rows_each(l, fn, arg, e);
+
+	if (r == 0 && ledger_locked_alarm(l, &locked))
+		fn(arg, &locked);
+	return r;
 }
 
 /* One that is there already keeps its time and cursor, and tells of no event. */
@@ -260,7 +270,7 @@ int ledger_alarms_sync(struct ledger *l, const struct alarm *want, size_t count,
 {
 	const struct alarm_list wanted = { .items = (struct alarm *)want, .count = count };
 	struct alarm_list have = { 0 };
-	int r = ledger_alarm_each(l, list_add, &have, e);
+	int r = rows_each(l, list_add, &have, e);
 
 	if (r == 0 && have.is_short)
 		r = err_set(e, ENOMEM, "no memory for the alarms");
@@ -282,7 +292,7 @@ int ledger_alarms_sync(struct ledger *l, const struct alarm *want, size_t count,
 int ledger_alarms_differ(struct ledger *l, const struct alarm *want, size_t count, struct err *e)
 {
 	struct alarm_list have = { 0 };
-	int r = ledger_alarm_each(l, list_add, &have, e);
+	int r = rows_each(l, list_add, &have, e);
 
 	if (r == 0) {
 		r = have.is_short || have.count != count;

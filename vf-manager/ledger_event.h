@@ -59,7 +59,7 @@ int ledger_event_each(struct ledger *l, const struct event_walk *walk, struct er
 int ledger_event_add(struct ledger *l, const char *kind, const char *object, const char *text,
 		     struct err *e);
 
-/* By kind, then object. */
+/* By kind, then object; last of all, that nothing can be written, as long as it is so. */
 typedef void alarm_fn(void *arg, const struct alarm *alarm);
 int ledger_alarm_each(struct ledger *l, alarm_fn *fn, void *arg, struct err *e);
 int alarm_cmp(const void *a, const void *b);

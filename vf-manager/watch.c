@@ -122,14 +122,34 @@ static void watched_drop(struct watched *one)
 	free(one);
 }
 
+/* What an ended VM had is given back step by step, each in the ledger first. False: the daemon ends, and the next one sees to it. */
+static bool ledger_wait(struct watcher *w)
+{
+	const struct timespec pause = { .tv_nsec = 100000000 };
+
+	for (;;) {
+		bool is_locked;
+
+		state_lock(w->d);
+		is_locked = ledger_is_locked(w->d->ledger);
+		state_unlock(w->d);
+		if (!is_locked || atomic_load_explicit(&w->must_end, memory_order_acquire))
+			return !is_locked;
+		nanosleep(&pause, NULL);
+	}
+}
+
 static void process_gone(void *arg, int fd, uint32_t events)
 {
 	struct watched *one = arg;
-	struct daemon *d = one->w->d;
+	struct watcher *w = one->w;
+	struct daemon *d = w->d;
 	char name[64];
 
 	memcpy(name, one->name, sizeof(name));
 	watched_drop(one);
+	if (!ledger_wait(w))
+		return;
 	op_lock(d);
 	vm_ended(d, name);
 	op_unlock(d);

@@ -356,7 +356,7 @@ def test_a_start_that_cannot_be_written_is_none(host, short_tmp):
         host.start()
         assert show(host)["pid"] == pid, host.text()
     else:
-        assert reply["error"]["code"] == "state-write", reply
+        assert reply["error"]["code"] == "state-locked", reply
     assert (status == 200) == (pathlib.Path(f"/proc/{pid}/cmdline").exists()
                                and pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() != b"")
 
@@ -373,3 +373,21 @@ def test_lists_do_not_wait_for_a_start(host, short_tmp):
     os.kill(show(host, "slow")["pid"], signal.SIGKILL)
     thread.join(daemonkit.PATIENCE_S)
     assert [vm["name"] for vm in host.request("GET", "/v1/vms")[1]["vms"]] == ["quick"]
+
+
+def test_a_vm_that_ends_while_the_ledger_is_locked_is_noted_later(host, short_tmp):
+    import sqlite3
+
+    pid = run(host, short_tmp)["pid"]
+    with contextlib.closing(sqlite3.connect(host.state_dir / "state.db", timeout=daemonkit.PATIENCE_S)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        os.kill(pid, signal.SIGKILL)
+        assert eventually(lambda: [a for a in host.request("GET", "/v1/alarms")[1]["alarms"] if a["kind"] == "state-locked"])
+        assert show(host)["pid"] == pid
+        db.rollback()
+    assert eventually(lambda: show(host)["pid"] is None), show(host)
+    vm = show(host)
+    assert vm["state"] in ("failed", "unknown"), vm
+    host.stop(signal.SIGKILL)
+    host.start()
+    assert (show(host)["state"], show(host)["exit"]) == (vm["state"], vm["exit"])

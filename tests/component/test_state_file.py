@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """viaduct state backup and restore, on the ledger of a real daemon."""
 
+import contextlib
 import json
+import os
 import pathlib
 import shutil
 import signal
 import sqlite3
 import sys
+import time
 
 import daemonkit
 import pytest
+from test_daemon_events import metrics
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench/alloc"))
 import tree  # noqa: E402
@@ -52,6 +56,31 @@ def test_goes_back_to_a_backup_of_a_running_daemon(leased, short_tmp):
     assert leases(leased) == ["kept"]
     with sqlite3.connect(leased.state_dir / "state.db.before-restore") as former:
         assert former.execute("SELECT count(*) FROM vfs WHERE lease = 'later'").fetchone() == (1,)
+
+
+def test_a_ledger_that_another_program_has_locked(leased):
+    def locked():
+        return [a for a in leased.request("GET", "/v1/alarms")[1]["alarms"] if a["kind"] == "state-locked"]
+
+    with contextlib.closing(sqlite3.connect(leased.state_dir / "state.db", timeout=daemonkit.PATIENCE_S)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        since = time.monotonic()
+        for i in range(20):
+            status, reply = leased.request("POST", "/v1/vfs/alloc", {"name": f"no{i}"})
+            assert (status, reply["error"]["code"]) == (503, "state-locked"), reply
+            assert f"pid {os.getpid()}" in reply["error"]["text"], reply
+            assert f"kill {os.getpid()} " in reply["error"]["hint"], reply
+            assert leases(leased) == ["kept"]
+        # Each of them would wait five seconds, and all others for it.
+        assert time.monotonic() - since < 50
+        assert [a["severity"] for a in locked()] == ["critical"] and str(os.getpid()) in locked()[0]["text"]
+        assert 'viaduct_alarms{severity="critical"} 1\n' in metrics(leased)
+        db.rollback()
+    assert locked() == []
+    assert leased.request("POST", "/v1/vfs/alloc", {"name": "later"})[0] == 200
+    leased.stop(signal.SIGKILL)
+    leased.start()
+    assert leases(leased) == ["kept", "later"]
 
 
 def test_a_running_daemon_keeps_its_ledger(leased, short_tmp):
