@@ -77,6 +77,9 @@ int disk_restore(struct daemon *d, const struct disk_want *want, struct err *e);
 void disk_remove(struct daemon *d, const char *name);
 /* The same for all of a VM. */
 void disks_remove_vm(struct daemon *d, const char *vm);
+/* Then, of a VM that is deleted: its process has ended, and its log and folder are gone, unless the kernel keeps the process; then
+ * they go later, as another VM's disks are opened. */
+void disks_forget_vm(struct daemon *d, const char *vm);
 
 /* Op locked, state not. Both limits; a process that is away has them when it is back. Code "no-such-disk". */
 struct disk_limits {

@@ -117,28 +117,49 @@ static bool is_needed(struct vm_disks *b)
 }
 
 /* Op locked, state not. */
+static void forget(struct daemon *d, struct vm_disks **at)
+{
+	struct vm_disks *b = *at;
+	struct err e = { 0 };
+
+	pthread_mutex_lock(&d->disks->list);
+	*at = b->next;
+	pthread_mutex_unlock(&d->disks->list);
+	priv_backend_folder_remove(d, b->p.name);
+	state_lock(d);
+	if (ledger_backend_del(d->ledger, b->p.name, &e) < 0)
+		log_err(&e, b->p.label);
+	state_unlock(d);
+	vm_disks_destroy(b);
+}
+
+/* The same locks. */
 static void forget_unneeded(struct daemon *d)
 {
 	struct vm_disks **at = &d->disks->first;
 
 	while (*at != NULL) {
-		struct vm_disks *b = *at;
-		struct err e = { 0 };
-
-		if (is_needed(b)) {
-			at = &b->next;
-			continue;
-		}
-		pthread_mutex_lock(&d->disks->list);
-		*at = b->next;
-		pthread_mutex_unlock(&d->disks->list);
-		priv_backend_folder_remove(d, b->p.name);
-		state_lock(d);
-		if (ledger_backend_del(d->ledger, b->p.name, &e) < 0)
-			log_err(&e, b->p.label);
-		state_unlock(d);
-		vm_disks_destroy(b);
+		if (is_needed(*at))
+			at = &(*at)->next;
+		else
+			forget(d, at);
 	}
+}
+
+void disks_forget_vm(struct daemon *d, const char *vm)
+{
+	struct vm_disks *b = vm_disks_find(d, vm), **at;
+	bool is_off;
+
+	if (b == NULL)
+		return;
+	disks_work_lock(b);
+	is_off = backend_proc_off(&b->p);
+	disks_work_unlock(b);
+	for (at = &d->disks->first; *at != b;)
+		at = &(*at)->next;
+	if (is_off)
+		forget(d, at);
 }
 
 int disks_create(struct daemon *d, struct err *e)

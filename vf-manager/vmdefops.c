@@ -513,6 +513,8 @@ static int delete_all(struct daemon *d, const char *name, const struct vm_def *d
 		state_lock(d);
 		r = delete_rows(d, name, e);
 		state_unlock(d);
+		if (r == 0)
+			disks_forget_vm(d, name);
 	}
 	op_unlock(d);
 	return r;

@@ -263,6 +263,8 @@ def test_a_backend_goes_with_a_vm_that_ended_while_the_daemon_was_away(host):
     # Its log stays as long as the VM is known.
     assert (host.daemon.run_dir / "pmd/disk-vm1/pmd.log").exists()
     assert host.daemon.request("POST", "/v1/vms/vm1/delete", {})[0] == 200
+    assert not list((host.daemon.run_dir / "pmd").iterdir())
+    assert 'backend="disk-vm1"' not in metrics(host.daemon)
     long = "v" * 63
     host.ok(long, disks=disk(host.image()))
     assert eventually(lambda: host.vm(long)["disks"][0]["state"] == "connected"), host.daemon.text()
