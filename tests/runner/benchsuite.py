@@ -42,7 +42,18 @@ def lab(folder, *words):
              TOP / "bench/lab/inside.py", *words, "--profile", "smoke", "--json", file], HOST_SECONDS + 120, quiet_env(), TOP)
         if status not in (124, 125, None):
             break
+    with open(log(), "a", encoding="utf-8") as whole:
+        whole.write(output)
     return status, output, json.loads(file.read_text()) if file.exists() else None
+
+
+def log():
+    """Of the last run, whole."""
+    return builds.root() / f"{SUITE}.log"
+
+
+def end_of(output):
+    return f"{output[-4000:]}\n(all of it: {log()})"
 
 
 def variants_below(scenario, rows, member, floor):
@@ -90,9 +101,9 @@ def run_all(ctx, folder, image):
     status, output, result = lab(folder, *names, "--against", "qemu", "--vms", "2", *image)
     for name in names:
         why = below(result, name) if result else f"no result: {how_it_ended(status)}"
-        ctx.tally.add(Result(SUITE, name, "failed" if why else "passed", 0, f"{why}\n{output[-4000:]}" if why else ""))
+        ctx.tally.add(Result(SUITE, name, "failed" if why else "passed", 0, f"{why}\n{end_of(output)}" if why else ""))
     back = status in (0, 1) and not not_back(status, output)
-    ctx.tally.add(Result(SUITE, "the host has everything back", "passed" if back else "failed", 0, "" if back else output[-4000:]))
+    ctx.tally.add(Result(SUITE, "the host has everything back", "passed" if back else "failed", 0, "" if back else end_of(output)))
 
 
 def run_interrupted(ctx, folder, image):
@@ -101,7 +112,7 @@ def run_interrupted(ctx, folder, image):
         return
     status, output, result = lab(folder, "guest-vf", "--rounds", "50", "--interrupt-after", str(INTERRUPT_AFTER), *image)
     good = status == 130 and not not_back(status, output) and result is not None and result["ended"] == "interrupted" and medians(result)
-    ctx.tally.add(Result(SUITE, name, "passed" if good else "failed", 0, "" if good else f"{how_it_ended(status)}\n{output[-4000:]}"))
+    ctx.tally.add(Result(SUITE, name, "passed" if good else "failed", 0, "" if good else f"{how_it_ended(status)}\n{end_of(output)}"))
 
 
 def run_bench_smoke(ctx):
@@ -109,6 +120,7 @@ def run_bench_smoke(ctx):
         for name in FLOORS:
             ctx.tally.say(f"{SUITE}: {name}")
         return
+    log().write_text("", encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="bench-smoke-") as name:
         folder = pathlib.Path(name)
         try:
