@@ -231,7 +231,7 @@ static int unknown_verb(const char *noun, const char *word, struct err *e)
 {
 	const char *verbs[ARRAY_SIZE(commands)];
 	const char *near;
-	char all[128] = "";
+	char all[256] = "";
 	size_t n = 0, len = 0;
 
 	for (size_t i = 0; i < command_count; i++) {

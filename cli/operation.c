@@ -237,6 +237,20 @@ int operation_list(struct cli *cli, const struct args *a, struct err *e)
 	return cli_call_show(cli, &rq, render_operation_list, e);
 }
 
+/* Of what was done, and yet is not what its command was asked for: that command's exit status. */
+static int verdict(struct cli *cli, const json_t *kind, const json_t *result, struct err *e)
+{
+	const char *name = json_is_string(kind) ? json_string_value(kind) : "";
+
+	if (strcmp(name, "host-stop-vms") == 0)
+		return vms_stopped_check(result, e);
+	if (strcmp(name, "vf-release") == 0 || strcmp(name, "vf-scrub") == 0)
+		vf_wiped_check(cli, result);
+	else if (strcmp(name, "host-selftest") == 0)
+		selftest_check(cli, result);
+	return 0;
+}
+
 /* With --follow the exit status is that of what was done. */
 int operation_show(struct cli *cli, const struct args *a, struct err *e)
 {
@@ -258,7 +272,11 @@ int operation_show(struct cli *cli, const struct args *a, struct err *e)
 	if (r < 0)
 		return r;
 	r = outcome(cli, reply, &result, e);
+	if (r == 0)
+		r = verdict(cli, text_member(reply, "operation.kind"), result, e);
 	if (r == 0 && !cli->settings.json)
-		fprintf(cli->out, "done\n");
+		fprintf(cli->out, cli->exit_status == CLI_OK
+					  ? "done\n"
+					  : "done, and not what was asked for\n");
 	return r;
 }

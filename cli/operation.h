@@ -17,4 +17,9 @@ int operation_call(struct cli *cli, const struct args *a, const struct request *
 int operation_call_show(struct cli *cli, const struct args *a, const struct request *rq,
 			render_fn *render, struct err *e);
 
+/* Of the replies of vm stop --all, vf release or scrub, and host selftest: whether they came to what was asked for. */
+int vms_stopped_check(const json_t *reply, struct err *e); /* -EBUSY code "vms-left" */
+void vf_wiped_check(struct cli *cli, const json_t *reply); /* cli->exit_status */
+void selftest_check(struct cli *cli, const json_t *reply); /* cli->exit_status */
+
 #endif

@@ -167,6 +167,14 @@ static int report_keep(struct report_file *f, const json_t *report, struct err *
 	return 0;
 }
 
+void selftest_check(struct cli *cli, const json_t *reply)
+{
+	const char *verdict = json_string_value(json_object_get(reply, "verdict"));
+
+	if (verdict == NULL || strcmp(verdict, "pass") != 0)
+		cli->exit_status = CLI_FAILED;
+}
+
 int host_selftest(struct cli *cli, const struct args *a, struct err *e)
 {
 	auto_json json_t *body = json_object(), *reply = NULL;
@@ -177,7 +185,6 @@ int host_selftest(struct cli *cli, const struct args *a, struct err *e)
 				    .progress = "testing the machine" };
 	bool is_kept = a->value[OPT_OUT] != NULL || !cli->settings.json;
 	struct report_file file = { .fd = -1 };
-	const char *verdict;
 	int r = cli_body_add(body, "pf", a->value[OPT_PF], e);
 
 	if (r == 0 && is_kept)
@@ -186,9 +193,7 @@ int host_selftest(struct cli *cli, const struct args *a, struct err *e)
 		return r;
 	r = operation_call(cli, a, &rq, &reply, e);
 	if (r == 0) {
-		verdict = json_string_value(json_object_get(reply, "verdict"));
-		if (verdict == NULL || strcmp(verdict, "pass") != 0)
-			cli->exit_status = CLI_FAILED;
+		selftest_check(cli, reply);
 		r = cli_show(cli, reply, render_host_selftest, e);
 	}
 	if (r == 0 && is_kept)

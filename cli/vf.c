@@ -294,6 +294,15 @@ int vf_set(struct cli *cli, const struct args *a, struct err *e)
 	return cli_call_show(cli, &rq, render_vf_set, e);
 }
 
+/* The release was accepted, but the VF did not pass its read-back: not what was asked for. */
+void vf_wiped_check(struct cli *cli, const json_t *reply)
+{
+	const char *state = json_string_value(json_object_get(reply, "state"));
+
+	if (state != NULL && strcmp(state, "quarantined") == 0)
+		cli->exit_status = CLI_FAILED;
+}
+
 static int vf_wipe(struct cli *cli, const struct args *a, const char *action, struct err *e)
 {
 	const struct request rq = { .method = "POST",
@@ -303,15 +312,11 @@ static int vf_wipe(struct cli *cli, const struct args *a, const char *action, st
 				    .timeout_s = RELEASE_TIMEOUT_S,
 				    .progress = "resetting and scrubbing the VF" };
 	auto_json json_t *reply = NULL;
-	const char *state;
 	int r = operation_call(cli, a, &rq, &reply, e);
 
 	if (r < 0 || reply == NULL)
 		return r;
-	/* The release was accepted, but the VF did not pass its read-back: not what was asked for. */
-	state = json_string_value(json_object_get(reply, "state"));
-	if (state != NULL && strcmp(state, "quarantined") == 0)
-		cli->exit_status = CLI_FAILED;
+	vf_wiped_check(cli, reply);
 	return cli_show(cli, reply, render_vf_released, e);
 }
 

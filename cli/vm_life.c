@@ -231,7 +231,7 @@ static int stop_body(const struct args *a, json_t *body, uint64_t *timeout_s, st
 }
 
 /* Whoever takes the host down learns that not all are down. */
-static int stopped_check(const json_t *reply, struct err *e)
+int vms_stopped_check(const json_t *reply, struct err *e)
 {
 	const json_t *rows = json_object_get(reply, "vms"), *one;
 	size_t i, left = 0;
@@ -264,7 +264,7 @@ static int stop_all(struct cli *cli, const struct args *a, struct err *e)
 	if (r < 0 || reply == NULL)
 		return r;
 	r = cli_show(cli, reply, render_vms_stopped, e);
-	return r < 0 ? r : stopped_check(reply, e);
+	return r < 0 ? r : vms_stopped_check(reply, e);
 }
 
 static int stop_one(struct cli *cli, const struct args *a, const char *action, struct err *e)

@@ -153,6 +153,7 @@ def test_json_errors_on_stderr(fake):
     assert json.loads(done.stderr)["error"] == {
         "code": "usage", "errno": 22, "text": "vf: there is no 'rlease'",
         "hint": "viaduct vf release"}
+    assert json.loads(fake.run("--json", "vm").stderr)["error"]["hint"].endswith(" | console | stats")
 
 
 # --- what is sent -------------------------------------------------------------------------------

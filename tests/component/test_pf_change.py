@@ -365,6 +365,8 @@ def test_a_vf_that_cannot_be_wiped_is_never_handed_out(pf, stopped_daemon):
         stopped_daemon.start()
     # Nor by a wiping that fails again.
     assert stopped_daemon.cli("vf", "scrub", f"{PF}#0").returncode == 1
+    again = stopped_daemon.cli("vf", "scrub", f"{PF}#0", "--no-wait").stdout.strip()
+    assert stopped_daemon.cli("operation", "show", again, "--follow").returncode == 1
     assert stopped_daemon.request("GET", f"/v1/vfs/{PF}%230")[1]["state"] == "quarantined"
     method.write_text("flr\n")
     done = stopped_daemon.cli("vf", "scrub", f"{PF}#0")

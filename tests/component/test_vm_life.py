@@ -359,6 +359,9 @@ def test_whoever_takes_the_host_down_learns_what_is_left(host, short_tmp):
     start_slowly(host, short_tmp, 15)
     done = host.cli("vm", "stop", "--all", "--timeout", "0")
     assert done.returncode == 1 and "VM slow has not ended" in done.stdout and "1 of 1 VMs" in done.stderr, done
+    left = host.cli("vm", "stop", "--all", "--timeout", "0", "--no-wait").stdout.strip()
+    done = host.cli("operation", "show", left, "--follow")
+    assert done.returncode == 1 and "1 of 1 VMs" in done.stderr and "done" not in done.stdout, done
     assert eventually(lambda: state(host, "slow") == "running")
     done = host.cli("vm", "stop", "--all", "--json")
     assert done.returncode == 0 and '"slow"' in done.stdout, done
