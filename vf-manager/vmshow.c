@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <time.h>
+#include <unistd.h>
 
 #define STEPS_MAX 64
 #define TRAPS_MAX 128
@@ -242,12 +243,23 @@ static void faults_add(const struct daemon *d, const struct vm *vm, json_t *j)
 		}
 }
 
+/* State locked. Not since `started_at`: a host's clock may be set long after its VMs have started. */
+static json_t *uptime_json(const struct vm *vm)
+{
+	const long hz = sysconf(_SC_CLK_TCK);
+	struct timespec up;
+
+	if (vm->pid == 0 || !json_is_integer(json_object_get(vm->facts, "started_at")))
+		return json_null();
+	clock_gettime(CLOCK_BOOTTIME, &up);
+	return json_integer(up.tv_sec - (json_int_t)vm->start_ticks / hz);
+}
+
 /* State locked. */
 static json_t *vm_json(struct daemon *d, const struct vm *vm)
 {
 	json_t *j = json_deep_copy(vm->facts);
 	char path[VM_PATH_TEXT];
-	json_int_t started;
 
 	json_object_set_new(j, "name", json_string(vm->name));
 	json_object_set_new(j, "state", json_string(vm_state_text(vm->state)));
@@ -269,10 +281,7 @@ static json_t *vm_json(struct daemon *d, const struct vm *vm)
 	faults_add(d, vm, j);
 	backends_add(d, vm, j);
 	disks_show_add(d, vm, j);
-	started = json_integer_value(json_object_get(j, "started_at"));
-	json_object_set_new(j, "uptime_s",
-			    started != 0 && vm->pid != 0 ? json_integer(time(NULL) - started)
-							 : json_null());
+	json_object_set_new(j, "uptime_s", uptime_json(vm));
 	return j;
 }
 

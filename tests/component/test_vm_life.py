@@ -204,6 +204,16 @@ def test_crashes_are_counted_over_the_daemon(host, short_tmp):
     assert show(host)["defined"]["crashes"] == 2
 
 
+def test_a_clock_that_is_set_makes_no_vm_older(host, short_tmp):
+    create(host, short_tmp)
+    do(host, "start")
+    for at in (1, 4102444800):
+        host.stop(signal.SIGKILL)
+        daemonkit.ledger_change(host, "UPDATE vms SET facts = json_set(facts, '$.started_at', ?)", at)
+        host.start()
+        assert 0 <= show(host)["uptime_s"] < 3600 and show(host)["started_at"] == at
+
+
 @pytest.mark.parametrize("how", ["guest", "stop", "kill"])
 def test_an_end_that_is_wanted_is_no_crash(host, short_tmp, how):
     create(host, short_tmp, extra=QUICK)
