@@ -82,14 +82,10 @@ static void process_end(int pidfd)
 	poll(&p, 1, KILL_WAIT_MS);
 }
 
-/* A kill that somebody asked for, or that followed a stop, has no way back: viaductd was killed in between. */
+/* viaductd was killed in between. */
 static bool was_to_be_killed(const struct vm *vm)
 {
-	const json_t *asked = vm_asked_at(json_object_get(vm->facts, "asked"), time(NULL));
-	const char *what = json_string_value(json_object_get(asked, "what"));
-
-	return (what != NULL && strcmp(what, "kill") == 0) ||
-	       json_object_get(asked, "waited_s") != NULL;
+	return vm_asked_is_kill(vm_asked_at(json_object_get(vm->facts, "asked"), time(NULL)));
 }
 
 /* State locked. What runs shall run: whoever stopped it is gone, and with him whoever would kill a guest that is deaf to its

@@ -173,14 +173,28 @@ static bool oom_killed(const struct vm_end *end)
 	return is_found;
 }
 
-/* Without a record: what the kernel says of the process; else nobody knows. */
-static const char *status_reason(const struct vm_end *end, char *text, size_t cap)
+bool vm_asked_is_kill(const json_t *asked)
+{
+	const char *what = json_string_value(json_object_get(asked, "what"));
+
+	return (what != NULL && strcmp(what, "kill") == 0) ||
+	       json_object_get(asked, "waited_s") != NULL;
+}
+
+/* Without a record: what the kernel says of the process, or what was done to it; else nobody knows. */
+static const char *status_reason(const struct vm_end *end, const json_t *asked, char *text,
+				 size_t cap)
 {
 	const char *name;
 
 	if (oom_killed(end)) {
 		snprintf(text, cap, "the host ran out of memory and its kernel killed viaduct-vmm");
 		return "oom-killed";
+	}
+	/* One that an earlier viaductd has started is no child: its status is its new parent's. */
+	if (!end->has_status && vm_asked_is_kill(asked)) {
+		snprintf(text, cap, "viaduct-vmm was killed by viaductd");
+		return "signal";
 	}
 	if (!end->has_status) {
 		snprintf(text, cap, "viaduct-vmm ended and left no record of why");
@@ -239,7 +253,9 @@ json_t *vm_end_find(const struct daemon *d, const struct vm_end *end, enum vm_st
 		json_get_u64_opt(record, "wall_time", INT64_MAX, &wall, NULL);
 		json_get_u64_opt(record, "uptime_ns", INT64_MAX, &uptime, NULL);
 	} else {
-		snprintf(reason, sizeof(reason), "%s", status_reason(end, text, sizeof(text)));
+		snprintf(reason, sizeof(reason), "%s",
+			 status_reason(end, vm_asked_at(end->asked, (int64_t)wall), text,
+				       sizeof(text)));
 	}
 	row = *row_find(reason);
 	if (asked_add(vm_asked_at(end->asked, (int64_t)wall), reason, text, sizeof(text))) {

@@ -36,6 +36,9 @@ json_t *vm_asked_json(uid_t uid, const char *what);
  * its own: when viaductd is killed while it waits, what the guest does weeks later is nobody's wish. */
 const json_t *vm_asked_at(const json_t *asked, int64_t at);
 
+/* It has no way back: a kill, or the one that follows a stop. NULL-safe. */
+bool vm_asked_is_kill(const json_t *asked);
+
 /* A VMM's LIFE (vmm_msg.h) as the API's "life": known members only; NULL if it is none. */
 json_t *vm_life_copy(const json_t *from);
 

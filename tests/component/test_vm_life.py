@@ -467,9 +467,23 @@ def test_a_kill_that_is_cut_short_is_taken_up(host, short_tmp):
     assert eventually(lambda: "was killed while it was to be killed" in host.text())
     assert eventually(lambda: show(host)["pid"] is None)
     vm = show(host)
-    # It heeds no request either, so it has left no record.
-    assert vm["state"] == "unknown" and vm["defined"]["wanted"] is False
+    # It heeds no request either, so it has left no record: it is said who wanted that, and nothing is left to look at.
+    assert vm["state"] == "failed" and vm["exit"]["reason"] == "signal" and vm["defined"]["wanted"] is False
+    assert "it did not answer when" in vm["exit"]["text"] and "wanted it killed" in vm["exit"]["text"]
     assert not os.path.exists(f"/proc/{pid}") or "Z" in open(f"/proc/{pid}/stat").read()
+
+
+def test_the_way_out_of_an_alarm_leads_to_no_other(host, short_tmp):
+    """A VMM that does not answer is none of this daemon's children; as the alarm's hint says, it is killed."""
+    create(host, short_tmp)
+    os.kill(do(host, "start")["pid"], signal.SIGSTOP)
+    host.stop(signal.SIGKILL)
+    host.start()
+    assert eventually(lambda: ("vm-unknown", "vm1") in alarms(host))
+    do(host, "kill")
+    assert state(host) == "failed" and "wanted it killed" in show(host)["exit"]["text"]
+    assert eventually(lambda: not alarms(host))
+    assert history(host)[-1] == ("ended", "signal")
 
 
 def test_history_has_an_end(host, short_tmp):
