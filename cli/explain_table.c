@@ -432,6 +432,8 @@ const struct explanation explanations[] = {
 	  "viaduct vm start NAME   starts it all the same" },
 	{ "state-damaged", "The ledger, or the file that should be a copy of it, is not whole: cut short, changed, or something else.",
 	  "systemctl stop viaductd; viaduct state restore FILE   puts a backup in the ledger's place; viaduct state backup FILE   makes one" },
+	{ "state-disk-full", "Alarm: the disk below the ledger is all but full. 8 MiB are set aside for the ledger, some hundred changes: VMs can still be stopped.",
+	  "df -h /var/lib/viaduct; make room there" },
 	{ "state-in-use", "Another viaductd works on the same state folder.",
 	  "viaduct version   says its pid" },
 	{ "state-locked", "Another program has a transaction open on the state database (an sqlite3 shell, a backup tool); until it ends nothing is changed.",

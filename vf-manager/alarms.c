@@ -502,6 +502,7 @@ static const struct alarm_kind {
 	{ "port-lost", "critical", port_has_lost },
 	{ "port-quarantined", "major", alarms_ports_quarantined },
 	{ "port-unreachable", "major", alarms_port_unreachable },
+	{ "state-disk-full", "critical", alarms_state_disk_full },
 	{ "uplink-down", "critical", alarms_uplink_down },
 	{ "vf-attributes-drift", "major", vf_attributes_drift },
 	{ "vf-count-drift", "critical", vf_count_drift },

@@ -282,6 +282,7 @@ int ledger_open(struct ledger **out, const char *dir, const char *boot_id, struc
 		goto fail;
 	}
 	ledger_lock_init(l);
+	ledger_room_keep(l);
 	*out = l;
 	return 0;
 fail:

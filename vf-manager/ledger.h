@@ -136,6 +136,9 @@ void ledger_close(struct ledger *l);
 /* Whether another program keeps us from writing now. Then writes fail with code "state-locked", all but the first at once. */
 bool ledger_is_locked(struct ledger *l);
 
+/* Its path; "": in memory. */
+const char *ledger_file(const struct ledger *l);
+
 /* Nobody else may open dir's ledger while *fd_out is open; -EADDRINUSE as above. */
 int ledger_claim(const char *dir, int *fd_out, struct err *e);
 /* Made at random with the ledger, and never again. */

@@ -95,8 +95,12 @@ int db_failed(sqlite3 *db, struct err *e)
 		return db_locked(db, e);
 	err_set(e, code == SQLITE_FULL ? ENOSPC : EIO, "the state database: %s",
 		sqlite3_errmsg(db));
-	return code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? db_damaged(e)
-							       : err_code(e, "state-write");
+	if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
+		return db_damaged(e);
+	if (code == SQLITE_FULL)
+		err_hint(e, "df -h %s   shows the disk; make room there, then the same again",
+			 sqlite3_db_filename(db, "main"));
+	return err_code(e, "state-write");
 }
 
 int db_exec(struct ledger *l, const char *sql, struct err *e)

@@ -6,7 +6,6 @@ import http.client
 import os
 import signal
 import sqlite3
-import subprocess
 import threading
 import time
 
@@ -524,61 +523,3 @@ def test_the_command(host, short_tmp):
     assert "vm restart" in cli("history", "vm1") and "autostart" in cli("history", "vm1")
     assert "deleted" in cli("delete", "vm1", "--force")
     assert "one of them" in cli("stop", status=2) and "one of them" in cli("start", "vm1", "--all", status=2)
-
-
-@pytest.fixture
-def full(stopped_daemon, short_tmp):
-    """A host whose state folder is a small disk; full(True) fills it, full(False) makes room."""
-    if os.geteuid() != 0:
-        pytest.skip("a small disk takes root to mount")
-    daemonkit.setup(stopped_daemon, short_tmp)
-    state_dir = stopped_daemon.state_dir
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", state_dir], check=True)
-
-    def fill(is_full):
-        filler = state_dir / "filler"
-        if not is_full:
-            filler.unlink()
-            return
-        with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as f:
-            while True:
-                f.write(bytes(4096))
-
-    stopped_daemon.fill = fill
-    try:
-        yield stopped_daemon.start()
-        for vm in stopped_daemon.request("GET", "/v1/vms")[1]["vms"]:
-            if vm["pid"]:
-                stopped_daemon.request("POST", f"/v1/vms/{vm['name']}/kill", {})
-        stopped_daemon.stop()
-    finally:
-        subprocess.run(["umount", "-l", state_dir], check=True)
-
-
-def test_a_full_disk_below_the_ledger(full, short_tmp):
-    create(full, short_tmp, "kept", QUICK)
-    create(full, short_tmp, "idle")
-    pid = do(full, "start", "kept")["pid"]
-    full.fill(True)
-    # What would have to be remembered is refused, and is not so.
-    for verb, name in (("start", "idle"), ("delete", "idle"), ("stop", "kept")):
-        error = do(full, verb, name, status=500)["error"]
-        assert error["code"] == "state-write", (verb, error)
-    assert create(full, short_tmp, "new", status=500)["error"]["code"] == "state-write"
-    create(full, short_tmp, "idle", owner="0", replace=True, status=500)
-    assert show(full, "idle")["owner"] is None
-    assert state(full, "idle") == "stopped" and [vm["name"] for vm in full.request("GET", "/v1/vms")[1]["vms"]] == ["idle", "kept"]
-    vm = show(full, "kept")
-    assert (vm["state"], vm["pid"], vm["defined"]["wanted"]) == ("running", pid, True)
-    # The host goes down all the same.
-    status, done = full.request("POST", "/v1/host/stop-vms", {})
-    assert status == 200 and [vm["exit"]["reason"] for vm in done["vms"]] == ["poweroff"]
-    full.fill(False)
-    full.request("POST", "/v1/host/start-vms", {})
-    assert eventually(lambda: state(full, "kept") == "running")
-    create(full, short_tmp, "new")
-    do(full, "delete", "idle")
-    full.stop(signal.SIGKILL)
-    full.start()
-    assert [vm["name"] for vm in full.request("GET", "/v1/vms")[1]["vms"]] == ["kept", "new"]
-    assert state(full, "kept") == "running"
