@@ -170,7 +170,7 @@ static int request_url(const struct request *rq, char *buf, size_t cap, struct e
 		size_t len = strlen(rq->item);
 
 		if (len == 0 || len > ITEM_MAX || strcmp(rq->item, ".") == 0 ||
-		    strcmp(rq->item, "..") == 0) {
+		    strcmp(rq->item, "..") == 0 || strchr(rq->item, '/') != NULL) {
 			err_set(e, EINVAL, "'%.64s' is no name", rq->item);
 			return err_code(e, "usage");
 		}

@@ -154,7 +154,7 @@ static int ask_init(struct ask *ask, const char *text, const char *action, struc
 	int r;
 
 	memset(ask, 0, sizeof(*ask));
-	r = port_name_split(text, ask->vm, ask->disk, e);
+	r = port_name_split(text, ask->vm, ask->disk, "DISK", e);
 	if (r < 0)
 		return err_hint(e, "viaduct disk list");
 	snprintf(ask->query, sizeof(ask->query), "disk=%s", ask->disk);

@@ -34,7 +34,9 @@ static int ask_init(struct ask *ask, const char *text, const char *all, const ch
 		(struct request){ .method = "GET", .collection = all, .timeout_s = ASK_TIMEOUT_S };
 	if (text == NULL)
 		return 0;
-	r = port_name_split(text, ask->vm, ask->port, e);
+	r = port_name_split(text, ask->vm, ask->port, "PORT", e);
+	if (r < 0)
+		return err_hint(e, "viaduct port list");
 	snprintf(ask->query, sizeof(ask->query), "port=%s", ask->port);
 	ask->rq.collection = "/v1/vms";
 	ask->rq.item = ask->vm;

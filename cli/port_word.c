@@ -227,7 +227,7 @@ int port_word_add(json_t *body, const char *text, struct err *e)
 }
 
 int port_name_split(const char *text, char vm[PORT_NAME_TEXT], char port[PORT_NAME_TEXT],
-		    struct err *e)
+		    const char *what, struct err *e)
 {
 	const char *slash = strchr(text, '/');
 
@@ -237,6 +237,5 @@ int port_name_split(const char *text, char vm[PORT_NAME_TEXT], char port[PORT_NA
 		if (parse_name(vm) == 0 && parse_name(port) == 0)
 			return 0;
 	}
-	cli_usage(e, "'%.130s' is not of the form VM/PORT", text);
-	return err_hint(e, "viaduct port list");
+	return cli_usage(e, "'%.130s' is not of the form VM/%s", text, what);
 }

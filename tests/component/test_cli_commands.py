@@ -417,7 +417,7 @@ def test_no_control_character_reaches_the_terminal(fake, hostile):
     (("vm", "consle", "a"), "viaduct vm console"), (("console", "a"), "viaduct vm console NAME"),
     (("pf",), "viaduct pf list | show | plan | apply | confirm"), (("zzzzzz",), "viaduct help"),
     (("pf", "apply", "a", "--vsf", "2"), "--vfs"), (("pf", "apply", "a"), "viaduct pf apply a --vfs N"),
-    (("pf", "apply"), "viaduct pf apply PF --vfs N"), (("pf", "list", "x"), "viaduct pf list"),
+    (("pf", "apply"), "viaduct pf apply PF [--vfs N]"), (("pf", "list", "x"), "viaduct pf list"),
     (("vf", "set", "x", "trsut=on"), "trust=VALUE"), ((), "viaduct help"),
 ])
 def test_usage_errors(fake, words, hint):
@@ -439,12 +439,18 @@ def test_usage_errors(fake, words, hint):
     ("vf", "set", "x", "rate=9999999G"), ("vf", "set", "x", "vlan=1", "vlan=2"),
     ("vf", "alloc"), ("vf", "alloc", "--name", "Bad Name"), ("pf", "list", "--json=1"),
     ("vf", "alloc", "--name", "a", "--pf", "p", "--network", "n"), ("vm", "show", ".."),
-    ("vm", "stop", "a", "--timeout", "x"), ("vm", "console", "../x"), ("vm", "show"),
+    ("vm", "stop", "a", "--timeout", "x"), ("vm", "console", "../x"), ("vm", "show"), ("vm", "start", "a/b"), ("operation", "show", "../vms"),
 ])
 def test_bad_input(fake, words):
     done = fake.run(*words)
     assert done.returncode == 2 and done.stderr.startswith("viaduct: ")
     assert fake.requests == []
+
+
+@pytest.mark.parametrize("noun", ["port", "disk"])
+def test_a_name_of_two_parts(fake, noun):
+    done = fake.run(noun, "show", "vm1")
+    assert done.returncode == 2 and f"VM/{noun.upper()}\n  try: viaduct {noun} list" in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("words", [
