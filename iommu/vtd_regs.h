@@ -54,8 +54,6 @@ static inline uint64_t vtd_field_get(const struct vtd_field *f, uint64_t value)
 /* NULL: no such field. */
 const struct vtd_field *vtd_field_find(enum vtd_reg reg, const char *name);
 
-/* VER: major and minor. */
-
 /* CAP. */
 #define VTD_CAP_ND(v)	 ((unsigned int)((v)&0x7))
 #define VTD_CAP_SAGAW(v) ((unsigned int)((v) >> 8 & 0x1F))
