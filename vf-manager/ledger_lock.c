@@ -66,6 +66,10 @@ int db_locked(sqlite3 *db, struct err *e)
 	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
 	if (file_read_at(AT_FDCWD, path, name, sizeof(name)) > 0)
 		name[strcspn(name, "\n")] = '\0';
+	/* Any bytes that it likes, or the kernel has left of them. */
+	for (char *c = name; *c != '\0'; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
 	err_set(e, EAGAIN, "another program has locked the state database: %s, pid %d",
 		name[0] != '\0' ? name : "a process", (int)pid);
 	err_code(e, "state-locked");

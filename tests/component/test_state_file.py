@@ -71,6 +71,12 @@ def test_a_ledger_that_another_program_has_locked(leased):
             assert f"pid {os.getpid()}" in reply["error"]["text"], reply
             assert f"kill {os.getpid()} " in reply["error"]["hint"], reply
             assert leases(leased) == ["kept"]
+        # A name that is no text keeps nobody from looking.
+        comm = pathlib.Path("/proc/self/comm")
+        former = comm.read_bytes()
+        comm.write_bytes(b"b\xfcrgi")
+        assert "b?rgi, pid" in locked()[0]["text"]
+        comm.write_bytes(former)
         # Each of them would wait five seconds, and all others for it.
         assert time.monotonic() - since < 50
         assert [a["severity"] for a in locked()] == ["critical"] and str(os.getpid()) in locked()[0]["text"]
