@@ -89,8 +89,10 @@ def test_vf_list_and_item_is_escaped(fake):
     assert got["ID"] == "enp1s0#0" and got["OWNER"] == "fw1/wan" and got["VLAN"] == "100"
     fake.reply("GET", "/v1/vfs/enp1s0%230", VF)
     assert "spoof check:     yes" in ok(fake.run("vf", "show", "enp1s0#0"))
-    assert fake.run("vf", "show", "../vms").returncode == 1
-    assert fake.requests[-1][1] == "/v1/vfs/..%2Fvms"
+    asked = len(fake.requests)
+    said = fake.run("vf", "show", "../vms")
+    assert said.returncode == 2 and "'../vms' is no name" in said.stderr
+    assert len(fake.requests) == asked
 
 
 def test_vm_show(fake):
