@@ -67,6 +67,13 @@ def error(code, text, hint="", errnum=5):
     return {"error": {"code": code, "errno": errnum, "text": text, "hint": hint}}
 
 
+def ok(done):
+    """What a command that went well wrote."""
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 

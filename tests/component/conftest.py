@@ -14,6 +14,7 @@ import tempfile
 
 import daemonkit
 import pytest
+from cli_daemon import FakeDaemon
 from diskkit import Disks
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -169,6 +170,20 @@ def host(stopped_daemon, short_tmp):
 def daemon(stopped_daemon):
     """A running viaductd."""
     return stopped_daemon.start()
+
+
+@pytest.fixture
+def no_daemon(program, short_tmp):
+    """A FakeDaemon that does not run yet."""
+    made = FakeDaemon(short_tmp, program("viaduct"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def fake(no_daemon):
+    """A FakeDaemon that runs."""
+    return no_daemon.start()
 
 
 @pytest.fixture

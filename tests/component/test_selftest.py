@@ -6,8 +6,8 @@ import re
 
 import daemonkit
 import pytest
+from cli_daemon import error, ok
 from daemonkit import eventually
-from test_cli_commands import error, fake, ok  # noqa: F401
 
 PF = daemonkit.MACHINE
 OWNER = "@selftest/vf"
