@@ -258,6 +258,7 @@ static void device_describe(struct block_disk *d)
 			BIT_ULL(VHOST_PROTOCOL_F_BACKEND_REQ) | BIT_ULL(VHOST_PROTOCOL_F_CONFIG) |
 			BIT_ULL(VHOST_PROTOCOL_F_INFLIGHT_SHMFD) | BIT_ULL(VHOST_PROTOCOL_F_STATUS),
 		.queues = d->queues,
+		.queue_rings = 1,
 		.ring_start = ring_start,
 		.ring_stop = ring_stop,
 		.config_get = config_get,

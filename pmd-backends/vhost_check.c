@@ -188,7 +188,13 @@ enum stops {
 	STOPS_FD, /* the ring of its fd */
 };
 
-/* What is not here is not understood. */
+#define NEEDS(feature) BIT_ULL(VHOST_PROTOCOL_F_##feature)
+
+/*
+ * What is not here is not understood. The protocol's own words for each message say what must have been agreed on before; of
+ * GET_QUEUE_NUM that its feature is offered is enough, and SET_VRING_ENABLE comes before SET_FEATURES where QEMU's guest has
+ * several queues.
+ */
 static const struct message_row {
 	const char *name;
 	uint32_t size_min, size_max;
@@ -196,6 +202,7 @@ static const struct message_row {
 	bool has_fds; /* else there may be none */
 	check_fn *check;
 	enum stops stops; /* rings, if they run: what is taken from them is to be done first */
+	uint64_t needs; /* features of the protocol */
 } rows[VHOST_REQUESTS] = {
 	[VHOST_GET_FEATURES] = { "GET_FEATURES", 0, 0, true, false, NULL },
 	[VHOST_SET_FEATURES] = { "SET_FEATURES", 8, 8, false, false, NULL, STOPS_ALL },
@@ -203,7 +210,8 @@ static const struct message_row {
 	[VHOST_RESET_OWNER] = { "RESET_OWNER", 0, 0, false, false, NULL },
 	[VHOST_SET_MEM_TABLE] = { "SET_MEM_TABLE", 40, TABLE, false, true, memory_check,
 				  STOPS_ALL },
-	[VHOST_SET_LOG_BASE] = { "SET_LOG_BASE", LOG, LOG, true, true, log_check, STOPS_ALL },
+	[VHOST_SET_LOG_BASE] = { "SET_LOG_BASE", LOG, LOG, true, true, log_check, STOPS_ALL,
+				 NEEDS(LOG_SHMFD) },
 	[VHOST_SET_LOG_FD] = { "SET_LOG_FD", 0, 8, false, true, log_fd_check },
 	[VHOST_SET_VRING_NUM] = { "SET_VRING_NUM", STATE, STATE, false, false, ring_size_check,
 				  STOPS_STATE },
@@ -221,16 +229,18 @@ static const struct message_row {
 	[VHOST_GET_QUEUE_NUM] = { "GET_QUEUE_NUM", 0, 0, true, false, NULL },
 	[VHOST_SET_VRING_ENABLE] = { "SET_VRING_ENABLE", STATE, STATE, false, false, ring_check,
 				     STOPS_STATE },
-	[VHOST_SEND_RARP] = { "SEND_RARP", 8, 8, false, false, NULL },
-	[VHOST_NET_SET_MTU] = { "NET_SET_MTU", 8, 8, false, false, NULL, STOPS_ALL },
-	[VHOST_SET_BACKEND_REQ_FD] = { "SET_BACKEND_REQ_FD", 0, 0, false, true, socket_check },
-	[VHOST_GET_CONFIG] = { "GET_CONFIG", VHOST_CONFIG_HEAD, CONFIG, true, false, config_check },
+	[VHOST_SEND_RARP] = { "SEND_RARP", 8, 8, false, false, NULL, STOPS_NONE, NEEDS(RARP) },
+	[VHOST_NET_SET_MTU] = { "NET_SET_MTU", 8, 8, false, false, NULL, STOPS_ALL, NEEDS(MTU) },
+	[VHOST_SET_BACKEND_REQ_FD] = { "SET_BACKEND_REQ_FD", 0, 0, false, true, socket_check,
+				       STOPS_NONE, NEEDS(BACKEND_REQ) },
+	[VHOST_GET_CONFIG] = { "GET_CONFIG", VHOST_CONFIG_HEAD, CONFIG, true, false, config_check,
+			       STOPS_NONE, NEEDS(CONFIG) },
 	[VHOST_GET_INFLIGHT_FD] = { "GET_INFLIGHT_FD", VHOST_INFLIGHT_MIN, INFLIGHT, true, false,
-				    inflight_rings_check },
+				    inflight_rings_check, STOPS_NONE, NEEDS(INFLIGHT_SHMFD) },
 	[VHOST_SET_INFLIGHT_FD] = { "SET_INFLIGHT_FD", VHOST_INFLIGHT_MIN, INFLIGHT, false, true,
-				    inflight_check, STOPS_ALL },
-	[VHOST_SET_STATUS] = { "SET_STATUS", 8, 8, false, false, NULL, STOPS_ALL },
-	[VHOST_GET_STATUS] = { "GET_STATUS", 0, 0, true, false, NULL },
+				    inflight_check, STOPS_ALL, NEEDS(INFLIGHT_SHMFD) },
+	[VHOST_SET_STATUS] = { "SET_STATUS", 8, 8, false, false, NULL, STOPS_ALL, NEEDS(STATUS) },
+	[VHOST_GET_STATUS] = { "GET_STATUS", 0, 0, true, false, NULL, STOPS_NONE, NEEDS(STATUS) },
 };
 
 static const struct message_row *row_find(uint32_t request)
@@ -273,28 +283,42 @@ bool vhost_message_asks(const struct vhost_message *m)
 	return row != NULL && row->asks;
 }
 
+uint64_t vhost_message_needs(const struct vhost_message *m)
+{
+	const struct message_row *row = row_find(m->h.request);
+
+	return row != NULL ? row->needs : 0;
+}
+
 static uint32_t ring_bit(uint64_t ring)
 {
 	return ring < VHOST_MAX_RINGS ? BIT(ring) : 0;
 }
 
-uint32_t vhost_message_stops(const struct vhost_message *m)
+uint32_t vhost_message_rings(const struct vhost_message *m)
 {
 	const struct message_row *row = row_find(m->h.request);
 
 	switch (row != NULL ? row->stops : STOPS_NONE) {
-	case STOPS_ALL:
-		return BIT(VHOST_MAX_RINGS) - 1;
 	case STOPS_STATE:
 		return ring_bit(m->payload.state.index);
 	case STOPS_PLACE:
 		return ring_bit(m->payload.addr.index);
 	case STOPS_FD:
 		return ring_bit(m->payload.number & VHOST_RING_MASK);
+	case STOPS_ALL:
 	case STOPS_NONE:
 		break;
 	}
 	return 0;
+}
+
+uint32_t vhost_message_stops(const struct vhost_message *m)
+{
+	const struct message_row *row = row_find(m->h.request);
+
+	return row != NULL && row->stops == STOPS_ALL ? BIT(VHOST_MAX_RINGS) - 1
+						      : vhost_message_rings(m);
 }
 
 const char *vhost_request_name(uint32_t request)

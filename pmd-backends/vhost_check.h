@@ -22,6 +22,12 @@ int vhost_message_check(const struct vhost_message *m, const int *fds, size_t fd
 /* Does its answer carry more than success or failure? */
 bool vhost_message_asks(const struct vhost_message *m);
 
+/* Features of the protocol without which the message means nothing. */
+uint64_t vhost_message_needs(const struct vhost_message *m);
+
+/* The ring that the message is about, if it is about one that can run. */
+uint32_t vhost_message_rings(const struct vhost_message *m);
+
 /* Rings of which all that was taken must be done before this is, if they run. Of a message that was checked. */
 uint32_t vhost_message_stops(const struct vhost_message *m);
 

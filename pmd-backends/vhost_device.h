@@ -37,6 +37,7 @@ struct vhost_device;
 struct vhost_kind {
 	uint64_t features, protocol; /* offered */
 	unsigned int queues; /* GET_QUEUE_NUM */
+	unsigned int queue_rings; /* of one queue: all that there are without F_MQ */
 	uint32_t kicked; /* rings that the guest kicks */
 
 	/* On the lcore. NULL: the ring is vhost_queue.ring. stop: returns the base that it is to go on with. */

@@ -306,8 +306,6 @@ static int on_net_set_mtu(struct vhost_device *d, struct turn *t)
 {
 	uint16_t mtu = (uint16_t)t->m->payload.number;
 
-	if (!has(d->kind->protocol, VHOST_PROTOCOL_F_MTU))
-		return bad(t->e, "an MTU of a device that has none");
 	/* virtio 1.2, 5.1.4.1 */
 	if (t->m->payload.number < 68 || t->m->payload.number > UINT16_MAX)
 		return bad(t->e, "an MTU that no device has");
@@ -375,8 +373,6 @@ static int on_set_log_base(struct vhost_device *d, struct turn *t)
 	struct dirty_log log = { 0 };
 	int r;
 
-	if (!has(d->protocol, VHOST_PROTOCOL_F_LOG_SHMFD))
-		return bad(t->e, "a log whose fd was not agreed on");
 	r = dirty_log_map(&log, t->fds[0], w->offset, w->size, t->e);
 	if (r == 0 && !log_is_whole(&log, &d->memory))
 		r = bad(t->e, "a log that is too short for the guest's memory");
@@ -432,6 +428,20 @@ static int (*const handlers[VHOST_REQUESTS])(struct vhost_device *d, struct turn
 	[VHOST_GET_STATUS] = on_get_status,
 };
 
+/* Who has not agreed on a feature does not know what its messages do. */
+static int agreed_check(const struct vhost_device *d, const struct vhost_message *m, struct err *e)
+{
+	uint64_t lacks = vhost_message_needs(m) & ~d->protocol;
+	uint32_t rings = vhost_message_rings(m);
+
+	if (lacks != 0)
+		return err_set(e, EBADMSG, "protocol feature %d, which was not agreed on",
+			       __builtin_ctzll(lacks));
+	if (!has(d->protocol, VHOST_PROTOCOL_F_MQ) && rings >> d->kind->queue_rings != 0)
+		return bad(e, "a ring of a second queue, which was not agreed on");
+	return 0;
+}
+
 int vhost_device_message(struct vhost_device *d, const struct vhost_message *m, int *fds,
 			 struct vhost_answer *out, struct err *e)
 {
@@ -442,7 +452,9 @@ int vhost_device_message(struct vhost_device *d, const struct vhost_message *m, 
 	out->fd = -1;
 	out->m.h.request = m->h.request;
 	out->m.h.flags = VHOST_VERSION | VHOST_FLAG_REPLY;
-	r = handlers[m->h.request](d, &t);
+	r = agreed_check(d, m, e);
+	if (r == 0)
+		r = handlers[m->h.request](d, &t);
 	if (!vhost_message_asks(m) && (m->h.flags & VHOST_FLAG_NEED_REPLY) != 0 &&
 	    has(d->protocol, VHOST_PROTOCOL_F_REPLY_ACK))
 		answer_number(&t, r < 0 ? 1 : 0);

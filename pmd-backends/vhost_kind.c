@@ -30,6 +30,7 @@ const struct vhost_kind vhost_kind_net = {
 	.features = NET_FEATURES,
 	.protocol = NET_PROTOCOL,
 	.queues = PMD_MAX_PAIRS,
+	.queue_rings = 2,
 	.kicked = 0xAAAAAAAA, /* virtio 1.2, 5.1.2: the guest fills the odd ones */
 };
 

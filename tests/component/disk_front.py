@@ -6,14 +6,13 @@ import struct
 import time
 
 from daemonkit import PATIENCE_S
-from vhost_front import (DESC_NEXT, DESC_WRITE, F_PROTOCOL, F_VERSION_1, GET_FEATURES, P_INFLIGHT, P_MQ, P_REPLY_ACK,
-                         SET_VRING_ENABLE, Front)
+from vhost_front import (DESC_NEXT, DESC_WRITE, F_PROTOCOL, F_VERSION_1, GET_FEATURES, P_BACKEND_REQ, P_CONFIG,
+                         P_INFLIGHT, P_MQ, P_REPLY_ACK, SET_VRING_ENABLE, Front)
 
 T_IN, T_OUT, T_FLUSH, T_ID, T_DISCARD, T_ZEROES = 0, 1, 4, 8, 11, 13
 F_RO, F_BLK_SIZE, F_FLUSH, F_MQ, F_DISCARD, F_ZEROES = 5, 6, 9, 12, 13, 14
 S_OK, S_IOERR, S_UNSUPP = 0, 1, 2
 GET_CONFIG, SET_BACKEND_REQ_FD = 24, 21
-P_BACKEND_REQ, P_CONFIG = 5, 9
 SECTOR = 512
 SLOT = 64 << 10  # bytes of guest memory for a request: header, data, status
 DATA = 4096  # where data begins in a slot

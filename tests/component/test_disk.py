@@ -400,7 +400,7 @@ def test_an_mtu_is_not_for_disks(disks):
             front.connect()
         load.settle()
         load.check()
-    assert "an MTU of a device that has none" in disks.pmd.text()
+    assert "NET_SET_MTU: protocol feature 4, which was not agreed on" in disks.pmd.text()
 
 
 class Talk(threading.Thread):

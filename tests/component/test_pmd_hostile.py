@@ -6,15 +6,18 @@ import contextlib
 import os
 import random
 import signal
+import socket
 import struct
 import time
 
 import pytest
 from daemonkit import PATIENCE_S, eventually
+from disk_front import GET_CONFIG, SET_BACKEND_REQ_FD
 from pmdkit import pmd, pmd_program  # noqa: F401 (fixtures)
 from vhost_front import (
     BUFFER, DESC_INDIRECT, DESC_NEXT, DESC_WRITE, F_INDIRECT, F_PACKED, GET_FEATURES, GET_INFLIGHT_FD, GET_VRING_BASE,
-    HEADER, NET_SET_MTU, RX, SET_FEATURES, SET_INFLIGHT_FD, SET_LOG_BASE, SET_LOG_FD, SET_MEM_TABLE, SET_PROTOCOL_FEATURES, SET_VRING_ADDR,
+    GET_STATUS, HEADER, NET_SET_MTU, P_BACKEND_REQ, P_CONFIG, P_INFLIGHT, P_LOG_SHMFD, P_MQ, P_MTU, P_RARP, P_STATUS, RX, SEND_RARP,
+    SET_FEATURES, SET_INFLIGHT_FD, SET_LOG_BASE, SET_LOG_FD, SET_MEM_TABLE, SET_PROTOCOL_FEATURES, SET_STATUS, SET_VRING_ADDR,
     SET_VRING_BASE, SET_VRING_CALL, SET_VRING_ENABLE, SET_VRING_KICK, SET_VRING_NUM, TX, Front, frame, mac)
 
 MAC = {name: f"02:00:00:00:00:{n:02x}" for n, name in enumerate(("evil", "ann", "bob"), 1)}
@@ -289,6 +292,33 @@ def test_messages_that_make_no_sense(pmd, three):
         three["evil"].connect()
     three["evil"].send(frame(MAC["ann"], MAC["evil"], b"well again"))
     assert three["ann"].receive()[1] == frame(MAC["ann"], MAC["evil"], b"well again")
+
+
+def needy_messages():
+    """(feature of the protocol, message that means nothing without it, its payload, has it an fd)"""
+    region = struct.pack("<QQHHI", 4096, 0, 2, 64, 0)
+    yield P_LOG_SHMFD, SET_LOG_BASE, struct.pack("<QQ", 4096, 0), True
+    yield P_RARP, SEND_RARP, mac(MAC["evil"]) + b"\0\0", False
+    yield P_MTU, NET_SET_MTU, struct.pack("<Q", 1500), False
+    yield P_BACKEND_REQ, SET_BACKEND_REQ_FD, b"", True
+    yield P_CONFIG, GET_CONFIG, struct.pack("<III", 0, 60, 0) + bytes(60), False
+    yield P_INFLIGHT, GET_INFLIGHT_FD, region, False
+    yield P_INFLIGHT, SET_INFLIGHT_FD, region, True
+    yield P_STATUS, SET_STATUS, struct.pack("<Q", 0), False
+    yield P_STATUS, GET_STATUS, b"", False
+    yield P_MQ, SET_VRING_NUM, struct.pack("<II", 2, 256), False
+
+
+def test_what_was_not_agreed_on_is_not_done(pmd, three):
+    evil = three["evil"]
+    for feature, request, payload, has_fd in needy_messages():
+        evil.PROTOCOL = [bit for bit in Front.PROTOCOL if bit != feature]
+        evil.connect()
+        with contextlib.ExitStack() as stack, contextlib.suppress(ConnectionResetError):
+            fd = stack.enter_context(socket.socket()).fileno() if request == SET_BACKEND_REQ_FD else evil.fd
+            assert evil.order(request, payload, (fd,) if has_fd else ()) == 1, request
+        assert eventually(lambda: "was not agreed on" in pmd.call("status")["ports"][0]["error"]), (request, pmd.call("status"))
+        exchange(three, 1)
 
 
 def test_memory_is_replaced_under_traffic(pmd, three):

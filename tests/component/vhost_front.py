@@ -24,7 +24,7 @@ F_CSUM, F_GUEST_CSUM, F_MTU, F_MAC = 0, 1, 3, 5
 F_GUEST_TSO4, F_GUEST_TSO6, F_HOST_TSO4, F_HOST_TSO6 = 7, 8, 11, 12
 F_MRG_RXBUF, F_STATUS, F_MQ = 15, 16, 22
 F_LOG_ALL, F_INDIRECT, F_EVENT_IDX, F_PROTOCOL, F_VERSION_1, F_PACKED = 26, 28, 29, 30, 32, 34
-P_MQ, P_LOG_SHMFD, P_REPLY_ACK, P_INFLIGHT = 0, 1, 3, 12
+P_MQ, P_LOG_SHMFD, P_RARP, P_REPLY_ACK, P_MTU, P_BACKEND_REQ, P_CONFIG, P_INFLIGHT, P_STATUS = 0, 1, 2, 3, 4, 5, 9, 12, 16
 RING_LOG = 1  # a flag of SET_VRING_ADDR
 PAGE = 4096  # of a log of written pages
 
@@ -172,7 +172,7 @@ class Front:
     """Listens at path; `connect` waits for a backend and sets it up. Features: numbers of bits."""
 
     WANTED = (F_VERSION_1, F_MRG_RXBUF, F_PROTOCOL)
-    PROTOCOL = (P_MQ, P_LOG_SHMFD, P_REPLY_ACK, P_INFLIGHT)
+    PROTOCOL = (P_MQ, P_LOG_SHMFD, P_RARP, P_REPLY_ACK, P_MTU, P_INFLIGHT, P_STATUS)
     BYTES = 8 << 20
 
     def __init__(self, path, features=WANTED, pairs=1, size=256, rings=None, memory=None):

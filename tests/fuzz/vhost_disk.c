@@ -92,6 +92,7 @@ static void begin(void)
 			    BIT_ULL(VHOST_PROTOCOL_F_INFLIGHT_SHMFD) |
 			    BIT_ULL(VHOST_PROTOCOL_F_STATUS),
 		.queues = QUEUES,
+		.queue_rings = 1,
 		.ring_start = ring_start,
 		.ring_stop = ring_stop,
 		.config_get = config_get,

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* What a VMM that means harm may not have: numbers, fds, memory, and what it has not agreed on. */
+#include "vhost_talk.h"
+
+#include "pmd-backends/vhost_inflight.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+/* One message, well-formed, of a VMM that has agreed on these features of the protocol. */
+static int say_agreed(uint64_t protocol, uint32_t request)
+{
+	static const struct vhost_inflight_wire rings = { .queues = 2, .queue_size = SIZE };
+	static const struct vhost_config_wire config = { .size = 8 };
+	struct vhost_inflight_wire region = rings;
+	struct err e = { 0 };
+	uint8_t *bits;
+	int fd = -1, r;
+
+	vhost_device_reset(&t.d);
+	assert_int_equal(say_number(VHOST_SET_PROTOCOL_FEATURES, protocol), 0);
+	switch (request) {
+	case VHOST_SET_LOG_BASE:
+		bits = log_make(&fd, 4096);
+		r = say_log(fd, 4096, 0);
+		munmap(bits, 4096);
+		break;
+	case VHOST_SET_BACKEND_REQ_FD:
+		return say(request, "", 0, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	case VHOST_GET_CONFIG:
+		return say(request, &config, VHOST_CONFIG_HEAD + config.size, -1);
+	case VHOST_GET_INFLIGHT_FD:
+		return say(request, &rings, sizeof(rings), -1);
+	case VHOST_SET_INFLIGHT_FD:
+		assert_int_equal(vhost_inflight_make(&region, false, &fd, &e), 0);
+		r = say(request, &region, sizeof(region), fcntl(fd, F_DUPFD_CLOEXEC, 3));
+		break;
+	case VHOST_GET_STATUS:
+		return say(request, "", 0, -1);
+	default:
+		return say_number(request, 1500);
+	}
+	fd_close(&fd);
+	return r;
+}
+
+static void what_was_not_agreed_on_is_refused(void **state)
+{
+	static const struct {
+		uint32_t request;
+		unsigned int needs;
+	} rows[] = {
+		{ VHOST_SET_LOG_BASE, VHOST_PROTOCOL_F_LOG_SHMFD },
+		{ VHOST_SEND_RARP, VHOST_PROTOCOL_F_RARP },
+		{ VHOST_NET_SET_MTU, VHOST_PROTOCOL_F_MTU },
+		{ VHOST_SET_BACKEND_REQ_FD, VHOST_PROTOCOL_F_BACKEND_REQ },
+		{ VHOST_GET_CONFIG, VHOST_PROTOCOL_F_CONFIG },
+		{ VHOST_GET_INFLIGHT_FD, VHOST_PROTOCOL_F_INFLIGHT_SHMFD },
+		{ VHOST_SET_INFLIGHT_FD, VHOST_PROTOCOL_F_INFLIGHT_SHMFD },
+		{ VHOST_SET_STATUS, VHOST_PROTOCOL_F_STATUS },
+		{ VHOST_GET_STATUS, VHOST_PROTOCOL_F_STATUS },
+	};
+	static struct vhost_kind all;
+	static const struct vhost_device_ops all_ops = { on_lcore, ring_changed, announce, &all };
+
+	all = vhost_kind_net;
+	all.protocol = UINT64_MAX;
+	vhost_device_init(&t.d, &all_ops, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		uint64_t others = ~BIT_ULL(rows[i].needs);
+
+		assert_int_equal(say_agreed(UINT64_MAX, rows[i].request), 0);
+		assert_int_equal(say_agreed(others, rows[i].request), -EBADMSG);
+		assert_non_null(strstr(t.e.text, "was not agreed on"));
+		/* What is refused has left nothing behind. */
+		assert_true(t.d.log.memory.count == 0 && t.d.inflight.memory.count == 0);
+		assert_true(t.d.mtu == 0 && t.d.backend_fd == -1 && t.answer.fd == -1);
+	}
+}
+
+/* Of one queue, both rings of a network device. */
+static void without_mq_there_is_one_queue(void **state)
+{
+	static const uint32_t states[] = { VHOST_SET_VRING_NUM, VHOST_SET_VRING_BASE,
+					   VHOST_GET_VRING_BASE, VHOST_SET_VRING_ENABLE };
+
+	begin(FEATURES);
+	assert_int_equal(say_number(VHOST_SET_PROTOCOL_FEATURES,
+				    vhost_kind_net.protocol & ~BIT_ULL(VHOST_PROTOCOL_F_MQ)),
+			 0);
+	ring_tell(0);
+	ring_tell(1);
+	assert_int_equal(t.d.live, 3);
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++)
+		assert_int_equal(say_state(states[i], 2, SIZE), -EBADMSG);
+	assert_int_equal(say_addr(2, 0), -EBADMSG);
+	assert_int_equal(say_fd(VHOST_SET_VRING_KICK, 3), -EBADMSG);
+	assert_int_equal(say_fd(VHOST_SET_VRING_CALL, 3), -EBADMSG);
+	assert_int_equal(t.d.live, 3);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		T(what_was_not_agreed_on_is_refused),
+		T(without_mq_there_is_one_queue),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
