@@ -18,6 +18,8 @@ struct block_ring {
 	unsigned int index;
 	struct vring_async ring;
 	struct block_kick kick;
+	unsigned int vain; /* kicks in a row that brought no request */
+	bool has_taken; /* a request, since the last look at its kick */
 };
 
 struct block_disk {

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <linux/virtio_blk.h>
 #include <stdlib.h>
-#include <sys/uio.h>
 
 #define FLIGHTS	 256U /* requests of a disk under way */
 #define TURN	 64U /* requests of a ring in one round */
@@ -17,6 +16,10 @@
 #define CLOCK_HZ 1000000000ULL
 #define LOOK_NS	 100000ULL /* between two looks at a ring whose driver never kicks */
 #define NO_LIMIT UINT64_MAX
+
+#define VAIN_MOST \
+	16U /* kicks in a row without a request, before a ring's kicks are waited for no longer */
+#define VAIN_NS 1000000ULL /* between two looks at such a ring */
 
 /* --- requests ----------------------------------------------------------------- */
 
@@ -55,6 +58,7 @@ static bool request_take(struct block_disk *d, struct block_ring *ring)
 		return false;
 	d->free = f->next;
 	d->in_flight++;
+	ring->has_taken = true;
 	f->ring = ring;
 	f->io = &d->io;
 	/* What is no request is paid for like one. */
@@ -142,22 +146,26 @@ static void disk_settle(void *arg)
 	}
 }
 
-/* False: what was armed for a former fd has yet to end. */
+/*
+ * False: what was armed for a former fd has yet to end. The VMM may have made an eventfd that is ready for ever
+ * (EFD_SEMAPHORE), or kick without end: a ring whose kicks bring nothing is looked at by the clock.
+ */
 static bool kick_arm(struct block_disk *d, struct block_ring *ring)
 {
 	int fd = d->session.device.queues[ring->index].kick;
-	struct iovec iov;
-	uint64_t seen;
+	bool is_vain;
 
 	if (fd < 0)
 		return block_kick_end(&ring->kick, d->worker);
 	if (ring->kick.is_armed)
 		return block_kick_arm(&ring->kick, d->worker, fd);
-	/* The VMM may have made the eventfd one that waits. */
-	iov = (struct iovec){ &seen, sizeof(seen) };
-	if (preadv2(fd, &iov, 1, -1, RWF_NOWAIT) == sizeof(seen))
-		d->session.device.kicks += seen;
-	return block_kick_arm(&ring->kick, d->worker, fd);
+	is_vain = vhost_device_kick_take(&d->session.device, ring->index) > 0 && !ring->has_taken;
+	ring->vain = is_vain ? (unsigned int)u64_min(ring->vain + 1, VAIN_MOST) : 0;
+	ring->has_taken = false;
+	if (ring->vain < VAIN_MOST)
+		return block_kick_arm(&ring->kick, d->worker, fd);
+	d->doze_ns = u64_min(d->doze_ns, VAIN_NS);
+	return true;
 }
 
 static void disk_doze(void *arg, bool on)

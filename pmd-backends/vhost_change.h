@@ -22,7 +22,4 @@ static inline void broken_set(struct vhost_device *d, uint32_t broken)
 int vhost_change(struct vhost_device *d, uint32_t rings,
 		 void (*apply)(struct vhost_device *d, void *arg), void *arg, struct err *e);
 
-/* Takes what the ring's kick holds. */
-uint64_t vhost_kicks_read(const struct vhost_queue *q);
-
 #endif

@@ -82,12 +82,15 @@ static int ring_size_check(const struct vhost_message *m, const int *fds, size_t
 	return ring_check(m, fds, fd_count, e);
 }
 
-/* A pipe or a socket that nobody reads would stop an lcore for ever. */
+/* A pipe or a socket that nobody reads would stop an lcore for ever, and what cannot be read is always ready (O_PATH). */
 static bool is_eventfd(int fd)
 {
 	char path[48], target[64];
+	int flags = fcntl(fd, F_GETFL);
 	ssize_t n;
 
+	if (flags < 0 || (flags & (O_ACCMODE | O_PATH)) != O_RDWR)
+		return false;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	n = readlink(path, target, sizeof(target) - 1);
 	target[n > 0 ? n : 0] = '\0';

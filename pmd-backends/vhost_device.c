@@ -11,6 +11,8 @@
 #include <linux/virtio_config.h>
 #include <sys/uio.h>
 
+#define KICKS_MOST ((uint64_t)INT64_MAX) /* JSON has no more */
+
 /* --- on the lcore ---------------------------------------------------------------------------- */
 
 static bool ring_is_ready(const struct vhost_device *d, const struct vhost_queue *q)
@@ -157,7 +159,13 @@ int vhost_change(struct vhost_device *d, uint32_t rings,
 	return c.result;
 }
 
-uint64_t vhost_kicks_read(const struct vhost_queue *q)
+/* The VMM may have put anything in. */
+static uint64_t kicks_sum(uint64_t kicks, uint64_t more)
+{
+	return kicks + u64_min(more, KICKS_MOST - kicks);
+}
+
+static uint64_t kick_read(const struct vhost_queue *q)
 {
 	uint64_t n = 0;
 	struct iovec iov = { &n, sizeof(n) };
@@ -165,6 +173,14 @@ uint64_t vhost_kicks_read(const struct vhost_queue *q)
 	/* The VMM may have made the eventfd one that waits. */
 	if (q->kick < 0 || preadv2(q->kick, &iov, 1, -1, RWF_NOWAIT) != sizeof(n))
 		return 0;
+	return n;
+}
+
+uint64_t vhost_device_kick_take(struct vhost_device *d, unsigned int ring)
+{
+	uint64_t n = kick_read(&d->queues[ring]);
+
+	d->kicks = kicks_sum(d->kicks, n);
 	return n;
 }
 
@@ -197,7 +213,7 @@ static void all_forget(struct vhost_device *d, void *arg)
 	uint64_t kicks = d->kicks;
 
 	for (unsigned int i = 0; i < VHOST_MAX_RINGS; i++) {
-		kicks += vhost_kicks_read(&d->queues[i]);
+		kicks = kicks_sum(kicks, kick_read(&d->queues[i]));
 		l->fds[2 * i] = d->queues[i].kick;
 		l->fds[2 * i + 1] = d->queues[i].call;
 	}
@@ -226,6 +242,6 @@ uint64_t vhost_device_kicks(struct vhost_device *d)
 {
 	for (unsigned int i = 0; i < VHOST_MAX_RINGS; i++)
 		if ((d->kind->kicked & BIT(i)) != 0)
-			d->kicks += vhost_kicks_read(&d->queues[i]);
+			(void)vhost_device_kick_take(d, i);
 	return d->kicks;
 }

@@ -127,6 +127,9 @@ bool vhost_device_is_marking(const struct vhost_device *d);
 /* On the lcore. Is there a ring that broke? It is live no longer. */
 bool vhost_device_rings_check(struct vhost_device *d);
 
+/* Takes what the ring's kick holds, counts and returns it. Never waits. */
+uint64_t vhost_device_kick_take(struct vhost_device *d, unsigned int ring);
+
 /* Times that the guest has kicked since vhost_device_init(), whatever the VMM gave as its eventfds. */
 uint64_t vhost_device_kicks(struct vhost_device *d);
 

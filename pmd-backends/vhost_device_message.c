@@ -181,7 +181,7 @@ static void kick_set(struct vhost_device *d, void *arg)
 	struct vhost_queue *q = &d->queues[c->ring];
 	int old = q->kick;
 
-	d->kicks += vhost_kicks_read(q);
+	(void)vhost_device_kick_take(d, c->ring);
 	q->kick = c->fd;
 	c->fd = old;
 	q->is_started = true;
@@ -229,7 +229,7 @@ static void ring_end(struct vhost_device *d, unsigned int i)
 {
 	struct vhost_queue *q = &d->queues[i];
 
-	d->kicks += vhost_kicks_read(q);
+	(void)vhost_device_kick_take(d, i);
 	fd_close(&q->kick);
 	fd_close(&q->call);
 }

@@ -284,6 +284,33 @@ def test_a_ring_that_its_driver_never_kicks_is_looked_at(disks):
         assert time.monotonic() - begin < 10
 
 
+def test_a_kick_that_is_always_ready_keeps_no_worker_busy(disks):
+    """An eventfd of which each read takes one of very many: the ring is looked at by the clock, and goes on."""
+    with disks.front("vm/root") as front:
+        disks.add("vm/root", disks.image(data=b"n" * MIB))
+        front.connect()
+        kick = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_SEMAPHORE)
+        os.eventfd_write(kick, (1 << 64) - 2)
+        front.tell(SET_VRING_KICK, struct.pack("<Q", 0), (kick,))
+        front.ask(GET_FEATURES)
+        # One is taken at each look, of which there are 1000 a second.
+        begin, before = time.monotonic(), disks.stats("vm/root")["kicks"]
+        time.sleep(2)
+        looks = disks.stats("vm/root")["kicks"] - before
+        assert looks < 1200 * (time.monotonic() - begin), looks
+        for _ in range(30):
+            slot = front.begin(T_IN, length=512)
+            assert front.wait(slot)[1:3] == (0, b"n" * 512)
+        # A kick as it should be is waited for again, and costs nothing.
+        front.tell(SET_VRING_KICK, struct.pack("<Q", 0), (front.kicks[0],))
+        front.read(0, 512)
+        time.sleep(0.3)
+        before = cpu_seconds(disks.pmd.process.pid)
+        time.sleep(1)
+        assert cpu_seconds(disks.pmd.process.pid) - before < 0.1
+        os.close(kick)
+
+
 def test_zeroes_count_for_the_bandwidth(disks):
     with disks.front("vm/root") as front:
         disks.add("vm/root", disks.image(size=16 * MIB), bandwidth=8 * MIB)

@@ -391,6 +391,18 @@ def test_an_eventfd_that_waits_stops_nobody_else(pmd, three, ring):
     assert eventually(lambda: frames.extend(three["ann"].drain(0.1)) or frame(MAC["ann"], MAC["evil"], b"well again") in frames)
 
 
+def test_kicks_beyond_all_numbers_leave_the_counters_of_all_readable(pmd, three):
+    """What viaductd reads is signed: one number below zero would cost it the counters of all ports."""
+    evil = three["evil"]
+    for _ in range(3):
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(evil.kicks[TX])
+        os.eventfd_write(evil.kicks[TX], (1 << 64) - 2)
+        ports = pmd.call("stats")["ports"]
+        assert ports[0]["port"] == "vm/evil" and ports[0]["kicks"] == (1 << 63) - 1
+    exchange(three, 1)
+
+
 def test_a_vmm_that_says_half_a_message_or_hears_no_answer(pmd, three):
     """Others connect, and change their memory, while one VMM keeps the thread waiting or talks without end."""
     evil = three["evil"]

@@ -5,7 +5,64 @@
 #include "pmd-backends/vhost_inflight.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
+
+/* A guest's numbers are signed in JSON. */
+static void kicks_beyond_all_numbers_are_the_most_there_are(void **state)
+{
+	uint64_t ring = 1;
+	int kick = eventfd(0, EFD_CLOEXEC);
+
+	begin(FEATURES);
+	assert_int_equal(say(VHOST_SET_VRING_KICK, &ring, sizeof(ring), kick), 0);
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_int_equal(eventfd_write(kick, UINT64_MAX - 1), 0);
+		assert_int_equal(vhost_device_kicks(&t.d), INT64_MAX);
+	}
+	assert_int_equal(eventfd_write(kick, UINT64_MAX - 1), 0);
+	vhost_device_reset(&t.d);
+	assert_int_equal(vhost_device_kicks(&t.d), INT64_MAX);
+}
+
+static void only_eventfds_are_kicked_and_called(void **state)
+{
+	static const uint32_t requests[] = { VHOST_SET_VRING_KICK, VHOST_SET_VRING_CALL,
+					     VHOST_SET_VRING_ERR, VHOST_SET_LOG_FD };
+	int good = eventfd(0, EFD_CLOEXEC), pipes[2];
+	char path[48];
+
+	begin(FEATURES);
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	assert_int_equal(write(pipes[1], path, sizeof(path)), sizeof(path));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", good);
+	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
+		uint64_t ring = 0;
+		const int fds[] = {
+			fcntl(pipes[0], F_DUPFD_CLOEXEC, 3),
+			fcntl(pipes[1], F_DUPFD_CLOEXEC, 3),
+			fcntl(t.memfd, F_DUPFD_CLOEXEC, 3),
+			open("/dev/zero", O_RDWR | O_CLOEXEC),
+			open("/proc/self/exe", O_RDONLY | O_CLOEXEC),
+			socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
+			timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC),
+			/* An eventfd that can be neither read nor polled, and is always ready. */
+			open(path, O_PATH | O_CLOEXEC),
+		};
+
+		for (size_t k = 0; k < ARRAY_SIZE(fds); k++) {
+			assert_true(fds[k] >= 0);
+			assert_int_equal(say(requests[i], &ring, sizeof(ring), fds[k]), -EBADMSG);
+			assert_non_null(strstr(t.e.text, "an fd that is no eventfd"));
+		}
+		assert_int_equal(
+			say(requests[i], &ring, sizeof(ring), fcntl(good, F_DUPFD_CLOEXEC, 3)), 0);
+	}
+	close(good);
+	close(pipes[0]);
+	close(pipes[1]);
+}
 
 /* One message, well-formed, of a VMM that has agreed on these features of the protocol. */
 static int say_agreed(uint64_t protocol, uint32_t request)
@@ -103,6 +160,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		T(kicks_beyond_all_numbers_are_the_most_there_are),
+		T(only_eventfds_are_kicked_and_called),
 		T(what_was_not_agreed_on_is_refused),
 		T(without_mq_there_is_one_queue),
 	};
