@@ -192,7 +192,7 @@ void vhost_device_init(struct vhost_device *d, const struct vhost_device_ops *op
 	d->ops = ops;
 	d->arg = arg;
 	d->kind = ops->kind != NULL ? ops->kind : &vhost_kind_net;
-	d->backend_fd = -1;
+	d->backend_fd = d->region_fd = -1;
 	for (unsigned int i = 0; i < VHOST_MAX_RINGS; i++)
 		d->queues[i].kick = d->queues[i].call = -1;
 }
@@ -211,6 +211,7 @@ static void all_forget(struct vhost_device *d, void *arg)
 	struct leavings *l = arg;
 	struct vring_counters gone = d->gone;
 	uint64_t kicks = d->kicks;
+	int region_fd = d->region_fd;
 
 	for (unsigned int i = 0; i < VHOST_MAX_RINGS; i++) {
 		kicks = kicks_sum(kicks, kick_read(&d->queues[i]));
@@ -224,6 +225,7 @@ static void all_forget(struct vhost_device *d, void *arg)
 	vhost_device_init(d, d->ops, d->arg);
 	d->kicks = kicks;
 	d->gone = gone;
+	d->region_fd = region_fd;
 }
 
 void vhost_device_reset(struct vhost_device *d)
@@ -236,6 +238,12 @@ void vhost_device_reset(struct vhost_device *d)
 	guest_memory_unmap(&l.memory);
 	vhost_inflight_unmap(&l.inflight);
 	dirty_log_unmap(&l.log);
+}
+
+void vhost_device_fini(struct vhost_device *d)
+{
+	vhost_device_reset(d);
+	fd_close(&d->region_fd);
 }
 
 uint64_t vhost_device_kicks(struct vhost_device *d)

@@ -73,6 +73,7 @@ struct vhost_device {
 	struct vhost_queue queues[VHOST_MAX_RINGS];
 	uint64_t kicks; /* of kick fds that are gone */
 	int backend_fd; /* to say things by ourselves; -1: none */
+	int region_fd; /* the in-flight region that was made last, for whatever connection; -1: none */
 
 	/* Changed on the lcore alone. */
 	struct guest_memory memory;
@@ -89,13 +90,16 @@ struct vhost_device {
 struct vhost_answer {
 	bool is_due;
 	struct vhost_message m;
-	int fd; /* to go with it, the caller's to close; -1: none */
+	int fd; /* to go with it, the device's until the next message; -1: none */
 };
 
 void vhost_device_init(struct vhost_device *d, const struct vhost_device_ops *ops, void *arg);
 
 /* Stops all, unmaps all, forgets what the VMM said: as vhost_device_init() left it. */
 void vhost_device_reset(struct vhost_device *d);
+
+/* The same, for good. */
+void vhost_device_fini(struct vhost_device *d);
 
 /* Does what a message says that vhost_message_check() has passed. The fds that it keeps become -1 in `fds`. Not 0: the VMM
  * is to be hung up on, after the answer if one is due. */

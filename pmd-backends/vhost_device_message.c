@@ -327,11 +327,21 @@ static int on_get_config(struct vhost_device *d, struct turn *t)
 	return answer(t, &c, VHOST_CONFIG_HEAD + c.size);
 }
 
+/*
+ * The one before holds no memory any more: a VMM may keep as many as it can hold fds, and the pages that rings have touched
+ * in them are ours to pay for.
+ */
 static int on_get_inflight_fd(struct vhost_device *d, struct turn *t)
 {
 	struct vhost_inflight_wire w = t->m->payload.inflight;
-	int r = vhost_inflight_make(&w, has(d->features, VIRTIO_F_RING_PACKED), &t->out->fd, t->e);
+	int r;
 
+	if (vhost_device_live(d) != 0)
+		return bad(t->e, "another region while rings run");
+	vhost_inflight_empty(d->region_fd);
+	fd_close(&d->region_fd);
+	r = vhost_inflight_make(&w, has(d->features, VIRTIO_F_RING_PACKED), &d->region_fd, t->e);
+	t->out->fd = d->region_fd;
 	return r < 0 ? r : answer(t, &w, sizeof(w));
 }
 
@@ -346,7 +356,8 @@ static void inflight_swap(struct vhost_device *d, void *arg)
 static int on_set_inflight_fd(struct vhost_device *d, struct turn *t)
 {
 	struct vhost_inflight inflight = { 0 };
-	int r = vhost_inflight_map(&inflight, &t->m->payload.inflight, t->fds[0], t->e);
+	int r = vhost_inflight_map(&inflight, &t->m->payload.inflight,
+				   has(d->features, VIRTIO_F_RING_PACKED), t->fds[0], t->e);
 
 	if (r < 0)
 		return r;

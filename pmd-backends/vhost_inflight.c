@@ -29,12 +29,22 @@ int vhost_inflight_make(struct vhost_inflight_wire *w, bool packed, int *fd, str
 	return 0;
 }
 
-int vhost_inflight_map(struct vhost_inflight *i, const struct vhost_inflight_wire *w, int fd,
-		       struct err *e)
+void vhost_inflight_empty(int fd)
+{
+	if (fd >= 0)
+		(void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+				(off_t)VHOST_MAX_INFLIGHT);
+}
+
+int vhost_inflight_map(struct vhost_inflight *i, const struct vhost_inflight_wire *w, bool packed,
+		       int fd, struct err *e)
 {
 	const struct guest_region_wire region = { .size = w->size, .offset = w->offset };
-	int r = guest_memory_map(&i->memory, &region, &fd, 1, e);
+	int r;
 
+	if (w->size < part_bytes(w->queue_size, packed) * w->queues)
+		return err_set(e, EBADMSG, "a region too small for its rings");
+	r = guest_memory_map(&i->memory, &region, &fd, 1, e);
 	i->queues = w->queues;
 	i->queue_size = w->queue_size;
 	return r;

@@ -11,9 +11,12 @@
 /* A region for w->queues rings of w->queue_size, all zero and of a fixed size; completes *w. *fd is the caller's. */
 int vhost_inflight_make(struct vhost_inflight_wire *w, bool packed, int *fd, struct err *e);
 
-/* Maps what vhost_message_check() has passed; the fd stays the caller's. */
-int vhost_inflight_map(struct vhost_inflight *i, const struct vhost_inflight_wire *w, int fd,
-		       struct err *e);
+/* Whoever has it goes on with zeros. -1: nothing. */
+void vhost_inflight_empty(int fd);
+
+/* Maps what vhost_message_check() has passed; the fd stays the caller's. -EBADMSG: there is no room in it for such rings. */
+int vhost_inflight_map(struct vhost_inflight *i, const struct vhost_inflight_wire *w, bool packed,
+		       int fd, struct err *e);
 void vhost_inflight_unmap(struct vhost_inflight *i); /* all zero is fine */
 
 /* The part of a ring with that many descriptors, or NULL: there is none for it. */

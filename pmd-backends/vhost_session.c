@@ -94,7 +94,6 @@ static int message_do(struct vhost_session *s, struct err *e)
 		s->error[0] = '\0';
 	if (answer.is_due)
 		sent = vhost_conn_send(c, &answer.m, answer.fd, r < 0 ? NULL : e);
-	fd_close(&answer.fd);
 	return r < 0 ? r : sent;
 }
 
@@ -266,7 +265,7 @@ int vhost_session_start(struct vhost_session *s, struct err *e)
 void vhost_session_fini(struct vhost_session *s)
 {
 	vhost_client_remove(&s->client);
-	vhost_device_reset(&s->device);
+	vhost_device_fini(&s->device);
 	vhost_conn_fini(&s->conn);
 	vhost_client_fini(&s->client);
 }

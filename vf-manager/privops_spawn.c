@@ -31,8 +31,8 @@
 
 #define CHILD_END_NS 2000000000ULL
 #define VMM_NOFILE   4096 /* a guest can make the VMM hold one for each of 1000 interrupt vectors */
-/* A port's socket, memory and log, and two for each of its rings; the same again holds any disks. */
-#define PMD_NOFILE   (PMD_MAX_PORTS * (4 * PMD_MAX_PAIRS + 4) + 1024)
+/* A port's socket, in-flight region, memory and log, and two for each of its rings; the same again holds any disks. */
+#define PMD_NOFILE   (PMD_MAX_PORTS * (4 * PMD_MAX_PAIRS + 5) + 1024)
 #define LISTEN_QUEUE 16
 #define REPORT_FD    (VMM_LAUNCH_FD + 1)
 #define EXE_FD	     (VMM_LAUNCH_FD + 2)

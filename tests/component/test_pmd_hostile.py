@@ -403,6 +403,41 @@ def test_kicks_beyond_all_numbers_leave_the_counters_of_all_readable(pmd, three)
     exchange(three, 1)
 
 
+def resident(pid):
+    """KiB."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
+
+
+def test_regions_in_flight_that_a_vmm_keeps_hold_no_memory(pmd, three):
+    """The pages that rings touch in a region are the backend's to pay for, and a VMM can ask for one after the other."""
+    evil, pid, kept = three["evil"], pmd.process.pid, []
+    before, fds = resident(pid), len(os.listdir(f"/proc/{pid}/fd"))
+    for number in range(200):
+        for index in range(2):
+            evil.ask(GET_VRING_BASE, struct.pack("<II", index, 0))
+        evil.inflight = None
+        evil.inflight_tell()
+        kept.append(evil.inflight[1])
+        for index in range(2):
+            evil.ring_tell(index)
+        evil.ask(GET_FEATURES)
+        if number % 20 == 19:
+            evil.connect()
+    assert os.fstat(kept[-1]).st_blocks > 0, "which the rings use"
+    assert sum(os.fstat(fd).st_blocks for fd in kept[:-1]) == 0
+    for index in range(2):
+        evil.ask(GET_VRING_BASE, struct.pack("<II", index, 0))
+    for _ in range(10000):
+        evil.tell(GET_INFLIGHT_FD, struct.pack("<QQHHI", 0, 0, 16, 32768, 0))
+        os.close(evil.hear_fd(GET_INFLIGHT_FD)[1])
+    assert resident(pid) - before < 8 << 10
+    assert len(os.listdir(f"/proc/{pid}/fd")) <= fds + 2
+    for fd in kept[:-1]:
+        os.close(fd)
+    exchange(three, 1)
+
+
 def test_a_vmm_that_says_half_a_message_or_hears_no_answer(pmd, three):
     """Others connect, and change their memory, while one VMM keeps the thread waiting or talks without end."""
     evil = three["evil"]

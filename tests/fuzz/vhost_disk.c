@@ -197,7 +197,7 @@ static void say(struct vhost_message *m, unsigned int kinds)
 			abort();
 		if (answer.fd >= 0) {
 			fd_close(&region_fd);
-			region_fd = answer.fd;
+			region_fd = fcntl(answer.fd, F_DUPFD_CLOEXEC, 3);
 		}
 	}
 	for (size_t i = 0; i < count; i++)
@@ -247,6 +247,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size -= n;
 	}
 	hang_up();
+	vhost_device_fini(&device);
 	fd_close(&region_fd);
 	if (device.live != 0 || fd_next() != next)
 		abort();

@@ -135,7 +135,7 @@ static void say(struct vhost_message *m, unsigned int kinds)
 			abort();
 		if (answer.fd >= 0) {
 			fd_close(&region_fd);
-			region_fd = answer.fd;
+			region_fd = fcntl(answer.fd, F_DUPFD_CLOEXEC, 3);
 		}
 		if (r < 0)
 			vhost_device_reset(&device); /* hung up on */
@@ -188,7 +188,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		data += n;
 		size -= n;
 	}
-	vhost_device_reset(&device);
+	vhost_device_fini(&device);
 	fd_close(&region_fd);
 	if (device.live != 0 || rte_mempool_in_use_count(w.pool) != 0 || fd_next() != next)
 		abort();

@@ -225,10 +225,10 @@ static void an_inflight_region_has_a_part_for_each_ring(void **state)
 	begin(FEATURES | PACKED);
 	assert_int_equal(say(VHOST_GET_INFLIGHT_FD, &w, sizeof(w), -1), 0);
 	w = t.answer.m.payload.inflight;
-	fd = fd_take(&t.answer.fd);
+	fd = fcntl(t.answer.fd, F_DUPFD_CLOEXEC, 3);
 	assert_true(fd >= 0 && w.size >= 4 * vring_inflight_bytes(SIZE, true));
 	assert_int_equal(fcntl(fd, F_GET_SEALS) & F_SEAL_SHRINK, F_SEAL_SHRINK);
-	assert_int_equal(vhost_inflight_map(&i, &w, fd, &e), 0);
+	assert_int_equal(vhost_inflight_map(&i, &w, true, fd, &e), 0);
 	for (unsigned int ring = 0; ring < 4; ring++) {
 		uint8_t *part = vhost_inflight_queue(&i, ring, SIZE, true);
 

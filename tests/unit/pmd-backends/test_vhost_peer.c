@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 
 /* A guest's numbers are signed in JSON. */
@@ -62,6 +63,79 @@ static void only_eventfds_are_kicked_and_called(void **state)
 	close(good);
 	close(pipes[0]);
 	close(pipes[1]);
+}
+
+/* Asks for a region, gives it to the device and lets a ring use it. The caller closes the fd. */
+static int region_use(void)
+{
+	struct vhost_inflight_wire w = { .queues = 2, .queue_size = SIZE };
+	int fd;
+
+	assert_int_equal(say(VHOST_GET_INFLIGHT_FD, &w, sizeof(w), -1), 0);
+	w = t.answer.m.payload.inflight;
+	fd = fcntl(t.answer.fd, F_DUPFD_CLOEXEC, 3);
+	assert_int_equal(say(VHOST_SET_INFLIGHT_FD, &w, sizeof(w), fcntl(fd, F_DUPFD_CLOEXEC, 3)),
+			 0);
+	ring_tell(0);
+	assert_int_equal(t.d.live, 1);
+	return fd;
+}
+
+static blkcnt_t blocks(int fd)
+{
+	struct stat st;
+
+	assert_int_equal(fd_stat(fd, &st), 0);
+	return st.st_blocks;
+}
+
+/* Pages that rings touched are charged to who serves them, however many regions a VMM keeps. */
+static void only_the_last_inflight_region_has_memory(void **state)
+{
+	int fds[8];
+
+	begin(FEATURES);
+	for (unsigned int i = 0; i < ARRAY_SIZE(fds); i++) {
+		const struct vhost_inflight_wire w = { .queues = 2, .queue_size = SIZE };
+
+		fds[i] = region_use();
+		assert_true(blocks(fds[i]) > 0);
+		for (unsigned int k = 0; k < i; k++)
+			assert_int_equal(blocks(fds[k]), 0);
+		/* That which is in use stays what it is. */
+		assert_int_equal(say(VHOST_GET_INFLIGHT_FD, &w, sizeof(w), -1), -EBADMSG);
+		assert_true(blocks(fds[i]) > 0);
+		/* Every other time it is another connection. */
+		if (i % 2 != 0) {
+			vhost_device_reset(&t.d);
+			begin(FEATURES);
+		} else {
+			assert_int_equal(say_state(VHOST_GET_VRING_BASE, 0, 0), 0);
+		}
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(fds); i++)
+		fd_close(&fds[i]);
+}
+
+static void an_inflight_region_must_hold_its_rings(void **state)
+{
+	struct vhost_inflight_wire w = { .queues = 2, .queue_size = SIZE };
+	int fd;
+
+	begin(FEATURES);
+	assert_int_equal(say(VHOST_GET_INFLIGHT_FD, &w, sizeof(w), -1), 0);
+	w = t.answer.m.payload.inflight;
+	fd = fcntl(t.answer.fd, F_DUPFD_CLOEXEC, 3);
+	w.queue_size *= 2;
+	assert_int_equal(say(VHOST_SET_INFLIGHT_FD, &w, sizeof(w), fcntl(fd, F_DUPFD_CLOEXEC, 3)),
+			 -EBADMSG);
+	assert_non_null(strstr(t.e.text, "too small"));
+	w.queue_size /= 2;
+	w.queues++;
+	assert_int_equal(say(VHOST_SET_INFLIGHT_FD, &w, sizeof(w), fcntl(fd, F_DUPFD_CLOEXEC, 3)),
+			 -EBADMSG);
+	w.queues--;
+	assert_int_equal(say(VHOST_SET_INFLIGHT_FD, &w, sizeof(w), fd), 0);
 }
 
 /* One message, well-formed, of a VMM that has agreed on these features of the protocol. */
@@ -162,6 +236,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		T(kicks_beyond_all_numbers_are_the_most_there_are),
 		T(only_eventfds_are_kicked_and_called),
+		T(only_the_last_inflight_region_has_memory),
+		T(an_inflight_region_must_hold_its_rings),
 		T(what_was_not_agreed_on_is_refused),
 		T(without_mq_there_is_one_queue),
 	};
