@@ -15,6 +15,9 @@
 #define PENALTY_MS 1000 /* after one that was dropped */
 #define CHANNEL_MS 50 /* between two looks at what it says by itself */
 
+#define LOG_BURST    10
+#define LOG_EVERY_NS 10000000000ULL
+
 static void step_next(struct vhost_front *f);
 static void listener_ready(void *arg, int fd, uint32_t events);
 static void channel_watch(struct vhost_front *f);
@@ -64,6 +67,19 @@ static void hang_up(struct vhost_front *f)
 }
 
 /* e NULL: it went by itself. */
+/* Back ends may come and go for ever: the log keeps the rest. */
+static bool is_logged(struct vhost_front *f)
+{
+	uint64_t held = 0;
+
+	if (!log_admit(&f->log_limit, now_ns(), &held))
+		return false;
+	if (held > 0)
+		log_info("%s %s: %llu lines were left out", f->env.kind->noun, f->env.name,
+			 (unsigned long long)held);
+	return true;
+}
+
 static void drop(struct vhost_front *f, const struct err *e)
 {
 	hang_up(f);
@@ -71,9 +87,10 @@ static void drop(struct vhost_front *f, const struct err *e)
 	f->error[0] = '\0';
 	if (e != NULL) {
 		snprintf(f->error, sizeof(f->error), "%.190s", e->text);
-		log_warn("%s %s: the backend (process %d) is dropped: %s", f->env.kind->noun,
-			 f->env.name, (int)f->pid, f->error);
-	} else {
+		if (is_logged(f))
+			log_warn("%s %s: the backend (process %d) is dropped: %s",
+				 f->env.kind->noun, f->env.name, (int)f->pid, f->error);
+	} else if (is_logged(f)) {
 		log_info("%s %s: the backend (process %d) is gone", f->env.kind->noun, f->env.name,
 			 (int)f->pid);
 	}
@@ -158,8 +175,9 @@ static void dialogue_end(struct vhost_front *f)
 	switch (f->state) {
 	case VHOST_HELLO:
 		f->connects++;
-		log_info("%s %s: a backend is connected (process %d)", f->env.kind->noun,
-			 f->env.name, (int)f->pid);
+		if (is_logged(f))
+			log_info("%s %s: a backend is connected (process %d)", f->env.kind->noun,
+				 f->env.name, (int)f->pid);
 		f->state = VHOST_READY;
 		channel_watch(f);
 		break;
@@ -353,6 +371,7 @@ int vhost_front_init(struct vhost_front *f, const struct vhost_front_env *env, s
 
 	memset(f, 0, sizeof(*f));
 	f->env = *env;
+	f->log_limit = (struct log_limit){ .burst = LOG_BURST, .every_ns = LOG_EVERY_NS };
 	f->conn.sock = f->inflight_fd = f->channel_fd = f->channel_peer_fd = -1;
 	f->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (f->timer_fd < 0)

@@ -18,6 +18,7 @@
 #include "vmm/vhost_user.h"
 #include "vmm/vmm_msg.h"
 
+#include "base/log.h"
 #include "base/loop.h"
 
 #include <sys/types.h>
@@ -91,6 +92,7 @@ struct vhost_front {
 	uint64_t connects; /* that got as far as VHOST_READY */
 	uint64_t features, protocol; /* the back end's */
 	char error[192]; /* why the last one was dropped, or this one is waited for */
+	struct log_limit log_limit; /* of lines about back ends that come and go */
 
 	int channel_fd,
 		channel_peer_fd; /* owned: its own channel, and its end of that until it has it */

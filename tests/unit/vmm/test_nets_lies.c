@@ -16,6 +16,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -194,11 +195,49 @@ static void many_silent_backends_hold_a_pause_no_longer_than_one(void **state)
 	fake_kvm_reset();
 }
 
+static unsigned int lines_count(int fd, const char *what)
+{
+	char text[8192] = "";
+	unsigned int n = 0;
+
+	assert_true(pread(fd, text, sizeof(text) - 1, 0) >= 0);
+	for (const char *at = text; (at = strstr(at, what)) != NULL; at++)
+		n++;
+	return n;
+}
+
+/* It speaks as it should, and goes at once: what else the log has to say stays in it. */
+static void a_backend_that_comes_and_goes_fills_no_log(void **state)
+{
+	int log = memfd_create("log", MFD_CLOEXEC), saved = dup(STDERR_FILENO);
+	struct net_board *b = &board;
+
+	net_board_init(b, &(struct vmm_net_spec){ .grace_ms = 0 });
+	log_init("test", LOG_LEVEL_INFO);
+	assert_true(dup2(log, STDERR_FILENO) >= 0);
+	for (unsigned int i = 0; i < 50; i++) {
+		fake_backend_connect(b);
+		net_board_step(b, QUICK_MS);
+		fake_backend_close(b);
+		net_board_step(b, QUICK_MS);
+	}
+	assert_true(dup2(saved, STDERR_FILENO) >= 0);
+	log_init("test", LOG_LEVEL_ERROR);
+	assert_int_equal(lines_count(log, "a backend is connected"), 5);
+	assert_int_equal(lines_count(log, ") is gone"), 5);
+	assert_int_equal(lines_count(log, "\n"), 10);
+	close(log);
+	close(saved);
+	net_board_fini(b);
+	fake_kvm_reset();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_lie_costs_the_port_its_backend),
 		cmocka_unit_test(poisoned_eventfds_block_nobody),
+		cmocka_unit_test(a_backend_that_comes_and_goes_fills_no_log),
 		cmocka_unit_test(many_silent_backends_hold_a_pause_no_longer_than_one),
 	};
 
