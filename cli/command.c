@@ -222,8 +222,7 @@ static int unknown_noun(const char *word, struct err *e)
 	/* `viaduct console fw1`: the verb alone */
 	for (size_t i = 0; i < command_count; i++)
 		if (commands[i].verb != NULL && strcmp(commands[i].verb, word) == 0)
-			return err_hint(e, "viaduct %s %s %s", commands[i].noun, word,
-					commands[i].grammar.synopsis);
+			return options_hint(&commands[i].grammar, e);
 	return err_hint(e, "viaduct help");
 }
 
@@ -271,6 +270,8 @@ int command_find(char **words, size_t count, const struct command **out, size_t 
 		*used = c->verb != NULL ? 2 : 1;
 		return 0;
 	}
-	return is_noun ? unknown_verb(words[0], count > 1 ? words[1] : NULL, e)
+	/* `viaduct vm --json`: an option is no wrong verb. */
+	return is_noun ? unknown_verb(words[0], count > 1 && words[1][0] != '-' ? words[1] : NULL,
+				      e)
 		       : unknown_noun(words[0], e);
 }

@@ -184,11 +184,33 @@ static int set_path(struct parse *p, const char *option, const char *arg, char *
 	return 0;
 }
 
+/* Of which of two values would be meant, nobody knows. Once, in front of the command or behind it. */
+static int check_once(struct parse *p, int key)
+{
+	bool is_given = false;
+
+	if (key >= KEY_COMMAND && key < KEY_COMMAND + OPTION_COUNT)
+		is_given = p->args->value[key - KEY_COMMAND] != NULL;
+	else if (key == KEY_SOCKET)
+		is_given = p->settings->socket[0] != '\0';
+	else if (key == KEY_RUN_DIR)
+		is_given = p->settings->run_dir_option;
+	for (const struct argp_option *o = p->options; is_given && o->name != NULL; o++)
+		if (o->key == key && o->arg != NULL)
+			return cli_usage(p->e, "--%s is given twice", o->name);
+	return 0;
+}
+
+int options_hint(const struct grammar *g, struct err *e)
+{
+	return err_hint(e, "%s%s%s", g->name, g->synopsis[0] != '\0' ? " " : "", g->synopsis);
+}
+
 static int set_word(struct parse *p, char *arg)
 {
 	if (p->args->count >= p->grammar->max_words || p->args->count >= ARGS_MAX) {
 		cli_usage(p->e, "%s: '%.64s' is too much", p->grammar->name, arg);
-		return err_hint(p->e, "%s %s", p->grammar->name, p->grammar->synopsis);
+		return options_hint(p->grammar, p->e);
 	}
 	p->args->words[p->args->count++] = arg;
 	return 0;
@@ -199,6 +221,10 @@ static error_t on_option(int key, char *arg, struct argp_state *state)
 	struct parse *p = state->input;
 	struct settings *s = p->settings;
 
+	if (check_once(p, key) < 0) {
+		p->result = -EINVAL;
+		return EINVAL;
+	}
 	if (key >= KEY_COMMAND && key < KEY_COMMAND + OPTION_COUNT) {
 		p->args->value[key - KEY_COMMAND] = arg != NULL ? arg : "";
 		return 0;
@@ -218,6 +244,7 @@ static error_t on_option(int key, char *arg, struct argp_state *state)
 		return p->result < 0 ? EINVAL : 0;
 	case KEY_RUN_DIR:
 		s->run_dir_given = true;
+		s->run_dir_option = true;
 		p->result = set_path(p, "--run-dir", arg, s->run_dir);
 		return p->result < 0 ? EINVAL : 0;
 	case ARGP_KEY_ARG:
@@ -295,7 +322,7 @@ int options_parse(char **argv, const struct grammar *g, struct settings *s, stru
 		return r;
 	if (args->count < g->min_words) {
 		cli_usage(e, "%s: something is missing", g->name);
-		return err_hint(e, "%s %s", g->name, g->synopsis);
+		return options_hint(g, e);
 	}
 	return 0;
 }

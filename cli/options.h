@@ -16,6 +16,7 @@
 struct settings {
 	char run_dir[SETTINGS_PATH]; /* --run-dir, VIADUCT_RUN_DIR, /run/viaduct */
 	bool run_dir_given;
+	bool run_dir_option; /* given by --run-dir */
 	char socket[SETTINGS_PATH]; /* --socket; "" : viaduct.sock below run_dir */
 	bool json;
 	bool help;
@@ -97,7 +98,11 @@ int settings_socket(const struct settings *s, char *buf, size_t cap, struct err 
  * Every mistake is -EINVAL with code "usage". */
 int options_parse_global(int argc, char **argv, struct settings *s, int *next, struct err *e);
 
-/* Words, options and settings of one command; argv[0] is ignored, NULL ends it. */
+/* The hint where a command's words are wrong: how it is called. */
+int options_hint(const struct grammar *g, struct err *e);
+
+/* Words, options and settings of one command; argv[0] is ignored, NULL ends it.
+ * An option that takes a value is refused the second time, a setting also where it stood in front of the command. */
 int options_parse(char **argv, const struct grammar *g, struct settings *s, struct args *args,
 		  struct err *e);
 

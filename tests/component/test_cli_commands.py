@@ -130,7 +130,10 @@ def test_json_errors_on_stderr(fake):
     assert json.loads(done.stderr)["error"] == {
         "code": "usage", "errno": 22, "text": "vf: there is no 'rlease'",
         "hint": "viaduct vf release"}
-    assert json.loads(fake.run("--json", "vm").stderr)["error"]["hint"].endswith(" | console | stats")
+    for words in (("--json", "vm"), ("vm", "--json")):
+        done = fake.run(*words)
+        told = json.loads(done.stderr)["error"]
+        assert done.returncode == 2 and told["text"] == "vm: do what?" and told["hint"].endswith(" | console | stats")
 
 
 # --- what is sent -------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import socket
 
 import pytest
 
-from cli_daemon import VM, error, ok
+from cli_daemon import PF, VM, error, ok
 
 
 # --- errors -------------------------------------------------------------------------------------
@@ -89,6 +89,28 @@ def test_bad_input(fake, words):
     done = fake.run(*words)
     assert done.returncode == 2 and done.stderr.startswith("viaduct: ")
     assert fake.requests == []
+
+
+@pytest.mark.parametrize("words, option", [
+    (("pf", "apply", "a", "--vfs", "1", "--vfs=2"), "--vfs"), (("vm", "stop", "a", "--timeout", "1", "--timeout", "1"), "--timeout"),
+    (("events", "--since", "1", "--since", "2"), "--since"), (("--socket", "a", "pf", "list", "--socket", "b"), "--socket"),
+    (("pf", "list", "--run-dir", "a", "--run-dir", "b"), "--run-dir"),
+    (("bench", "run", "x", "--json", "a", "--json", "b"), "--json"),
+])
+def test_a_value_is_given_once(fake, words, option):
+    done = fake.run(*words)
+    assert done.returncode == 2 and f"{option} is given twice" in done.stderr, done.stderr
+    assert fake.requests == []
+
+
+def test_options_without_a_value_may_be_repeated(fake):
+    fake.reply("GET", "/v1/pfs", {"pfs": [PF]})
+    ok(fake.run("--json", "pf", "list", "--json", "--json", "--run-dir", fake.run_dir))
+
+
+@pytest.mark.parametrize("words, hint", [(("vm", "list", "extra"), "viaduct vm list"), (("check",), "viaduct host check")])
+def test_a_hint_ends_with_a_word(fake, words, hint):
+    assert fake.run(*words).stderr.splitlines()[1] == f"  try: {hint}"
 
 
 @pytest.mark.parametrize("noun", ["port", "disk"])
