@@ -93,8 +93,11 @@ static int path_sync(const char *path, int flags, struct err *e)
 	return fd < 0 || fsync(fd) < 0 ? err_set(e, errno, "%s: %s", path, strerror(errno)) : 0;
 }
 
-/* In one file, without a log beside it, and on the disk. `to` must not be there. */
-static int copy(sqlite3 *from, const char *to, struct err *e)
+/*
+ * In one file, without a log beside it, and on the disk. `to` must not be there. `name` is the file that the operator knows,
+ * of which `to` becomes a part: an error names that one.
+ */
+static int copy(sqlite3 *from, const char *to, const char *name, struct err *e)
 {
 	auto_fd int fd = open(to, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	auto_db sqlite3 *db = NULL;
@@ -102,19 +105,20 @@ static int copy(sqlite3 *from, const char *to, struct err *e)
 	int r;
 
 	if (fd < 0)
-		return err_set(e, errno, "make %s: %s", to, strerror(errno));
+		return err_set(e, errno, "make %s: %s", errno == EEXIST ? to : name,
+			       strerror(errno));
 	r = db_open(to, SQLITE_OPEN_READWRITE, &db, e);
 	if (r < 0)
 		return r;
 	b = sqlite3_backup_init(db, "main", from, "main");
 	if (b == NULL || sqlite3_backup_step(b, -1) != SQLITE_DONE) {
 		sqlite3_backup_finish(b);
-		return sql_failed(db, to, e);
+		return sql_failed(db, name, e);
 	}
 	if (sqlite3_backup_finish(b) != SQLITE_OK ||
 	    sqlite3_exec(db, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL) != SQLITE_OK)
-		return sql_failed(db, to, e);
-	return fsync(fd) < 0 ? err_set(e, errno, "%s: %s", to, strerror(errno)) : 0;
+		return sql_failed(db, name, e);
+	return fsync(fd) < 0 ? err_set(e, errno, "%s: %s", name, strerror(errno)) : 0;
 }
 
 static int folder_sync(const char *file, struct err *e)
@@ -156,7 +160,7 @@ int state_backup(const char *dir, const char *file, struct state_file *out, stru
 		r = ledger_check(db, path, &out->schema, e);
 	if (r < 0)
 		return r;
-	r = copy(db, part, e);
+	r = copy(db, part, file, e);
 	if (r < 0) {
 		if (r != -EEXIST)
 			unlink(part);
@@ -176,7 +180,7 @@ static int former_copy(const char *path, const char *aside, struct err *e)
 	auto_db sqlite3 *db = NULL;
 	int r = db_open(path, SQLITE_OPEN_READWRITE, &db, e);
 
-	return r < 0 ? r : copy(db, aside, e);
+	return r < 0 ? r : copy(db, aside, aside, e);
 }
 
 /* The ledger and its log under another name, byte for byte. */
@@ -243,7 +247,7 @@ int state_restore(const char *dir, const char *file, struct state_file *out, str
 	if (r < 0)
 		return r;
 	unlink(next); /* of a restore that was cut short */
-	r = copy(db, next, e);
+	r = copy(db, next, path, e);
 	if (r == 0)
 		r = keep_former(path, aside, e);
 	if (r == 0)

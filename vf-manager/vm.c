@@ -134,6 +134,17 @@ static int oldest_forget(struct daemon *d, struct err *e)
 	return 0;
 }
 
+int vm_state_refuse(struct daemon *d, const struct vm *vm, struct err *e)
+{
+	err_set(e, EBUSY, "the VM %s is %s", vm->name, vm_state_text(vm->state));
+	err_code(e, "vm-state");
+	if (vm->pid != 0 || vm_state_is_live(vm->state))
+		return err_hint(e, "viaduct vm show %s", vm->name);
+	if (def_find(d, vm->name) != NULL)
+		return err_hint(e, "viaduct vm start %s", vm->name);
+	return err_hint(e, "viaduct vm run FILE   starts it again");
+}
+
 int vm_add(struct daemon *d, struct vm *vm, struct vm **replaced, struct err *e)
 {
 	size_t i = vm_index(d, vm->name);

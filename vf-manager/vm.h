@@ -56,6 +56,9 @@ void vm_destroy(struct vm *vm);
 struct vm *vm_find(struct daemon *d, const char *name);
 int vm_get(struct daemon *d, const char *name, struct vm **out, struct err *e);
 
+/* State locked. -EBUSY (code "vm-state"): the VM's state does not take what was asked; the hint starts one that has ended. */
+int vm_state_refuse(struct daemon *d, const struct vm *vm, struct err *e);
+
 /* State locked. Adds vm (taken over) in place of an ended one of its name. -EEXIST code "vm-exists"
  * if that one lives, -ENOSPC: all live. Where there is no room the transient VM that ended first is forgotten. The one
  * that was replaced goes to *old (or NULL), or is destroyed if old is NULL. */

@@ -188,10 +188,8 @@ static int quarantine(struct daemon *d, const char *name, struct job *job, struc
 
 	state_lock(d);
 	r = vm_get(d, name, &vm, e);
-	if (r == 0 && (vm->pid == 0 || vm->state == VM_STARTING)) {
-		err_set(e, EBUSY, "the VM %s is %s", name, vm_state_text(vm->state));
-		r = err_code(e, "vm-state");
-	}
+	if (r == 0 && (vm->pid == 0 || vm->state == VM_STARTING))
+		r = vm_state_refuse(d, vm, e);
 	if (r == 0)
 		r = job_begin(d, vm, job, e);
 	state_unlock(d);

@@ -22,6 +22,8 @@
 #define KILL_WAIT_S 15
 #define NS_PER_S    1000000000ULL
 
+#define STATES_WITH_PROCESS (BIT(VM_RUNNING) | BIT(VM_PAUSED) | BIT(VM_STOPPING) | BIT(VM_UNKNOWN))
+
 /* What an operation needs to know of a VM, copied out of the lock. */
 struct target {
 	struct vmm_peer peer;
@@ -38,6 +40,12 @@ static int target_get(struct daemon *d, const char *name, uint32_t states, struc
 
 	state_lock(d);
 	r = vm_get(d, name, &vm, e);
+	if (r == 0 && ((states & BIT(vm->state)) == 0 || vm->pid == 0)) {
+		r = vm_state_refuse(d, vm, e);
+		/* What ends a VM is no reason to start it. */
+		if (states == STATES_WITH_PROCESS)
+			err_hint(e, "viaduct vm show %s", name);
+	}
 	if (r == 0) {
 		*out = (struct target){ .state = vm->state };
 		snprintf(out->name, sizeof(out->name), "%s", vm->name);
@@ -48,10 +56,6 @@ static int target_get(struct daemon *d, const char *name, uint32_t states, struc
 	if (r < 0)
 		return r;
 	out->peer.name = out->name;
-	if ((states & BIT(out->state)) == 0 || out->peer.pid == 0) {
-		err_set(e, EBUSY, "the VM %s is %s", name, vm_state_text(out->state));
-		return err_code(e, "vm-state");
-	}
 	return 0;
 }
 
@@ -125,8 +129,6 @@ static int target_kill(struct daemon *d, const struct target *t, struct err *e)
 	err_set(e, ETIMEDOUT, "the VM %s does not end: pid %d", t->name, (int)t->peer.pid);
 	return err_hint(e, "cat /proc/%d/stack", (int)t->peer.pid);
 }
-
-#define STATES_WITH_PROCESS (BIT(VM_RUNNING) | BIT(VM_PAUSED) | BIT(VM_STOPPING) | BIT(VM_UNKNOWN))
 
 /* Who wanted the VM to end, for its "exit"; NULL: nobody any more. Stolen. */
 static void asked_set(struct daemon *d, const struct target *t, json_t *asked)

@@ -408,6 +408,17 @@ static struct vm_start *start_create(struct daemon *d, const struct vm_start_wis
 	return s;
 }
 
+/* "VM fw1: " in front of what does not name the VM itself. */
+static int name_once(const char *name, int r, struct err *e)
+{
+	char begin[VM_NAME_TEXT + 16];
+
+	snprintf(begin, sizeof(begin), "the VM %s ", name);
+	if (e != NULL && strncmp(e->text, begin, strlen(begin)) == 0)
+		return r;
+	return err_wrap(e, "VM %s", name);
+}
+
 int vm_start(struct daemon *d, const struct vm_start_wish *wish, struct err *e)
 {
 	struct vm_start *s = start_create(d, wish);
@@ -443,5 +454,5 @@ int vm_start(struct daemon *d, const struct vm_start_wish *wish, struct err *e)
 	fd_close(&s->pidfd);
 	json_decref(s->steps);
 	free(s);
-	return r < 0 ? err_wrap(e, "VM %s", wish->spec->name) : 0;
+	return r < 0 ? name_once(wish->spec->name, r, e) : 0;
 }

@@ -93,7 +93,7 @@ def test_a_name_is_defined_once(host, short_tmp):
     assert vm["state"] == "running" and vm["defined"]["differs"] is False
     assert vm["exit"] is None and history(host)[-1] == ("started", "vm restart")
     status, body = host.request("POST", "/v1/vms", {"yaml": daemonkit.vm_yaml(short_tmp)})
-    assert status == 409 and body["error"]["code"] == "vm-defined"
+    assert status == 409 and body["error"]["code"] == "vm-defined" and body["error"]["text"].count("vm1") == 1
     assert do(host, "delete", body={"force": True}) == {"name": "vm1", "deleted": True}
 
 
@@ -119,6 +119,17 @@ def test_what_makes_no_sense_is_refused(host, short_tmp, extra, words):
     status, body = host.request("POST", "/v1/vms/create", {"yaml": daemonkit.vm_yaml(short_tmp, extra=extra)})
     assert status in (400, 409) and words in body["error"]["text"], body
     assert host.request("GET", "/v1/vms")[1]["vms"] == []
+
+
+def test_what_a_vm_that_has_ended_cannot_do_says_how_it_starts(host, short_tmp):
+    host.request("POST", "/v1/vms", {"yaml": daemonkit.vm_yaml(short_tmp)})
+    do(host, "stop")
+    create(host, short_tmp, "kept")
+    for verb in ("pause", "resume", "quarantine", "unquarantine"):
+        error = do(host, verb, status=409)["error"]
+        assert error["code"] == "vm-state" and error["hint"].startswith("viaduct vm run FILE"), error
+        assert do(host, verb, "kept", status=409)["error"]["hint"] == "viaduct vm start kept"
+    assert do(host, "kill", status=409)["error"]["hint"] == "viaduct vm show vm1"
 
 
 def test_a_cycle_is_refused(host, short_tmp):
