@@ -2,6 +2,7 @@
 #include "pmd-backends/dirty_log.h"
 
 #define PAGES_OF_BYTE 8U
+#define FILL_PAGES    (KIB(256) * PAGES_OF_BYTE)
 
 static uint64_t log_pages(const struct dirty_log *l)
 {
@@ -50,18 +51,38 @@ void dirty_log_mark(const struct dirty_log *l, uint64_t gpa, uint64_t len)
 		page_mark(l, page);
 }
 
-void dirty_log_mark_all(const struct dirty_log *l, const struct guest_memory *guest)
+/* All bits of a byte may be set without looking at them. */
+static void pages_fill(const struct dirty_log *l, uint64_t page, uint64_t end)
 {
-	for (unsigned int i = 0; i < guest->count; i++) {
-		uint64_t page, end, bytes;
+	uint64_t bytes;
 
-		pages_find(l, guest->regions[i].gpa, guest->regions[i].size, &page, &end);
-		for (; page < end && page % PAGES_OF_BYTE != 0; page++)
-			page_mark(l, page);
-		/* All bits of a byte may be set without looking at them. */
-		bytes = page < end ? (end - page) / PAGES_OF_BYTE : 0;
-		memset(l->memory.regions[0].at + page / PAGES_OF_BYTE, 0xff, bytes);
-		for (page += bytes * PAGES_OF_BYTE; page < end; page++)
-			page_mark(l, page);
+	for (; page < end && page % PAGES_OF_BYTE != 0; page++)
+		page_mark(l, page);
+	bytes = page < end ? (end - page) / PAGES_OF_BYTE : 0;
+	memset(l->memory.regions[0].at + page / PAGES_OF_BYTE, 0xff, bytes);
+	for (page += bytes * PAGES_OF_BYTE; page < end; page++)
+		page_mark(l, page);
+}
+
+void dirty_log_fill(const struct dirty_log *l, const struct guest_memory *guest,
+		    struct dirty_fill *f)
+{
+	uint64_t left = FILL_PAGES;
+
+	while (left > 0 && f->region < guest->count) {
+		const struct guest_region *r = &guest->regions[f->region];
+		uint64_t page, end, n;
+
+		pages_find(l, r->gpa, r->size, &page, &end);
+		page += f->page;
+		n = page < end ? u64_min(end - page, left) : 0;
+		pages_fill(l, page, page + n);
+		left -= n;
+		f->page += n;
+		if (page + n < end)
+			break;
+		f->region++;
+		f->page = 0;
 	}
+	f->is_due = f->region < guest->count;
 }

@@ -26,8 +26,21 @@ void dirty_log_unmap(struct dirty_log *l); /* all zero is fine */
 /* Has it a bit for each page of these bytes? */
 bool dirty_log_covers(const struct dirty_log *l, uint64_t gpa, uint64_t len);
 
-/* All of the guest's memory, as far as the log goes. */
-void dirty_log_mark_all(const struct dirty_log *l, const struct guest_memory *guest);
+/* How far all of a guest's memory has been marked. */
+struct dirty_fill {
+	bool is_due;
+	unsigned int region;
+	uint64_t page; /* of the region, the next */
+};
+
+#define DIRTY_FILL_START ((struct dirty_fill){ .is_due = true })
+
+/*
+ * Marks a part of all of the guest's memory, as far as the log goes, and sets f->is_due to whether there is more. A part is
+ * quick (256 KiB of the log): a log of terabytes is as many pages to be found as a small guest has.
+ */
+void dirty_log_fill(const struct dirty_log *l, const struct guest_memory *guest,
+		    struct dirty_fill *f);
 
 /* These bytes (at least one) have been written. Pages behind the log's end are left out. */
 void dirty_log_mark(const struct dirty_log *l, uint64_t gpa, uint64_t len);

@@ -73,6 +73,7 @@ struct vhost_device {
 	struct vhost_queue queues[VHOST_MAX_RINGS];
 	uint64_t kicks; /* of kick fds that are gone */
 	int backend_fd; /* to say things by ourselves; -1: none */
+	struct dirty_fill fill; /* of the log, before its message is answered */
 	int region_fd; /* the in-flight region that was made last, for whatever connection; -1: none */
 
 	/* Changed on the lcore alone. */
@@ -105,6 +106,12 @@ void vhost_device_fini(struct vhost_device *d);
  * is to be hung up on, after the answer if one is due. */
 int vhost_device_message(struct vhost_device *d, const struct vhost_message *m, int *fds,
 			 struct vhost_answer *out, struct err *e);
+
+/*
+ * After a message was done: is there more of it to do, in parts, before its answer is sent and the next one is done? Each call
+ * does a part.
+ */
+bool vhost_device_more(struct vhost_device *d);
 
 static inline uint32_t vhost_device_live(const struct vhost_device *d)
 {

@@ -99,7 +99,7 @@ static int on_set_mem_table(struct vhost_device *d, struct turn *t)
 	/* A log that came before any memory. */
 	if (r == 0 && memory.count == 0 && d->log.memory.count > 0 &&
 	    log_is_whole(&d->log, &d->memory))
-		dirty_log_mark_all(&d->log, &d->memory);
+		d->fill = DIRTY_FILL_START;
 	guest_memory_unmap(&memory); /* the one before */
 	return r;
 }
@@ -391,9 +391,16 @@ static int on_set_log_base(struct vhost_device *d, struct turn *t)
 		r = vhost_change(d, VHOST_ALL_RINGS, log_swap, &log, t->e);
 	/* The one before, if it came so far. */
 	if (r == 0 && log.memory.count == 0)
-		dirty_log_mark_all(&d->log, &d->memory);
+		d->fill = DIRTY_FILL_START;
 	dirty_log_unmap(&log);
 	return r < 0 ? r : answer(t, "", 0);
+}
+
+bool vhost_device_more(struct vhost_device *d)
+{
+	if (d->fill.is_due)
+		dirty_log_fill(&d->log, &d->memory, &d->fill);
+	return d->fill.is_due;
 }
 
 /* 0 is a reset of the device (virtio 1.2, 2.1.2). */

@@ -67,6 +67,7 @@ static void hang_up(struct vhost_session *s)
 	vhost_client_unwatch(&s->client, s->conn.sock);
 	vhost_conn_fini(&s->conn);
 	s->is_resting = false;
+	s->is_going_on = false;
 	s->is_waiting = false;
 	device_end(s);
 }
@@ -81,20 +82,34 @@ static void rest_if_due(struct vhost_session *s, uint64_t began_ns)
 	s->is_resting = true;
 }
 
+/* As far as it gets in a turn; what is left has the next ones, and the others theirs between. */
+static int message_end(struct vhost_session *s, struct err *e)
+{
+	uint64_t began_ns = now_ns();
+
+	s->is_going_on = true;
+	while (s->is_going_on && now_ns() - began_ns < MESSAGES_NS)
+		s->is_going_on = vhost_device_more(&s->device);
+	if (s->is_going_on || !s->answer.is_due)
+		return 0;
+	return vhost_conn_send(&s->conn, &s->answer.m, s->answer.fd, e);
+}
+
 /* Does what has come, and answers. */
 static int message_do(struct vhost_session *s, struct err *e)
 {
 	struct vhost_conn *c = &s->conn;
-	struct vhost_answer answer;
 	uint32_t live = vhost_device_live(&s->device);
-	int r = vhost_device_message(&s->device, &c->m, c->fds, &answer, e), sent = 0;
+	int r = vhost_device_message(&s->device, &c->m, c->fds, &s->answer, e);
 
 	/* It is served: what was wrong before is so no longer. */
 	if ((vhost_device_live(&s->device) & ~live) != 0 && vhost_device_broken(&s->device) == 0)
 		s->error[0] = '\0';
-	if (answer.is_due)
-		sent = vhost_conn_send(c, &answer.m, answer.fd, r < 0 ? NULL : e);
-	return r < 0 ? r : sent;
+	if (r == 0)
+		return message_end(s, e);
+	if (s->answer.is_due)
+		(void)vhost_conn_send(c, &s->answer.m, s->answer.fd, NULL);
+	return r;
 }
 
 /* 1: it waits. */
@@ -121,6 +136,17 @@ static int message_begin(struct vhost_session *s, struct err *e)
 	return r;
 }
 
+/* It hung up, or is hung up on. */
+static void conn_lost(struct vhost_session *s, const struct err *e)
+{
+	if (e->text[0] != '\0')
+		error_set(s, e->text);
+	else
+		snprintf(s->error, sizeof(s->error), "the connection with process %d ended",
+			 s->conn.pid);
+	hang_up(s);
+}
+
 static void message_turn(struct vhost_session *s)
 {
 	uint64_t began_ns = now_ns();
@@ -138,21 +164,15 @@ static void message_turn(struct vhost_session *s)
 			r = vhost_client_watch(&s->client, s->conn.sock);
 		rest_if_due(s, began_ns);
 	}
-	if (r >= 0)
-		return;
-	if (e.text[0] != '\0')
-		error_set(s, e.text);
-	else
-		snprintf(s->error, sizeof(s->error), "the connection with process %d ended",
-			 s->conn.pid);
-	hang_up(s);
+	if (r < 0)
+		conn_lost(s, &e);
 }
 
 static void session_ready(void *arg)
 {
 	struct vhost_session *s = arg;
 
-	if (s->conn.sock >= 0 && !s->is_waiting)
+	if (s->conn.sock >= 0 && !s->is_waiting && !s->is_going_on)
 		message_turn(s);
 }
 
@@ -218,8 +238,14 @@ static void session_connect(struct vhost_session *s)
 static void session_tick(void *arg)
 {
 	struct vhost_session *s = arg;
+	uint64_t began_ns = now_ns();
+	struct err e = { 0 };
 
-	s->spent_ns = 0;
+	if (s->is_going_on && message_end(s, &e) < 0)
+		conn_lost(s, &e);
+	if (s->is_going_on)
+		return;
+	s->spent_ns = now_ns() - began_ns;
 	if (s->is_resting && !s->is_waiting)
 		(void)vhost_client_watch(&s->client, s->conn.sock);
 	s->is_resting = false;

@@ -38,11 +38,13 @@ struct vhost_session {
 	/* With the client's lock. */
 	struct vhost_conn conn;
 	struct vhost_device device; /* parts of it are the lcore's */
+	struct vhost_answer answer; /* to the message that was done last */
 	char error[256]; /* why the peer was dropped or a ring stopped, empty once all is served again */
 	struct log_limit log_limit;
 	uint64_t spent_ns; /* on messages since the last tick */
 	uint64_t rest_until_ns; /* not connected before */
 	bool is_resting; /* its messages wait for the next tick */
+	bool is_going_on; /* resting, with more of its message to be done before the answer */
 	bool is_waiting; /* the message in `conn` waits until nothing of the guest's is in use */
 	bool is_ending; /* as the device does for its reset, the VMM being gone */
 

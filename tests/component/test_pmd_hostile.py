@@ -3,8 +3,10 @@
 frames, the process stays the same, and nothing but what the hostile guest's port may send reaches them."""
 
 import contextlib
+import fcntl
 import os
 import random
+import select
 import signal
 import socket
 import struct
@@ -18,7 +20,7 @@ from vhost_front import (
     BUFFER, DESC_INDIRECT, DESC_NEXT, DESC_WRITE, F_INDIRECT, F_PACKED, GET_FEATURES, GET_INFLIGHT_FD, GET_VRING_BASE,
     GET_STATUS, HEADER, NET_SET_MTU, P_BACKEND_REQ, P_CONFIG, P_INFLIGHT, P_LOG_SHMFD, P_MQ, P_MTU, P_RARP, P_STATUS, RX, SEND_RARP,
     SET_FEATURES, SET_INFLIGHT_FD, SET_LOG_BASE, SET_LOG_FD, SET_MEM_TABLE, SET_PROTOCOL_FEATURES, SET_STATUS, SET_VRING_ADDR,
-    SET_VRING_BASE, SET_VRING_CALL, SET_VRING_ENABLE, SET_VRING_KICK, SET_VRING_NUM, TX, Front, frame, mac)
+    SET_VRING_BASE, SET_VRING_CALL, SET_VRING_ENABLE, SET_VRING_KICK, SET_VRING_NUM, TX, Front, Log, frame, mac)
 
 MAC = {name: f"02:00:00:00:00:{n:02x}" for n, name in enumerate(("evil", "ann", "bob"), 1)}
 OUTSIDE = 1 << 40
@@ -435,6 +437,34 @@ def test_regions_in_flight_that_a_vmm_keeps_hold_no_memory(pmd, three):
     assert len(os.listdir(f"/proc/{pid}/fd")) <= fds + 2
     for fd in kept[:-1]:
         os.close(fd)
+    exchange(three, 1)
+
+
+def test_a_log_of_more_than_any_guest_holds_nobody_up(pmd, three):
+    """All of a guest's memory is marked in its first log, of which 4 TiB are 128 MiB: others are heard meanwhile."""
+    evil, bob = three["evil"], three["bob"]
+    evil.hang_up()
+    os.close(evil.fd)
+    evil.bytes = 4 << 40
+    evil.fd = os.memfd_create("guest", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(evil.fd, evil.bytes)  # which is nothing
+    fcntl.fcntl(evil.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+    evil.accept()
+    evil.negotiate()
+    evil.memory_tell()
+    log = Log(evil.bytes)
+    evil.tell(SET_LOG_BASE, struct.pack("<QQ", log.bytes, 0), (log.fd,))
+    begin, worst = time.monotonic(), 0
+    while not select.select([evil.sock], [], [], 0)[0]:
+        asked = time.monotonic()
+        bob.memory_tell()
+        worst = max(worst, time.monotonic() - asked)
+    took = time.monotonic() - begin
+    assert evil.hear(SET_LOG_BASE) == b""
+    assert log.bits[:] == b"\xff" * log.bytes
+    # The bound is for machines on which all of it takes no longer than a turn.
+    assert worst < max(0.3, took / 2), (worst, took)
+    log.close()
     exchange(three, 1)
 
 
