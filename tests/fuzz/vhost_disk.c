@@ -2,27 +2,17 @@
 /*
  * A VMM's whole session with a disk, without socket and image: messages with fds, and its guest's writes into the rings
  * between them, requests taken and answered in another order. What is under way names memory that is mapped until it is
- * answered: messages that are not known to stop a ring leave it alone. In the end all fds are closed.
- *
- * A record: request (0: the guest writes), fds (low four bits how many, then of what kind; highest: a request is answered),
- * size, size bytes of payload.
+ * answered: messages that are not known to stop a ring leave it alone. The highest bit of a record's fds: a request is answered.
  */
-#include "base/fd.h"
+#include "vhost_records.h"
+
 #include "pmd-backends/block_config.h"
 #include "pmd-backends/block_request.h"
-#include "pmd-backends/vhost_check.h"
-#include "pmd-backends/vhost_device.h"
 #include "pmd-backends/vring_async.h"
 #include "pmd-backends/vring_core.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#define MEMORY	(64U << 10)
 #define QUEUES	2U
 #define FLIGHTS 4U /* of a ring */
 
@@ -45,8 +35,6 @@ static struct vhost_device_ops ops;
 static const struct block_file file = {
 	.fd = -1, .size = MIB(1), .block_size = 512, .align = 1, .can_discard = true
 };
-static int memory_fd, region_fd; /* region_fd: the last in-flight region */
-static uint8_t *memory;
 
 static int ring_start(void *arg, unsigned int i, const struct vring_start *start, struct err *e)
 {
@@ -80,11 +68,7 @@ static void ring_changed(void *arg, unsigned int ring, bool is_live)
 
 static void begin(void)
 {
-	memory_fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (ftruncate(memory_fd, MEMORY) < 0 || fcntl(memory_fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0)
-		abort();
-	memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd, 0);
-	region_fd = -1;
+	memory_make();
 	kind = (struct vhost_kind){
 		.features = block_features(&file, QUEUES),
 		.protocol = BIT_ULL(VHOST_PROTOCOL_F_MQ) | BIT_ULL(VHOST_PROTOCOL_F_REPLY_ACK) |
@@ -159,97 +143,39 @@ static void requests_move(uint8_t which)
 	}
 }
 
-static int fd_make(unsigned int what)
-{
-	switch (what) {
-	case 0:
-		return fcntl(memory_fd, F_DUPFD_CLOEXEC, 3);
-	case 1:
-		return eventfd(0, EFD_CLOEXEC);
-	case 2:
-		return region_fd < 0 ? eventfd(0, EFD_CLOEXEC)
-				     : fcntl(region_fd, F_DUPFD_CLOEXEC, 3);
-	default:
-		return open("/dev/zero", O_RDWR | O_CLOEXEC);
-	}
-}
-
 static void hang_up(void)
 {
 	answer_all(UINT32_MAX);
 	vhost_device_reset(&device);
 }
 
-static void say(struct vhost_message *m, unsigned int kinds)
+static void say(const struct vhost_message *m, int *fds, size_t count)
 {
-	struct vhost_answer answer = { .fd = -1 };
-	int fds[VHOST_MAX_FDS];
-	size_t count = (kinds & 15) % (VHOST_MAX_FDS + 1);
+	struct vhost_answer answer;
 	struct err e = { 0 };
+	int r;
 
-	for (size_t i = 0; i < count; i++)
-		fds[i] = fd_make(kinds >> 4 & 3);
-	if (vhost_message_check(m, fds, count, &e) == 0) {
-		answer_all(vhost_message_stops(m));
-		if (vhost_device_message(&device, m, fds, &answer, &e) < 0)
-			hang_up();
-		if (answer.is_due && answer.m.h.size > sizeof(answer.m.payload))
-			abort();
-		if (answer.fd >= 0) {
-			fd_close(&region_fd);
-			region_fd = fcntl(answer.fd, F_DUPFD_CLOEXEC, 3);
-		}
-	}
-	for (size_t i = 0; i < count; i++)
-		fd_close(&fds[i]);
+	if (vhost_message_check(m, fds, count, &e) < 0)
+		return;
+	answer_all(vhost_message_stops(m));
+	r = vhost_device_message(&device, m, fds, &answer, &e);
+	answer_keep(&device, &answer);
+	if (r < 0)
+		hang_up();
 }
 
-static size_t record(const uint8_t *data, size_t size)
+static void end(void)
 {
-	struct vhost_message m = { .h = { (data[0] & 127) % VHOST_REQUESTS, data[0] & 128 ? 9 : 1,
-					  data[2] } };
-	size_t len = u64_min(data[2], size - 3);
-	uint16_t at;
-
-	if (m.h.request != 0) {
-		memcpy(&m.payload, data + 3, len);
-		say(&m, data[1]);
-	} else if (len > sizeof(at)) {
-		memcpy(&at, data + 3, sizeof(at));
-		at = (uint16_t)u64_min(at, MEMORY - len);
-		memcpy(memory + at, data + 3 + sizeof(at), len - sizeof(at));
-	}
-	requests_move(data[1]);
-	return 3 + len;
-}
-
-/* The number that the next fd gets. */
-static int fd_next(void)
-{
-	int fd = fcntl(memory_fd, F_DUPFD_CLOEXEC, 3), number = fd;
-
-	fd_close(&fd);
-	return number;
+	hang_up();
+	vhost_device_fini(&device);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	int next;
+	static const struct records_ops session = { say, requests_move, end };
 
 	if (memory == NULL)
 		begin();
-	memset(memory, 0, MEMORY);
-	next = fd_next();
-	while (size > 3) {
-		size_t n = record(data, size);
-
-		data += n;
-		size -= n;
-	}
-	hang_up();
-	vhost_device_fini(&device);
-	fd_close(&region_fd);
-	if (device.live != 0 || fd_next() != next)
-		abort();
+	records_do(&session, &device, data, size);
 	return 0;
 }
