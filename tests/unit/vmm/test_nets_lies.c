@@ -211,6 +211,7 @@ static void a_backend_that_comes_and_goes_fills_no_log(void **state)
 {
 	int log = memfd_create("log", MFD_CLOEXEC), saved = dup(STDERR_FILENO);
 	struct net_board *b = &board;
+	uint64_t begin = now_ns(), later;
 
 	net_board_init(b, &(struct vmm_net_spec){ .grace_ms = 0 });
 	log_init("test", LOG_LEVEL_INFO);
@@ -223,9 +224,11 @@ static void a_backend_that_comes_and_goes_fills_no_log(void **state)
 	}
 	assert_true(dup2(saved, STDERR_FILENO) >= 0);
 	log_init("test", LOG_LEVEL_ERROR);
-	assert_int_equal(lines_count(log, "a backend is connected"), 5);
-	assert_int_equal(lines_count(log, ") is gone"), 5);
-	assert_int_equal(lines_count(log, "\n"), 10);
+	/* On a slow machine some more each 10 s, with the number of those left out. */
+	later = 2 * ((now_ns() - begin) / 10000000000);
+	assert_true(lines_count(log, "a backend is connected") >= 5);
+	assert_true(lines_count(log, ") is gone") >= 5);
+	assert_in_range(lines_count(log, "\n"), 10, 10 + later);
 	close(log);
 	close(saved);
 	net_board_fini(b);
