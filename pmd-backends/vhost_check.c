@@ -194,9 +194,9 @@ enum stops {
 #define NEEDS(feature) BIT_ULL(VHOST_PROTOCOL_F_##feature)
 
 /*
- * What is not here is not understood. The protocol's own words for each message say what must have been agreed on before; of
- * GET_QUEUE_NUM that its feature is offered is enough, and SET_VRING_ENABLE comes before SET_FEATURES where QEMU's guest has
- * several queues.
+ * What is not here is not understood. Where the protocol's words ask that a feature be offered, and not that it be agreed on,
+ * front ends agree on it before all the same, but for GET_QUEUE_NUM. SET_VRING_ENABLE comes before SET_FEATURES where QEMU's
+ * guest has several queues.
  */
 static const struct message_row {
 	const char *name;
