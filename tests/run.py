@@ -31,7 +31,7 @@ SUITES = {
     "style": Suite("layers, headers alone, format, sizes, SPDX, shellcheck", (), suites.run_style),
     "unit": Suite("cmocka under ASan and UBSan", ("asan",), suites.run_unit),
     "component": Suite("the real processes, no lab", ("asan",), suites.run_component),
-    "fuzz": Suite("replay of the fuzz corpora", ("fuzz",), suites.run_fuzz),
+    "fuzz": Suite("replay of the fuzz corpora", ("asan",), suites.run_fuzz),
     "tsan": Suite("viaduct-pmd under the thread sanitizer", ("tsan",), suites.run_tsan),
     "lab": Suite("end to end in the virtual host", ("release",), labsuite.run_lab),
     "bench-smoke": Suite("every scenario of the benchmark for seconds, in the virtual host", ("release",), benchsuite.run_bench_smoke,

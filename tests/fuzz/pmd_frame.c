@@ -62,7 +62,7 @@ static void sent_check(const struct wire_end *end, const struct policy *p, bool 
 			abort();
 		if ((m->ol_flags & RTE_MBUF_F_TX_L4_MASK) && !(end->ep.offloads & ENDPOINT_CSUM))
 			abort();
-		if (m->l2_len + m->l3_len + m->l4_len > rte_pktmbuf_pkt_len(m))
+		if ((uint32_t)(m->l2_len + m->l3_len + m->l4_len) > rte_pktmbuf_pkt_len(m))
 			abort();
 	}
 }

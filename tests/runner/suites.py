@@ -173,7 +173,7 @@ def run_unit(ctx):
 # --- fuzz: replay of the corpora --------------------------------------------------------------
 
 def fuzz_targets(kind="fuzz"):
-    """name -> executable of a clang build."""
+    """name -> executable; those of a clang build can fuzz, the others replay alone."""
     found = {}
     for target in builds.introspect(kind, "targets"):
         if target["type"] == "executable" and target["name"].startswith("fuzz_"):
@@ -201,7 +201,7 @@ def replay(name, executable, files, **env):
 def run_fuzz(ctx):
     """As many targets at a time as there are processors."""
     found = {}
-    for name, executable in sorted(fuzz_targets(ctx.kind or "fuzz").items()):
+    for name, executable in sorted(fuzz_targets(ctx.kind or "asan").items()):
         files = sorted(f for f in (TESTS / "fuzz/corpus" / name).glob("*") if f.is_file())
         if not files:
             ctx.tally.add(Result("fuzz", name, "failed", 0, f"no corpus in fuzz/corpus/{name}/"))
