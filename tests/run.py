@@ -39,6 +39,7 @@ SUITES = {
     "long": Suite("what takes too long for every day", ("release", "fuzz", "asan"), longsuite.run_long,
                   False),
 }
+LONG_S = 60  # a suite that takes longer says where its time goes
 GROUPS = {"quick": ["style", "unit", "component", "fuzz", "tsan"]}
 
 
@@ -91,7 +92,10 @@ def run_suite(name, ctx, coming):
     # An empty suite must not look like a good one; a pattern may well leave it empty.
     if len(tally.results) == before and not ctx.pattern:
         tally.add(Result(name, "(all)", "failed", 0, "the suite has no case"))
-    tally.say(f"{name}: {tally.summary(name)}  ({time.monotonic() - begin:.0f} s)")
+    took = time.monotonic() - begin
+    tally.say(f"{name}: {tally.summary(name)}  ({took:.0f} s)")
+    for what, rows in zip(("files", "cases"), tally.longest(name) if took >= LONG_S else ()):
+        tally.say(f"{name}: longest {what}, in seconds: {', '.join(rows)}")
 
 
 def main():

@@ -4,6 +4,7 @@
 A case that failed and passed when it was run again (again.py) is unsteady: it counts as passed as long as there are few of them.
 """
 
+import collections
 import dataclasses
 import re
 import sys
@@ -86,6 +87,15 @@ class Tally:
         text = f"{self.count('passed', suite)} passed, {self.count('failed', suite)} failed"
         skipped = self.count("skipped", suite)
         return text + (f", {skipped} skipped" if skipped else "")
+
+    def longest(self, suite, most=12):
+        """Where a suite's time goes: seconds and name of its longest files of cases, and of its longest cases."""
+        cases = sorted(((r.seconds, r.name) for r in self.results if r.suite == suite), reverse=True)
+        files = collections.Counter()
+        for seconds, name in cases:
+            files[name.split("::")[0]] += seconds
+        return [[f"{seconds:.0f} {name}" for seconds, name in rows[:most] if seconds >= 1]
+                for rows in ([(seconds, name) for name, seconds in files.most_common()], cases)]
 
     def exit_status(self):
         """Zero only if something ran and nothing failed: a run of skips alone proves nothing."""

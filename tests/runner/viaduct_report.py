@@ -9,6 +9,7 @@ import json
 import os
 
 OUT = None
+SETUP = {}  # case -> seconds of its fixtures, until its own are known
 
 
 def pytest_addoption(parser):
@@ -62,7 +63,11 @@ def pytest_collectreport(report):
 def pytest_runtest_logreport(report):
     # A case passes in its call; it can fail in any phase, and a fault in teardown after a
     # passed call is a result of its own.
-    name, seconds = report.nodeid, report.duration
+    # Its time has that of its fixtures in it: they are made anew or first here.
+    name = report.nodeid
+    if report.when == "setup":
+        SETUP[name] = report.duration
+    seconds = report.duration + (SETUP.pop(name, 0) if report.when == "call" else 0)
     if report.skipped:
         _write(kind="result", name=name, outcome="skipped", seconds=seconds,
                detail=_skip_reason(report))
