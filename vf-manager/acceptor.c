@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/acceptor.h"
 
+#include "vf-manager/listen.h"
+#include "vf-manager/monitor.h"
+
 #include "base/fd.h"
 #include "base/json.h"
 
@@ -13,6 +16,7 @@
 #include <unistd.h>
 
 #define LOOK_MS	   250
+#define LOST_MS	   1000 /* between two looks whether clients still find the socket */
 #define PAUSE_MS   100 /* when the machine has no room for a further socket */
 #define AT_ONCE	   64
 #define TURNED_OFF 64 /* that may still read why */
@@ -24,6 +28,8 @@ struct acceptor {
 	/* A ring. A socket that is closed at once would break its peer's request off, and the answer with it. */
 	int turned_off[TURNED_OFF];
 	unsigned int next;
+	uint64_t lost_next_ns;
+	bool is_lost; /* and it has been said */
 };
 
 void acceptor_say(int sock, unsigned int status, const struct err *e)
@@ -102,20 +108,46 @@ static void turned_off_close(struct acceptor *a)
 		fd_close(&a->turned_off[i]);
 }
 
+/* Who removes /run/viaduct has not ended the daemon. */
+static void lost_look(struct acceptor *a)
+{
+	struct daemon *d = a->plan.d;
+	struct err e = { 0 };
+
+	if (now_ns() < a->lost_next_ns)
+		return;
+	a->lost_next_ns = now_ns() + LOST_MS * 1000000ULL;
+	if (!api_listen_is_lost(d, a->plan.listener)) {
+		a->is_lost = false;
+		return;
+	}
+	if (!a->is_lost)
+		log_warn("somebody has removed %s, or what lies in it: it is made again",
+			 d->opt->run_dir);
+	accept_some(a);
+	if (api_listen_again(d, a->plan.listener, &e) < 0 && !a->is_lost)
+		log_err(&e, "clients do not find the daemon");
+	a->is_lost = true;
+	/* Paths of VMs may be gone, too. */
+	if (d->monitor != NULL)
+		monitor_kick(d->monitor);
+}
+
 static void *run(void *arg)
 {
 	struct acceptor *a = arg;
 	struct pollfd fds[] = { { .fd = a->plan.listener, .events = POLLIN },
 				{ .fd = a->stop, .events = POLLIN } };
-	bool is_quiet = true; /* nobody is connected: nothing to look after */
+	bool is_quiet = true; /* nobody is connected: not much to look after */
 
 	while ((fds[1].revents & POLLIN) == 0) {
-		int n = poll(fds, ARRAY_SIZE(fds), is_quiet ? -1 : LOOK_MS);
+		int n = poll(fds, ARRAY_SIZE(fds), is_quiet ? LOST_MS : LOOK_MS);
 
 		if (n > 0 && (fds[0].revents & POLLIN) != 0)
 			accept_some(a);
 		else if (n == 0)
 			turned_off_close(a);
+		lost_look(a);
 		is_quiet = guard_look(a->plan.guard) == 0 && n == 0;
 	}
 	return NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The thread that accepts the API's clients, asks the guard whether there is room, tells who must go why, and
- * looks once in a while who is over time.
+ * looks once in a while who is over time, and whether clients still find the socket.
  */
 #ifndef VIADUCT_VF_MANAGER_ACCEPTOR_H
 #define VIADUCT_VF_MANAGER_ACCEPTOR_H

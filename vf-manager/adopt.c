@@ -4,6 +4,7 @@
 #include "vf-manager/fnpool.h"
 #include "vf-manager/portpolled.h"
 #include "vf-manager/ports.h"
+#include "vf-manager/privops.h"
 #include "vf-manager/recover.h"
 #include "vf-manager/vm.h"
 #include "vf-manager/vmdef.h"
@@ -129,7 +130,10 @@ static void vm_adopt(struct daemon *d, struct vm *vm)
 	const struct vmm_peer peer = { .name = vm->name, .uid = vm->uid, .pid = vm->pid };
 	json_t *status = NULL;
 	struct err e = { 0 };
-	int r = vmm_call(d, &peer, "status", &status, &e);
+	int r;
+
+	vm_run_files_keep(d, vm->name);
+	r = vmm_call(d, &peer, "status", &status, &e);
 
 	state_lock(d);
 	if (r < 0) {

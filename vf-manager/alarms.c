@@ -6,6 +6,7 @@
 #include "vf-manager/irqwatch.h"
 #include "vf-manager/ledger_event.h"
 #include "vf-manager/portloss.h"
+#include "vf-manager/runpaths.h"
 #include "vf-manager/vm.h"
 
 #include <errno.h>
@@ -146,6 +147,7 @@ static void vm_unknown(struct alarms *a, struct daemon *d)
 {
 	for (size_t i = 0; i < d->vm_count; i++) {
 		const struct vm *vm = d->vms[i];
+		char path[VM_PATH_TEXT];
 		struct alarm *one;
 
 		if (vm->state != VM_UNKNOWN)
@@ -154,8 +156,11 @@ static void vm_unknown(struct alarms *a, struct daemon *d)
 		if (one == NULL)
 			return;
 		if (vm->pid != 0) {
-			alarm_text_set(one->text, "the VM's process %d runs and does not answer",
-				       (int)vm->pid);
+			alarm_text_set(one->text, "the VM's process %d runs and does not answer%s",
+				       (int)vm->pid,
+				       run_path_is_gone(vm_path(d, vm->name, "control.sock", path))
+					       ? ": somebody has removed its control socket"
+					       : "");
 			alarm_text_set(one->hint, "viaduct vm kill %s   ends it", vm->name);
 		} else {
 			alarm_text_set(one->text, "the VM ended and nothing says why");
@@ -502,6 +507,7 @@ static const struct alarm_kind {
 	{ "port-lost", "critical", port_has_lost },
 	{ "port-quarantined", "major", alarms_ports_quarantined },
 	{ "port-unreachable", "major", alarms_port_unreachable },
+	{ "run-path-lost", "major", alarms_run_path_lost },
 	{ "state-disk-full", "critical", alarms_state_disk_full },
 	{ "uplink-down", "critical", alarms_uplink_down },
 	{ "vf-attributes-drift", "major", vf_attributes_drift },

@@ -32,6 +32,7 @@ void alarms_faults_unseen(struct alarms *a, struct daemon *d);
 void alarms_ports_quarantined(struct alarms *a, struct daemon *d);
 void alarms_ports_fallen_back(struct alarms *a, struct daemon *d);
 void alarms_hugepages_short(struct alarms *a, struct daemon *d);
+void alarms_run_path_lost(struct alarms *a, struct daemon *d);
 void alarms_state_disk_full(struct alarms *a, struct daemon *d);
 void alarms_numa_drift(struct alarms *a, struct daemon *d);
 void alarms_vm_crash_loop(struct alarms *a, struct daemon *d);

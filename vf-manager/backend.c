@@ -255,7 +255,7 @@ static void look(struct backend *b)
 		publish(b);
 		return;
 	}
-	backend_silence(&b->p, &e);
+	(void)backend_silence(&b->p, &e);
 }
 
 static bool uplink_waits(const struct backend *b, unsigned int i, uint64_t now)

@@ -5,6 +5,7 @@
 #include "vf-manager/monitor.h"
 #include "vf-manager/peer.h"
 #include "vf-manager/privops.h"
+#include "vf-manager/runpaths.h"
 #include "vf-manager/vm.h"
 
 #include "base/fd.h"
@@ -316,6 +317,7 @@ void backend_find(struct backend_proc *p)
 {
 	auto_json json_t *wish = launch_wish(p);
 	struct backend_row row = { 0 };
+	char path[BACKEND_PATH_TEXT];
 	struct err e = { 0 };
 	int r;
 
@@ -327,6 +329,7 @@ void backend_find(struct backend_proc *p)
 		p->start_ticks = row.start_ticks;
 		p->up_ns = now_ns();
 		peer_set(p, row.uid, row.pid);
+		run_path_keep(p->d->run_paths, backend_path(p->d, p->name, "control.sock", path));
 		if (!p->is_wanted || !json_equal(row.wish, wish) ||
 		    row.uid != backend_proc_uid(p)) {
 			log_info("%s, pid %d: ended, since %s", p->label, (int)row.pid,
@@ -502,14 +505,26 @@ bool backend_proc_start(struct backend_proc *p)
 	return true;
 }
 
-void backend_silence(struct backend_proc *p, const struct err *e)
+bool backend_proc_is_hidden(const struct backend_proc *p)
+{
+	char path[BACKEND_PATH_TEXT];
+
+	return p->peer.pid != 0 &&
+	       run_path_is_gone(backend_path(p->d, p->name, "control.sock", path));
+}
+
+bool backend_silence(struct backend_proc *p, const struct err *e)
 {
 	char text[SAID_TEXT];
 
 	if (p->silences == 0)
 		log_err(e, p->label);
+	if (e->errnum == ENOENT && backend_proc_is_hidden(p)) {
+		p->silences = 1;
+		return true;
+	}
 	if (++p->silences < SILENCES)
-		return;
+		return false;
 	log_warn("%s: no good answer for %u looks: it is ended", p->label, p->silences);
 	snprintf(text, sizeof(text), "%s does not answer as it should: it is ended", p->label);
 	tell(p, text);
@@ -517,4 +532,5 @@ void backend_silence(struct backend_proc *p, const struct err *e)
 	retry_later(p);
 	p->restarts++;
 	backend_state_set(p, BACKEND_DOWN, e);
+	return false;
 }

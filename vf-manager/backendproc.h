@@ -123,8 +123,12 @@ bool backend_proc_start(struct backend_proc *p);
 /* Politely first. */
 void backend_end(struct backend_proc *p);
 
-/* A look that came to nothing. After some in a row it is ended. */
-void backend_silence(struct backend_proc *p, const struct err *e);
+/* A look that came to nothing. After some in a row it is ended, unless nobody could have heard it: somebody has removed its socket. True: so it is,
+ * and it serves on. */
+bool backend_silence(struct backend_proc *p, const struct err *e);
+
+/* Look locked. Its process runs, and somebody has removed its control socket's name. */
+bool backend_proc_is_hidden(const struct backend_proc *p);
 
 void backend_state_set(struct backend_proc *p, enum backend_state state, const struct err *why);
 

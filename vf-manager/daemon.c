@@ -5,6 +5,7 @@
 #include "vf-manager/disks.h"
 #include "vf-manager/faultwatch.h"
 #include "vf-manager/monitor.h"
+#include "vf-manager/runpaths.h"
 #include "vf-manager/vm.h"
 #include "vf-manager/vmdef.h"
 #include "vf-manager/watch.h"
@@ -26,7 +27,7 @@ static int dir_make(const char *path, mode_t mode, struct err *e)
 	return 0;
 }
 
-static int dirs_make(const struct daemon *d, struct err *e)
+int daemon_run_dirs_make(const struct daemon *d, struct err *e)
 {
 	char vm_dir[PATH_MAX];
 	int r = dir_make(d->opt->run_dir, 0755, e);
@@ -34,8 +35,6 @@ static int dirs_make(const struct daemon *d, struct err *e)
 	snprintf(vm_dir, sizeof(vm_dir), "%s/vm", d->opt->run_dir);
 	if (r == 0)
 		r = dir_make(vm_dir, 0755, e);
-	if (r == 0)
-		r = dir_make(d->opt->state_dir, 0700, e);
 	return r;
 }
 
@@ -91,7 +90,11 @@ int daemon_create(const struct options *opt, struct daemon **out, struct err *e)
 	if (r == 0)
 		r = rtnl_create(&d->nl, e);
 	if (r == 0 && !d->is_oneshot)
-		r = dirs_make(d, e);
+		r = daemon_run_dirs_make(d, e);
+	if (r == 0 && !d->is_oneshot)
+		r = dir_make(opt->state_dir, 0700, e);
+	if (r == 0 && !d->is_oneshot)
+		r = run_paths_create(&d->run_paths, e);
 	if (r == 0 && !d->is_oneshot)
 		r = ledger_open(&d->ledger, opt->state_dir, d->boot_id, e);
 	if (r == 0 && !d->is_oneshot)
@@ -124,6 +127,7 @@ void daemon_destroy(struct daemon *d)
 		vm_destroy(d->vms[i]);
 	for (size_t i = 0; i < d->def_count; i++)
 		def_destroy(d->defs[i]);
+	run_paths_destroy(d->run_paths);
 	ledger_close(d->ledger);
 	rtnl_destroy(d->nl);
 	inventory_destroy(d->inv);

@@ -30,6 +30,7 @@ struct fault_watch;
 struct monitor;
 struct keeper;
 struct operations;
+struct run_paths;
 struct vm;
 struct vm_def;
 struct watcher;
@@ -63,6 +64,8 @@ struct daemon {
 	struct inventory *inv;
 	struct rtnl *nl;
 	struct ledger *ledger; /* NULL in --oneshot */
+	struct run_paths *run_paths; /* NULL in --oneshot */
+	bool has_own_socket; /* of the API, on disk; the acceptor's while it runs */
 	struct vm *vms[DAEMON_VMS];
 	size_t vm_count;
 	struct vm_def *defs[DAEMON_VMS]; /* those of the VMs that are defined, by name */
@@ -128,6 +131,9 @@ static inline void state_unlock(struct daemon *d)
 {
 	pthread_mutex_unlock(&d->state);
 }
+
+/* RUN_DIR and what lies in it from the start. Right while they are there, too. */
+int daemon_run_dirs_make(const struct daemon *d, struct err *e);
 
 /* Requests that wait for a VM end with an error, so that the process can. */
 void daemon_end(struct daemon *d);

@@ -98,7 +98,7 @@ void disk_sync_remove(struct vm_disks *b, const char *name)
 	if (pmd_call(b->d, &b->p.peer, body, NULL, &e) == 0)
 		return;
 	if (is_silence(&e))
-		backend_silence(&b->p, &e);
+		(void)backend_silence(&b->p, &e);
 	else
 		log_err(&e, name);
 }
@@ -256,8 +256,7 @@ static void look(struct vm_disks *b)
 	if (r == 0) {
 		b->p.silences = 0;
 		publish(b);
-	} else {
-		backend_silence(&b->p, &e);
+	} else if (!backend_silence(&b->p, &e)) {
 		away_note(b);
 	}
 }

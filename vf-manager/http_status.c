@@ -35,6 +35,7 @@ static const struct status_row {
 	{ "autostart-unknown", MHD_HTTP_CONFLICT },
 	{ "autostart-cycle", MHD_HTTP_CONFLICT },
 	{ "creator-gone", MHD_HTTP_CONFLICT },
+	{ "run-path-lost", MHD_HTTP_CONFLICT },
 	{ "state-locked", MHD_HTTP_SERVICE_UNAVAILABLE },
 	{ "user-lookup", MHD_HTTP_SERVICE_UNAVAILABLE },
 	{ "start-cancelled", MHD_HTTP_CONFLICT },

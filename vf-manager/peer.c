@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/peer.h"
 
+#include "vf-manager/runpaths.h"
+
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/seqmsg.h"
@@ -18,7 +20,7 @@ int peer_send(const struct peer *peer, const struct peer_ask *ask, int *fd_out, 
 
 	if (peer->pid == 0)
 		return err_set(e, ECONNREFUSED, "it does not run");
-	r = unix_connect(peer->path, ask->type, &fd, e);
+	r = run_path_connect(peer->kept, peer->path, ask->type, &fd, e);
 	if (r < 0)
 		return r;
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));

@@ -12,11 +12,14 @@
 
 #include <sys/types.h>
 
+struct run_paths;
+
 struct peer {
 	const char *program; /* "viaduct-vmm" */
 	const char *path; /* of its control socket */
 	uid_t uid;
 	pid_t pid; /* who must be at the other end; 0: nobody */
+	struct run_paths *kept; /* in which `path` may be; NULL: its name is all there is */
 };
 
 struct peer_ask {

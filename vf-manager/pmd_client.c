@@ -36,7 +36,8 @@ static int call(const struct daemon *d, const struct pmd_peer *pmd, const struct
 	const struct peer peer = { .program = "viaduct-pmd",
 				   .path = backend_path(d, pmd->name, "control.sock", path),
 				   .uid = pmd->uid,
-				   .pid = pmd->pid };
+				   .pid = pmd->pid,
+				   .kept = d->run_paths };
 	struct err own = { 0 };
 	auto_fd int fd = -1;
 	int r;

@@ -121,6 +121,8 @@ void priv_vm_files_restore(struct daemon *d, const char *name);
 void priv_vm_files_drop_kept(struct daemon *d, const char *name);
 void vm_run_files_init(struct vm_run_files *files);
 void vm_run_files_close(struct vm_run_files *files);
+/* Those of a VM that runs, which the daemon must reach (runpaths.h). */
+void vm_run_files_keep(struct daemon *d, const char *name);
 
 /* Sockets only (is_ended), or all of the folder. */
 void priv_vm_files_remove(struct daemon *d, const char *name, bool is_ended);

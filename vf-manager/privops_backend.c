@@ -2,6 +2,7 @@
 /* What viaduct-pmd finds in the file system: its run folder, sockets, and the files of groups that are its. */
 #include "vf-manager/disks.h"
 #include "vf-manager/privops.h"
+#include "vf-manager/runpaths.h"
 
 #include "base/fd.h"
 #include "base/seqmsg.h"
@@ -85,6 +86,7 @@ void priv_backend_folder_remove(struct daemon *d, const char *name)
 		snprintf(socket, sizeof(socket), "%u.sock", i);
 		unlink(backend_path(d, name, socket, path));
 	}
+	run_path_drop(d->run_paths, backend_path(d, name, "control.sock", path));
 	rmdir(backend_path(d, name, "", path));
 }
 
@@ -99,6 +101,8 @@ int priv_backend_files_make(struct daemon *d, const char *name, gid_t gid,
 	if (r == 0)
 		r = unix_listen(backend_path(d, name, "control.sock", path), SOCK_SEQPACKET, 0600,
 				&out->listener, e);
+	if (r == 0)
+		run_path_keep(d->run_paths, path);
 	if (r == 0)
 		r = log_open(d, backend_path(d, name, "pmd.log", path), &out->log, e);
 	if (r < 0)

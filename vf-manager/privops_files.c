@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* A VM's run folder: its sockets and the files that outlive it. */
 #include "vf-manager/privops.h"
+#include "vf-manager/runpaths.h"
 #include "vf-manager/vm.h"
 
 #include "base/fd.h"
@@ -25,12 +26,14 @@ static const struct run_file {
 	int flags; /* of a file */
 	bool is_kept; /* after the VM's end, for whoever asks why it ended */
 	bool is_hvc; /* only of a VM that has it */
+	bool is_needed; /* by the daemon, whatever becomes of its name */
 } run_files[] = {
-	{ "control.sock", offsetof(struct vm_run_files, listener), 0600, SOCK_SEQPACKET, 0, false },
+	{ "control.sock", offsetof(struct vm_run_files, listener), 0600, SOCK_SEQPACKET, 0, false,
+	  false, true },
 	{ "console.sock", offsetof(struct vm_run_files, console), 0660, SOCK_STREAM, 0, false },
 	{ "hvc0.sock", offsetof(struct vm_run_files, hvc0), 0660, SOCK_STREAM, 0, false, true },
 	/* Written more than once, so not appended to. */
-	{ "exit.json", offsetof(struct vm_run_files, exit_record), 0600, 0, 0, true },
+	{ "exit.json", offsetof(struct vm_run_files, exit_record), 0600, 0, 0, true, false, true },
 	{ "console.log", offsetof(struct vm_run_files, console_log), 0640, 0, O_APPEND, true },
 	{ "console.log.1", offsetof(struct vm_run_files, console_log_old), 0640, 0, O_APPEND,
 	  true },
@@ -107,14 +110,35 @@ static void folder_rename(const struct daemon *d, const char *name, const char *
 		log_warn("rename %s: %s", old, strerror(errno));
 }
 
+void vm_run_files_keep(struct daemon *d, const char *name)
+{
+	char path[VM_PATH_TEXT];
+
+	for (size_t i = 0; i < ARRAY_SIZE(run_files); i++)
+		if (run_files[i].is_needed)
+			run_path_keep(d->run_paths, vm_path(d, name, run_files[i].name, path));
+}
+
+static void run_files_drop(struct daemon *d, const char *name)
+{
+	char path[VM_PATH_TEXT];
+
+	for (size_t i = 0; i < ARRAY_SIZE(run_files); i++)
+		if (run_files[i].is_needed)
+			run_path_drop(d->run_paths, vm_path(d, name, run_files[i].name, path));
+}
+
 int priv_vm_files_make(struct daemon *d, const char *name, struct vm_run_files *out, struct err *e)
 {
 	char path[VM_PATH_TEXT];
-	int r = 0;
+	int r;
 
 	vm_run_files_init(out);
 	if (parse_name(name) < 0)
 		return err_set(e, EINVAL, "'%.64s' is no name", name);
+	r = daemon_run_dirs_make(d, e);
+	if (r < 0)
+		return r;
 	folder_rename(d, name, "", KEPT);
 	folder_remove(d, "", name);
 	if (mkdir(vm_path(d, name, "", path), 0750) < 0 ||
@@ -131,6 +155,8 @@ int priv_vm_files_make(struct daemon *d, const char *name, struct vm_run_files *
 	}
 	if (r < 0)
 		vm_run_files_close(out);
+	else
+		vm_run_files_keep(d, name);
 	return r;
 }
 
@@ -160,8 +186,10 @@ int priv_vm_files_give(struct daemon *d, const char *name, uid_t owner, struct e
 
 void priv_vm_files_restore(struct daemon *d, const char *name)
 {
-	if (parse_name(name) == 0)
-		folder_rename(d, name, KEPT, "");
+	if (parse_name(name) < 0)
+		return;
+	run_files_drop(d, name);
+	folder_rename(d, name, KEPT, "");
 }
 
 void priv_vm_files_drop_kept(struct daemon *d, const char *name)
@@ -176,6 +204,7 @@ void priv_vm_files_remove(struct daemon *d, const char *name, bool is_ended)
 
 	if (parse_name(name) < 0)
 		return;
+	run_files_drop(d, name);
 	if (!is_ended) {
 		folder_remove(d, "", name);
 		return;

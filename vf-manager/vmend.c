@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/vmend.h"
 
+#include "vf-manager/runpaths.h"
 #include "vf-manager/vmkeep.h"
 
 #include "base/fd.h"
@@ -130,9 +131,14 @@ const json_t *vm_asked_at(const json_t *asked, int64_t at)
 static json_t *record_read(const struct daemon *d, const char *name)
 {
 	char path[VM_PATH_TEXT], text[RECORD_MAX];
-	ssize_t n = file_read_at(AT_FDCWD, vm_path(d, name, "exit.json", path), text, sizeof(text));
-	json_t *record = n > 0 ? json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	auto_fd int fd = -1;
+	json_t *record = NULL;
+	ssize_t n = 0;
 
+	if (run_path_open(d->run_paths, vm_path(d, name, "exit.json", path), O_RDONLY, &fd) == 0)
+		n = pread(fd, text, sizeof(text), 0);
+	if (n > 0)
+		record = json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, NULL);
 	if (json_is_object(record))
 		return record;
 	json_decref(record);

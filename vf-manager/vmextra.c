@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vf-manager/vmextra.h"
 
+#include "vf-manager/runpaths.h"
 #include "vf-manager/yamlload.h"
 
 #include "base/json.h"
@@ -204,5 +205,9 @@ int vm_console_path(const struct daemon *d, const struct vm *vm, const char *por
 		return err_hint(e, "virtio_console: true   in its file, from its next start on");
 	}
 	vm_path(d, vm->name, is_hvc ? "hvc0.sock" : "console.sock", path);
-	return 0;
+	if (vm->pid == 0 || !run_path_is_gone(path))
+		return 0;
+	err_set(e, ENOENT, "somebody has removed %s", path);
+	err_code(e, "run-path-lost");
+	return err_hint(e, "viaduct vm restart %s   makes it again", vm->name);
 }

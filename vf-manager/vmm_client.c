@@ -24,7 +24,8 @@ static int request_send(const struct daemon *d, const struct vmm_peer *vmm,
 	const struct peer peer = { .program = "viaduct-vmm",
 				   .path = vm_path(d, vmm->name, "control.sock", path),
 				   .uid = vmm->uid,
-				   .pid = vmm->pid };
+				   .pid = vmm->pid,
+				   .kept = d->run_paths };
 
 	return peer_send(&peer, ask, fd_out, e);
 }

@@ -122,6 +122,16 @@ def test_socket_activation(activated, short_tmp):
     assert daemon.socket.exists()  # it is systemd's
 
 
+def test_a_socket_of_systemd_that_somebody_removes_is_replaced(activated):
+    daemon = activated()
+    assert daemonkit.eventually(daemon.answers)
+    assert daemon.request("GET", "/v1/version")[0] == 200
+    shutil.rmtree(daemon.run_dir)
+    assert daemonkit.eventually(daemon.answers) and daemon.request("GET", "/v1/version")[1]["pid"] == daemon.proc.pid
+    assert daemon.stop() == 0
+    assert not daemon.socket.exists()  # it was the daemon's own
+
+
 @pytest.mark.parametrize("kind, count", [(socket.SOCK_SEQPACKET, 1), (socket.SOCK_STREAM, 2)])
 def test_what_is_no_socket_of_ours(activated, kind, count):
     daemon = activated(kind, count)

@@ -35,7 +35,7 @@ static int teardown(void **state)
 
 static int ask(pid_t pid, int *fd, struct err *e)
 {
-	const struct peer peer = { "viaduct-vmm", path, getuid(), pid };
+	const struct peer peer = { "viaduct-vmm", path, getuid(), pid, NULL };
 	auto_json json_t *body = json_pack("{s:s}", "op", "status");
 
 	return peer_send(&peer, &(struct peer_ask){ body, NULL, SOCK_SEQPACKET }, fd, e);
