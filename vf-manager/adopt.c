@@ -75,12 +75,19 @@ static int process_open(const struct vm *vm, int *pidfd_out)
 	return 0;
 }
 
-static void process_end(int pidfd)
+/* Nothing of it is given to anybody before it has ended. */
+static void process_end(struct daemon *d, struct vm *vm)
 {
-	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	struct pollfd p = { .fd = vm->pidfd, .events = POLLIN };
 
-	syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-	poll(&p, 1, KILL_WAIT_MS);
+	syscall(SYS_pidfd_send_signal, vm->pidfd, SIGKILL, NULL, 0);
+	if (poll(&p, 1, KILL_WAIT_MS) == 1) {
+		vm_ended(d, vm->name);
+		return;
+	}
+	state_lock(d);
+	vm_leave_killed(d, vm);
+	state_unlock(d);
 }
 
 /* viaductd was killed in between. */
@@ -105,15 +112,16 @@ static void wish_renew(struct daemon *d, const struct vm *vm)
 }
 
 /* Asked first, so that it can write down why it ended. */
-static void kill_take_up(struct daemon *d, const struct vm *vm)
+static void kill_take_up(struct daemon *d, struct vm *vm)
 {
 	const struct vmm_peer peer = { .name = vm->name, .uid = vm->uid, .pid = vm->pid };
 	struct pollfd p = { .fd = vm->pidfd, .events = POLLIN };
 
 	log_info("VM %s: viaductd was killed while it was to be killed", vm->name);
 	if (vmm_call(d, &peer, "kill", NULL, NULL) == 0 && poll(&p, 1, KILL_WAIT_MS) == 1)
-		return;
-	process_end(vm->pidfd);
+		vm_ended(d, vm->name);
+	else
+		process_end(d, vm);
 }
 
 /* What its VMM says of it. */
@@ -213,13 +221,11 @@ static void vm_reconcile(struct daemon *d, struct vm *vm)
 	}
 	if (vm->pid == 0 || process_open(vm, &vm->pidfd) < 0) {
 		vm_ended(d, vm->name);
-	} else if (vm->state == VM_STARTING) {
+	} else if (vm->state == VM_STARTING || vm_is_killed(vm)) {
 		/* Its starter is gone, and with it whoever would have had the answer. */
-		process_end(vm->pidfd);
-		vm_ended(d, vm->name);
+		process_end(d, vm);
 	} else if (was_to_be_killed(vm)) {
 		kill_take_up(d, vm);
-		vm_ended(d, vm->name);
 	} else {
 		vm_adopt(d, vm);
 	}

@@ -6,7 +6,6 @@
 #include "vf-manager/irqwatch.h"
 #include "vf-manager/ledger_event.h"
 #include "vf-manager/portloss.h"
-#include "vf-manager/runpaths.h"
 #include "vf-manager/vm.h"
 
 #include <errno.h>
@@ -140,36 +139,6 @@ static void function_quarantined(struct alarms *a, struct daemon *d)
 			       row->note);
 		alarm_text_set(one->hint,
 			       "viaduct function release %s   tries again to give it back", addr);
-	}
-}
-
-static void vm_unknown(struct alarms *a, struct daemon *d)
-{
-	for (size_t i = 0; i < d->vm_count; i++) {
-		const struct vm *vm = d->vms[i];
-		char path[VM_PATH_TEXT];
-		struct alarm *one;
-
-		if (vm->state != VM_UNKNOWN)
-			continue;
-		one = alarm_found(a, vm->name);
-		if (one == NULL)
-			return;
-		if (vm->pid != 0) {
-			alarm_text_set(one->text, "the VM's process %d runs and does not answer%s",
-				       (int)vm->pid,
-				       run_path_is_gone(vm_path(d, vm->name, "control.sock", path))
-					       ? ": somebody has removed its control socket"
-					       : "");
-			alarm_text_set(one->hint, "viaduct vm kill %s   ends it", vm->name);
-		} else {
-			alarm_text_set(one->text, "the VM ended and nothing says why");
-			alarm_text_set(
-				one->hint,
-				"viaduct vm show %s   says what is known; viaduct vm run FILE "
-				"starts it again",
-				vm->name);
-		}
 	}
 }
 
@@ -516,7 +485,7 @@ static const struct alarm_kind {
 	{ "vf-seized", "major", vf_seized },
 	{ "vm-crash-loop", "critical", alarms_vm_crash_loop },
 	{ "vm-start-failed", "critical", alarms_vm_start_failed },
-	{ "vm-unknown", "critical", vm_unknown },
+	{ "vm-unknown", "critical", alarms_vm_unknown },
 };
 
 static void alarm_log(void *arg, const struct alarm *a, bool is_raised)

@@ -37,5 +37,6 @@ void alarms_state_disk_full(struct alarms *a, struct daemon *d);
 void alarms_numa_drift(struct alarms *a, struct daemon *d);
 void alarms_vm_crash_loop(struct alarms *a, struct daemon *d);
 void alarms_vm_start_failed(struct alarms *a, struct daemon *d);
+void alarms_vm_unknown(struct alarms *a, struct daemon *d);
 
 #endif

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* VMs that shall run and are not started any more, and VMs whose memory is not where it was asked to be. */
+/* VMs that shall run and are not started any more, VMs of which nothing is known, and VMs whose memory is not where it was asked to be. */
 #include "vf-manager/alarms_found.h"
 #include "vf-manager/numawatch.h"
+#include "vf-manager/runpaths.h"
+#include "vf-manager/vm.h"
 #include "vf-manager/vmdef.h"
 
 static void held(struct alarms *a, const struct daemon *d, const char *alarm)
@@ -31,6 +33,49 @@ void alarms_vm_crash_loop(struct alarms *a, struct daemon *d)
 void alarms_vm_start_failed(struct alarms *a, struct daemon *d)
 {
 	held(a, d, "vm-start-failed");
+}
+
+static void unknown_say(const struct daemon *d, const struct vm *vm, struct alarm *one)
+{
+	char path[VM_PATH_TEXT];
+
+	if (vm->pid == 0) {
+		alarm_text_set(one->text, "the VM ended and nothing says why");
+		alarm_text_set(one->hint,
+			       "viaduct vm show %s   says what is known; viaduct vm run FILE "
+			       "starts it again",
+			       vm->name);
+	} else if (vm_is_killed(vm)) {
+		alarm_text_set(
+			one->text,
+			"the VM's process %d was killed and does not end: the VM keeps its VFs, "
+			"functions and uid until then",
+			(int)vm->pid);
+		alarm_text_set(one->hint,
+			       "cat /proc/%d/stack   and dmesg   say what the kernel waits for",
+			       (int)vm->pid);
+	} else {
+		alarm_text_set(one->text, "the VM's process %d runs and does not answer%s",
+			       (int)vm->pid,
+			       run_path_is_gone(vm_path(d, vm->name, "control.sock", path))
+				       ? ": somebody has removed its control socket"
+				       : "");
+		alarm_text_set(one->hint, "viaduct vm kill %s   ends it", vm->name);
+	}
+}
+
+void alarms_vm_unknown(struct alarms *a, struct daemon *d)
+{
+	for (size_t i = 0; i < d->vm_count; i++) {
+		struct alarm *one;
+
+		if (d->vms[i]->state != VM_UNKNOWN)
+			continue;
+		one = alarm_found(a, d->vms[i]->name);
+		if (one == NULL)
+			return;
+		unknown_say(d, d->vms[i], one);
+	}
 }
 
 void alarms_numa_drift(struct alarms *a, struct daemon *d)

@@ -2,6 +2,7 @@
 #include "vf-manager/hostkvm.h"
 
 #include "vf-manager/hostcheck.h"
+#include "vf-manager/privops.h"
 
 #include "base/fd.h"
 #include "base/json.h"
@@ -12,7 +13,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define KVM_CHECK_MS 5000
@@ -111,7 +111,7 @@ bool host_kvm_check(const struct daemon *d, bool *is_usable, char detail[256])
 {
 	auto_json json_t *said = NULL;
 	auto_fd int in = -1, out = -1;
-	int pipe_fds[2], status, r;
+	int pipe_fds[2], r;
 	pid_t pid;
 
 	*is_usable = false;
@@ -129,8 +129,7 @@ bool host_kvm_check(const struct daemon *d, bool *is_usable, char detail[256])
 	said = line_read(in);
 	if (!json_is_object(said))
 		kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	priv_child_end(pid, "viaduct-vmm --check-kvm");
 	snprintf(detail, 256, "not known: %.180s --check-kvm says nothing", d->opt->vmm_path);
 	if (!json_is_object(said))
 		return false;

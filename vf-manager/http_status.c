@@ -40,6 +40,7 @@ static const struct status_row {
 	{ "user-lookup", MHD_HTTP_SERVICE_UNAVAILABLE },
 	{ "start-cancelled", MHD_HTTP_CONFLICT },
 	{ "vm-silent", MHD_HTTP_CONFLICT },
+	{ "vmm-stuck", MHD_HTTP_CONFLICT },
 	{ "vmm-too-old", MHD_HTTP_CONFLICT },
 	{ "bad-config", MHD_HTTP_CONFLICT },
 	{ "no-such-operation", MHD_HTTP_NOT_FOUND },

@@ -5,6 +5,7 @@
 #include "vf-manager/disks.h"
 #include "vf-manager/privops.h"
 #include "vf-manager/vmdef.h"
+#include "vf-manager/vmend.h"
 
 #include "base/fd.h"
 
@@ -225,6 +226,23 @@ void vm_state_set(struct daemon *d, struct vm *vm, enum vm_state state)
 	vm_state_enter(d, vm, state);
 	if (vm_save(d, vm, &e) < 0)
 		log_err(&e, vm->name);
+}
+
+void vm_leave_killed(struct daemon *d, struct vm *vm)
+{
+	log_warn(
+		"VM %s: viaduct-vmm (process %d) was killed and does not end: the VM keeps what it has",
+		vm->name, (int)vm->pid);
+	if (vm->state == VM_STARTING)
+		json_object_set_new(vm->facts, "start_failed", json_true());
+	vm_state_set(d, vm, VM_UNKNOWN);
+}
+
+bool vm_is_killed(const struct vm *vm)
+{
+	return vm->pid != 0 && vm->state == VM_UNKNOWN &&
+	       (json_is_true(json_object_get(vm->facts, "start_failed")) ||
+		vm_asked_is_kill(json_object_get(vm->facts, "asked")));
 }
 
 char *vm_path(const struct daemon *d, const char *name, const char *file, char buf[VM_PATH_TEXT])

@@ -40,7 +40,7 @@ struct vm {
 	char *yaml;
 	char boot_id[BOOT_ID_TEXT];
 	/* {"vcpus","memory","ports":[..],"started_at","start_seconds","start_steps","exit","cpus","numa",
-	 * "anti_affinity","stop_timeout_s","dma_remapping","dma","interrupt_remapping","asked","life","unsafe_interrupts","limits","core_scheduling"}: members of the API's VM. */
+	 * "start_failed","anti_affinity","stop_timeout_s","dma_remapping","dma","interrupt_remapping","asked","life","unsafe_interrupts","limits","core_scheduling"}: members of the API's VM. */
 	json_t *facts;
 };
 
@@ -68,6 +68,11 @@ void vm_remove(struct daemon *d, const char *name);
 /* State locked. The lowest uid of the VMs' range that no process of ours has, if there is one not of a VM whose viaduct-pmd has not
  * ended yet; without root the daemon's own. */
 int vm_uid_pick(struct daemon *d, uid_t *out, struct err *e);
+
+/* State locked. Its process was killed and has not ended: the kernel waits for a device or for storage. It is "unknown" until then, keeps all that it
+ * has, and is watched. The second: so it is. */
+void vm_leave_killed(struct daemon *d, struct vm *vm);
+bool vm_is_killed(const struct vm *vm);
 
 /* State locked. Enters the state and wakes those who wait; the second also writes the ledger. A ledger that cannot be
  * written is logged: the process is what it is. */

@@ -111,7 +111,7 @@ static int ended(struct daemon *d, struct vm *vm, enum vm_state was, const json_
 	if (def != NULL) {
 		int r;
 
-		if (was != VM_STARTING)
+		if (was != VM_STARTING && !json_is_true(json_object_get(vm->facts, "start_failed")))
 			end_apply(def, reason, text, what);
 		def->ready_ns = 0;
 		/* The next one's, if the file was replaced while it ran. */

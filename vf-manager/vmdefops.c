@@ -292,6 +292,20 @@ static bool is_too_early(const struct err *e)
 	return false;
 }
 
+/* State locked. It is live, and will not be again. */
+static int stuck_check(struct daemon *d, const char *name, struct err *e)
+{
+	const struct vm *vm = vm_find(d, name);
+
+	if (vm == NULL || !vm_is_killed(vm))
+		return 0;
+	err_set(e, EBUSY, "the VM %s: its process %d of before was killed and does not end", name,
+		(int)vm->pid);
+	err_code(e, "vmm-stuck");
+	return err_hint(e, "cat /proc/%d/stack   and dmesg   say what the kernel waits for",
+			(int)vm->pid);
+}
+
 /* It is claimed. is_held: a failure is an alarm. */
 static int start_claimed(struct daemon *d, struct vm_def *def, const struct def_start_wish *w,
 			 bool is_held, struct err *e)
@@ -303,6 +317,8 @@ static int start_claimed(struct daemon *d, struct vm_def *def, const struct def_
 	state_lock(d);
 	is_crash = !w->is_manual && def->restart_at != 0;
 	r = def_cancel_check(def, e);
+	if (r == 0)
+		r = stuck_check(d, def->name, e);
 	if (r == 0 && vm_is_live(d, def->name))
 		r = w->is_manual ? def_want(d, def, true, e) : 0;
 	else if (r == 0)

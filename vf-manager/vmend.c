@@ -198,7 +198,7 @@ static const char *status_reason(const struct vm_end *end, const json_t *asked, 
 		return "oom-killed";
 	}
 	/* One that an earlier viaductd has started is no child: its status is its new parent's. */
-	if (!end->has_status && vm_asked_is_kill(asked)) {
+	if (!end->has_status && (end->is_killed || vm_asked_is_kill(asked))) {
 		snprintf(text, cap, "viaduct-vmm was killed by viaductd");
 		return "signal";
 	}

@@ -13,6 +13,7 @@ struct vm_end {
 	const char *name;
 	pid_t pid; /* 0: it had none */
 	uint64_t start_ticks; /* when it began, to tell it from an older one with its number */
+	bool is_killed; /* by viaductd, and it took long to end (vm_is_killed) */
 	bool has_status;
 	int code, status; /* of waitid(), with has_status */
 	const json_t *asked; /* facts "asked", or NULL */

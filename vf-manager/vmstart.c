@@ -25,6 +25,7 @@
 #include "base/seqmsg.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,7 @@
 
 #define START_MS	60000
 #define START_MS_PER_GB 2000 /* to prefault and pin */
+#define KILL_WAIT_MS	5000
 
 /* Of a VMM, beside its vCPUs' threads: the main one, up to 16 that populate memory, those that write to files. */
 #define VMM_TASKS_BESIDE 64U
@@ -329,7 +331,6 @@ static int start_record(struct vm_start *s, const json_t *status, struct err *e)
 	json_decref(vmm_steps);
 	state_lock(s->d);
 	vm = vm_find(s->d, spec->name);
-	vm->pidfd = fd_take(&s->pidfd);
 	json_object_set_new(vm->facts, "start_seconds",
 			    json_real((double)(now_ns() - s->wish->asked_ns) / 1e9));
 	json_object_set_new(vm->facts, "started_at", json_integer((json_int_t)time(NULL)));
@@ -339,29 +340,55 @@ static int start_record(struct vm_start *s, const json_t *status, struct err *e)
 	launch_facts(s, vm->facts);
 	json_object_set_new(vm->facts, "numa", launch_numa(s, status));
 	r = def_vm_started(s->d, vm, s->wish, e);
+	if (r == 0)
+		vm->pidfd = fd_take(&s->pidfd);
 	state_unlock(s->d);
 	if (r == 0)
 		watcher_kick(s->d->watcher);
 	return r;
 }
 
-/* Op locked. In the opposite order; each part of it stands alone. */
-static void start_undo(struct vm_start *s)
+/* False: the kernel does not let go of it. */
+static bool process_end(struct vm_start *s)
+{
+	struct pollfd p = { .fd = s->pidfd, .events = POLLIN };
+	siginfo_t info;
+
+	if (s->pid == 0)
+		return true;
+	kill(s->pid, SIGKILL); /* our child, not yet waited for: the pid is its own */
+	if (poll(&p, 1, KILL_WAIT_MS) != 1)
+		return false;
+	while (waitid(P_PID, (id_t)s->pid, &info, WEXITED) < 0 && errno == EINTR)
+		;
+	priv_vm_cgroup_remove(s->d, s->wish->spec->name);
+	return true;
+}
+
+/* What it has is given back when it ends, as that of any VM. */
+static void process_leave(struct vm_start *s, struct err *e)
 {
 	const char *name = s->wish->spec->name;
+	const struct err why = *e;
+	struct vm *vm;
+
+	state_lock(s->d);
+	vm = vm_find(s->d, name);
+	vm->pidfd = fd_take(&s->pidfd);
+	vm_leave_killed(s->d, vm);
+	state_unlock(s->d);
+	watcher_kick(s->d->watcher);
+	err_set(e, why.errnum,
+		"%.380s; and its process %d, which was killed, does not end: it keeps what it has",
+		why.text, (int)s->pid);
+	err_code(e, "vmm-stuck");
+	err_hint(e, "cat /proc/%d/stack   and dmesg   say what the kernel waits for", (int)s->pid);
+}
+
+static void vfs_undo(struct vm_start *s)
+{
 	struct err e = { 0 };
 
-	if (s->pid > 0) {
-		siginfo_t info;
-
-		kill(s->pid, SIGKILL); /* our child, not yet waited for: the pid is its own */
-		while (waitid(P_PID, (id_t)s->pid, &info, WEXITED) < 0 && errno == EINTR)
-			;
-		priv_vm_cgroup_remove(s->d, name);
-	}
-	start_fds_close(s);
-	start_nets_undo(s);
-	start_disks_undo(s);
 	for (unsigned int i = s->hold_count; i-- > 0;) {
 		const struct vf_hold *h = &s->holds[i];
 		const struct vf_ref ref = { .pf = h->pf,
@@ -371,24 +398,46 @@ static void start_undo(struct vm_start *s)
 
 		/* Stale: whoever ended the VM meanwhile gave it back. */
 		if (r < 0 && r != -ESTALE)
-			log_err(&e, name);
+			log_err(&e, s->wish->spec->name);
 	}
 	for (unsigned int i = s->fn_count; i-- > 0;)
 		if (fnpool_release(s->d, &s->fns[i].addr, &e) < 0)
-			log_err(&e, name);
-	if (s->is_reserved) {
-		if (s->has_files)
-			priv_vm_files_restore(s->d, name);
-		state_lock(s->d);
-		if (s->replaced == NULL && ledger_vm_del(s->d->ledger, name, &e) < 0)
-			log_err(&e, name);
-		vm_remove(s->d, name);
-		/* What was there before says why it ended, and goes on doing so. */
-		if (s->replaced != NULL && (vm_add(s->d, s->replaced, NULL, &e) < 0 ||
-					    vm_save(s->d, ptr_take(&s->replaced), &e) < 0))
-			log_err(&e, name);
-		state_unlock(s->d);
+			log_err(&e, s->wish->spec->name);
+}
+
+static void name_undo(struct vm_start *s)
+{
+	const char *name = s->wish->spec->name;
+	struct err e = { 0 };
+
+	if (s->has_files)
+		priv_vm_files_restore(s->d, name);
+	state_lock(s->d);
+	if (s->replaced == NULL && ledger_vm_del(s->d->ledger, name, &e) < 0)
+		log_err(&e, name);
+	vm_remove(s->d, name);
+	/* What was there before says why it ended, and goes on doing so. */
+	if (s->replaced != NULL && (vm_add(s->d, s->replaced, NULL, &e) < 0 ||
+				    vm_save(s->d, ptr_take(&s->replaced), &e) < 0))
+		log_err(&e, name);
+	state_unlock(s->d);
+}
+
+/* Op locked. In the opposite order; each part of it stands alone. */
+static void start_undo(struct vm_start *s, struct err *e)
+{
+	const bool is_ended = process_end(s);
+
+	start_fds_close(s);
+	start_nets_undo(s);
+	start_disks_undo(s);
+	if (!is_ended) {
+		process_leave(s, e);
+		return;
 	}
+	vfs_undo(s);
+	if (s->is_reserved)
+		name_undo(s);
 }
 
 static struct vm_start *start_create(struct daemon *d, const struct vm_start_wish *wish)
@@ -442,7 +491,7 @@ int vm_start(struct daemon *d, const struct vm_start_wish *wish, struct err *e)
 	if (r == 0)
 		r = start_record(s, status, e);
 	if (r < 0)
-		start_undo(s);
+		start_undo(s, e);
 	else
 		priv_vm_files_drop_kept(d, wish->spec->name);
 	if (wish->spec->hugepage_bytes != 0)

@@ -83,6 +83,7 @@ void vm_ended(struct daemon *d, const char *name)
 	status_reap(vm, &end);
 	end.pid = vm->pid;
 	end.start_ticks = vm->start_ticks;
+	end.is_killed = vm_is_killed(vm);
 	end.asked = asked = json_incref(json_object_get(vm->facts, "asked"));
 	state_unlock(d);
 	exit = vm_end_find(d, &end, &state, &life);

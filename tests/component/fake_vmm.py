@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A viaduct-vmm without KVM that speaks the contract of vmm/vmm_msg.h. Words of the guest's command
 line tell it to misbehave: fail, die, silent, garbage, deep, hung, deaf (to the power button), stubborn (and to kill),
-slow=N (comes up after N seconds), old (knows no statistics, no quarantine and no links), defiant (to quarantine), first (of the first version of the contract: what came later it neither says nor takes), liar (about them), nokvm (has none of KVM's).
+slow=N (comes up after N seconds), stuck=FILE (one of its threads writes there), old (knows no statistics, no quarantine and no links), defiant (to quarantine), first (of the first version of the contract: what came later it neither says nor takes), liar (about them), nokvm (has none of KVM's).
 "end=REASON" ends it when the power button is pressed, for that reason; "say=TEXT" writes to its console's log."""
 
 import array
@@ -12,6 +12,7 @@ import os
 import select
 import socket
 import sys
+import threading
 import time
 
 
@@ -166,10 +167,21 @@ class Vm:
             send(sock, ok=False, error={"code": "unknown-request", "errno": 95,
                                          "text": f'unknown request "{op}"', "hint": ""})
 
+    @staticmethod
+    def stick(path):
+        """From now on the process cannot be killed, as long as the file system of that file stands still."""
+        writer = threading.Thread(target=lambda: os.write(os.open(path, os.O_WRONLY), b"w"), daemon=True)
+        writer.start()
+        while "State:\tD" not in open(f"/proc/self/task/{writer.native_id}/status", encoding="ascii").read():
+            time.sleep(0.01)
+
     def begin(self):
         if "die" in self.words:
             print("viaduct-vmm: its last words", file=sys.stderr, flush=True)
             os.kill(os.getpid(), 9)
+        for word in self.words:
+            if word.startswith("stuck="):
+                self.stick(word[6:])
         if "silent" in self.words:
             time.sleep(1000)
         for word in self.words:
