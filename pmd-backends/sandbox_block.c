@@ -12,8 +12,10 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/landlock.h>
+#include <linux/sockios.h>
 #include <malloc.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -96,6 +98,7 @@ static const struct allowed_argument allowed_arguments[] = {
 	/* a block device that is an image */
 	{ SCMP_SYS(ioctl), 1, (uint32_t)BLKGETSIZE64 },
 	{ SCMP_SYS(ioctl), 1, (uint32_t)BLKSSZGET },
+	{ SCMP_SYS(ioctl), 1, SIOCOUTQ }, /* has a VMM read its answers? */
 	/* None that says who gets a signal: processes of other VMs' disks have the same uid. */
 	{ SCMP_SYS(fcntl), 1, F_GETFL },
 	{ SCMP_SYS(fcntl), 1, F_SETFL },

@@ -6,7 +6,9 @@
 #include "base/fd.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -32,6 +34,7 @@ void vhost_conn_fini(struct vhost_conn *c)
 {
 	vhost_conn_next(c);
 	fd_close(&c->sock);
+	c->has_fd_out = false;
 	c->pid = 0;
 }
 
@@ -139,6 +142,15 @@ int vhost_conn_receive(struct vhost_conn *c, struct err *e)
 	return c->m.h.size == 0 ? 1 : bytes_receive(c, HEAD + c->m.h.size, e);
 }
 
+bool vhost_conn_has_fd_out(struct vhost_conn *c)
+{
+	int unread = 0; /* bytes, with what the kernel needs for them */
+
+	if (c->has_fd_out)
+		c->has_fd_out = ioctl(c->sock, SIOCOUTQ, &unread) == 0 && unread > 0;
+	return c->has_fd_out;
+}
+
 int vhost_conn_send(struct vhost_conn *c, const struct vhost_message *m, int fd, struct err *e)
 {
 	union {
@@ -148,6 +160,8 @@ int vhost_conn_send(struct vhost_conn *c, const struct vhost_message *m, int fd,
 	struct iovec iov[] = { { (void *)&m->h, HEAD }, { (void *)&m->payload, m->h.size } };
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = ARRAY_SIZE(iov) };
 
+	if (vhost_conn_has_fd_out(c) && fd >= 0)
+		return err_set(e, EPROTO, "it does not read its answers");
 	if (fd >= 0) {
 		struct cmsghdr *h;
 
@@ -159,8 +173,10 @@ int vhost_conn_send(struct vhost_conn *c, const struct vhost_message *m, int fd,
 		h->cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(h), &fd, sizeof(fd));
 	}
-	if (sendmsg(c->sock, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)(HEAD + m->h.size))
+	if (sendmsg(c->sock, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)(HEAD + m->h.size)) {
+		c->has_fd_out |= fd >= 0;
 		return 0;
+	}
 	if (errno == EPIPE || errno == ECONNRESET)
 		return -ECONNRESET;
 	return err_set(e, EPROTO, "it does not read its answers");

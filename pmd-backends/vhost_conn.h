@@ -11,6 +11,7 @@
 
 struct vhost_conn {
 	int sock; /* -1: none */
+	bool has_fd_out; /* one was sent, and had not been read when something was sent last */
 	int pid; /* of who called listen() */
 	struct vhost_message
 		m; /* what comes in, and its fds, which are ours to close unless taken (-1) */
@@ -34,7 +35,13 @@ int vhost_conn_receive(struct vhost_conn *c, struct err *e);
 /* Done with c->m: closes the fds that nobody took. */
 void vhost_conn_next(struct vhost_conn *c);
 
-/* fd: to go with it, stays the caller's; -1: none. */
+/* Is an fd that was sent not read yet? */
+bool vhost_conn_has_fd_out(struct vhost_conn *c);
+
+/*
+ * fd: to go with it, stays the caller's; -1: none. One that nobody has read counts to what all of our uid may have on their
+ * way, in however many connections, so there is never a second one.
+ */
 int vhost_conn_send(struct vhost_conn *c, const struct vhost_message *m, int fd, struct err *e);
 
 #endif

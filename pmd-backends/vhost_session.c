@@ -11,8 +11,9 @@
 #define LOG_BURST    5
 #define LOG_EVERY_NS 10000000000ULL
 
-#define MESSAGES_NS   50000000ULL /* for a VMM's messages in one tick (100 ms) */
-#define STUCK_REST_NS 5000000000ULL /* for one whose eventfd has held an lcore */
+#define MESSAGES_NS 50000000ULL /* for a VMM's messages in one tick (100 ms) */
+#define STUCK_REST_NS \
+	5000000000ULL /* for one whose eventfd has held an lcore, or that leaves an fd unread */
 
 static void lcore_run(struct vhost_session *s, void (*fn)(void *fn_arg), void *fn_arg)
 {
@@ -65,6 +66,9 @@ static void device_end(struct vhost_session *s)
 static void hang_up(struct vhost_session *s)
 {
 	vhost_client_unwatch(&s->client, s->conn.sock);
+	/* It stays on its way as long as the VMM likes. */
+	if (vhost_conn_has_fd_out(&s->conn))
+		s->rest_until_ns = now_ns() + STUCK_REST_NS;
 	vhost_conn_fini(&s->conn);
 	s->is_resting = false;
 	s->is_going_on = false;

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import random
+import resource
 import select
 import signal
 import socket
@@ -438,6 +439,27 @@ def test_regions_in_flight_that_a_vmm_keeps_hold_no_memory(pmd, three):
     for fd in kept[:-1]:
         os.close(fd)
     exchange(three, 1)
+
+
+def test_answers_that_a_vmm_leaves_unread_take_no_fds_from_others(pmd, three):
+    """An fd that was sent and not read counts to those that all of the backend's uid may have on their way (unix(7))."""
+    resource.prlimit(pmd.process.pid, resource.RLIMIT_NOFILE, (256, 256))
+    evil, bob, kept = three["evil"], three["bob"], []
+    for _ in range(3):
+        evil.accept()
+        evil.negotiate()
+        with contextlib.suppress(OSError):
+            for _ in range(300):
+                evil.tell(GET_INFLIGHT_FD, struct.pack("<QQHHI", 0, 0, 2, 256, 0))
+        assert eventually(lambda: "does not read its answers" in pmd.call("status")["ports"][0]["error"])
+        kept.append(evil.sock)
+        evil.sock = None
+    bob.hang_up()
+    bob.inflight = None  # as a VMM that comes anew
+    bob.connect()
+    exchange(three, 3)
+    for sock in kept:
+        sock.close()
 
 
 def test_a_log_of_more_than_any_guest_holds_nobody_up(pmd, three):
