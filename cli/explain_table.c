@@ -44,8 +44,6 @@ const struct explanation explanations[] = {
 	  "viaduct vf list   shows the names" },
 	{ "bench-missing", "The programs of the benchmark are not where they are installed: below libexec/viaduct/bench of viaduct's prefix.",
 	  "meson install -C build/release   installs them with viaduct" },
-	{ "bind-new-id", "vfio-pci takes the function again because its vendor and device id were added by hand.",
-	  "echo VENDOR DEVICE > /sys/bus/pci/drivers/vfio-pci/remove_id" },
 	{ "bind-refused", "The driver that the function should get did not take it.",
 	  "dmesg   shows the driver's reason; viaduct host check" },
 	{ "busy", "More requests at once than the daemon has time or memory for.",

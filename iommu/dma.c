@@ -206,8 +206,3 @@ int dma_space_unmap(struct dma_space *s, uint64_t iova, uint64_t size, struct er
 			       iova, done, size);
 	return 0;
 }
-
-uint64_t dma_space_mapped(const struct dma_space *s)
-{
-	return s->mapped_bytes;
-}

@@ -55,7 +55,4 @@ int dma_space_map(struct dma_space *s, const struct dma_range *r, unsigned int a
 /* Undoes one dma_space_map with the same iova and size. */
 int dma_space_unmap(struct dma_space *s, uint64_t iova, uint64_t size, struct err *e);
 
-/* Bytes mapped now. */
-uint64_t dma_space_mapped(const struct dma_space *s);
-
 #endif

@@ -107,14 +107,3 @@ int vfio_group_open(uint32_t nr, int *fd, struct err *e)
 	*fd = fd_take(&group);
 	return 0;
 }
-
-bool vfio_group_is_released(uint32_t nr)
-{
-	auto_fd int fd = -1;
-	char path[32];
-
-	snprintf(path, sizeof(path), "/dev/vfio/%u", nr);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	/* No such file: no function of it is on vfio-pci, so nobody can hold it. */
-	return fd >= 0 || errno == ENOENT;
-}

@@ -16,7 +16,4 @@ int vfio_container_open(int *fd, struct err *e);
  * -EPERM when the group is not viable: names the member that a host driver still holds. */
 int vfio_group_open(uint32_t nr, int *fd, struct err *e);
 
-/* True if group nr could be opened now, that is, nobody holds it. Opens and closes it. */
-bool vfio_group_is_released(uint32_t nr);
-
 #endif

@@ -110,14 +110,6 @@ const struct vtd_field vtd_fields[] = {
 };
 const size_t vtd_field_count = ARRAY_SIZE(vtd_fields);
 
-const struct vtd_field *vtd_field_find(enum vtd_reg reg, const char *name)
-{
-	for (size_t i = 0; i < vtd_field_count; i++)
-		if (vtd_fields[i].reg == reg && strcmp(vtd_fields[i].name, name) == 0)
-			return &vtd_fields[i];
-	return NULL;
-}
-
 /* SAGAW: bit 1 is 39 bits in 3 levels, bit 2 48 in 4, bit 3 57 in 5; bits 0 and 4 are reserved. */
 unsigned int vtd_levels(uint64_t cap)
 {

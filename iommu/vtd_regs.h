@@ -51,16 +51,10 @@ static inline uint64_t vtd_field_get(const struct vtd_field *f, uint64_t value)
 	return f->bits >= 64 ? value : value >> f->lsb & ((1ULL << f->bits) - 1);
 }
 
-/* NULL: no such field. */
-const struct vtd_field *vtd_field_find(enum vtd_reg reg, const char *name);
-
 /* CAP. */
-#define VTD_CAP_ND(v)	 ((unsigned int)((v)&0x7))
 #define VTD_CAP_SAGAW(v) ((unsigned int)((v) >> 8 & 0x1F))
 #define VTD_CAP_MGAW(v)	 ((unsigned int)((v) >> 16 & 0x3F))
-#define VTD_CAP_FRO(v)	 ((unsigned int)((v) >> 24 & 0x3FF))
 #define VTD_CAP_SSLPS(v) ((unsigned int)((v) >> 34 & 0xF))
-#define VTD_CAP_NFR(v)	 ((unsigned int)((v) >> 40 & 0xFF))
 #define VTD_CAP_PI(v)	 (((v) >> 59 & 1) != 0)
 
 /* ECAP. */

@@ -172,37 +172,6 @@ int fn_unbind(const struct sysfs *sys, const struct pci_addr *fn, struct err *e)
 	return r;
 }
 
-int fn_bind_default(const struct sysfs *sys, const struct pci_addr *fn, struct err *e)
-{
-	char name[PCI_ADDR_TEXT], driver[DRIVER_NAME];
-	int probed, r = fn_unbind(sys, fn, e);
-
-	if (r < 0)
-		return r;
-	probed = driver_probe(sys, fn);
-	r = driver_read(sys, fn, driver, e);
-	if (r < 0)
-		goto fail;
-	/* Without the override vfio-pci matches nothing, but for ids that somebody gave it. */
-	if (strcmp(driver, DRIVER_VFIO) == 0) {
-		r = err_set(e, EBUSY, "vfio-pci takes it again: its id was added by hand");
-		err_code(e, "bind-new-id");
-		err_hint(
-			e,
-			"echo VENDOR DEVICE > /sys/bus/pci/drivers/vfio-pci/remove_id   takes that id away");
-		goto fail;
-	}
-	/* -EINVAL and -ENODEV: no driver wants it, or probing of VFs is off. Both are default. */
-	if (driver[0] == '\0' && probed < 0 && probed != -EINVAL && probed != -ENODEV) {
-		r = err_set(e, probed, "drivers_probe: %s", strerror(-probed));
-		goto fail;
-	}
-	return 0;
-fail:
-	err_wrap(e, "give %s back to its driver", pci_addr_text(fn, name));
-	return r;
-}
-
 int fn_binding_read(const struct sysfs *sys, const struct pci_addr *fn, struct fn_binding *out,
 		    struct err *e)
 {

@@ -16,7 +16,7 @@
 int fn_driver(const struct sysfs *sys, const struct pci_addr *fn, char buf[DRIVER_NAME]);
 
 /*
- * Gives fn to the named driver and to no other until fn_unbind() or fn_bind_default(). Does nothing
+ * Gives fn to the named driver and to no other until fn_unbind() or fn_bind_back(). Does nothing
  * if it is there already. Blocks while the present driver's users hold on (vfio-pci: until the last
  * fd of the device is closed). On failure the former override and driver are restored as far as
  * possible. -ENODEV code "driver-not-loaded": hint says modprobe. -EBUSY code "bind-refused": the
@@ -47,9 +47,5 @@ int fn_binding_read(const struct sysfs *sys, const struct pci_addr *fn, struct f
  */
 int fn_bind_back(const struct sysfs *sys, const struct pci_addr *fn, const struct fn_binding *was,
 		 struct err *e);
-
-/* fn_unbind(), then lets the kernel choose as it does at boot. A VF whose PF has automatic probing
- * off stays without a driver, which is success. */
-int fn_bind_default(const struct sysfs *sys, const struct pci_addr *fn, struct err *e);
 
 #endif

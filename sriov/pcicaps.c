@@ -285,11 +285,3 @@ void sriov_cap_add_sizes(struct sriov_cap *sriov, const char *resource)
 		line = end != NULL ? end + 1 : NULL;
 	}
 }
-
-const char *pcie_speed_text(uint8_t code)
-{
-	static const char *const names[] = { "unknown",	  "2.5 GT/s",  "5.0 GT/s", "8.0 GT/s",
-					     "16.0 GT/s", "32.0 GT/s", "64.0 GT/s" };
-
-	return names[code < ARRAY_SIZE(names) ? code : 0];
-}

@@ -125,7 +125,4 @@ void pci_caps_decode(struct cfg_space *cfg, struct pci_caps *out);
  * limit. */
 void sriov_cap_add_sizes(struct sriov_cap *sriov, const char *resource);
 
-/* "8.0 GT/s" and so on; "unknown" for a code that has no name here. */
-const char *pcie_speed_text(uint8_t code);
-
 #endif

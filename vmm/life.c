@@ -19,11 +19,6 @@ static const struct {
 	[RESET_PANIC] = { "panic", "the guest's kernel panicked" },
 };
 
-const char *reset_cause_name(enum reset_cause cause)
-{
-	return causes[cause].name;
-}
-
 const char *reset_cause_text(enum reset_cause cause)
 {
 	return causes[cause].text;

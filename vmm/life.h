@@ -62,8 +62,7 @@ uint64_t life_resets(const struct life *life);
 bool life_panicked(struct life *life, uint64_t now);
 void life_watchdog_fired(struct life *life);
 
-/* In the words of "cause", and for people. */
-const char *reset_cause_name(enum reset_cause cause);
+/* For people. */
 const char *reset_cause_text(enum reset_cause cause);
 
 /* "life" of STATUS and of the exit record: a new reference, NULL when out of memory. */

@@ -104,8 +104,6 @@ static void group_that_cannot_be_opened_names_the_remedy(void **state)
 		assert_string_equal(e.code, rows[i].code);
 		assert_non_null(strstr(e.hint, rows[i].hint));
 		assert_int_equal(fd, -1);
-		/* A group whose file is not there is held by nobody. */
-		assert_int_equal(vfio_group_is_released(26), rows[i].errnum == ENOENT);
 	}
 }
 
@@ -122,7 +120,6 @@ static void group_with_foreign_members_is_refused(void **state)
 	fake_vfio.group_flags = VFIO_GROUP_FLAGS_VIABLE;
 	assert_int_equal(vfio_group_open(26, &fd, &e), 0);
 	fd_close(&fd);
-	assert_true(vfio_group_is_released(26));
 }
 
 static int container_make(void *fd, struct err *e)

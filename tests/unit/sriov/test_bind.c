@@ -50,10 +50,9 @@ static void bound_twice_and_back(void **state)
 		tree.write_count = 0;
 		assert_int_equal(fn_bind_vfio(&sys, &vf, &err), 0);
 		assert_string_equal(tree_writes(), "");
-		assert_int_equal(fn_bind_default(&sys, &vf, &err), 0);
+		assert_int_equal(fn_unbind(&sys, &vf, &err), 0);
 		driver_is("");
-		assert_string_equal(tree_writes(),
-				    "driver_override=- unbind=" VF " drivers_probe=" VF);
+		assert_string_equal(tree_writes(), "driver_override=- unbind=" VF);
 	}
 }
 
@@ -135,23 +134,6 @@ static void no_such_function_or_name(void **state)
 	assert_int_equal(fn_bind(&sys, &vf, "", &err), -EINVAL);
 }
 
-static void default_driver_gets_it_back(void **state)
-{
-	tree.default_driver = "igbvf";
-	assert_int_equal(fn_bind_vfio(&sys, &vf, &err), 0);
-	assert_int_equal(fn_bind_default(&sys, &vf, &err), 0);
-	driver_is("igbvf");
-}
-
-static void vfio_by_new_id_is_told(void **state)
-{
-	tree.default_driver = "vfio-pci";
-	assert_int_equal(fn_bind_vfio(&sys, &vf, &err), 0);
-	assert_int_equal(fn_bind_default(&sys, &vf, &err), -EBUSY);
-	assert_string_equal(err.code, "bind-new-id");
-	assert_contains(err.hint, "remove_id");
-}
-
 static void reset_needs_a_method_of_its_own(void **state)
 {
 	assert_int_equal(fn_reset(&sys, &vf, now_ns(), &err), -EOPNOTSUPP);
@@ -203,8 +185,6 @@ int main(void)
 		CASE(driver_that_does_not_let_go),
 		CASE(every_write_may_fail),
 		CASE(no_such_function_or_name),
-		CASE(default_driver_gets_it_back),
-		CASE(vfio_by_new_id_is_told),
 		CASE(reset_needs_a_method_of_its_own),
 		CASE(dma_is_stopped_and_verified),
 		CASE(dead_after_reset),

@@ -28,8 +28,8 @@ static void everything_is_decoded(void **state)
 	assert_false(c.needs_root || c.is_dead);
 	assert_int_equal(c.msix_vectors, 10);
 	assert_true(c.pcie.present && c.pcie.flr);
-	assert_string_equal(pcie_speed_text(c.pcie.speed), "8.0 GT/s");
-	assert_string_equal(pcie_speed_text(c.pcie.speed_max), "16.0 GT/s");
+	assert_int_equal(c.pcie.speed, 3);
+	assert_int_equal(c.pcie.speed_max, 4);
 	assert_int_equal(c.pcie.width, 4);
 	assert_int_equal(c.pcie.width_max, 8);
 	assert_true(c.acs.present);

@@ -74,7 +74,7 @@ static void json_names_what_happened_and_nothing_else(void **state)
 	assert_int_equal(json_integer_value(json_object_get(j, "panicked_at")), 0);
 	json_decref(j);
 	for (unsigned int i = 0; i < RESET_CAUSES; i++)
-		assert_true(reset_cause_name(i)[0] != '\0' && reset_cause_text(i)[0] != '\0');
+		assert_true(reset_cause_text(i)[0] != '\0');
 }
 
 int main(void)
