@@ -388,6 +388,8 @@ const struct explanation explanations[] = {
 	  "viaduct iommu audit --vm NAME   again; an unreadable page of the kernel's memory reads as zeros" },
 	{ "pass-through", "Audit: the function's context entry lets it reach all of the host's memory.",
 	  "viaduct vm kill NAME ends it; it does not have the function by VFIO" },
+	{ "pf-absent", "Alarm: `pfs` of viaductd.yaml names a PF that is not there, so nobody sees to its VFs. Its interface has another name now, or no driver, or the card is gone.",
+	  "viaduct pf list   shows the names of now; in viaductd.yaml its PCI address names it whatever its interface is called" },
 	{ "pf-has-vfs", "A PF with VFs cannot be given to a VM: its VFs would be at the VM's mercy.",
 	  "viaduct pf apply PF --vfs 0   removes them, or take one of the VFs" },
 	{ "pf-in-use", "The change destroys VFs that VMs or leases have, and they were not named as those that may be hurt.",

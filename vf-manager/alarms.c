@@ -5,6 +5,7 @@
 #include "vf-manager/attrdrift.h"
 #include "vf-manager/irqwatch.h"
 #include "vf-manager/ledger_event.h"
+#include "vf-manager/pool.h"
 #include "vf-manager/portloss.h"
 #include "vf-manager/vm.h"
 
@@ -177,6 +178,28 @@ static void pf_count_drift(struct alarms *a, struct daemon *d, const struct pci_
 static void vf_count_drift(struct alarms *a, struct daemon *d)
 {
 	each_pf(a, d, pf_count_drift);
+}
+
+/* After an interface got another name, nobody would give its PF the VFs that the configuration wants. */
+static void pf_absent(struct alarms *a, struct daemon *d)
+{
+	for (unsigned int i = 0; i < d->config.pf_count; i++) {
+		const char *name = d->config.pfs[i].name;
+		const struct pci_fn *pf;
+		struct err e = { 0 };
+		struct alarm *one;
+
+		if (pool_pf_find(d, name, &pf, &e) == 0 || alarm_is_found(a, name))
+			continue;
+		one = alarm_found(a, name);
+		if (one == NULL)
+			return;
+		alarm_text_set(one->text, "`pfs` of viaductd.yaml names a PF that is not there: %s",
+			       e.text);
+		alarm_text_set(
+			one->hint,
+			"viaduct pf list   shows the names of now; by its PCI address a PF is found whatever its interface is called");
+	}
 }
 
 static void lease_parked(struct alarms *a, struct daemon *d)
@@ -469,6 +492,7 @@ static const struct alarm_kind {
 	{ "isolation-violated", "critical", isolation_violated },
 	{ "lease-parked", "major", lease_parked },
 	{ "numa-drift", "minor", alarms_numa_drift },
+	{ "pf-absent", "major", pf_absent },
 	{ "pf-link-lost", "critical", pf_link_lost },
 	{ "pf-on-trial", "minor", pf_on_trial },
 	{ "port-absent", "critical", alarms_port_absent },

@@ -243,6 +243,25 @@ static void faults_add(const struct daemon *d, const struct vm *vm, json_t *j)
 		}
 }
 
+/* State locked. As the host calls them now: since the VM's start the interface of a PF may have got another name. */
+static void vf_ids_renew(const struct daemon *d, const struct vm *vm, json_t *j)
+{
+	json_t *port;
+	size_t i;
+
+	json_array_foreach(json_object_get(j, "ports"), i, port) {
+		const char *text = json_string_value(json_object_get(port, "vf"));
+		const struct pci_fn *vf = NULL;
+		struct pci_addr addr;
+		char id[VF_ID_TEXT];
+
+		if (vm->pid != 0 && text != NULL && parse_pci_addr(text, &addr) == 0)
+			vf = inventory_find(d->inv, &addr);
+		if (vf != NULL && vf->is_vf)
+			json_object_set_new(port, "vf_id", json_string(vf_id_text(vf, id)));
+	}
+}
+
 /* State locked. Not since `started_at`: a host's clock may be set long after its VMs have started. */
 static json_t *uptime_json(const struct vm *vm)
 {
@@ -278,6 +297,7 @@ static json_t *vm_json(struct daemon *d, const struct vm *vm)
 	if (vm->pid == 0)
 		json_object_del(j, "unit");
 	defaults_add(j);
+	vf_ids_renew(d, vm, j);
 	faults_add(d, vm, j);
 	backends_add(d, vm, j);
 	disks_show_add(d, vm, j);

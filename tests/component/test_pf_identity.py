@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Leases follow the card that they were made on, through boots that give its PFs other addresses, or wait and say why."""
 
+import json
+import shutil
 import struct
 
 import daemonkit
@@ -140,3 +142,55 @@ def test_a_trial_that_goes_back_gives_leases_their_vfs_back(stopped_daemon, card
     assert "b0" in places(stopped_daemon) and "b1" in parked(stopped_daemon)
     assert stopped_daemon.cli("pf", "apply", SECOND, "--vfs", "2", "--disrupt", "lease:b0").returncode == 0
     assert places(stopped_daemon)["b1"] == (SECOND, 1, "leased") and parked(stopped_daemon) == {}
+
+
+@pytest.fixture
+def named(stopped_daemon, short_tmp):
+    """An NVMe controller with one VF, which takes no rtnetlink; named("nvme7") gives it another name, as udev does to interfaces."""
+    sysfs = daemonkit.setup(stopped_daemon, short_tmp)
+    pf = daemonkit.pf_make(sysfs)
+    (pf / "class").write_text("0x010802\n")
+
+    def rename(name):
+        shutil.rmtree(pf / "nvme", ignore_errors=True)
+        (pf / "nvme" / name).mkdir(parents=True)
+
+    rename("nvme0")
+    stopped_daemon.config.write_text(f"pfs: [{{name: nvme0, vfs: 1}}, {{name: '{FIRST}', vfs: 1}}]\nrescan_s: 1\n")
+    with daemonkit.PfDriver(sysfs, FIRST):
+        stopped_daemon.start()
+        apply(stopped_daemon, "nvme0", 1)
+        yield rename
+
+
+def alarms(daemon):
+    return {(a["kind"], a["object"]): a for a in daemon.request("GET", "/v1/alarms")[1]["alarms"]}
+
+
+def test_a_pf_of_the_configuration_that_got_another_name(stopped_daemon, named):
+    absent = ("pf-absent", "nvme0")
+    assert absent not in alarms(stopped_daemon)
+    named("nvme7")
+    assert daemonkit.eventually(lambda: absent in alarms(stopped_daemon))
+    # What goes by the address finds it as before.
+    assert [key for key in alarms(stopped_daemon) if key[0] == "pf-absent"] == [absent]
+    assert "viaduct pf list" in alarms(stopped_daemon)[absent]["hint"]
+    assert daemonkit.eventually(lambda: "alarm pf-absent nvme0 (major)" in stopped_daemon.text())
+    named("nvme0")
+    assert daemonkit.eventually(lambda: absent not in alarms(stopped_daemon))
+
+
+def test_a_vm_shows_the_name_that_its_pf_has_now(stopped_daemon, named, short_tmp):
+    status, body = stopped_daemon.request("POST", "/v1/vms", {"yaml": daemonkit.vm_yaml(short_tmp)})
+    assert status == 200, body
+    stopped_daemon.stop()
+    port = {"name": "wan", "engine": "vf", "vf": daemonkit.vf_address(FIRST, 0), "vf_id": "nvme0#0", "pf": FIRST}
+    daemonkit.ledger_change(stopped_daemon, "UPDATE vms SET facts = json_set(facts, '$.ports', json(?))", json.dumps([port]))
+    daemonkit.vf_assign(stopped_daemon, "vm1/wan")
+    named("nvme7")
+    stopped_daemon.start()
+    assert stopped_daemon.request("GET", "/v1/vms/vm1")[1]["ports"][0]["vf_id"] == "nvme7#0"
+    assert "nvme7#0" in stopped_daemon.cli("vm", "show", "vm1").stdout
+    named("nvme8")
+    assert daemonkit.eventually(lambda: stopped_daemon.request("GET", "/v1/ports")[1]["ports"][0]["vf_id"] == "nvme8#0")
+    stopped_daemon.request("POST", "/v1/vms/vm1/kill", {})

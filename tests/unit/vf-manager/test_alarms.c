@@ -169,6 +169,23 @@ static void a_link_is_lost_only_where_it_matters(void **state)
 	ASSERT_ALARMS("");
 }
 
+/* An interface gets another name: by its old one nobody would keep the VFs of its PF. */
+static void a_pf_of_the_configuration_that_is_not_there(void **state)
+{
+	d.config.pf_count = 2;
+	snprintf(d.config.pfs[0].name, sizeof(d.config.pfs[0].name), "enp1s0");
+	snprintf(d.config.pfs[1].name, sizeof(d.config.pfs[1].name), PF);
+	ASSERT_ALARMS("");
+	snprintf(d.config.pfs[0].name, sizeof(d.config.pfs[0].name), "lan0");
+	ASSERT_ALARMS("pf-absent lan0");
+	assert_non_null(strstr(look().last.text, "lan0"));
+	/* The same twice is one alarm. */
+	snprintf(d.config.pfs[1].name, sizeof(d.config.pfs[1].name), "lan0");
+	ASSERT_ALARMS("pf-absent lan0");
+	d.config.pf_count = 0;
+	ASSERT_ALARMS("");
+}
+
 static void vms_and_functions(void **state)
 {
 	struct fn_row fn = { .addr = { .bus = 3 }, .state = FN_TAKEN, .boot_id = BOOT };
@@ -202,6 +219,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_driver_that_we_did_not_give_is_a_seizure, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_link_is_lost_only_where_it_matters, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_pf_of_the_configuration_that_is_not_there, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(vms_and_functions, setup, teardown),
 	};
