@@ -268,8 +268,6 @@ const struct explanation explanations[] = {
 	  "fewer ids on trunks with many macs; or a second network" },
 	{ "network-in-use", "The network has ports, so it cannot go.",
 	  "viaduct port list   shows them" },
-	{ "no-carrier", "The PF's link does not come up.",
-	  "ethtool PF   shows the link; check the cable and the switch port" },
 	{ "no-cdev", "A function has no VFIO device file that can be opened, or what lies there is another's; `dma: iommufd` in viaductd.yaml wants one.",
 	  "take dma: auto, which falls back to type1; or a kernel with CONFIG_VFIO_DEVICE_CDEV",
 	  "/sys/bus/pci/devices/ADDRESS/vfio-dev/vfioN/dev is not there although the function is on vfio-pci; viaduct host check, row Interface of VMs' DMA" },

@@ -179,11 +179,6 @@ void block_disk_file(struct block_disk *d, struct block_file *out)
 	(void)block_keeper_wait(&d->keeper, 0, out, NULL);
 }
 
-struct block_worker *block_disk_worker(const struct block_disk *d)
-{
-	return d->worker;
-}
-
 struct reading {
 	struct block_disk *d;
 	struct block_disk_facts *out;

@@ -53,7 +53,6 @@ void block_disk_destroy(struct block_disk *d);
 
 const char *block_disk_name(const struct block_disk *d);
 void block_disk_file(struct block_disk *d, struct block_file *out); /* as of the facts */
-struct block_worker *block_disk_worker(const struct block_disk *d);
 void block_disk_facts(struct block_disk *d, struct block_disk_facts *out);
 
 /* Limits from now on: operations and bytes a second, 0: none. */

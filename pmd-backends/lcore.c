@@ -331,11 +331,6 @@ int lcore_cpu(const struct lcore *l)
 	return l->cpu;
 }
 
-enum pmd_idle lcore_idle(const struct lcore *l)
-{
-	return l->idle;
-}
-
 void lcore_counters(const struct lcore *l, struct lcore_counters *out)
 {
 	out->busy_cycles = atomic_load_explicit(&l->busy_cycles, memory_order_relaxed);

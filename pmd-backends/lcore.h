@@ -39,7 +39,6 @@ struct lcore *lcores_at(struct lcore_set *set, unsigned int i);
 
 unsigned int lcore_id(const struct lcore *l);
 int lcore_cpu(const struct lcore *l); /* -1: any */
-enum pmd_idle lcore_idle(const struct lcore *l);
 void lcore_counters(const struct lcore *l, struct lcore_counters *out); /* any thread */
 
 /* Runs fn on the lcore between two rounds and returns when it has ended. Any thread but an lcore; one at a time.

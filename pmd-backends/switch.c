@@ -204,11 +204,6 @@ int switch_port_set_policy(struct switch_port *port, const struct policy *policy
 	return 0;
 }
 
-const struct policy *switch_port_policy(const struct switch_port *port)
-{
-	return &port->policy;
-}
-
 void switch_port_mirror(struct switch_port *port, struct mirror *mirror)
 {
 	port->mirror = mirror;

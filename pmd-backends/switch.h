@@ -54,7 +54,6 @@ void switch_port_remove(struct switch_port *port);
 
 /* The whole policy, or (with an error, those of switch_port_add) nothing of it. Counters stay. */
 int switch_port_set_policy(struct switch_port *port, const struct policy *policy, struct err *e);
-const struct policy *switch_port_policy(const struct switch_port *port);
 
 /* From now on the port's frames are copied to the mirror too (mirror.h); NULL: no more. The mirror is the caller's. */
 void switch_port_mirror(struct switch_port *port, struct mirror *mirror);

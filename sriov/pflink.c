@@ -2,10 +2,6 @@
 #include "sriov/pflink.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <time.h>
-
-#define POLL_NS 50000000L
 
 static int check_netdev(const struct pci_fn *pf, struct err *e)
 {
@@ -35,33 +31,5 @@ int pf_link_up(struct rtnl *nl, const struct pci_fn *pf, struct err *e)
 	r = rtnl_link_set_up(nl, pf->ifindex, true, e);
 	if (r < 0)
 		err_wrap(e, "PF %s", pf->dev_name);
-	return r;
-}
-
-int pf_link_wait(const struct sysfs *sys, const struct pci_fn *pf, uint64_t deadline_ns,
-		 struct err *e)
-{
-	const struct timespec pause = { .tv_nsec = POLL_NS };
-	char attr[64];
-	uint64_t carrier;
-	int r;
-
-	if (pf->kind != FN_NETWORK)
-		return 0;
-	r = check_netdev(pf, e);
-	if (r < 0)
-		return r;
-	snprintf(attr, sizeof(attr), "net/%s/carrier", pf->dev_name);
-	for (;;) {
-		if (sysfs_fn_read_u64(sys, &pf->addr, attr, 1, &carrier) == 0 && carrier == 1)
-			return 0;
-		if (now_ns() >= deadline_ns)
-			break;
-		nanosleep(&pause, NULL);
-	}
-	r = err_set(e, ETIMEDOUT, "PF %s has no carrier", pf->dev_name);
-	err_code(e, "no-carrier");
-	err_hint(e, "ethtool %s   shows the link; check the cable and the switch port",
-		 pf->dev_name);
 	return r;
 }

@@ -13,9 +13,4 @@
  */
 int pf_link_up(struct rtnl *nl, const struct pci_fn *pf, struct err *e);
 
-/* Waits for carrier. -ETIMEDOUT: no cable or no partner; the VFs of this PF cannot reach the wire,
- * but may reach each other. Carrier takes 2 to 4 s after up. */
-int pf_link_wait(const struct sysfs *sys, const struct pci_fn *pf, uint64_t deadline_ns,
-		 struct err *e);
-
 #endif

@@ -32,7 +32,9 @@ static void facts_parse(const struct nlattr *nest, struct xdp_attached *out)
 	}
 }
 
-int xdp_attached_parse(const void *msg, size_t len, unsigned ifindex, struct xdp_attached *out)
+/* `msg` is a whole message of len bytes, aligned to 4. -EBADMSG. */
+static int xdp_attached_parse(const void *msg, size_t len, unsigned ifindex,
+			      struct xdp_attached *out)
 {
 	const struct nlmsghdr *nlh = msg;
 	const struct ifinfomsg *info;

@@ -21,7 +21,4 @@ struct xdp_attached {
  */
 int xdp_leftover_remove(struct rtnl *nl, unsigned ifindex, uid_t uid, struct err *e);
 
-/* The parser alone, for tests: `msg` is a whole message of len bytes, aligned to 4. -EBADMSG. */
-int xdp_attached_parse(const void *msg, size_t len, unsigned ifindex, struct xdp_attached *out);
-
 #endif

@@ -32,7 +32,8 @@ struct acceptor {
 	bool is_lost; /* and it has been said */
 };
 
-void acceptor_say(int sock, unsigned int status, const struct err *e)
+/* A whole reply to a peer that no other thread writes to; never waits. */
+static void acceptor_say(int sock, unsigned int status, const struct err *e)
 {
 	auto_json json_t *body = json_pack("{s:o}", "error", json_from_err(e));
 	auto_free char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;

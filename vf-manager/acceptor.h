@@ -23,9 +23,6 @@ struct acceptor_plan {
 int acceptor_create(const struct acceptor_plan *plan, struct acceptor **out, struct err *e);
 void acceptor_destroy(struct acceptor *a); /* NULL-safe */
 
-/* A whole reply to a peer that no other thread writes to; never waits. */
-void acceptor_say(int sock, unsigned int status, const struct err *e);
-
 /* The guard's word to who was too slow. */
 guard_late acceptor_say_late;
 

@@ -11,7 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct vf_attrs attrs_given(const struct vf_row *row)
+/* What viaduct has given the VF and nobody but viaduct may change; mask 0: nothing, or it is not known. */
+static struct vf_attrs attrs_given(const struct vf_row *row)
 {
 	static const struct vf_attrs none;
 	return row->state == VF_ASSIGNED ? row->in_force

@@ -21,9 +21,6 @@ struct attr_drifts {
 	size_t count, cap;
 };
 
-/* What viaduct has given the VF and nobody but viaduct may change; mask 0: nothing, or it is not known. */
-struct vf_attrs attrs_given(const struct vf_row *row);
-
 /* State locked, just scanned. Replaces the list, in the order of the ledger. What a PF does not tell is not compared. */
 void attr_drifts_find(struct daemon *d, struct attr_drifts *list);
 void attr_drifts_free(struct attr_drifts *list);

@@ -37,7 +37,8 @@ enum core_state core_host_state(void)
 	return state == CORE_OFF ? CORE_ON : state;
 }
 
-enum core_state core_process_state(pid_t pid)
+/* Of a process: CORE_ON if it has a cookie. */
+static enum core_state core_process_state(pid_t pid)
 {
 	return cookie_read(pid);
 }

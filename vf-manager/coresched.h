@@ -17,9 +17,6 @@ enum core_state { CORE_OFF, CORE_ON, CORE_NO_SMT, CORE_UNSUPPORTED, CORE_STATES 
  * CORE_UNSUPPORTED. */
 enum core_state core_host_state(void);
 
-/* Of a process: CORE_ON if it has a cookie. */
-enum core_state core_process_state(pid_t pid);
-
 const char *core_state_text(enum core_state state);
 
 /* What the VM file says, or does not say: then a VM whose vCPUs the host places has a cookie; one that is pinned has been placed

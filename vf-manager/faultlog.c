@@ -11,7 +11,8 @@ const char *fault_kind_word(unsigned int kind)
 					: kmsg_fault_word((enum kmsg_fault_kind)kind);
 }
 
-bool fault_is_harmless(unsigned int kind)
+/* Corrected by the hardware. */
+static bool fault_is_harmless(unsigned int kind)
 {
 	return kind == KMSG_AER_CORRECTED;
 }

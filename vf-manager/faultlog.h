@@ -19,7 +19,6 @@
 enum { FAULT_VFIO_ERROR = KMSG_FAULT_KINDS, FAULT_KINDS };
 
 const char *fault_kind_word(unsigned int kind);
-bool fault_is_harmless(unsigned int kind); /* corrected by the hardware */
 
 struct fault_record {
 	int64_t at_ms; /* since the epoch */

@@ -22,7 +22,9 @@ static int pages_read(const struct daemon *d, const struct config_hugepages *poo
 	return n < 0 || parse_u64(text, UINT64_MAX / 2, out) < 0 ? -ENOENT : 0;
 }
 
-int hugepool_read(const struct daemon *d, const struct config_hugepages *pool, struct hugepool *out)
+/* -ENOENT: the host has no such node, or no pages of this size. */
+static int hugepool_read(const struct daemon *d, const struct config_hugepages *pool,
+			 struct hugepool *out)
 {
 	uint64_t all, free_pages, surplus = 0;
 	int r = pages_read(d, pool, "nr_hugepages", &all);

@@ -18,10 +18,6 @@ struct hugepool {
 /* Op locked. What cannot be had is logged. */
 void hugepools_apply(struct daemon *d);
 
-/* -ENOENT: the host has no such node, or no pages of this size. */
-int hugepool_read(const struct daemon *d, const struct config_hugepages *pool,
-		  struct hugepool *out);
-
 /* "node0-1G". Returns buf. */
 #define HUGEPOOL_TEXT 32
 char *hugepool_name(const struct config_hugepages *pool, char buf[HUGEPOOL_TEXT]);

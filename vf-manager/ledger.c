@@ -316,11 +316,6 @@ const uint8_t *ledger_host_key(const struct ledger *l)
 	return l->host_key;
 }
 
-const char *ledger_boot_id(const struct ledger *l)
-{
-	return l->boot_id;
-}
-
 const struct vf_row *ledger_vf_find(const struct ledger *l, const struct pci_addr *pf,
 				    uint16_t index)
 {

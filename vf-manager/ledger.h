@@ -144,8 +144,6 @@ int ledger_claim(const char *dir, int *fd_out, struct err *e);
 /* Made at random with the ledger, and never again. */
 const uint8_t *ledger_host_key(const struct ledger *l);
 
-const char *ledger_boot_id(const struct ledger *l);
-
 /* NULL if there is none. Valid until the next write. */
 const struct vf_row *ledger_vf_find(const struct ledger *l, const struct pci_addr *pf,
 				    uint16_t index);

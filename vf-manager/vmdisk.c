@@ -17,7 +17,7 @@ int disk_iops_check(uint64_t iops, struct err *e)
 		       (unsigned long long)iops, PMD_MAX_IOPS);
 }
 
-int disk_bandwidth_parse(const char *text, uint64_t *out, struct err *e)
+static int disk_bandwidth_parse(const char *text, uint64_t *out, struct err *e)
 {
 	int r = parse_size(text, out);
 

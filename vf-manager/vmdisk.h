@@ -26,6 +26,5 @@ json_t *vm_disks_json(const struct vm_spec *spec);
 /* Limits as texts, of a file or a command: operations a second up to PMD_MAX_IOPS; bytes a second as a size. -EINVAL or
  * -ERANGE names the key. */
 int disk_iops_check(uint64_t iops, struct err *e);
-int disk_bandwidth_parse(const char *text, uint64_t *out, struct err *e);
 
 #endif

@@ -96,7 +96,7 @@ static int engine_parse(const struct vmfile_port *in, struct vm_port *out, struc
 	return err_hint(e, "write network: NAME; viaduct network list   shows them");
 }
 
-int port_trust_parse(const char *text, enum port_trust *out)
+static int port_trust_parse(const char *text, enum port_trust *out)
 {
 	for (unsigned int i = 0; i < PORT_TRUSTS; i++)
 		if (strcmp(port_trust_text((enum port_trust)i), text) == 0) {

@@ -25,7 +25,6 @@ int rate_parse(const char *text, uint32_t *mbps);
 
 const char *port_engine_text(enum port_engine engine); /* "vf", "polled", "auto" */
 const char *port_trust_text(enum port_trust trust);
-int port_trust_parse(const char *text, enum port_trust *out);
 
 /* "3s", "500ms", "3": how long the guest keeps its carrier without a backend. -EINVAL. */
 int grace_parse(const char *text, unsigned int *ms, struct err *e);

@@ -68,7 +68,9 @@ int image_holder_say(struct daemon *d, const struct image_id *id, const char *pa
 	return err_hint(e, "viaduct disk show %s", owner);
 }
 
-int image_in_use(struct daemon *d, const struct image_id *id, const char *path, struct err *e)
+/* State not locked. Says who has an image that cannot be had; code "image-in-use". */
+static int image_in_use(struct daemon *d, const struct image_id *id, const char *path,
+			struct err *e)
 {
 	int r = image_holder_say(d, id, path, e);
 

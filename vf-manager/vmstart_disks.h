@@ -38,10 +38,7 @@ void disks_restore(struct daemon *d);
 /* State locked. A disk of this VM, by name; NULL: there is none. Borrowed. */
 json_t *vm_disk_find(const struct vm *vm, const char *name);
 
-/* State not locked. Says who has an image that cannot be had; code "image-in-use". */
-int image_in_use(struct daemon *d, const struct image_id *id, const char *path, struct err *e);
-
-/* The same where a VM of ours has it; else *e stays as it is. */
+/* State not locked. Says which VM of ours has an image that cannot be had, code "image-in-use"; else *e stays as it is. */
 int image_holder_say(struct daemon *d, const struct image_id *id, const char *path, struct err *e);
 
 /* State not locked. For `vm check`: what the start would refuse, and a text for each image. What the VM itself has, if it runs, is no

@@ -37,7 +37,8 @@ static bool volume_is_there(const uint8_t *p)
 	       memcmp(p + FV_SIGNATURE, "_FVH", 4) == 0 && get_le64(p + FV_LENGTH) == FLASH_IMAGE;
 }
 
-bool flash_store_is_vars(const uint8_t *image)
+/* True if image (FLASH_IMAGE bytes) has a variable store, or the copy that the firmware makes before it rewrites it. */
+static bool flash_store_is_vars(const uint8_t *image)
 {
 	return volume_is_there(image) || volume_is_there(image + FV_SPARE);
 }

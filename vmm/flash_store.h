@@ -37,7 +37,4 @@ void flash_store_close(struct flash_store *s); /* NULL-safe parts; commits nothi
  * one stopped. 0 or -errno. */
 int flash_store_commit(struct flash_store *s, struct flash *f);
 
-/* True if image (FLASH_IMAGE bytes) has a variable store, or the copy that the firmware makes before it rewrites it. */
-bool flash_store_is_vars(const uint8_t *image);
-
 #endif

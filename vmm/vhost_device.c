@@ -184,7 +184,8 @@ static void act_do(struct vhost_device *d, enum act act, const struct vhost_ring
 	}
 }
 
-void vhost_device_update(struct vhost_device *d)
+/* Main thread, without the lock: one step towards what the guest wants; each dialogue that ends calls again. */
+static void vhost_device_update(struct vhost_device *d)
 {
 	struct vhost_rings rings;
 	bool is_wanted, runs;
@@ -307,7 +308,7 @@ bool vhost_devices_pause(struct vhost_device *const *list, unsigned int count, b
 
 /* --- status ---------------------------------------------------------------------------------- */
 
-const char *vhost_device_backend_word(const struct vhost_device *d)
+static const char *vhost_device_backend_word(const struct vhost_device *d)
 {
 	if (d->front.state >= VHOST_READY)
 		return "connected";

@@ -76,17 +76,11 @@ void vhost_device_close(struct vhost_device *d); /* again: nothing */
 /* Any thread, with the lock: the main thread will look. */
 void vhost_device_changed(const struct vhost_device *d);
 
-/* Main thread, without the lock: one step towards what the guest wants; each dialogue that ends calls again. */
-void vhost_device_update(struct vhost_device *d);
-
 /* Main thread, without the lock, every vCPU parked: asks all back ends to let go and then waits for timeout_ms, or
  * lets them have the rings again. Those that are not patient (vhost_front_kind) and have not let go then are dropped. True:
  * no back end has rings. */
 bool vhost_devices_pause(struct vhost_device *const *list, unsigned int count, bool paused,
 			 unsigned int timeout_ms);
-
-/* "waiting", "connected", "gone": the backend of STATUS. */
-const char *vhost_device_backend_word(const struct vhost_device *d);
 
 /* With the lock: what STATUS says of every such device is put into obj, which may be NULL. */
 json_t *vhost_device_status_add(const struct vhost_device *d, json_t *obj);
