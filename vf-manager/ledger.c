@@ -299,6 +299,8 @@ void ledger_close(struct ledger *l)
 	batch_fini(&l->batch);
 	for (size_t i = 0; i < HOT_COUNT; i++)
 		sqlite3_finalize(l->hot[i]);
+	if (l->db != NULL)
+		ledger_room_leave(l);
 	sqlite3_close(l->db);
 	fd_close(&l->lock_fd);
 	free(l->leases.items);

@@ -134,6 +134,8 @@ void ledger_lock_init(struct ledger *l);
 
 /* Takes blocks of the disk for some hundred changes, so that these can be made when it is full; an open ledger keeps them. */
 void ledger_room_keep(struct ledger *l);
+/* Just before it is closed: they stay for the next one. */
+void ledger_room_leave(struct ledger *l);
 
 /* The alarm of it, which no table can have meanwhile. False: it is not locked. */
 bool ledger_locked_alarm(struct ledger *l, struct alarm *out);

@@ -150,12 +150,16 @@ int state_backup(const char *dir, const char *file, struct state_file *out, stru
 {
 	char path[PATH_MAX], part[PATH_MAX];
 	auto_db sqlite3 *db = NULL;
+	int log_stays = 1;
 	int r = path_make(path, dir, "/state.db", e);
 
 	if (r == 0)
 		r = path_make(part, file, ".partial", e);
 	if (r == 0)
 		r = db_open(path, SQLITE_OPEN_READWRITE, &db, e);
+	/* It is the room that the ledger has on a full disk (ledger_room.c). */
+	if (r == 0)
+		sqlite3_file_control(db, "main", SQLITE_FCNTL_PERSIST_WAL, &log_stays);
 	if (r == 0)
 		r = ledger_check(db, path, &out->schema, e);
 	if (r < 0)

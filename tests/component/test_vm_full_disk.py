@@ -66,6 +66,32 @@ def test_a_full_disk_with_room_set_aside_for_the_ledger(full, short_tmp):
     assert eventually(lambda: not alarm())
 
 
+@pytest.mark.parametrize("full", [40, 2], indirect=True)
+@pytest.mark.parametrize("backup", [False, True])
+def test_a_disk_that_fills_up_while_no_daemon_runs(full, short_tmp, backup):
+    """With room set aside the VMs can be stopped as ever, without it all together; what a backup looked at has it, too."""
+    has_room = os.statvfs(full.state_dir).f_blocks * os.statvfs(full.state_dir).f_frsize > 8 << 20
+    create(full, short_tmp, "one", QUICK)
+    pid = do(full, "start", "one")["pid"]
+    assert full.stop() == 0
+    if backup:
+        done = subprocess.run([full.program("viaductd"), "--state-dir", full.state_dir, "--backup", short_tmp / "backup"],
+                              capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    full.fill(True)
+    full.start()
+    assert (state(full, "one"), show(full, "one")["pid"]) == ("running", pid)
+    if has_room:
+        assert eventually(lambda: [a for a in full.request("GET", "/v1/alarms")[1]["alarms"] if a["kind"] == "state-disk-full"])
+        do(full, "stop", "one")
+        assert full.stop() == 0
+        full.start()
+        assert state(full, "one") == "stopped"
+    else:
+        status, done = full.request("POST", "/v1/host/stop-vms", {})
+        assert status == 200 and [vm["exit"]["reason"] for vm in done["vms"]] == ["poweroff"]
+
+
 def test_a_full_disk_below_the_ledger(full, short_tmp):
     create(full, short_tmp, "kept", QUICK)
     create(full, short_tmp, "idle")
