@@ -467,6 +467,12 @@ static void pf_link_lost(struct alarms *a, struct daemon *d)
 	each_pf(a, d, pf_link);
 }
 
+static void vms_unknown(struct alarms *a, struct daemon *d)
+{
+	alarms_vm_unknown(a, d);
+	alarms_vm_unlisted(a, d);
+}
+
 static void backends_down(struct alarms *a, struct daemon *d)
 {
 	alarms_backend_down(a, d);
@@ -509,7 +515,7 @@ static const struct alarm_kind {
 	{ "vf-seized", "major", vf_seized },
 	{ "vm-crash-loop", "critical", alarms_vm_crash_loop },
 	{ "vm-start-failed", "critical", alarms_vm_start_failed },
-	{ "vm-unknown", "critical", alarms_vm_unknown },
+	{ "vm-unknown", "critical", vms_unknown },
 };
 
 static void alarm_log(void *arg, const struct alarm *a, bool is_raised)

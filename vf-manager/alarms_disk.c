@@ -41,6 +41,34 @@ void alarms_disks_backend(struct alarms *a, struct daemon *d)
 	vm_disks_each(d, backend_find_down, a);
 }
 
+/* Look locked. */
+static void unlisted_find(struct vm_disks *b, void *arg)
+{
+	const char *vm = disks_backend_vm(b->p.name);
+	const bool is_so = b->is_left && b->p.peer.pid != 0 && !alarm_is_found(arg, vm);
+	const pid_t pid = is_so ? disks_vmm_find(b) : 0;
+	struct alarm *one = pid != 0 ? alarm_found(arg, vm) : NULL;
+
+	if (one == NULL)
+		return;
+	alarm_text_set(
+		one->text,
+		"the ledger, which was restored, does not know that this VM runs (process %d)%s; "
+		"its viaduct-pmd (process %d) is left to it",
+		pid > 0 ? (int)pid : 0, pid > 0 ? "" : ": its folder is gone", (int)b->p.peer.pid);
+	if (pid > 0)
+		alarm_text_set(one->hint, "kill %d   ends both", (int)pid);
+	else
+		alarm_text_set(one->hint,
+			       "ps -C viaduct-vmm   shows whether it runs; kill %d   if not",
+			       (int)b->p.peer.pid);
+}
+
+void alarms_vm_unlisted(struct alarms *a, struct daemon *d)
+{
+	vm_disks_each(d, unlisted_find, a);
+}
+
 /* An alarm that disks may have. Look locked. */
 struct disk_alarm {
 	struct alarms *a;

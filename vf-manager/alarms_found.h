@@ -37,6 +37,7 @@ void alarms_state_disk_full(struct alarms *a, struct daemon *d);
 void alarms_numa_drift(struct alarms *a, struct daemon *d);
 void alarms_vm_crash_loop(struct alarms *a, struct daemon *d);
 void alarms_vm_start_failed(struct alarms *a, struct daemon *d);
+void alarms_vm_unlisted(struct alarms *a, struct daemon *d); /* after alarms_vm_unknown() */
 void alarms_vm_unknown(struct alarms *a, struct daemon *d);
 
 #endif

@@ -236,7 +236,7 @@ static void end_text(struct backend_proc *p, char text[128])
 }
 
 /* What it was launched with stays: its uids are those of the sockets that there are. */
-static void ended_row_put(struct backend_proc *p)
+static void row_renew(struct backend_proc *p)
 {
 	auto_json json_t *wish = launch_wish(p);
 	struct err e = { 0 };
@@ -258,7 +258,7 @@ bool backend_has_ended(struct backend_proc *p, char text[128])
 	if (p->ended != NULL)
 		p->ended(p);
 	priv_backend_cgroup_remove(p->d, p->name);
-	ended_row_put(p);
+	row_renew(p);
 	return true;
 }
 
@@ -344,6 +344,34 @@ void backend_find(struct backend_proc *p)
 		log_err(&e, p->label);
 	}
 	json_decref(row.wish);
+}
+
+bool backend_find_listening(struct backend_proc *p)
+{
+	struct pollfd fd = { .events = POLLIN };
+	auto_fd int sock = -1, pidfd = -1;
+	char path[BACKEND_PATH_TEXT];
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	backend_path(p->d, p->name, "control.sock", path);
+	if (p->pidfd >= 0 || unix_connect(path, SOCK_SEQPACKET, &sock, NULL) < 0 ||
+	    getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || cred.pid <= 0 ||
+	    cred.pid == getpid() || cred.uid != backend_proc_uid(p))
+		return false;
+	pidfd = (int)syscall(SYS_pidfd_open, cred.pid, 0);
+	fd.fd = sock;
+	/* The connection stands: this is still the process that listens, and no later one with its number. */
+	if (pidfd < 0 || process_start_ticks(cred.pid, &p->start_ticks) < 0 || poll(&fd, 1, 0) != 0)
+		return false;
+	p->pidfd = fd_take(&pidfd);
+	p->up_ns = now_ns();
+	peer_set(p, cred.uid, cred.pid);
+	run_path_keep(p->d->run_paths, path);
+	backend_state_set(p, BACKEND_UP, NULL);
+	log_warn("%s, pid %d: runs, though the ledger does not know it", p->label, (int)cred.pid);
+	row_renew(p);
+	return true;
 }
 
 static int launch_send(struct backend_proc *p, int sock, int listener, const json_t *wish,

@@ -114,6 +114,9 @@ void backend_uids_forget(struct backend_proc *p);
 /* The process of the daemon before, if it runs and is what we want; else it is ended. */
 void backend_find(struct backend_proc *p);
 
+/* Whoever listens at its control socket with its uid, if there is no process of the row: the ledger is older than it. It gets a row. True: there is one. */
+bool backend_find_listening(struct backend_proc *p);
+
 /* One that has ended is put away; its next start is set. */
 void backend_end_note(struct backend_proc *p);
 

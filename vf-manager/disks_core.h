@@ -43,6 +43,7 @@ struct vm_disks {
 	struct backend_proc p;
 	struct wish_disk disks[VMM_MAX_DISKS];
 	unsigned int count;
+	bool is_left; /* its process was found without a row: it stays as long as a viaduct-vmm of that name does */
 	struct pmd_disks status; /* of the last look; p.has_status: of this process */
 	struct pmd_disks fresh;
 };
@@ -80,6 +81,9 @@ static inline void disks_look_unlock(struct vm_disks *b)
 {
 	pthread_mutex_unlock(&b->p.look);
 }
+
+/* The process that listens at the control socket of a VM's folder, whatever the ledger says; 0: none. -1: nobody can tell. */
+pid_t disks_vmm_find(const struct vm_disks *b);
 
 /* Work locked in all of them. */
 

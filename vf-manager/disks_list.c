@@ -3,14 +3,18 @@
 #include "vf-manager/backend.h"
 #include "vf-manager/disks_core.h"
 #include "vf-manager/privops.h"
+#include "vf-manager/runpaths.h"
 #include "vf-manager/vm.h"
 
 #include "base/fd.h"
 #include "base/json.h"
+#include "base/seqmsg.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 static void *vm_disks_main(void *arg)
 {
@@ -195,9 +199,51 @@ static int strays_add(struct daemon *d, struct err *e)
 	return r;
 }
 
+/* Those that have a folder: the ledger may be older than they are (`state restore`). */
+static int unlisted_add(struct daemon *d, struct err *e)
+{
+	char path[BACKEND_PATH_TEXT];
+	const struct dirent *entry;
+	DIR *dir;
+	int r = 0;
+
+	snprintf(path, sizeof(path), "%s/pmd", d->opt->run_dir);
+	dir = opendir(path);
+	while (dir != NULL && r == 0 && (entry = readdir(dir)) != NULL) {
+		const char *vm = disks_backend_vm(entry->d_name);
+
+		if (vm[0] != '\0' && parse_name(vm) == 0 && vm_disks_find(d, vm) == NULL &&
+		    vm_disks_add(d, entry->d_name, e) == NULL)
+			r = -e->errnum;
+	}
+	if (dir != NULL)
+		closedir(dir);
+	return r;
+}
+
+pid_t disks_vmm_find(const struct vm_disks *b)
+{
+	const char *vm = disks_backend_vm(b->p.name);
+	char path[VM_PATH_TEXT];
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	auto_fd int fd = -1;
+	int r = unix_connect(vm_path(b->d, vm, "control.sock", path), SOCK_SEQPACKET, &fd, NULL);
+
+	if (r == 0)
+		return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 ? cred.pid : -1;
+	/* The folder stays behind when a VM has ended: without it somebody has removed it. */
+	if (r == -ECONNREFUSED || (r == -ENOENT && !run_path_is_gone(vm_path(b->d, vm, "", path))))
+		return 0;
+	return -1;
+}
+
 int disks_start(struct daemon *d, struct err *e)
 {
 	int r = strays_add(d, e);
+
+	if (r == 0)
+		r = unlisted_add(d, e);
 
 	for (struct vm_disks *b = d->disks->first; r == 0 && b != NULL; b = b->next) {
 		disks_work_lock(b);
@@ -205,6 +251,8 @@ int disks_start(struct daemon *d, struct err *e)
 		if (b->count > 0)
 			backend_uids_keep(&b->p);
 		backend_find(&b->p);
+		if (backend_find_listening(&b->p))
+			b->is_left = b->count == 0;
 		disks_work_unlock(b);
 		r = backend_proc_watch(&b->p, vm_disks_main, b, e);
 	}
@@ -274,6 +322,7 @@ bool disks_have_guest(struct daemon *d, uid_t uid)
 int disks_open(struct daemon *d, const char *vm, uid_t guest, uid_t *uid, struct err *e)
 {
 	struct vm_disks *b;
+	pid_t unlisted;
 	bool is_off;
 
 	if (d->is_root && disks_uid(&d->config) == 0) {
@@ -287,7 +336,8 @@ int disks_open(struct daemon *d, const char *vm, uid_t guest, uid_t *uid, struct
 	if (b == NULL)
 		return -e->errnum;
 	disks_work_lock(b);
-	is_off = backend_proc_off(&b->p);
+	unlisted = b->is_left && b->p.pidfd >= 0 ? disks_vmm_find(b) : 0;
+	is_off = unlisted == 0 && backend_proc_off(&b->p);
 	if (is_off) {
 		backend_uids_forget(&b->p);
 		backend_proc_group_set(&b->p, (gid_t)guest);
@@ -296,6 +346,11 @@ int disks_open(struct daemon *d, const char *vm, uid_t guest, uid_t *uid, struct
 	disks_work_unlock(b);
 	if (is_off)
 		return 0;
+	if (unlisted != 0) {
+		err_set(e, EEXIST, "a viaduct-vmm of that name runs that the ledger does not know");
+		err_code(e, "vm-exists");
+		return err_hint(e, "viaduct alarms   has its process");
+	}
 	err_set(e, EBUSY,
 		"%s of the VM's former run does not end: the kernel waits for its storage",
 		b->p.label);

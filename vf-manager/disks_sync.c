@@ -278,6 +278,9 @@ bool disks_start_wanted(struct vm_disks *b)
 void disks_settle(struct vm_disks *b)
 {
 	backend_end_note(&b->p);
+	if (!b->p.is_wanted && b->is_left && b->p.pidfd >= 0 && disks_vmm_find(b) != 0)
+		return;
+	b->is_left = false;
 	if (!b->p.is_wanted)
 		(void)backend_proc_off(&b->p);
 	else if (disks_start_wanted(b))

@@ -12,7 +12,7 @@ from daemonkit import eventually, ledger_change
 from disk_front import SECTOR, T_OUT
 from test_daemon_events import metrics
 from test_disk_hang import frozen
-from test_vm_disks import DISK_UID, MIB, UIDS, alarms, disk, host
+from test_vm_disks import DISK_UID, MIB, UIDS, alarms, disk, host, lock_is_free
 
 assert host and frozen  # the fixtures
 
@@ -312,3 +312,42 @@ def test_disks_of_the_version_before_are_taken_over(host):
     host.ok(disks=disk(host.image("a.img")))
     assert eventually(lambda: host.vm()["disks"][0]["state"] == "connected")
     assert (host.daemon.run_dir / "pmd/disk-vm1/0.sock").exists()
+
+
+def restore(host, file, meanwhile=lambda: None):
+    host.daemon.stop(signal.SIGKILL)
+    done = host.daemon.cli("state", "restore", file)
+    assert done.returncode == 0, done.stderr
+    meanwhile()
+    host.daemon.start()
+
+
+def test_a_ledger_that_is_older_than_a_backend_leaves_it_to_its_vm(host, short_tmp):
+    """Neither VM nor backend is in it. Both go on, that is said, and the backend goes with the VM."""
+    assert host.daemon.cli("state", "backup", short_tmp / "old.db").returncode == 0
+    host.ok(disks=disk(host.image()))
+    host.ok("gone", disks=disk(host.image("b.img")))
+    assert eventually(lambda: {host.vm(vm)["disks"][0]["state"] for vm in ("vm1", "gone")} == {"connected"})
+    pmd, vmm, gone, gone_vmm = host.pmd_pid(), host.vm()["pid"], host.pmd_pid("gone"), host.vm("gone")["pid"]
+    restore(host, short_tmp / "old.db", lambda: os.kill(gone_vmm, signal.SIGKILL))
+    assert eventually(lambda: has_ended(gone)) and lock_is_free(host.folder / "b.img")
+    assert eventually(lambda: not (host.daemon.run_dir / "pmd/disk-gone/control.sock").exists() or host.pmd_pid("gone") is None)
+    assert eventually(lambda: ("vm-unknown", "vm1") in alarms(host)), host.daemon.text()
+    assert host.refused(disks=disk(host.image("c.img")))["code"] == "vm-exists"
+    assert host.pmd_pid() == pmd and not has_ended(vmm)
+    os.kill(vmm, signal.SIGKILL)
+    assert eventually(lambda: has_ended(pmd)) and lock_is_free(host.folder / "a.img")
+    assert eventually(lambda: ("vm-unknown", "vm1") not in alarms(host))
+    host.ok(disks=disk(host.image()))
+
+
+def test_a_backend_that_is_younger_than_the_ledger_is_the_vms_all_the_same(host, short_tmp):
+    host.ok(disks=disk(host.image()))
+    assert eventually(lambda: host.vm()["disks"][0]["state"] == "connected")
+    assert host.daemon.cli("state", "backup", short_tmp / "old.db").returncode == 0
+    os.kill(host.pmd_pid(), signal.SIGKILL)
+    assert eventually(lambda: is_served(host, "vm1", 1))
+    pmd = host.pmd_pid()
+    restore(host, short_tmp / "old.db")
+    assert eventually(lambda: is_served(host, "vm1", 0)), host.daemon.text()
+    assert host.pmd_pid() == pmd
