@@ -33,6 +33,7 @@ SUITES = {
     "component": Suite("the real processes, no lab", ("asan",), suites.run_component),
     "fuzz": Suite("replay of the fuzz corpora", ("asan",), suites.run_fuzz),
     "tsan": Suite("viaduct-pmd under the thread sanitizer", ("tsan",), suites.run_tsan),
+    "release": Suite("cases of component whose figures a sanitizer would spoil", ("release",), suites.run_release),
     "lab": Suite("end to end in the virtual host", ("release",), labsuite.run_lab),
     "bench-smoke": Suite("every scenario of the benchmark for seconds, in the virtual host", ("release",), benchsuite.run_bench_smoke,
                          False),

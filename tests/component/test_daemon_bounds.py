@@ -5,7 +5,6 @@ import concurrent.futures
 import contextlib
 import json
 import os
-import pathlib
 import select
 import socket
 import subprocess
@@ -247,14 +246,9 @@ def resident_mib(pid):
         return next(int(line.split()[1]) for line in f if line.startswith("VmRSS:")) / 1024
 
 
-def test_memory_of_a_thousand_clients(stopped_daemon, short_tmp):
+@pytest.mark.release
+def test_memory_of_a_thousand_clients(host):
     """Each with most of a large request on its way. The sanitizers' build has a memory of its own."""
-    release = pathlib.Path(os.environ.get("VIADUCT_RELEASE", daemonkit.HERE.parents[1] / "build/release"))
-    if not (release / "vf-manager/viaductd").exists():
-        pytest.skip("the release build is not there: VIADUCT_RELEASE names it")
-    daemonkit.setup(stopped_daemon, short_tmp)
-    stopped_daemon.program = lambda name: str(release / "vf-manager" / name)
-    host = stopped_daemon.start()
     with contextlib.ExitStack() as stack:
         for i in range(1000):
             s = stack.enter_context(connect(host))

@@ -328,3 +328,8 @@ def run_tsan(ctx):
             run_pytest("tsan", TESTS / name, ctx, 900, **env)
         return
     run_files("tsan", TSAN_CASES, [], ctx, *more, **env)
+
+
+def run_release(ctx):
+    """Cases of the component suite that are about what a sanitizer takes itself."""
+    run_pytest("release", TESTS / "component", ctx, 900, "-m", "release", VIADUCT_BUILD=str(builds.path("release")))
