@@ -229,7 +229,7 @@ def test_an_end_by_a_signal_leaves_nothing(build_dir, short_tmp):
             eventually(lambda: children(run.pid, "viaduct-pmd") and children(run.pid, "polled-gen"), 60)
             started = children(run.pid)
             run.send_signal(signal.SIGINT)
-            assert run.wait(60) == 130
+            assert run.wait(60) == 130, run.stderr.read().decode()
         finally:
             run.kill()
     eventually(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in started), 5)
