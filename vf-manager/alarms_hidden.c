@@ -3,7 +3,6 @@
 #include "vf-manager/alarms_found.h"
 #include "vf-manager/backend_core.h"
 #include "vf-manager/disks_core.h"
-#include "vf-manager/runpaths.h"
 #include "vf-manager/vm.h"
 
 static void vms_hidden(struct alarms *a, const struct daemon *d)
@@ -14,8 +13,7 @@ static void vms_hidden(struct alarms *a, const struct daemon *d)
 		const struct vm *vm = d->vms[i];
 		struct alarm *one;
 
-		if (vm->pid == 0 || vm->state == VM_STARTING ||
-		    !run_path_is_gone(vm_path(d, vm->name, "control.sock", path)))
+		if (vm->pid == 0 || vm->state == VM_STARTING || !vm_control_is_gone(d, vm))
 			continue;
 		one = alarm_found(a, vm->name);
 		if (one == NULL)
@@ -24,7 +22,7 @@ static void vms_hidden(struct alarms *a, const struct daemon *d)
 			one->text,
 			"somebody has removed %.200s: the VM runs on, but nobody can open its "
 			"console, and a viaductd that is started again can only kill it",
-			path);
+			vm_path(d, vm->name, "control.sock", path));
 		alarm_text_set(one->hint, "viaduct vm restart %s   makes it again", vm->name);
 	}
 }

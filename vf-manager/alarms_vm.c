@@ -2,7 +2,6 @@
 /* VMs that shall run and are not started any more, VMs of which nothing is known, and VMs whose memory is not where it was asked to be. */
 #include "vf-manager/alarms_found.h"
 #include "vf-manager/numawatch.h"
-#include "vf-manager/runpaths.h"
 #include "vf-manager/vm.h"
 #include "vf-manager/vmdef.h"
 
@@ -37,8 +36,6 @@ void alarms_vm_start_failed(struct alarms *a, struct daemon *d)
 
 static void unknown_say(const struct daemon *d, const struct vm *vm, struct alarm *one)
 {
-	char path[VM_PATH_TEXT];
-
 	if (vm->pid == 0) {
 		alarm_text_set(one->text, "the VM ended and nothing says why");
 		alarm_text_set(one->hint,
@@ -57,7 +54,7 @@ static void unknown_say(const struct daemon *d, const struct vm *vm, struct alar
 	} else {
 		alarm_text_set(one->text, "the VM's process %d runs and does not answer%s",
 			       (int)vm->pid,
-			       run_path_is_gone(vm_path(d, vm->name, "control.sock", path))
+			       vm_control_is_gone(d, vm)
 				       ? ": somebody has removed its control socket"
 				       : "");
 		alarm_text_set(one->hint, "viaduct vm kill %s   ends it", vm->name);

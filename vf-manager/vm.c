@@ -4,6 +4,7 @@
 #include "vf-manager/backend.h"
 #include "vf-manager/disks.h"
 #include "vf-manager/privops.h"
+#include "vf-manager/runpaths.h"
 #include "vf-manager/vmdef.h"
 #include "vf-manager/vmend.h"
 
@@ -250,6 +251,13 @@ char *vm_path(const struct daemon *d, const char *name, const char *file, char b
 	snprintf(buf, VM_PATH_TEXT, "%s/vm/%s%s%s", d->opt->run_dir, name, *file != '\0' ? "/" : "",
 		 file);
 	return buf;
+}
+
+bool vm_control_is_gone(const struct daemon *d, const struct vm *vm)
+{
+	char path[VM_PATH_TEXT];
+
+	return d->run_paths != NULL && run_path_is_gone(vm_path(d, vm->name, "control.sock", path));
 }
 
 int process_start_ticks(pid_t pid, uint64_t *out)

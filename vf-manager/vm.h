@@ -83,6 +83,8 @@ int vm_save(struct daemon *d, struct vm *vm, struct err *e);
 /* "RUN_DIR/vm/NAME" and "RUN_DIR/vm/NAME/FILE" ("" for the folder). Returns buf. */
 #define VM_PATH_TEXT 512
 char *vm_path(const struct daemon *d, const char *name, const char *file, char buf[VM_PATH_TEXT]);
+/* Somebody has removed the name of its control socket. False in --oneshot, which has no folder for VMs. */
+bool vm_control_is_gone(const struct daemon *d, const struct vm *vm);
 
 /* Field 22 of /proc/PID/stat; -ESRCH if there is no such process. */
 int process_start_ticks(pid_t pid, uint64_t *out);
