@@ -162,6 +162,8 @@ def run_unit(ctx):
         for name, *_ in programs:
             ctx.tally.say(f"unit: {name}")
         return
+    # Those that may take longest first, so that none of them is left alone at the end.
+    programs.sort(key=lambda program: -program[3])
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         jobs = [pool.submit(run_cmocka, n, argv, {**env, **ctx.env}, secs) for n, argv, env, secs in programs]
         for job in jobs:
