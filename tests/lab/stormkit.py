@@ -9,7 +9,7 @@ from labkit import cli
 from operate import api
 
 KILLS_OF_A_ROUND = 6  # at least
-RARE = {0: "sysfs", 1: "netlink", 2: "process"}  # turn -> where
+RARE = ("sysfs", "netlink", "process")  # places that steps in turn, and turns, begin with
 
 
 def points_of(daemon, pf, todo):
@@ -24,10 +24,11 @@ def points_of(daemon, pf, todo):
     return found
 
 
-def choose(there, turn, rounds):
-    """One point of a step. The first turns go for the places that are rare, the others spread evenly."""
-    rare = [point for point, place in there if place == RARE.get(turn)]
-    return rare[len(rare) // 2] if rare else there[len(there) * turn // rounds][0]
+def choose(there, number, turn, rounds):
+    """One point of a step, the number-th. The first turns go for the places that are rare, each step for another one; the others spread evenly."""
+    wanted = RARE[(number + turn) % len(RARE)] if turn < len(RARE) else None
+    rare = [point for point, place in there if place == wanted]
+    return rare[len(rare) // 2] if rare else there[len(there) * (2 * turn + 1) // (2 * rounds)][0]
 
 
 def kill_in(daemon, step, at):
@@ -41,16 +42,16 @@ def kill_in(daemon, step, at):
 
 
 def storm(daemon, pf, folder, rounds):
-    """Each step of a VF's and a VM's life, so many times; three rounds at least, for the places that are rare."""
+    """Each step of a VF's and a VM's life, so many times."""
     cli("pf", "apply", pf, "--vfs", "0")
     (folder / IMAGE).write_bytes(bytes(1 << 20))
     todo = steps(pf, folder, [f"disks: [{{path: {folder / IMAGE}, name: root}}]"])
     there = points_of(daemon, pf, todo)
     state, kills = State(), []
     for turn in range(rounds):
-        for step in todo:
+        for number, step in enumerate(todo):
             before, after = state, dataclasses.replace(state, **step.changes)
-            at = choose(there[step.name], turn, rounds)
+            at = choose(there[step.name], number, turn, rounds)
             is_done, call = kill_in(daemon, step, at)
             what = f"{step.name}, killed at {at}: {call}"
             print(what)

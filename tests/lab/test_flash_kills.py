@@ -5,6 +5,6 @@ import pytest
 from flashkit import storm
 
 
-@pytest.mark.timeout(400)
-def test_variables_outlive_20_kills(build_dir):
-    storm(build_dir, 20)
+@pytest.mark.timeout(300)
+def test_variables_outlive_6_kills(build_dir):
+    storm(build_dir, 6)
