@@ -56,9 +56,12 @@ def guest(service, ports, far, folder):
 
 
 def pinged(guest):
-    """(sent, answered) so far."""
+    """How many were answered, none left out: the last one may be on its way when ping is told to end."""
     said = guest.run("kill -INT $(pidof ping); sleep 1; cat /tmp/ping")
-    return tuple(int(n) for n in re.search(r"(\d+) packets transmitted, (\d+) packets received", said).groups())
+    answered = [int(n) for n in re.findall(r" seq=(\d+) ", said)]
+    sent = int(re.search(r"(\d+) packets transmitted", said)[1])
+    assert answered == list(range(len(answered))) and sent - len(answered) in (0, 1), said
+    return len(answered)
 
 
 def stopped_and_started(_):
@@ -100,8 +103,7 @@ def test_vms_outlive_the_service(guest):
         shown = guest.show()
         assert (shown["pid"], shown["state"], shown["answers"]) == (pid, "running", True)
         assert cli_json("vf", "show", shown["ports"][0]["vf"])["owner"] == "survivor/wan" and in_scope(pid)
-    sent, answered = pinged(guest)
-    assert sent == answered > 10
+    assert pinged(guest) > 10
     # And it can be managed, with a console as before.
     cli("vm", "pause", "survivor")
     assert guest.show()["state"] == "paused"
