@@ -9,7 +9,7 @@ from labkit import cli
 from operate import api
 
 KILLS_OF_A_ROUND = 6  # at least
-RARE = ("sysfs", "netlink", "process")  # places that steps in turn, and turns, begin with
+PLACES = ("ledger", "sysfs", "netlink", "process")  # that steps in turn, and turns, begin with
 
 
 def points_of(daemon, pf, todo):
@@ -25,10 +25,10 @@ def points_of(daemon, pf, todo):
 
 
 def choose(there, number, turn, rounds):
-    """One point of a step, the number-th. The first turns go for the places that are rare, each step for another one; the others spread evenly."""
-    wanted = RARE[(number + turn) % len(RARE)] if turn < len(RARE) else None
-    rare = [point for point, place in there if place == wanted]
-    return rare[len(rare) // 2] if rare else there[len(there) * (2 * turn + 1) // (2 * rounds)][0]
+    """One point of a step, the number-th. The first turns go for one place after the other, each step for another one; the others spread evenly."""
+    wanted = PLACES[(number + turn) % len(PLACES)] if turn < len(PLACES) else None
+    found = [point for point, place in there if place == wanted]
+    return found[len(found) // 2] if found else there[len(there) * (2 * turn + 1) // (2 * rounds)][0]
 
 
 def kill_in(daemon, step, at):
