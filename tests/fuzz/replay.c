@@ -11,7 +11,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-// The input is given in a block of its very size, so that the sanitizer sees the first byte read behind it.
+// The input ends where its block does, an empty one too, so that the sanitizer sees the first byte read behind it.
 static int replay(const char *path)
 {
 	static uint8_t room[INPUT_MOST];
@@ -23,14 +23,15 @@ static int replay(const char *path)
 	size_t size = fread(room, 1, sizeof(room), file);
 	int failed = ferror(file);
 	(void)fclose(file);
-	uint8_t *data = failed ? NULL : malloc(size ? size : 1);
+	const size_t empty = size == 0; // a block has one byte at least
+	uint8_t *data = failed ? NULL : malloc(size + empty);
 	if (!data) {
 		fprintf(stderr, "%s: it cannot be read\n", path);
 		return -1;
 	}
 	memcpy(data, room, size);
 	fprintf(stderr, "Running: %s\n", path);
-	(void)LLVMFuzzerTestOneInput(data, size);
+	(void)LLVMFuzzerTestOneInput(data + empty, size);
 	free(data);
 	fprintf(stderr, "Executed %s in one go\n", path);
 	return 0;
